@@ -1,0 +1,57 @@
+/*
+ * lock.h - a ticket lock: first come, first served, so no CPU waits without bound.
+ *
+ * Held for a bounded time and never across a callback. The embedder masks interrupts around
+ * calls into the library, or an interrupt handler that comes back here waits for itself. Memory
+ * must be Normal and shareable (on Armv8-A: MMU and caches on) for the atomics to mean anything.
+ */
+#ifndef TRESTLE_CORE_LOCK_H
+#define TRESTLE_CORE_LOCK_H
+
+#include "core/assert.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a waiting CPU does between two looks; an embedder may say -D'MAPPING_CPU_RELAX()=...'. */
+#ifndef MAPPING_CPU_RELAX
+#define MAPPING_CPU_RELAX() ((void)0)
+#endif
+
+struct lock {
+    _Atomic uint32_t next;    /* the ticket that the next comer draws */
+    _Atomic uint32_t serving; /* the ticket that holds the lock */
+};
+
+static inline void lock_init(struct lock *lock)
+{
+    atomic_init(&lock->next, 0);
+    atomic_init(&lock->serving, 0);
+}
+
+static inline void lock_acquire(struct lock *lock)
+{
+    uint32_t ticket = atomic_fetch_add_explicit(&lock->next, 1, memory_order_relaxed);
+
+    while (atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket) {
+        MAPPING_CPU_RELAX();
+    }
+}
+
+/* Whether anybody holds it: for assertions only, as the answer may be stale when it arrives. */
+static inline bool lock_is_held(struct lock *lock)
+{
+    return atomic_load_explicit(&lock->serving, memory_order_relaxed) !=
+           atomic_load_explicit(&lock->next, memory_order_relaxed);
+}
+
+static inline void lock_release(struct lock *lock)
+{
+    uint32_t serving = atomic_load_explicit(&lock->serving, memory_order_relaxed);
+
+    MAPPING_ASSERT(serving != atomic_load_explicit(&lock->next, memory_order_relaxed));
+    atomic_store_explicit(&lock->serving, serving + 1, memory_order_release);
+}
+
+#endif
