@@ -1,0 +1,278 @@
+/*
+ * frame_pool.h - physical frames from static memory, in naturally aligned blocks of 2^order.
+ *
+ * A binary buddy system over one or more regions (DRAM banks) of equal frames. Everything it
+ * knows about a frame lies in that frame's info, never in the frame: a frame just freed may still
+ * be in some walker's cache, and memory for guests need not be mapped here at all.
+ *
+ *      region 0            region 1          ...      the caller's memory, any PA, any pointer
+ *     [f f f f f f f]     [f f f f]
+ *      | | | | | | |       | | | |
+ *     [i i i i i i i]     [i i i i]                   the caller's infos: state, order, links, count
+ *
+ * State of a block, told by the info of its first frame (others are FRAME_INSIDE):
+ *   FREE  on the free list of its order; nobody may touch the memory.       -> HELD, TAKEN, WARM
+ *   WARM  a single frame, one of up to 64 neighbours that were freed last   -> HELD, TAKEN, FREE
+ *         or are handed out next: as FREE, but not merged yet. The pool knows it by a bit.
+ *   HELD  on a frame_reserve; promised, not yet used.                       -> TAKEN, FREE, WARM
+ *   TAKEN its owner's: memory, link and count are the owner's to use.       -> FREE, WARM, HELD
+ * All are protected by the pool's lock, but link and count of a TAKEN block by its owner. Warm
+ * frames withhold nothing: a request for more than one frame merges them first.
+ *
+ * Concurrency: functions lock the pool themselves, for at most 64 + 2 * FRAME_POOL_ORDERS list
+ * steps (usually none or one) unless Cost says more; several spaces may share one pool. Those that
+ * only look at regions, or at a block of the caller's own, say that they need no lock. A block
+ * never spans two regions.
+ */
+#ifndef TRESTLE_CORE_FRAME_POOL_H
+#define TRESTLE_CORE_FRAME_POOL_H
+
+#include "core/addr.h"
+#include "core/err.h"
+#include "core/lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_POOL_ORDERS 20      /* block orders 0..19: 2 GiB of 4K frames */
+#define FRAME_POOL_MAX_REGIONS 8  /* DRAM banks */
+#define FRAME_REF_NONE UINT32_MAX /* no frame */
+#define FRAME_SEALED 0U           /* in prev: frame_pool_seal() */
+
+/* One per frame, the caller's storage, outside the frame. Private to the pool and, through the
+ * functions below, to the owner of the block. next and prev are frame references: the region's
+ * number in bits [31:28], the frame's number inside it in [27:0]; or FRAME_REF_NONE. */
+struct frame_info {
+    uint32_t next;  /* FREE, HELD, TAKEN: the next block of the list it is on */
+    uint32_t prev;  /* FREE: the one before; TAKEN: FRAME_REF_NONE, or FRAME_SEALED */
+    uint32_t count; /* TAKEN: the owner's number; 0 when the block is handed out */
+    uint32_t kind;  /* state and order of the block, as frame_pool.c says */
+};
+
+_Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
+
+struct frame_region {
+    pa_t base;               /* aligned to the frame size */
+    void *memory;            /* aligned likewise; NULL: not mapped at EL2, for guests only */
+    size_t frame_count;      /* at least 1, at most 2^28 - 64 */
+    struct frame_info *info; /* frame_count of them */
+};
+
+/* A singly linked list of TAKEN blocks of their owner, or of HELD ones in a reserve. It is linked
+ * through the infos. Initialise with FRAME_LIST_INIT or frame_list_init(). */
+struct frame_list {
+    uint32_t head; /* FRAME_REF_NONE: empty */
+    size_t count;
+};
+
+#define FRAME_LIST_INIT   \
+    {                     \
+        FRAME_REF_NONE, 0 \
+    }
+
+/* Blocks of one order that are promised to an operation. */
+struct frame_reserve {
+    struct frame_list blocks;
+    unsigned order;
+};
+
+#define FRAME_RESERVE_INIT \
+    {                      \
+        FRAME_LIST_INIT, 0 \
+    }
+
+/* What the pool keeps of a region, in the form that look-ups want. Never changes. */
+struct frame_span {
+    pa_t base;
+    uint64_t size;         /* bytes */
+    unsigned char *memory; /* or NULL */
+    uint32_t frame_count;
+    uint32_t first_number; /* base's frame number, modulo 2^32: alignment is counted in PA */
+    uint32_t first_ref;    /* reference of frame 0 */
+};
+
+struct frame_pool {
+    struct lock lock;
+    unsigned frame_shift;
+    uint64_t offset_mask; /* of a byte inside its frame */
+    size_t region_count;
+    struct frame_span spans[FRAME_POOL_MAX_REGIONS];
+    struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
+    uint32_t free_head[FRAME_POOL_ORDERS];
+    uint32_t free_orders;     /* bit n: free_head[n] is not empty */
+    uint32_t warm_first;      /* reference of the frame that bit 0 of warm stands for */
+    uint64_t warm;            /* bit n: frame warm_first + n is WARM */
+    size_t frame_count;       /* in all regions */
+    size_t held;              /* frames that are HELD */
+    _Atomic size_t available; /* frames that are FREE or WARM; written under the lock */
+    _Atomic size_t low_water; /* the least `available` that an operation ever left behind */
+};
+
+static inline void frame_list_init(struct frame_list *list)
+{
+    *list = (struct frame_list)FRAME_LIST_INIT;
+}
+
+static inline void frame_reserve_init(struct frame_reserve *held)
+{
+    *held = (struct frame_reserve)FRAME_RESERVE_INIT;
+}
+
+/**
+ * frame_pool_init() - Make a pool of all frames of @regions, every one free.
+ * @pool:         the caller's storage; must not move afterwards.
+ * @frame_shift:  log2 of the frame's bytes: 12, 14 or 16.
+ * @regions:      copied; the memory and infos of each are the pool's until it is forgotten.
+ *                Overwrites the infos. A fresh pool hands out lower addresses first, region by
+ *                region, as far as blocks of the same order go.
+ * @region_count: 1..FRAME_POOL_MAX_REGIONS.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad shift or count, a base or memory that is not
+ *           frame-aligned, an empty region, one without infos, one whose PAs wrap, two whose PAs
+ *           overlap, more than 2^28 - 64 frames.
+ * On error: pool and infos are as before.
+ * Cost:     O(frames + regions^2).
+ * Context:  one caller, before the pool is shared.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift,
+                                                    struct frame_region regions[],
+                                                    size_t region_count);
+
+/**
+ * frame_pool_alloc() - Take a block of 2^@order frames, naturally aligned in PA.
+ * @frame:   its first PA, written on MAPPING_OK only. The memory is not cleared; the block is on
+ *           no list and its count is 0. The smallest free block that fits is cut.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: order >= FRAME_POOL_ORDERS; MAPPING_NO_FRAME.
+ * Owns:     the caller owns the block until frame_pool_free().
+ * Cost:     O(1), whatever the size of the pool: for one frame a few dozen instructions on
+ *           average, at most FRAME_POOL_ORDERS list steps; for more, see Concurrency above.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_alloc(struct frame_pool *pool, unsigned order,
+                                                     pa_t *frame);
+
+/**
+ * frame_pool_free() - Give back a block as it was taken.
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: not the first frame of a TAKEN block of exactly this
+ *           order: a double free, a foreign one, a part of a block, a misaligned address, one that
+ *           is only held; nothing changed.
+ * Owns:     the block is the pool's again; it must be on none of the owner's lists.
+ * Order:    no walker may still reach the block: the closing DSB of its invalidation is done.
+ * Cost:     O(1); for one frame mostly no list step, at worst as Concurrency says above.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_free(struct frame_pool *pool, pa_t frame,
+                                                    unsigned order);
+
+/**
+ * frame_pool_reserve() - Hold @count more blocks of 2^@order frames, now, on top of what @held has.
+ * @held:    initialised; empty, or holding blocks of the same order.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad order, or not the order that @held has;
+ *           MAPPING_NO_FRAME: then @held and the pool are as before.
+ * Cost:     O(@count), with the pool locked.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order,
+                                                       size_t count, struct frame_reserve *held);
+
+/**
+ * frame_pool_take() - Turn one held block into the caller's; cannot fail.
+ * @held:    not empty: to take more than was reserved is the caller's bug and asserts.
+ * Returns:  the block's first PA; on no list, count 0, memory not cleared.
+ * Cost:     O(1).
+ */
+pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held);
+
+/**
+ * frame_pool_untake() - The opposite: put a TAKEN block back among what is held.
+ * @frame:   a block of 2^@order frames, on no list, else it asserts. It is the next to be taken.
+ * @held:    initialised; empty, or holding blocks of the same order, else it asserts.
+ * Order:    no walker may still reach the block, as for frame_pool_free().
+ * Cost:     O(1).
+ */
+void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
+                       struct frame_reserve *held);
+
+/* Give back all that @held still holds; it is empty afterwards. O(blocks held). */
+void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held);
+
+static inline size_t frame_reserve_count(const struct frame_reserve *held)
+{
+    return held->blocks.count;
+}
+
+/* Frames that are neither taken nor held, and the least that an operation ever left so. Without
+ * the lock: a snapshot where the pool is shared. */
+size_t frame_pool_available(const struct frame_pool *pool);
+size_t frame_pool_low_water(const struct frame_pool *pool);
+
+static inline unsigned frame_pool_shift(const struct frame_pool *pool)
+{
+    return pool->frame_shift;
+}
+
+/**
+ * frame_pool_ptr() - Where @frame can be read and written.
+ * @frame:   any address inside a region; it need not be aligned.
+ * Returns:  the byte's pointer; NULL: in no region, or in one without memory.
+ * Cost:     O(regions), few instructions for the first; without the lock, as regions never change.
+ */
+static inline void *frame_pool_ptr(const struct frame_pool *pool, pa_t frame)
+{
+    size_t i = 0;
+
+    do {
+        const struct frame_span *span = &pool->spans[i];
+        uint64_t offset;
+
+        if (pa_span_offset(span->base, span->size, frame, &offset)) {
+            return span->memory == NULL ? NULL : span->memory + offset;
+        }
+        i++;
+    } while (i < pool->region_count);
+    return NULL;
+}
+
+/* Whether all of [@start, @start + @size) lies in the pool's regions (regions that touch count as
+ * one); whether any part of it does. Both false for an empty range. What would lie beyond 2^64 is
+ * no memory: covers is false, touches judges the rest. Without the lock. O(regions^2). */
+bool frame_pool_covers(const struct frame_pool *pool, pa_t start, uint64_t size);
+bool frame_pool_touches(const struct frame_pool *pool, pa_t start, uint64_t size);
+
+/* Whether every frame can be read and written here, and lies below @limit. O(regions). */
+bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit);
+
+/* The owner's number in a TAKEN block. @frame: the block's first PA, else it asserts. Without the
+ * lock: the owner serialises its own blocks. */
+uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame);
+
+/* Mark a TAKEN block as one that no guest may ever see, a translation table say, until it is freed.
+ * @frame: its first PA, else it asserts. */
+void frame_pool_seal(struct frame_pool *pool, pa_t frame);
+
+/* Whether a guest may be shown [@start, @start + @size): every frame of it that is the pool's is
+ * part of a TAKEN block that is not sealed. Memory outside the pool is not judged, nor is what would
+ * lie beyond 2^64; true for an empty range. Locks the pool for each block, FRAME_POOL_ORDERS steps.
+ * O(blocks of the pool in it). */
+bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size);
+
+/* The owner's lists of TAKEN blocks, last in, first out; a block is on at most one. Push asserts
+ * that @frame is a TAKEN block's first; pop answers false when empty, *frame as before. Without the
+ * lock, as above. O(1). */
+void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame);
+MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list,
+                                     pa_t *frame);
+
+/* Whether @frame is the first frame of a TAKEN block of 2^@order. Without the lock: certain for the
+ * caller's own blocks, and for any while the pool is at rest. */
+bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned order);
+
+/**
+ * frame_pool_check() - Whether all that the pool believes is consistent.
+ * Proves: every frame is in exactly one block; blocks are aligned and inside their region; the
+ * free lists hold the FREE blocks and no others, each in the list of its order; no two FREE
+ * buddies stand unmerged; links of HELD and TAKEN blocks lead to their like; counts agree; the
+ * low-water mark is not above what is available.
+ * Cost:     O(frames), whatever is corrupt; no recursion.
+ * Context:  the pool at rest: no lock is taken.
+ */
+bool frame_pool_check(const struct frame_pool *pool);
+
+#endif
