@@ -1,0 +1,156 @@
+/*
+ * geometry.h - the shape of a guest's translation tables, decided from a table of data.
+ *
+ * Granule, input and output size, start level, concatenation and the registers that say so to the
+ * hardware. Nothing here touches a table; everything is known before a guest exists.
+ */
+#ifndef TRESTLE_STAGE2_GEOMETRY_H
+#define TRESTLE_STAGE2_GEOMETRY_H
+
+#include "core/addr.h"
+#include "core/err.h"
+#include "stage2/features.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Arm's numbers: 3 is the page level, a smaller number is nearer the root. */
+#define S2_LEVEL_FIRST (-1)
+#define S2_LEVEL_PAGE 3
+#define S2_LEVEL_COUNT (S2_LEVEL_PAGE - S2_LEVEL_FIRST + 1)
+
+/* FEAT_LPA2 (VTCR_EL2.DS) for 4K and 16K. */
+enum s2_lpa2 {
+    S2_LPA2_AUTO, /* only where ipa_bits or pa_bits ask for more than 48 */
+    S2_LPA2_OFF,
+    S2_LPA2_ON,
+};
+
+/* Where several start levels are legal. Either way a start level keeps every block size of the
+ * granule but those that only LPA2 brings. */
+enum s2_root {
+    S2_ROOT_SHALLOW, /* fewest levels to walk, up to 16 concatenated root tables */
+    S2_ROOT_SMALL,   /* fewest root tables, at the price of a level */
+};
+
+/* How the table walker reaches memory. */
+enum s2_walker {
+    S2_WALKER_COHERENT,     /* through the caches, as all CPUs do */
+    S2_WALKER_NON_COHERENT, /* past them: tables are cleaned to PoC after writing */
+};
+
+/* HCR_EL2.FWB. */
+enum s2_force_write_back {
+    S2_FWB_AUTO, /* where the CPU has it */
+    S2_FWB_OFF,
+};
+
+/* What the hardware may write into leaves by itself (VTCR_EL2.HA, HD). */
+enum s2_hardware_update {
+    S2_HARDWARE_UPDATE_NONE,
+    S2_HARDWARE_UPDATE_AF,
+    S2_HARDWARE_UPDATE_DIRTY, /* and AF */
+};
+
+/* What an embedder asks for. Zero is a good default for all but the first three. */
+struct s2_config {
+    const struct s2_features *cpu; /* kept by nobody after the call */
+    enum s2_granule granule;
+    unsigned ipa_bits; /* input size: 32..52 */
+    unsigned pa_bits;  /* output size: 32, 36, 40, 42, 44, 48, 52; 0: all of the
+                                          * CPU's, but no more than 48 unless LPA2 is on or asked
+                                          * for by ipa_bits */
+    enum s2_lpa2 lpa2;
+    enum s2_root root;
+    enum s2_walker walker;
+    enum s2_force_write_back force_write_back;
+    enum s2_hardware_update hardware_update;
+};
+
+/* What was decided. */
+struct s2_geometry {
+    unsigned granule_shift; /* log2 bytes of a page and of a table: 12, 14, 16 */
+    unsigned stride;        /* index bits a level: 9, 11, 13 */
+    unsigned ipa_bits;
+    unsigned pa_bits;
+    int start_level;
+    unsigned root_order; /* log2 of the concatenated tables: 0..4 */
+    bool has_lpa2;       /* DS = 1 */
+    bool has_lpa;        /* 64K with 52-bit PA */
+    uint8_t leaf_levels; /* bit (level - S2_LEVEL_FIRST): a leaf may stand at this level */
+    uint8_t run_shift[S2_LEVEL_COUNT]; /* log2 of a contiguous run's entries, by level; 0: none */
+    uint64_t vtcr;                     /* VTCR_EL2, ready to write */
+    uint64_t hcr;                      /* HCR_EL2 bits relied on: VM, FWB */
+};
+
+/**
+ * s2_geometry_init() - Decide the shape of the tables for @config.
+ * @reason:  if not NULL: on an error, why, as a sentence with static lifetime.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number that no CPU takes; MAPPING_UNSUPPORTED:
+ *           this CPU does not, or the combination is illegal.
+ * Cost:     O(1). Writes @geometry on MAPPING_OK only.
+ * Source:   Arm ARM DDI 0487, D8.2 "Translation process", the tables of stage 2 start levels;
+ *           AArch64.S2StartLevel(), AArch64.S2InconsistentSL() of its pseudocode.
+ */
+MAPPING_MUST_USE enum mapping_error
+s2_geometry_init(struct s2_geometry *geometry, const struct s2_config *config, const char **reason);
+
+/* What the registers ask of the hardware. */
+bool s2_geometry_has_fwb(const struct s2_geometry *geometry);
+bool s2_geometry_has_access_flag(const struct s2_geometry *geometry); /* it sets AF */
+bool s2_geometry_has_dirty(const struct s2_geometry *geometry);       /* and dirty state */
+
+/* VTTBR_EL2 for a root at @root with @vmid; CnP 0. @root: aligned to its concatenated size. */
+uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16_t vmid);
+
+/* log2 of the bytes that one entry of @level spans. */
+static inline unsigned s2_level_shift(const struct s2_geometry *geometry, int level)
+{
+    return geometry->granule_shift + (unsigned)(S2_LEVEL_PAGE - level) * geometry->stride;
+}
+
+/* Bytes that one entry of @level spans. */
+static inline uint64_t s2_level_size(const struct s2_geometry *geometry, int level)
+{
+    return BIT(s2_level_shift(geometry, level));
+}
+
+static inline bool s2_level_is_leaf(const struct s2_geometry *geometry, int level)
+{
+    return (geometry->leaf_levels & BIT(level - S2_LEVEL_FIRST)) != 0;
+}
+
+/* Bytes of a page, and of a table. */
+static inline uint64_t s2_granule_size(const struct s2_geometry *geometry)
+{
+    return BIT(geometry->granule_shift);
+}
+
+/* The stretch of entries [@first, @last) of @level, counted from the one that starts at @at. */
+static inline struct ipa_range s2_entry_stretch(const struct s2_geometry *geometry, int level,
+                                                ipa_t at, unsigned first, unsigned last)
+{
+    const uint64_t size = s2_level_size(geometry, level);
+
+    return (struct ipa_range){ipa_add(at, first * size), (last - first) * size};
+}
+
+/* Entries of one table below the root. */
+static inline unsigned s2_table_entries(const struct s2_geometry *geometry)
+{
+    return 1U << geometry->stride;
+}
+
+/* Entries of the root, all its concatenated tables together. */
+static inline unsigned s2_root_entries(const struct s2_geometry *geometry)
+{
+    return 1U << (geometry->ipa_bits - s2_level_shift(geometry, geometry->start_level));
+}
+
+/* Bytes that the root takes, at least one table. */
+static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
+{
+    return BIT(geometry->granule_shift + geometry->root_order);
+}
+
+#endif
