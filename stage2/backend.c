@@ -1,0 +1,97 @@
+#include "stage2/backend.h"
+
+struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
+{
+    return (struct mapping_backend){.ops = &s2_linear_ops, .cookie = pa_minus_ipa(pa, start)};
+}
+
+pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr)
+{
+    return ipa_plus_offset(addr, backend->cookie);
+}
+
+static enum mapping_error linear_begin(void *page_table)
+{
+    s2_table_begin(page_table);
+    return MAPPING_OK;
+}
+
+static void linear_end(void *page_table, enum mapping_error outcome)
+{
+    (void)outcome; /* nothing was done, or all of it was: either way the rest goes back */
+    s2_table_end(page_table);
+}
+
+static enum mapping_error hold_map(const struct mapping_backend *self,
+                                   const struct mapping_change *change, struct s2_table *table)
+{
+    const pa_t pa = s2_linear_pa(self, change->range.start);
+    const enum mapping_error error = s2_table_hold_map(table, change->range, pa, change->new_flags);
+
+    if (error != MAPPING_OK || !s2_table_needs_clean(table, change->new_flags)) {
+        return error;
+    }
+    return s2_memory_clean(&table->memory, pa, change->range.size);
+}
+
+static enum mapping_error linear_reserve(const struct mapping_backend *self,
+                                         const struct mapping_change *change, void *page_table)
+{
+    switch (change->step) {
+    case MAPPING_STEP_MAP:
+        return hold_map(self, change, page_table);
+    case MAPPING_STEP_UNMAP:
+        return s2_table_hold_unmap(page_table, change->range);
+    case MAPPING_STEP_PROTECT:
+        return s2_table_hold_protect(page_table, change->range, change->new_flags);
+    }
+    return MAPPING_INVALID_PARAM;
+}
+
+static enum mapping_error linear_map(const struct mapping_backend *self, struct ipa_range range,
+                                     mapping_flags_t flags, void *page_table)
+{
+    s2_table_do_map(page_table, range, s2_linear_pa(self, range.start), flags);
+    return MAPPING_OK;
+}
+
+/* Whether what @range maps, one area's, went past the caches while the guest had it. */
+static bool was_uncached(const struct s2_table *table, struct ipa_range range)
+{
+    struct s2_leaf leaf;
+
+    return s2_table_lookup(table, range.start, &leaf) == MAPPING_OK &&
+           s2_table_needs_clean(table, leaf.flags);
+}
+
+static enum mapping_error linear_unmap(const struct mapping_backend *self, struct ipa_range range,
+                                       void *page_table)
+{
+    struct s2_table *table = page_table;
+    const bool cleans = was_uncached(table, range);
+
+    s2_table_do_unmap(table, range);
+    if (cleans) {
+        /* Only after the tail has the guest lost it for good. */
+        s2_table_flush(table);
+        s2_memory_reclaim(&table->memory, s2_linear_pa(self, range.start), range.size);
+    }
+    return MAPPING_OK;
+}
+
+static enum mapping_error linear_protect(const struct mapping_backend *self, struct ipa_range range,
+                                         mapping_flags_t new_flags, void *page_table)
+{
+    (void)self;
+    s2_table_do_protect(page_table, range, new_flags);
+    return MAPPING_OK;
+}
+
+const struct mapping_backend_ops s2_linear_ops = {
+    .map = linear_map,
+    .unmap = linear_unmap,
+    .protect = linear_protect,
+    .begin = linear_begin,
+    .reserve = linear_reserve,
+    .end = linear_end,
+};

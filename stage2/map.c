@@ -1,0 +1,353 @@
+/*
+ * map.c - the mapper.
+ *
+ * Live tables are entered where they exist. Where they do not, a table is taken, filled while it
+ * is dark, and linked by one store-release when the cursor leaves it:
+ *
+ *      live table  [ . . . . s . . . ]           s: still none; walkers fault here
+ *                            :
+ *                            v  linked last
+ *      dark table  [ 0 0 L L L T L 0 ]           zeroed only where the range does not reach
+ *                              |
+ *                              v  linked at once, as nobody can come this way yet
+ *      dark table        [ L L L L ... ]
+ */
+#include "stage2/map.h"
+
+#include "stage2/operation.h"
+
+/* --- Counting -------------------------------------------------------------------------------- */
+
+static bool may_be_leaf(const struct s2_geometry *geometry, int level,
+                        const struct s2_mapping *mapping)
+{
+    return level >= mapping->cap && s2_level_is_leaf(geometry, level) &&
+           u64_is_aligned(mapping->offset, s2_level_size(geometry, level));
+}
+
+/* How many entries of 2^@shift bytes @range touches. */
+static uint64_t entries_touched(struct ipa_range range, unsigned shift)
+{
+    return ipa_index(ipa_range_last(range), shift) - ipa_index(range.start, shift) + 1;
+}
+
+/* How many of them it covers whole. */
+static uint64_t entries_covered(struct ipa_range range, unsigned shift)
+{
+    const uint64_t touched = entries_touched(range, shift);
+    const uint64_t ragged = (ipa_is_aligned(range.start, BIT(shift)) ? 0U : 1U) +
+                            (ipa_is_aligned(ipa_range_end(range), BIT(shift)) ? 0U : 1U);
+
+    return touched > ragged ? touched - ragged : 0;
+}
+
+/*
+ * Level by level. As long as no leaf fits, every entry that the piece touches is a table. From the
+ * level on where leaves fit, the middle is leaves and only the ragged ends need tables, one each:
+ *
+ *      |--T--|-- leaf --|-- leaf --|--T--|
+ *         ^ the lower end             ^ the upper end
+ */
+size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece, int level,
+                     const struct s2_mapping *mapping)
+{
+    size_t tables = 1;
+    int next = level + 1;
+
+    for (; next < S2_LEVEL_PAGE && (!may_be_leaf(geometry, next, mapping) ||
+                                    entries_covered(piece, s2_level_shift(geometry, next)) == 0);
+         next++) {
+        tables += (size_t)entries_touched(piece, s2_level_shift(geometry, next));
+    }
+    for (; next < S2_LEVEL_PAGE; next++) {
+        const uint64_t size = s2_level_size(geometry, next);
+
+        tables += ipa_is_aligned(piece.start, size) ? 0U : 1U;
+        tables += ipa_is_aligned(ipa_range_end(piece), size) ? 0U : 1U;
+    }
+    return tables;
+}
+
+size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block, int level,
+                     struct ipa_range hole)
+{
+    const struct ipa_range cut = ipa_range_meet(block, hole);
+    const ipa_t end = ipa_range_end(cut);
+    size_t tables = 1;
+
+    for (int next = level + 1; next < S2_LEVEL_PAGE; next++) {
+        const unsigned shift = s2_level_shift(geometry, next);
+        const bool lower = !ipa_is_aligned(cut.start, BIT(shift));
+        const bool upper = !ipa_is_aligned(end, BIT(shift));
+
+        tables += (lower ? 1U : 0U) + (upper ? 1U : 0U);
+        if (lower && upper && ipa_index(cut.start, shift) == ipa_index(end, shift)) {
+            tables--; /* both ends lie in one entry */
+        }
+    }
+    return tables;
+}
+
+/* --- Filling --------------------------------------------------------------------------------- */
+
+/* The two loops that everything is mapped by: @count leaves from @slot on, each @size bytes after
+ * the one before. */
+static void fill_dark(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
+{
+    const s2_desc_t *end = slot + count;
+
+    for (; slot != end; slot++) {
+        arch_desc_fill(slot, leaf);
+        leaf = s2_desc_next(leaf, size);
+    }
+}
+
+static void fill_live(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
+{
+    const s2_desc_t *end = slot + count;
+
+    for (; slot != end; slot++) {
+        arch_desc_store(slot, leaf);
+        leaf = s2_desc_next(leaf, size);
+    }
+}
+
+static bool is_dark(const struct s2_walk *walk)
+{
+    return walk->level >= walk->dark;
+}
+
+/* @count leaves from the cursor on, in as many loops as the high address bits ask for. */
+static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, unsigned count)
+{
+    const struct s2_format *format = &walk->table->format;
+    const uint64_t size = BIT(s2_walk_shift(walk));
+
+    *s2_walk_count(walk) += mapping->is_rewrite ? 0 : count;
+    while (count > 0) {
+        const pa_t pa = ipa_plus_offset(walk->at, mapping->offset);
+        const s2_desc_t leaf = s2_desc_leaf(format, walk->level, pa, mapping->attr);
+        const unsigned part = (unsigned)u64_min(count, s2_address_room(format, pa) / size);
+        s2_desc_t *slot = s2_walk_slot(walk);
+
+        if (is_dark(walk)) {
+            fill_dark(slot, part, leaf, size);
+        } else {
+            fill_live(slot, part, leaf, size);
+            s2_operation_stored(walk->table, slot, part);
+        }
+        s2_walk_skip(walk, part);
+        count -= part;
+    }
+}
+
+/* How many leaves can stand at this level, from the cursor on. */
+static unsigned leaves_here(const struct s2_walk *walk, const struct s2_mapping *mapping)
+{
+    return may_be_leaf(&walk->table->geometry, walk->level, mapping) ? s2_walk_whole(walk) : 0;
+}
+
+/* What the range does not reach of a table that is new, and that the cursor has just entered. */
+static void zero_rest(struct s2_walk *walk)
+{
+    const unsigned first = s2_walk_index(walk);
+    const struct ipa_range reached =
+        ipa_range_meet(s2_walk_span(walk), ipa_range_between(walk->at, walk->end));
+    const unsigned last = first + (unsigned)entries_touched(reached, s2_walk_shift(walk));
+    s2_desc_t *entries = s2_walk_step(walk)->entries;
+
+    fill_dark(entries, first, S2_DESC_NONE, 0);
+    fill_dark(entries + last, s2_walk_entries(walk) - last, S2_DESC_NONE, 0);
+}
+
+/* Into the table at the cursor, which is made if there is none. */
+static void enter_table(struct s2_walk *walk)
+{
+    const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
+    pa_t pa;
+
+    if (s2_desc_is_table(desc, walk->level)) {
+        s2_walk_descend(walk, desc);
+        return;
+    }
+    MAPPING_ASSERT(s2_desc_is_none(desc));
+    pa = s2_operation_take(walk->table);
+    *s2_walk_count(walk) += 1;
+    if (is_dark(walk)) {
+        arch_desc_fill(s2_walk_slot(walk), s2_desc_table(&walk->table->format, pa));
+    } else {
+        walk->dark = walk->level + 1;
+    }
+    s2_walk_enter(walk, pa);
+    zero_rest(walk);
+}
+
+/* Out of the tables that are done. The topmost dark one is linked now that it is filled. */
+static void leave_tables(struct s2_walk *walk)
+{
+    while (s2_walk_is_leaving(walk)) {
+        const struct s2_walk_step *step = s2_walk_step(walk);
+
+        if (is_dark(walk)) {
+            s2_clean_descs(walk->table, step->entries, s2_walk_entries(walk));
+        }
+        if (walk->level == walk->dark) {
+            s2_operation_link(walk->table, step->slot,
+                              s2_desc_table(&walk->table->format, step->pa));
+            walk->dark = S2_DARK_NONE;
+        }
+        s2_walk_ascend(walk);
+    }
+}
+
+void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
+{
+    while (!s2_walk_is_done(walk)) {
+        const unsigned count = leaves_here(walk, mapping);
+
+        if (count > 0) {
+            fill_leaves(walk, mapping, count);
+        } else {
+            enter_table(walk);
+        }
+        leave_tables(walk);
+    }
+}
+
+/* --- The verb -------------------------------------------------------------------------------- */
+
+static enum mapping_error mapping_init(const struct s2_table *table, struct ipa_range range,
+                                       pa_t pa, mapping_flags_t flags, struct s2_mapping *mapping)
+{
+    const unsigned cap = (unsigned)FIELD_GET(S2_CAP, flags);
+
+    *mapping = (struct s2_mapping){
+        .offset = pa_minus_ipa(pa, range.start),
+        .cap = cap == 0 ? S2_LEVEL_FIRST : (int)cap,
+    };
+    return s2_attr_encode(&table->format, flags, &mapping->attr);
+}
+
+/* Whether all of @piece is going to be unmapped by what the operation holds already. */
+static bool will_be_unmapped(const struct s2_table *table, struct ipa_range piece)
+{
+    return table->operation.unmapping.size != 0 &&
+           ipa_range_covers(table->operation.unmapping, piece);
+}
+
+/* Whether @count entries from the cursor on are none, or will be. */
+static bool entries_are_free(struct s2_walk *walk, unsigned count)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+
+    if (will_be_unmapped(walk->table, s2_walk_stretch(walk, count))) {
+        return true;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!s2_desc_is_none(arch_desc_load(&slot[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
+ * if it is a table. A block that is to be unmapped leaves behind the tables of its cut. */
+static enum mapping_error count_entry(struct s2_walk *walk, const struct s2_mapping *mapping,
+                                      size_t *tables)
+{
+    const struct s2_geometry *geometry = &walk->table->geometry;
+    const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
+    const struct ipa_range piece = s2_walk_piece(walk);
+    const struct ipa_range entry = s2_walk_entry(walk);
+
+    if (s2_desc_is_table(desc, walk->level)) {
+        s2_walk_descend(walk, desc);
+        return MAPPING_OK;
+    }
+    if (!s2_desc_is_none(desc) && !will_be_unmapped(walk->table, piece)) {
+        return MAPPING_ALREADY_EXISTS;
+    }
+    *tables += s2_map_tables(geometry, piece, walk->level, mapping);
+    if (!s2_desc_is_none(desc) && !ipa_range_eq(piece, entry)) {
+        *tables -= s2_cut_tables(geometry, entry, walk->level, piece);
+    }
+    s2_walk_skip_entry(walk);
+    return MAPPING_OK;
+}
+
+static enum mapping_error count_tables(struct s2_walk *walk, const struct s2_mapping *mapping,
+                                       size_t *tables)
+{
+    *tables = 0;
+    while (!s2_walk_is_done(walk)) {
+        const unsigned count = leaves_here(walk, mapping);
+        enum mapping_error error = MAPPING_OK;
+
+        if (count > 0) {
+            error = entries_are_free(walk, count) ? MAPPING_OK : MAPPING_ALREADY_EXISTS;
+            s2_walk_skip(walk, count);
+        } else {
+            error = count_entry(walk, mapping, tables);
+        }
+        if (error != MAPPING_OK) {
+            return error;
+        }
+        s2_walk_ascend_all(walk);
+    }
+    return MAPPING_OK;
+}
+
+enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                     mapping_flags_t flags)
+{
+    struct s2_mapping mapping;
+    struct s2_walk walk;
+    enum mapping_error error;
+    size_t tables;
+
+    if (!s2_table_is_range(table, range) || !pa_is_aligned(pa, s2_granule_size(&table->geometry)) ||
+        !pa_span_fits(pa, range.size, BIT(table->geometry.pa_bits))) {
+        return MAPPING_INVALID_PARAM;
+    }
+    error = mapping_init(table, range, pa, flags, &mapping);
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    if (!s2_table_is_data(table, pa, range.size)) {
+        return MAPPING_DENIED;
+    }
+    s2_walk_begin(&walk, table, range);
+    error = count_tables(&walk, &mapping, &tables);
+    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+}
+
+void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags)
+{
+    struct s2_mapping mapping;
+    struct s2_walk walk;
+    const enum mapping_error error = mapping_init(table, range, pa, flags, &mapping);
+
+    MAPPING_ASSERT(error == MAPPING_OK);
+    (void)error;
+    /* What this operation removed may still be cached; a make before its tail would put two
+     * translations of one IPA into the world. It also frees the tables that are needed again. */
+    s2_table_flush(table);
+    s2_operation_show_code(table, flags);
+    s2_walk_begin(&walk, table, range);
+    s2_map_fill(&walk, &mapping);
+}
+
+enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                mapping_flags_t flags)
+{
+    enum mapping_error error;
+
+    s2_table_begin(table);
+    error = s2_table_hold_map(table, range, pa, flags);
+    if (error == MAPPING_OK) {
+        s2_table_do_map(table, range, pa, flags);
+    }
+    s2_table_end(table);
+    return error;
+}

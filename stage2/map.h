@@ -1,0 +1,34 @@
+/*
+ * map.h - building entries where there are none: the mapper, for live tables and dark ones.
+ *
+ * Private to stage2/.
+ */
+#ifndef TRESTLE_STAGE2_MAP_H
+#define TRESTLE_STAGE2_MAP_H
+
+#include "stage2/walk.h"
+
+/* A linear stretch of output: what to map, without where. */
+struct s2_mapping {
+    uint64_t offset; /* PA - IPA, modulo 2^64 */
+    s2_desc_t attr;
+    int cap;         /* no leaf above this level */
+    bool is_rewrite; /* over leaves of the same shape, which are counted already */
+};
+
+/* Fill the range of @walk with leaves, the largest that fit, and tables as needed. What is there
+ * must be none, or tables. A table is linked where walkers read when all its entries in the range
+ * are filled. Takes held frames; cannot fail. */
+void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
+
+/* How many tables @mapping needs for @piece, which lies in one empty entry of @level and is not to
+ * become a leaf there. O(levels). */
+size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece, int level,
+                     const struct s2_mapping *mapping);
+
+/* How many tables it takes to cut @hole, which is not all of it, out of a block of @level that
+ * spans @block. O(levels). */
+size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block, int level,
+                     struct ipa_range hole);
+
+#endif

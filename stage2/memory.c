@@ -1,0 +1,78 @@
+#include "stage2/memory.h"
+
+#include "stage2/arch.h"
+
+#include <stddef.h>
+
+static void clean_lines(const struct s2_memory *memory, const char *first, uint64_t size)
+{
+    const char *end = first + size;
+    const char *line = first - ((uintptr_t)first & (memory->cache_line - 1U));
+
+    for (; line < end; line += memory->cache_line) {
+        arch_dc_civac(line);
+    }
+}
+
+/* How much from @pa on is cleaned in one step: a frame of the pool, or as much as open() takes. */
+static uint64_t step_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    const uint64_t frame = BIT(frame_pool_shift(memory->pool));
+    const uint64_t unit =
+        memory->ops == NULL || frame_pool_ptr(memory->pool, pa) != NULL ? frame : S2_MEMORY_CHUNK;
+
+    return u64_min(size, unit - pa_offset(pa, unit));
+}
+
+static enum mapping_error clean_step(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    const struct s2_memory_ops *ops = memory->ops;
+    void *ptr = frame_pool_ptr(memory->pool, pa);
+
+    if (ptr != NULL) {
+        clean_lines(memory, ptr, size);
+        return MAPPING_OK;
+    }
+    if (ops == NULL) {
+        return MAPPING_OK;
+    }
+    ptr = ops->open(ops->ctx, pa, size);
+    if (ptr == NULL) {
+        return MAPPING_DENIED;
+    }
+    clean_lines(memory, ptr, size);
+    ops->close(ops->ctx, ptr, size);
+    return MAPPING_OK;
+}
+
+/* All of it, also past what open() refuses; the first refusal. */
+static enum mapping_error clean_all(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    enum mapping_error first = MAPPING_OK;
+
+    while (size > 0) {
+        const uint64_t step = step_size(memory, pa, size);
+        const enum mapping_error error = clean_step(memory, pa, step);
+
+        first = first == MAPPING_OK ? error : first;
+        pa = pa_add(pa, step);
+        size -= step;
+    }
+    arch_dsb_ish();
+    return first;
+}
+
+enum mapping_error s2_memory_clean(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    if (memory->ops == NULL && !frame_pool_touches(memory->pool, pa, size)) {
+        return MAPPING_OK;
+    }
+    return clean_all(memory, pa, size);
+}
+
+void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    const enum mapping_error error = s2_memory_clean(memory, pa, size);
+
+    (void)error; /* out of reach, as the header says */
+}

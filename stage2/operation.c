@@ -1,0 +1,169 @@
+#include "stage2/operation.h"
+
+static struct s2_tlb_target tlb_target(const struct s2_table *table)
+{
+    return (struct s2_tlb_target){
+        .geometry = &table->geometry,
+        .vttbr = s2_table_vttbr(table),
+        .has_ttl = table->has_ttl,
+        .has_vhe = table->has_vhe,
+        .has_speculative_at = table->has_speculative_at,
+    };
+}
+
+enum mapping_error s2_operation_hold(struct s2_table *table, size_t count)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+
+    if (count == 0) {
+        return MAPPING_OK;
+    }
+    return frame_pool_reserve(table->pool, table->table_order, count, &table->operation.held);
+}
+
+pa_t s2_operation_take(struct s2_table *table)
+{
+    const pa_t pa = frame_pool_take(table->pool, &table->operation.held);
+
+    frame_pool_seal(table->pool, pa);
+    table->table_count++;
+    return pa;
+}
+
+void s2_operation_retire(struct s2_table *table, pa_t pa, int level)
+{
+    MAPPING_ASSERT(level > table->geometry.start_level);
+
+    *frame_pool_count(table->pool, pa) = (uint32_t)(level - S2_LEVEL_FIRST);
+    frame_list_push(table->pool, &table->operation.retired, pa);
+}
+
+void s2_operation_release(struct s2_table *table, pa_t pa)
+{
+    MAPPING_ASSERT(table->table_count > 0);
+
+    table->table_count--;
+    frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
+}
+
+void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level)
+{
+    s2_tlb_batch_add(&table->operation.owed, range, level);
+}
+
+void s2_clean_descs(const struct s2_table *table, const s2_desc_t *slot, size_t count)
+{
+    if (table->cleans_tables && count > 0) {
+        const char *end = (const char *)(slot + count);
+        const char *line = (const char *)slot - ((uintptr_t)slot & (table->memory.cache_line - 1U));
+
+        for (; line < end; line += table->memory.cache_line) {
+            arch_dc_cvac(line);
+        }
+    }
+}
+
+void s2_operation_stored(struct s2_table *table, const s2_desc_t *slot, size_t count)
+{
+    s2_clean_descs(table, slot, count);
+    table->operation.is_stored = true;
+}
+
+void s2_operation_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
+{
+    if (table->cleans_tables) {
+        /* The lines of the new table are on their way to memory, which a release does not wait
+         * for. */
+        arch_dsb_ishst();
+    }
+    arch_desc_publish(slot, desc);
+    s2_operation_stored(table, slot, 1);
+}
+
+void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
+{
+    if ((flags & S2_EXEC) != 0 && !table->has_dic) {
+        arch_ic_ialluis();
+        arch_dsb_ish();
+    }
+}
+
+/* The children of a retired table follow it onto the list: a subtree goes without recursion, and
+ * without a look at its leaves. */
+static void retire_children(struct s2_table *table, pa_t pa, int level)
+{
+    const s2_desc_t *entries = frame_pool_ptr(table->pool, pa);
+    const unsigned count = s2_table_entries(&table->geometry);
+
+    MAPPING_ASSERT(entries != NULL);
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t desc = arch_desc_load(&entries[i]);
+
+        if (s2_desc_is_table(desc, level)) {
+            s2_operation_retire(table, s2_desc_address(&table->format, desc), level + 1);
+        }
+    }
+}
+
+static void release_retired(struct s2_table *table)
+{
+    pa_t pa;
+
+    while (frame_list_pop(table->pool, &table->operation.retired, &pa)) {
+        const int level = (int)*frame_pool_count(table->pool, pa) + S2_LEVEL_FIRST;
+
+        if (level < S2_LEVEL_PAGE) {
+            retire_children(table, pa, level);
+        }
+        s2_operation_release(table, pa);
+    }
+}
+
+void s2_table_flush(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    if (!s2_tlb_batch_is_empty(&operation->owed)) {
+        const struct s2_tlb_target target = tlb_target(table);
+
+        s2_tlb_flush(&target, &operation->owed);
+        operation->is_stored = false;
+    }
+    release_retired(table);
+}
+
+void s2_operation_flush_vmid(struct s2_table *table)
+{
+    const struct s2_tlb_target target = tlb_target(table);
+
+    s2_tlb_flush_vmid(&target);
+    release_retired(table);
+}
+
+void s2_table_begin(struct s2_table *table)
+{
+    MAPPING_ASSERT(table->operation.depth < UINT32_MAX);
+
+    table->operation.depth++;
+}
+
+void s2_table_end(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    MAPPING_ASSERT(operation->depth > 0);
+
+    operation->depth--;
+    if (operation->depth > 0) {
+        return;
+    }
+    s2_table_flush(table);
+    if (operation->is_stored) {
+        /* New entries are visible to walkers, and this CPU's next access sees them. */
+        arch_dsb_ishst();
+        arch_isb();
+        operation->is_stored = false;
+    }
+    operation->unmapping = ipa_range(0, 0);
+    frame_pool_unreserve(table->pool, &operation->held);
+}

@@ -1,0 +1,216 @@
+#include "stage2/space.h"
+
+enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_config *config)
+{
+    enum mapping_error error;
+
+    if (config->table.cpu != NULL && config->vmid >= BIT(config->table.cpu->vmid_bits)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    error = s2_table_init(&space->table, &config->table, config->table_pool);
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    s2_table_set_vmid(&space->table, config->vmid);
+    s2_table_set_memory(&space->table, config->memory);
+    memory_set_init(&space->set, config->nodes, config->node_count);
+    lock_init(&space->lock);
+    return MAPPING_OK;
+}
+
+void s2_space_fini(struct s2_space *space)
+{
+    enum mapping_error error;
+
+    lock_acquire(&space->lock);
+    error = memory_set_clear(&space->set, &space->table);
+    MAPPING_ASSERT(error == MAPPING_OK); /* whole areas go: nothing is cut, nothing can run out */
+    (void)error;
+    s2_table_fini(&space->table);
+    lock_release(&space->lock);
+}
+
+static enum mapping_error map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
+                                     mapping_flags_t flags, enum overlap_policy policy)
+{
+    const struct memory_area area = {
+        .range = range,
+        .flags = flags,
+        .backend = s2_linear_backend(range.start, pa),
+    };
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    lock_acquire(&space->lock);
+    if (s2_table_is_range(&space->table, range)) {
+        error = memory_set_map(&space->set, area, &space->table, policy);
+    }
+    lock_release(&space->lock);
+    return error;
+}
+
+enum mapping_error s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
+                                       mapping_flags_t flags)
+{
+    return map_linear(space, range, pa, flags, OVERLAP_REJECT);
+}
+
+enum mapping_error s2_space_replace_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
+                                           mapping_flags_t flags)
+{
+    return map_linear(space, range, pa, flags, OVERLAP_UNMAP);
+}
+
+enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range)
+{
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    lock_acquire(&space->lock);
+    if (s2_table_is_range(&space->table, range)) {
+        error = memory_set_unmap(&space->set, range, &space->table);
+    }
+    lock_release(&space->lock);
+    return error;
+}
+
+static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
+{
+    const mapping_flags_t *flags = arg;
+
+    *new_flags = *flags;
+    return old_flags != *flags;
+}
+
+enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
+                                    mapping_flags_t flags)
+{
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    lock_acquire(&space->lock);
+    if (s2_table_is_range(&space->table, range)) {
+        error = s2_table_check_flags(&space->table, flags);
+    }
+    if (error == MAPPING_OK) {
+        error = memory_set_protect(&space->set, range, give_flags, &flags, &space->table);
+    }
+    lock_release(&space->lock);
+    return error;
+}
+
+enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr, struct s2_leaf *leaf)
+{
+    enum mapping_error error;
+
+    lock_acquire(&space->lock);
+    error = s2_table_lookup(&space->table, addr, leaf);
+    lock_release(&space->lock);
+    return error;
+}
+
+const struct s2_table *s2_space_table(const struct s2_space *space)
+{
+    return &space->table;
+}
+
+const struct memory_set *s2_space_areas(const struct s2_space *space)
+{
+    return &space->set;
+}
+
+/* Area by area, so that a block never spans two, and a capped area keeps its small leaves. */
+static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range range)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+    enum mapping_error error = MAPPING_OK;
+
+    for (; area != NULL && error == MAPPING_OK; area = memory_set_next(&space->set, area)) {
+        if (ipa_range_overlaps(area->range, range) && (area->flags & S2_CAP) == 0) {
+            error = s2_table_fold(&space->table, ipa_range_meet(area->range, range));
+        }
+    }
+    return error;
+}
+
+enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
+{
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    lock_acquire(&space->lock);
+    if (s2_table_is_range(&space->table, range)) {
+        error = memory_set_merge(&space->set, range);
+    }
+    if (error == MAPPING_OK) {
+        error = fold_areas(space, range);
+    }
+    lock_release(&space->lock);
+    return error;
+}
+
+/* --- Check ----------------------------------------------------------------------------------- */
+
+/* Whether [@at, end of the leaf or @end) is mapped as @area says; *next: where to go on. */
+static bool leaf_follows(const struct s2_space *space, const struct memory_area *area, ipa_t at,
+                         ipa_t *next)
+{
+    struct s2_leaf leaf;
+
+    if (s2_table_lookup(&space->table, at, &leaf) != MAPPING_OK) {
+        return false;
+    }
+    *next = ipa_range_end((struct ipa_range){ipa_align_down(at, leaf.size), leaf.size});
+    return pa_eq(leaf.pa, s2_linear_pa(&area->backend, at)) &&
+           leaf.flags == (area->flags & S2_LEAF_FLAGS);
+}
+
+static bool area_is_mapped(const struct s2_space *space, const struct memory_area *area)
+{
+    const ipa_t end = ipa_range_end(area->range);
+    ipa_t at = area->range.start;
+
+    while (ipa_lt(at, end)) {
+        if (!leaf_follows(space, area, at, &at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether nothing is mapped in [@at, @end). */
+static bool gap_is_empty(const struct s2_space *space, ipa_t at, ipa_t end)
+{
+    struct s2_leaf hole;
+
+    while (ipa_lt(at, end)) {
+        if (s2_table_lookup(&space->table, at, &hole) != MAPPING_NOT_FOUND) {
+            return false;
+        }
+        at = ipa_range_end((struct ipa_range){ipa_align_down(at, hole.size), hole.size});
+    }
+    return true;
+}
+
+static bool tables_follow_areas(const struct s2_space *space)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+    ipa_t at = ipa_of(0);
+
+    for (; area != NULL; area = memory_set_next(&space->set, area)) {
+        if (!gap_is_empty(space, at, area->range.start) || !area_is_mapped(space, area) ||
+            !s2_table_is_data(&space->table, s2_linear_pa(&area->backend, area->range.start),
+                              area->range.size)) {
+            return false;
+        }
+        at = ipa_range_end(area->range);
+    }
+    return gap_is_empty(space, at, ipa_of(BIT(space->table.geometry.ipa_bits)));
+}
+
+bool s2_space_check(struct s2_space *space)
+{
+    bool is_sound;
+
+    lock_acquire(&space->lock);
+    is_sound = memory_set_check(&space->set) && s2_table_check(&space->table) &&
+               tables_follow_areas(space);
+    lock_release(&space->lock);
+    return is_sound;
+}

@@ -1,0 +1,255 @@
+/*
+ * table.h - one guest's stage-2 translation tables.
+ *
+ * An operation flows: check arguments -> hold frames -> build dark -> break -> invalidate -> make
+ * -> retire frames. After its first live store nothing can fail; before it nothing has changed.
+ *
+ * Every operation may stand alone, or inside one opened by s2_table_begin(), which is how several
+ * pieces become one: first every piece is held, then every piece is done, then s2_table_end() pays
+ * the TLBs once and gives back what was not needed.
+ *
+ *      begin    hold P1  hold P2 ...     do P1  do P2 ...     end
+ *               may refuse: end, and     cannot fail          one tail, frames back to the pool
+ *               nothing has changed
+ *
+ * Frames that an open operation unlinks stay its own until it ends: so what was held before bounds
+ * what is needed, even where one piece removes a table that a later one needs again.
+ *
+ * The count of a table's frame (frame_pool_count()) is the number of its entries that are not
+ * none. A table below the root with count 0 is unlinked by the operation that emptied it.
+ *
+ * Context of all: the caller serialises calls on one table (a space does it with its lock) and
+ * masks interrupts; vCPUs may run, hardware may walk at any time. Tables may share a pool.
+ * Stack: at most 1 KiB; no recursion.
+ */
+#ifndef TRESTLE_STAGE2_TABLE_H
+#define TRESTLE_STAGE2_TABLE_H
+
+#include "core/addr.h"
+#include "core/err.h"
+#include "core/frame_pool.h"
+#include "stage2/desc.h"
+#include "stage2/features.h"
+#include "stage2/flags.h"
+#include "stage2/geometry.h"
+#include "stage2/memory.h"
+#include "stage2/tlbi.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An operation that is open on a table. Private. */
+struct s2_operation {
+    unsigned depth;             /* begins without their end */
+    struct frame_reserve held;  /* frames promised to it, and those it unlinked and flushed */
+    struct frame_list retired;  /* unlinked tables whose tail is owed; their count is their level */
+    struct s2_tlb_batch owed;   /* what was broken or tightened */
+    bool is_stored;             /* live stores are not yet followed by a DSB */
+    struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
+};
+
+/* Fields are private. The object does not move once initialised. */
+struct s2_table {
+    struct s2_geometry geometry;
+    struct s2_format format;
+    struct frame_pool *pool;
+    s2_desc_t *root;
+    pa_t root_pa;
+    size_t table_count; /* below the root */
+    uint16_t vmid;
+    unsigned vmid_bits;
+    unsigned table_order; /* of a table's frames */
+    bool cleans_tables;   /* the walker is not coherent */
+    bool has_ttl;
+    bool has_vhe;
+    bool has_speculative_at;
+    bool has_dic;
+    struct s2_memory memory; /* how guests' memory is reached, to clean it */
+    struct s2_operation operation;
+};
+
+/**
+ * s2_table_init() - An empty table: every IPA faults.
+ * @config:  read, not kept; s2_config_reason() tells why one is refused.
+ * @pool:    kept. Frames no larger than the granule, with memory, all inside the output size.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, a pool that cannot serve;
+ *           MAPPING_UNSUPPORTED: not on this CPU; MAPPING_NO_FRAME: no room for the root.
+ * Owns:     the root's frames, until s2_table_fini(). VMID 0 until s2_table_set_vmid().
+ * Order:    the root is published on return.
+ */
+MAPPING_MUST_USE enum mapping_error
+s2_table_init(struct s2_table *table, const struct s2_config *config, struct frame_pool *pool);
+
+/* Why s2_table_init() would answer anything but MAPPING_OK for @config: a sentence with static
+ * lifetime; NULL if only the pool could be in the way. */
+const char *s2_config_reason(const struct s2_config *config);
+
+/**
+ * s2_table_fini() - Give back every frame of the tables.
+ * Order:    the VMID's entries are invalidated on all CPUs first, so it can be used anew.
+ * Context:  no vCPU of the guest runs, nor has the table loaded; no operation is open.
+ * Cost:     O(entries of non-leaf tables).
+ */
+void s2_table_fini(struct s2_table *table);
+
+/**
+ * s2_table_set_vmid() - Which VMID this guest runs under, and invalidations go to.
+ * @vmid:    below 2^VMIDBits; not in use by another live table; 0 is best kept for nobody.
+ * Order:    nothing is invalidated: the VMID's entries are gone (a new one, or after fini).
+ * Context:  the guest is not running.
+ */
+void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
+
+/* How memory outside the pool is reached, to clean it; NULL: it is not. Kept. */
+void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops);
+
+/* Whether @range is one that the verbs take: granule-aligned, not empty, inside the input size. */
+bool s2_table_is_range(const struct s2_table *table, struct ipa_range range);
+
+/* Whether a leaf with @flags can be made here: MAPPING_OK, or what s2_table_map() would answer. */
+MAPPING_MUST_USE enum mapping_error s2_table_check_flags(const struct s2_table *table,
+                                                         mapping_flags_t flags);
+
+/* Whether a guest may be shown [@pa, @pa + @size): no part of it is a frame of the tables' pool that
+ * is free, held or a translation table, this guest's or another's. */
+bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size);
+
+/* Whether a guest that is given memory with @flags may go past the caches to it, so that it has to
+ * be cleaned: no device, and stage 2 does not force write-back. */
+bool s2_table_needs_clean(const struct s2_table *table, mapping_flags_t flags);
+
+/**
+ * s2_table_map() - Map @range to equally much memory at @pa, or change nothing.
+ * @range:   IPA, granule-aligned, not empty, inside the input size; no part of it mapped.
+ * @pa:      first output byte, granule-aligned; all of it inside the output size.
+ * @flags:   stage2/flags.h.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_ALREADY_EXISTS; MAPPING_NO_FRAME;
+ *           MAPPING_UNSUPPORTED: such a leaf does not exist here; MAPPING_DENIED: Device memory
+ *           with execution, or memory that the pool of the tables has not handed out as data.
+ * On error: descriptors, counters and pool unchanged.
+ * Owns:     takes frames for tables only; @pa stays the caller's.
+ * Order:    tables are filled before they are linked; no TLBI, as invalid entries are not cached.
+ *           Instruction caches are invalidated first if executable, unless CTR_EL0.DIC. Data
+ *           cleaning is the backend's (stage2/backend.h). Visible on return.
+ * Cost:     O(leaves + tables) stores, the largest leaf that fits each; counting before: O(tables
+ *           that exist in @range).
+ * Source:   Arm ARM DDI 0487, D8.14 "TLB maintenance", "ordering of translation table updates".
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range,
+                                                 pa_t pa, mapping_flags_t flags);
+
+/**
+ * s2_table_unmap() - Remove every mapping from @range; holes are fine.
+ * @range:   as for s2_table_map(). A block that sticks out is cut exactly, its attributes kept.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables.
+ * On error: as s2_table_map().
+ * Order:    cuts go by break-before-make, what they keep faults for a moment: vCPUs that fault
+ *           there find a broken descriptor and retry. On return no TLB holds anything of @range,
+ *           and the frames of emptied tables are back in the pool; the data frames may be reused.
+ * Cost:     O(entries of the tables that @range covers partly) + O(non-leaf entries of tables that
+ *           it covers whole): their leaves are never visited.
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struct ipa_range range);
+
+/**
+ * s2_table_protect() - Give all mappings in @range the attributes of @flags; holes are fine.
+ * @flags:   all attributes, not only permissions; a cap is ignored.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
+ *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map().
+ * On error: as s2_table_map().
+ * Order:    permissions, AF, DBM and software bits change in place; a block that sticks out, or a
+ *           changed type or shareability, goes by break-before-make, one tail for all. On return
+ *           no TLB of any CPU holds the old attributes.
+ * Cost:     O(entries in @range).
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,
+                                                     mapping_flags_t flags);
+
+/**
+ * s2_table_fold() - Turn tables in @range whose entries are one uniform stretch into a block.
+ * @range:   as for s2_table_map(); tables that stick out of it stay.
+ * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM.
+ * Order:    break-before-make, one tail a level; frames are back in the pool on return.
+ * Cost:     O(entries in @range). AF and dirty state of the entries are merged by OR.
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_fold(struct s2_table *table, struct ipa_range range);
+
+/* A leaf as s2_table_lookup() finds it. */
+struct s2_leaf {
+    pa_t pa;               /* of the address asked */
+    uint64_t size;         /* bytes of the leaf; of a hole: of the aligned stretch around the
+                            * address that one empty entry spans */
+    int level;             /* of the leaf, or of the empty entry */
+    mapping_flags_t flags; /* as mapped, less the cap */
+};
+
+/**
+ * s2_table_lookup() - What @addr translates to.
+ * Returns:  MAPPING_OK; MAPPING_NOT_FOUND: a hole, whose leaf.size and leaf.level are filled, the
+ *           one exception to "written only on MAPPING_OK"; MAPPING_INVALID_PARAM: beyond the input
+ *           size; MAPPING_BAD_STATE: between break and make, ask again.
+ * Cost:     O(levels).
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr,
+                                                    struct s2_leaf *leaf);
+
+/* The fast path: false, and *pa as before, for what s2_table_lookup() does not answer MAPPING_OK.
+ * O(levels). */
+MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa);
+
+/* Ready to write. HCR_EL2: the bits that this table relies on, VM and FWB. */
+uint64_t s2_table_vtcr(const struct s2_table *table);
+uint64_t s2_table_vttbr(const struct s2_table *table);
+uint64_t s2_table_hcr(const struct s2_table *table);
+
+/* Frames of all its tables, root included, in frames of the pool. */
+size_t s2_table_frame_count(const struct s2_table *table);
+
+static inline const struct s2_geometry *s2_table_geometry(const struct s2_table *table)
+{
+    return &table->geometry;
+}
+
+/**
+ * s2_table_check() - Whether the tables are as this library makes them.
+ * Proves: every descriptor is legal, at its level, inside the output size, and none is broken;
+ * every table frame is taken from the pool, no table below the root is empty; counts agree; no
+ * operation is open.
+ * Cost: O(entries). Context: at rest, or with the space locked.
+ */
+bool s2_table_check(const struct s2_table *table);
+
+/* --- Several pieces as one operation: for backends ------------------------------------------- */
+
+void s2_table_begin(struct s2_table *table);
+
+/**
+ * s2_table_hold_map() - Check one piece of the open operation and hold what it will need.
+ * s2_table_hold_unmap()
+ * s2_table_hold_protect()
+ * Returns:  what the operation of that name would; on an error the caller ends the operation
+ *           without doing any piece.
+ * Order:    pieces are held in the order in which they will be done, all before the first is.
+ */
+MAPPING_MUST_USE enum mapping_error
+s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags);
+MAPPING_MUST_USE enum mapping_error s2_table_hold_unmap(struct s2_table *table,
+                                                        struct ipa_range range);
+MAPPING_MUST_USE enum mapping_error
+s2_table_hold_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
+
+/* Do what was held: cannot fail. That something is in the way of a map, though every piece before
+ * it was done, is the caller's bug and asserts. */
+void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa,
+                     mapping_flags_t flags);
+void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);
+void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
+
+/* Pay what is owed so far: on return no TLB holds anything that the open operation has removed. */
+void s2_table_flush(struct s2_table *table);
+
+/* Close the operation: pay what is owed, publish, give back frames. */
+void s2_table_end(struct s2_table *table);
+
+#endif
