@@ -1,0 +1,189 @@
+/*
+ * arch_impl.h, host, under observation: every primitive is an event of tests/sim/sim.h.
+ */
+#ifndef TRESTLE_ARCH_IMPL_H
+#define TRESTLE_ARCH_IMPL_H
+
+#include "tests/sim/sim.h"
+
+/* --- Descriptors ---------------------------------------------------------------------------- */
+
+static inline uint64_t arch_sim_peek(const s2_desc_t *slot)
+{
+    return __atomic_load_n(&slot->raw, __ATOMIC_RELAXED);
+}
+
+/* A plain write or a swap: what was there is taken in the same step, so that the event's .old is
+ * true even when a listener has just moved the descriptor. */
+static inline uint64_t arch_sim_write(enum sim_kind kind, s2_desc_t *slot, uint64_t value)
+{
+    struct sim_event event = {.kind = kind, .slot = slot, .old = arch_sim_peek(slot), .new = value};
+
+    sim_begin(&event);
+    event.old = __atomic_exchange_n(&slot->raw, value, __ATOMIC_ACQ_REL);
+    event.done = true;
+    sim_end(&event);
+    return event.old;
+}
+
+static inline s2_desc_t arch_desc_load(const s2_desc_t *slot)
+{
+    struct sim_event event = {.kind = SIM_LOAD, .slot = slot};
+
+    if (!sim_loads_are_events()) {
+        return (s2_desc_t){arch_sim_peek(slot)};
+    }
+    event.old = arch_sim_peek(slot);
+    event.new = event.old;
+    sim_begin(&event);
+    event.old = arch_sim_peek(slot);
+    event.new = event.old;
+    event.done = true;
+    sim_end(&event);
+    return (s2_desc_t){event.new};
+}
+
+static inline void arch_desc_fill(s2_desc_t *slot, s2_desc_t desc)
+{
+    (void)arch_sim_write(SIM_FILL, slot, desc.raw);
+}
+
+static inline void arch_desc_store(s2_desc_t *slot, s2_desc_t desc)
+{
+    (void)arch_sim_write(SIM_STORE, slot, desc.raw);
+}
+
+static inline void arch_desc_publish(s2_desc_t *slot, s2_desc_t desc)
+{
+    (void)arch_sim_write(SIM_PUBLISH, slot, desc.raw);
+}
+
+static inline s2_desc_t arch_desc_swap(s2_desc_t *slot, s2_desc_t desc)
+{
+    return (s2_desc_t){arch_sim_write(SIM_SWAP, slot, desc.raw)};
+}
+
+static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_desc_t desc)
+{
+    struct sim_event event = {.kind = SIM_REPLACE,
+                              .slot = slot,
+                              .operand = expected->raw,
+                              .old = arch_sim_peek(slot),
+                              .new = desc.raw};
+
+    sim_begin(&event);
+    event.old = expected->raw;
+    event.done = __atomic_compare_exchange_n(&slot->raw, &event.old, desc.raw, false,
+                                             __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    sim_end(&event);
+    /* On success the two are equal already. */
+    expected->raw = event.old;
+    return event.done;
+}
+
+/* --- Instructions without a result ----------------------------------------------------------- */
+
+static inline void arch_sim_execute(enum sim_kind kind, uint64_t operand, const void *line)
+{
+    struct sim_event event = {.kind = kind, .slot = line, .operand = operand};
+
+    sim_begin(&event);
+    event.done = true;
+    sim_end(&event);
+}
+
+#define ARCH_SIM_PLAIN(name, kind)         \
+    static inline void arch_##name(void)   \
+    {                                      \
+        arch_sim_execute((kind), 0, NULL); \
+    }
+
+#define ARCH_SIM_OPERAND(name, kind)                 \
+    static inline void arch_##name(uint64_t operand) \
+    {                                                \
+        arch_sim_execute((kind), operand, NULL);     \
+    }
+
+#define ARCH_SIM_LINE(name, kind)                    \
+    static inline void arch_##name(const void *line) \
+    {                                                \
+        arch_sim_execute((kind), 0, line);           \
+    }
+
+ARCH_SIM_PLAIN(dsb_ish, SIM_DSB_ISH)
+ARCH_SIM_PLAIN(dsb_ishst, SIM_DSB_ISHST)
+ARCH_SIM_PLAIN(dsb_nsh, SIM_DSB_NSH)
+ARCH_SIM_PLAIN(isb, SIM_ISB)
+
+ARCH_SIM_OPERAND(tlbi_ipas2e1is, SIM_TLBI_IPAS2E1IS)
+ARCH_SIM_OPERAND(tlbi_ripas2e1is, SIM_TLBI_RIPAS2E1IS)
+ARCH_SIM_PLAIN(tlbi_vmalle1is, SIM_TLBI_VMALLE1IS)
+ARCH_SIM_PLAIN(tlbi_vmalls12e1is, SIM_TLBI_VMALLS12E1IS)
+ARCH_SIM_PLAIN(tlbi_alle1is, SIM_TLBI_ALLE1IS)
+ARCH_SIM_OPERAND(tlbi_ipas2e1, SIM_TLBI_IPAS2E1)
+ARCH_SIM_PLAIN(tlbi_vmalle1, SIM_TLBI_VMALLE1)
+ARCH_SIM_PLAIN(tlbi_vmalls12e1, SIM_TLBI_VMALLS12E1)
+
+ARCH_SIM_LINE(dc_civac, SIM_DC_CIVAC)
+ARCH_SIM_LINE(dc_cvac, SIM_DC_CVAC)
+ARCH_SIM_PLAIN(ic_ialluis, SIM_IC_IALLUIS)
+
+/* --- Registers ------------------------------------------------------------------------------ */
+
+/* @reg: of the current CPU, still current after the listeners. */
+static inline void arch_sim_register(enum sim_kind kind, uint64_t *reg, uint64_t value)
+{
+    struct sim_event event = {.kind = kind, .operand = value, .old = *reg, .new = value};
+
+    sim_begin(&event);
+    event.old = *reg;
+    *reg = value;
+    event.done = true;
+    sim_end(&event);
+}
+
+#define ARCH_SIM_REGISTER(name, kind)                       \
+    static inline uint64_t arch_read_##name(void)           \
+    {                                                       \
+        return sim_cpu()->name;                             \
+    }                                                       \
+    static inline void arch_write_##name(uint64_t value)    \
+    {                                                       \
+        arch_sim_register((kind), &sim_cpu()->name, value); \
+    }
+
+ARCH_SIM_REGISTER(vtcr, SIM_WRITE_VTCR)
+ARCH_SIM_REGISTER(vttbr, SIM_WRITE_VTTBR)
+ARCH_SIM_REGISTER(hcr, SIM_WRITE_HCR)
+ARCH_SIM_REGISTER(tcr_el1, SIM_WRITE_TCR_EL1)
+
+/* TCR_EL12 is the guest's register by the name that it has while HCR_EL2.E2H = 1. */
+static inline uint64_t arch_read_tcr_el12(void)
+{
+    return arch_read_tcr_el1();
+}
+
+static inline void arch_write_tcr_el12(uint64_t value)
+{
+    arch_write_tcr_el1(value);
+}
+
+static inline uint64_t arch_irq_mask(void)
+{
+    uint64_t before = sim_cpu()->daif;
+
+    arch_sim_register(SIM_IRQ_MASK, &sim_cpu()->daif, SIM_DAIF_ALL);
+    return before;
+}
+
+static inline void arch_irq_restore(uint64_t state)
+{
+    arch_sim_register(SIM_IRQ_RESTORE, &sim_cpu()->daif, state);
+}
+
+#undef ARCH_SIM_PLAIN
+#undef ARCH_SIM_OPERAND
+#undef ARCH_SIM_LINE
+#undef ARCH_SIM_REGISTER
+
+#endif
