@@ -1,0 +1,266 @@
+# Trestle: builds, proofs and set-up. `make help` lists the targets.
+#
+# Every variant of a build has a directory of its own under $(BUILD), its own objects and a file
+# `flags`, whose change rebuilds them. Shell of more than a line lives in tests/tools.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- Knobs ----------------------------------------------------------------------------------------
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
+CROSS_COMPILE ?= aarch64-linux-gnu-
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+# The emulator's CPU model: `make run` shows one, `make check-qemu` tries all unless told.
+CPU ?=
+QEMU ?= qemu-system-aarch64
+QEMU_TIMEOUT ?= 120
+# SETUP=no: `make run` and `make check` install nothing.
+SETUP ?= yes
+prefix ?= /usr/local
+DESTDIR ?=
+# TARGET=aarch64: lib, install and uninstall are about the freestanding archive.
+TARGET ?=
+V ?=
+Q := $(if $(V),,@)
+
+VERSION := 0.1.0
+ALL_CPUS := max cortex-a53 cortex-a57 cortex-a76 neoverse-n1 a64fx
+COVERAGE_MIN := 95
+
+# --- Sources --------------------------------------------------------------------------------------
+LIB_SRCS := $(wildcard core/*.c stage2/*.c)
+TEST_SRCS := $(wildcard tests/sim/*.c tests/model/*.c tests/unit/*.c)
+HYP_SRCS := $(wildcard hyp/*.c hyp/*.S hyp/guest/*.c hyp/guest/*.S)
+HEADERS := $(wildcard core/*.h stage2/*.h)
+# Not installed: what lies behind the table's contract, and reaches the primitives.
+PRIVATE_HEADERS := $(wildcard $(addprefix stage2/,arch.h map.h operation.h walk.h))
+PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
+C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
+
+# --- Flags ----------------------------------------------------------------------------------------
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wcast-align \
+	-Wpointer-arith -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wformat=2 \
+	-Wimplicit-fallthrough -Wnull-dereference
+BASE := -std=c11 -pedantic $(WARN)
+# What ships asks nothing of its surroundings, whatever a distribution's compiler adds by default.
+FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction-sections \
+	-fdata-sections
+EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics -fno-pie
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
+COVER := -O0 -g --coverage -fkeep-inline-functions -fkeep-static-functions
+
+export BUILD CC CLANG CROSS_COMPILE QEMU QEMU_TIMEOUT SETUP VERSION PRIVATE_HEADERS PUBLIC_HEADERS
+export BASE_FLAGS := $(BASE)
+export EL2_FLAGS := $(EL2)
+
+# --- Variants -------------------------------------------------------------------------------------
+# $(call variant,name,compiler and flags,home of arch_impl.h): $(BUILD)/name/x.o comes from x.c.
+# core compiles with -I. alone; the tests find libcheck through pkg-config.
+define variant
+VARIANTS += $1
+$(BUILD)/$1/%.o: private INCLUDES = -I. -I$3
+$(BUILD)/$1/core/%.o: private INCLUDES = -I.
+$(BUILD)/$1/tests/%.o: private INCLUDES = -I. -I$3 -pthread $$$$(pkg-config --cflags check)
+
+$(BUILD)/$1/%.o: %.c $(BUILD)/$1/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$2 $$(INCLUDES) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$1/%.o: %.S $(BUILD)/$1/flags
+	@mkdir -p $$(@D)
+	$$(call say,AS,$$@)
+	$$(Q)$2 $$(INCLUDES) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$1/flags: FORCE
+	$$(call remember,$2 -I$3)
+
+$(BUILD)/$1/sources: FORCE
+	$$(call remember,$(LIB_SRCS) $(TEST_SRCS) $(HYP_SRCS))
+
+-include $$(wildcard $(BUILD)/$1/*/*.d $(BUILD)/$1/*/*/*.d)
+endef
+
+# $(call runner,variant,compiler and link flags): the unit tests of a variant.
+define runner
+$(BUILD)/$1/tests/run: $(patsubst %.c,$(BUILD)/$1/%.o,$(LIB_SRCS) $(TEST_SRCS)) $(BUILD)/$1/sources
+	$$(call say,LD,$$@)
+	$$(Q)$2 -pthread -o $$@ $$(filter %.o,$$^) $$$$(pkg-config --libs check)
+endef
+
+# $(call archive,variant,prefix of the binary tools): one object whose only global names are public.
+define archive
+$(BUILD)/$1/libtrestle.a: $(patsubst %.c,$(BUILD)/$1/%.o,$(LIB_SRCS)) $(PUBLIC_HEADERS) \
+		$(BUILD)/$1/sources tests/tools/archive.sh tests/tools/public_names.sh
+	$$(call say,AR,$$@)
+	$$(Q)tests/tools/archive.sh '$2' $$@ $$(filter %.o,$$^)
+endef
+
+say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
+
+# $(call remember,text): the target holds the text, and is touched only when that changes.
+define remember
+@mkdir -p $(@D)
+@printf '%s\n' '$1' | cmp -s - $@ || printf '%s\n' '$1' >$@
+endef
+
+$(eval $(call variant,unit,$(CC) $(BASE) $(CFLAGS),tests/sim))
+$(eval $(call variant,clang,$(CLANG) $(BASE) $(CFLAGS),tests/sim))
+$(eval $(call variant,asan,$(CC) $(BASE) -O1 -g $(SANITIZE),tests/sim))
+$(eval $(call variant,coverage,$(CC) $(BASE) $(COVER),tests/sim))
+$(eval $(call variant,lib,$(CC) $(BASE) $(CFLAGS) $(FREESTANDING),tests/bench))
+$(eval $(call variant,lib-aarch64,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
+$(eval $(call variant,hyp,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
+$(eval $(call variant,clang-aarch64,$(CLANG_EL2) $(BASE) $(CFLAGS) $(EL2),stage2/el2))
+
+$(eval $(call runner,unit,$(CC) $(CFLAGS)))
+$(eval $(call runner,clang,$(CLANG) $(CFLAGS)))
+$(eval $(call runner,asan,$(CC) $(SANITIZE)))
+$(eval $(call runner,coverage,$(CC) --coverage))
+
+$(eval $(call archive,lib,))
+$(eval $(call archive,lib-aarch64,$(CROSS_COMPILE)))
+
+# Before the first object, so that a missing tool is named and not merely not found.
+$(addprefix $(BUILD)/,unit/flags asan/flags coverage/flags): | need-cc need-check
+$(BUILD)/clang/flags: | need-clang need-check
+$(BUILD)/clang-aarch64/flags: | need-clang
+$(BUILD)/coverage/flags: | need-gcovr
+$(BUILD)/lib/flags: | need-cc
+$(addprefix $(BUILD)/,lib-aarch64/flags hyp/flags): | need-cross
+
+need-%: FORCE
+	@tests/tools/setup.sh need $*
+
+HOST_LIB := $(BUILD)/lib/libtrestle.a
+TARGET_LIB := $(BUILD)/lib-aarch64/libtrestle.a
+CHOSEN_LIB := $(if $(filter aarch64,$(TARGET)),$(TARGET_LIB),$(HOST_LIB))
+IMAGE := $(BUILD)/hyp/trestle.elf
+
+ifneq ($(filter-out aarch64,$(TARGET)),)
+$(error TARGET=$(TARGET) is not known: leave it empty for this machine, or say aarch64)
+endif
+
+# The loops in string.c are memcpy itself; the compiler must not turn them into a call to it.
+$(BUILD)/hyp/hyp/string.o: private INCLUDES = -I. -Istage2/el2 -fno-tree-loop-distribute-patterns
+
+# The hypervisor links the archive that ships, as a stranger would.
+$(IMAGE): $(patsubst %,$(BUILD)/hyp/%.o,$(basename $(HYP_SRCS))) $(TARGET_LIB) linker/hyp.ld \
+		$(BUILD)/hyp/sources
+	$(call say,LD,$@)
+	$(Q)$(CROSS_COMPILE)gcc -nostdlib -static -no-pie -Wl,--build-id=none \
+		-Wl,--fatal-warnings -Wl,-z,max-page-size=4096 -T linker/hyp.ld -Wl,-Map=$(@:.elf=.map) -o $@ \
+		$(filter %.o,$^) $(TARGET_LIB)
+
+# --- What a user wants ----------------------------------------------------------------------------
+.PHONY: FORCE all lib hyp run check
+FORCE:
+
+all: lib hyp ## Build the host's archive and the EL2 image (default)
+
+lib: $(CHOSEN_LIB) ## Build libtrestle.a for this machine; TARGET=aarch64: freestanding
+
+hyp: $(IMAGE) ## Build the EL2 image
+
+run: ## Boot the EL2 image on QEMU and show what it does (CPU=max)
+	@tests/tools/setup.sh install cc cross qemu
+	+@$(PARALLEL_MAKE) hyp
+	@tests/qemu/run.sh show $(IMAGE) $(or $(CPU),max) $(BUILD)/qemu/$(or $(CPU),max).log
+
+check: ## Everything that must hold: unit tests, layers, installation, README, sanitizers, QEMU
+	@tests/tools/setup.sh install cc cross check qemu
+	+@tests/tools/steps.sh check '$(PARALLEL_MAKE)' $(CHECK_STEPS)
+
+CHECK_STEPS = check-host check-layers check-install check-readme $(ASAN_STEP) check-qemu
+# A compiler without sanitizers leaves out that step, and steps.sh says so.
+ASAN_STEP = $(shell tests/tools/has_asan.sh $(CC) && echo check-asan || echo -check-asan)
+# Use all processors, unless the caller chose a number.
+PARALLEL_MAKE = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) -Otarget
+
+# --- Tests ----------------------------------------------------------------------------------------
+.PHONY: check-host check-clang check-asan check-valgrind check-layers check-install check-readme
+.PHONY: check-qemu smoke coverage
+
+check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
+	$(Q)$<
+
+check-clang: $(BUILD)/clang/tests/run ## The same under clang, and its view of the EL2 code
+check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,$(HYP_SRCS)))
+	$(Q)$(BUILD)/clang/tests/run
+
+check-asan: $(BUILD)/asan/tests/run ## Unit tests under AddressSanitizer and UBSan
+	$(Q)ASAN_OPTIONS=handle_sigill=0:handle_sigtrap=0:detect_leaks=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 CK_TIMEOUT_MULTIPLIER=4 $<
+
+check-valgrind: need-valgrind $(BUILD)/unit/tests/run ## Unit tests under valgrind
+	$(Q)tests/tools/check_valgrind.sh $(BUILD)/unit/tests/run
+
+check-layers: $(HOST_LIB) $(TARGET_LIB) ## Includes, headers and names are as designed
+	$(Q)tests/tools/check_layers.sh $(HOST_LIB) $(TARGET_LIB)
+	$(Q)tests/tools/check_layers_test.sh $(HOST_LIB) $(TARGET_LIB)
+
+check-install: need-check $(HOST_LIB) $(TARGET_LIB) ## What gets installed serves a stranger
+	$(Q)tests/tools/check_install.sh '$(MAKE)'
+
+check-readme: $(HOST_LIB) ## Compile and run the examples of README.md
+	$(Q)tests/tools/check_readme.sh README.md $(HOST_LIB)
+
+check-qemu: $(addprefix qemu-,$(or $(CPU),$(ALL_CPUS))) ## Boot it on every CPU model, or CPU=
+
+smoke: qemu-$(or $(CPU),max) ## Boot the EL2 image on one CPU model (CPU=max)
+
+qemu-%: $(IMAGE) need-qemu FORCE
+	$(Q)tests/qemu/run.sh $(if $(CPU),quiet,any) $(IMAGE) $* $(BUILD)/qemu/$*.log
+
+GCOV ?= $(if $(findstring gcc,$(CC)),$(subst gcc,gcov,$(firstword $(CC))),gcov)
+
+coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at least 95 %
+	@find $(BUILD)/coverage -name '*.gcda' -delete
+	$(Q)$(BUILD)/coverage/tests/run
+	$(Q)gcovr --root . --object-directory $(BUILD)/coverage --filter core/ --filter stage2/ \
+		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
+
+# --- Analysis -------------------------------------------------------------------------------------
+.PHONY: analyze format format-check size
+
+analyze: need-clang-tidy need-cppcheck need-pmccabe ## clang-tidy, cppcheck, function sizes
+	$(Q)tests/tools/analyze.sh
+
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14) clang-format)
+
+format: need-clang-format ## Format every C file as .clang-format says
+	$(Q)$(CLANG_FORMAT) -i $(C_FILES)
+
+format-check: need-clang-format ## Whether every C file is formatted
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+size: $(TARGET_LIB) $(IMAGE) ## Code and data sizes on the target
+	$(Q)$(CROSS_COMPILE)size $(patsubst %.c,$(BUILD)/lib-aarch64/%.o,$(LIB_SRCS)) $(IMAGE)
+
+# --- Installation ---------------------------------------------------------------------------------
+.PHONY: install uninstall clean help
+
+INSTALL_ENV = DESTDIR='$(DESTDIR)' prefix='$(prefix)'
+
+install: $(CHOSEN_LIB) ## Install below prefix= (DESTDIR=, TARGET=aarch64)
+	$(Q)$(INSTALL_ENV) tests/tools/install.sh install $(CHOSEN_LIB) $(PUBLIC_HEADERS)
+
+uninstall: ## Remove exactly what install put there
+	$(Q)$(INSTALL_ENV) tests/tools/install.sh uninstall $(CHOSEN_LIB) $(PUBLIC_HEADERS)
+
+# Only what this file made: BUILD may be a directory that holds other things too.
+clean: ## Remove everything built
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers)
+	$(Q)rmdir $(BUILD) 2>/dev/null || true
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT prefix DESTDIR TARGET V=1'

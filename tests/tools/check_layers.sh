@@ -1,0 +1,161 @@
+#!/bin/sh
+# check_layers.sh - whether the house stands as designed. Every rule broken is one line of output.
+#
+#   check_layers.sh HOST_ARCHIVE TARGET_ARCHIVE [CHECK...]      all checks unless some are named
+#
+# In the environment: BUILD CC CROSS_COMPILE BASE_FLAGS EL2_FLAGS PUBLIC_HEADERS PRIVATE_HEADERS.
+# check_layers_test.sh breaks each rule once and sees to it that this script notices.
+set -eu
+
+host_archive=$1 target_archive=$2
+shift 2
+tools=$(dirname "$0")
+work=$BUILD/layers
+cross=${CROSS_COMPILE}gcc
+mkdir -p "$work"
+complaints=$work/complaints
+: >"$complaints"
+
+complain() {
+    sed "s|^|layers: $1: |" >>"$complaints"
+}
+
+# --- The rooms ------------------------------------------------------------------------------------
+listing() {
+    git ls-files -co --exclude-standard 2>/dev/null || ls -A
+}
+
+check_rooms() {
+    listing | sed 's|/.*||' | sort -u |
+        grep -vxE '\..*|core|stage2|hyp|tests|linker|Makefile|README\.md' | grep -vxF "$BUILD" |
+        complain 'not a room of this house' || true
+    find core stage2 -mindepth 1 -type d ! -path stage2/el2 | complain 'core and stage2 are flat'
+    find core stage2 -type f ! -name '*.[ch]' | complain 'neither a .c nor a .h'
+    find stage2/el2 -type f ! -name arch_impl.h | complain 'stage2/el2 holds arch_impl.h alone'
+}
+
+# --- Includes run downhill ------------------------------------------------------------------------
+freestanding='<(float|limits|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdnoreturn)\.h>'
+
+# $1: what may be included, an extended regular expression; then the files that may.
+only_includes() {
+    allowed=$1
+    shift
+    [ $# -gt 0 ] || return 0
+    grep -HnE '^[[:space:]]*#[[:space:]]*include' "$@" |
+        grep -vE ":[[:space:]]*#[[:space:]]*include[[:space:]]+($allowed)[[:space:]]*(/\*.*)?\$" |
+        complain 'include runs uphill or astray' || true
+}
+
+check_includes() {
+    name='[a-z0-9_]+\.h"'
+    only_includes "\"core/$name|$freestanding" $(find core -name '*.[ch]')
+    only_includes "\"(core|stage2)/$name|$freestanding" \
+        $(find stage2 -name '*.[ch]' ! -path stage2/arch.h)
+    only_includes "\"(core|stage2)/$name|\"arch_impl\.h\"|$freestanding" \
+        $(find stage2 -path stage2/arch.h)
+    only_includes "\"(core|stage2|hyp|hyp/guest)/$name|$freestanding" $(find hyp -name '*.[chS]')
+    only_includes "\"(core|stage2|hyp|tests/[a-z]+)/$name|\"arch_impl\.h\"|<[a-z0-9_/]+\.h>" \
+        $(find tests -name '*.[ch]')
+    for header in $PRIVATE_HEADERS core/avl.h; do
+        grep -rHn "\"$header\"" hyp | complain 'hyp uses what is not public' || true
+    done
+}
+
+# A source that has a header includes it first, so that the header proves itself.
+check_own_header_first() {
+    for source in $(find core stage2 hyp -name '*.c'); do
+        own=${source%.c}.h
+        [ -f "$own" ] || continue
+        first=$(grep -m 1 -E '^#include' "$source" || true)
+        [ "$first" = "#include \"$own\"" ] || echo "$source"
+    done | complain 'own header is not included first'
+}
+
+# --- What the code may say ------------------------------------------------------------------------
+uncommented() {
+    "$CC" -fpreprocessed -dD -E -P -x c "$1" 2>/dev/null
+}
+
+# $1: the complaint; $2: what must not be said; then the files.
+never_says() {
+    what=$1 words=$2
+    shift 2
+    for file in "$@"; do
+        if uncommented "$file" | grep -qE "$words"; then
+            echo "$file"
+        fi
+    done | complain "$what"
+}
+
+check_words() {
+    never_says 'asm outside of stage2/el2 and hyp' '\b(asm|__asm|__asm__)\b' \
+        $(find core stage2 -name '*.[ch]' ! -path 'stage2/el2/*')
+    never_says '.raw outside of addr, desc, tlbi, geometry and arch_impl.h' '(\.|->)raw\b' \
+        $(find core stage2 -name '*.[ch]' ! -path core/addr.h ! -name 'desc*' ! -name 'tlbi*' \
+            ! -name 'geometry*' ! -name arch_impl.h ! -path stage2/arch.h)
+}
+
+# --- Every header compiles alone, twice in a row --------------------------------------------------
+# $1: compiler and flags; then the headers.
+stand_alone() {
+    compiler=$1
+    shift
+    for header in "$@"; do
+        printf '#include "%s"\n#include "%s"\nextern int alone;\n' "$header" "$header" \
+            >"$work/alone.c"
+        $compiler -fsyntax-only "$work/alone.c" >"$work/alone.log" 2>&1 ||
+            grep error "$work/alone.log" | sed "s|^|$header: |"
+    done | complain "does not compile alone with ${compiler%% *}"
+}
+
+check_headers() {
+    stand_alone "$CC $BASE_FLAGS -I." $(find core -name '*.h')
+    stand_alone "$cross $BASE_FLAGS $EL2_FLAGS -I." $(find core -name '*.h')
+    stand_alone "$CC $BASE_FLAGS -I. -Itests/sim" $(find stage2 -name '*.h' ! -path 'stage2/el2/*')
+    stand_alone "$cross $BASE_FLAGS $EL2_FLAGS -I. -Istage2/el2" \
+        $(find stage2 hyp -name '*.h' ! -path 'stage2/el2/*')
+    stand_alone "$CC $BASE_FLAGS -I. -Itests/sim" $(find tests -name '*.h' ! -name arch_impl.h)
+}
+
+# --- The archives ---------------------------------------------------------------------------------
+# $1: archive; $2: prefix of the binary tools.
+check_archive() {
+    "$2nm" -g --defined-only "$1" | awk 'NF == 3 { print $3 }' |
+        "$tools/public_names.sh" reject $PUBLIC_HEADERS | complain "$1 exports"
+    "$2nm" -u "$1" | awk '$1 == "U" { print $2 }' | sort -u |
+        grep -vxE 'memcpy|memset|memmove|memcmp' | complain "$1 needs" || true
+}
+
+# Functions in installed headers call only what the archive exports: keep them all, and link.
+check_inlines() {
+    { printf '#include "%s"\n' $PUBLIC_HEADERS; printf 'int main(void)\n{\n    return 0;\n}\n'; } \
+        >"$work/inlines.c"
+    "$CC" -std=c11 -O0 -fkeep-inline-functions -I. "$work/inlines.c" "$host_archive" \
+        -o "$work/inlines" >"$work/inlines.log" 2>&1 ||
+        complain 'installed headers need more than the archive has' <"$work/inlines.log"
+}
+
+# --- Tests that nobody runs -----------------------------------------------------------------------
+check_suites() {
+    grep -hoE '^Suite \*suite_[a-z0-9_]+\(void\)$' tests/unit/*.c | grep -oE 'suite_[a-z0-9_]+' |
+        sort | while read -r suite; do
+        grep -qw "$suite" tests/unit/main.c || echo "$suite"
+    done | complain 'suite that tests/unit/main.c does not run' || true
+}
+
+check_archives() {
+    check_archive "$host_archive" ''
+    check_archive "$target_archive" "$CROSS_COMPILE"
+}
+
+[ $# -gt 0 ] || set -- rooms includes own_header_first words headers archives inlines suites
+for check in "$@"; do
+    "check_$check"
+done
+
+if [ -s "$complaints" ]; then
+    cat "$complaints"
+    exit 1
+fi
+echo "layers: as designed: $*"

@@ -1,0 +1,90 @@
+#!/bin/sh
+# check_layers_test.sh - break each rule of check_layers.sh once, in a copy of the tree, and see to
+# it that the script notices that, by name.
+#
+#   check_layers_test.sh HOST_ARCHIVE TARGET_ARCHIVE      environment as for check_layers.sh
+set -eu
+
+absolute() {
+    case $1 in
+    /*) echo "$1" ;;
+    *) echo "$PWD/$1" ;;
+    esac
+}
+
+host_archive=$(absolute "$1") target_archive=$(absolute "$2")
+work=$(absolute "$BUILD")/layers
+copy=$work/copy
+BUILD=$work/copy.build
+export BUILD
+count=0
+
+# $1: check; $2: what it must say; $3: shell that breaks the rule inside of the copy.
+expect() {
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    cp -R core stage2 hyp tests linker "$copy"
+    (cd "$copy" && git init -q . 2>/dev/null || true; eval "$3")
+    if (cd "$copy" && tests/tools/check_layers.sh "$host_archive" "$target_archive" "$1") \
+        >"$work/test.log" 2>&1; then
+        echo "layers: nobody noticed: $3" >&2
+        exit 1
+    fi
+    grep -qF "$2" "$work/test.log" || {
+        echo "layers: \"$2\" was expected after: $3" >&2
+        cat "$work/test.log" >&2
+        exit 1
+    }
+    count=$((count + 1))
+}
+
+expect rooms 'not a room of this house: attic' 'mkdir attic; touch attic/trunk'
+expect rooms 'core and stage2 are flat: core/cellar' 'mkdir core/cellar'
+expect rooms 'neither a .c nor a .h: stage2/walk.S' 'touch stage2/walk.S'
+expect rooms 'stage2/el2 holds arch_impl.h alone: stage2/el2/more.h' 'touch stage2/el2/more.h'
+
+expect includes 'astray: core/err.c' 'echo "#include \"stage2/arch.h\"" >>core/err.c'
+expect includes 'astray: core/err.c' 'echo "#include <stdio.h>" >>core/err.c'
+expect includes 'astray: core/err.h' 'echo "#  include \"err.h\"" >>core/err.h'
+expect includes 'astray: stage2/new.c' 'echo "#include \"hyp/print.h\"" >stage2/new.c'
+expect includes 'astray: stage2/new.c' 'echo "#include \"tests/sim/sim.h\"" >stage2/new.c'
+expect includes 'astray: stage2/new.c' 'echo "#include \"arch_impl.h\"" >stage2/new.c'
+expect includes 'astray: hyp/new.c' 'echo "#include \"tests/sim/sim.h\"" >hyp/new.c'
+expect includes 'what is not public: hyp/new.c' 'echo "#include \"stage2/arch.h\"" >hyp/new.c'
+
+expect own_header_first 'not included first: core/new.c' \
+    'touch core/new.h; echo "#include \"core/err.h\"" >core/new.c'
+
+expect words 'asm outside' 'echo "void f(void) { __asm__(\"\"); }" >stage2/new.c'
+expect words '.raw outside' 'echo "int f(struct s *s) { return s->raw; }" >core/new.c'
+expect words '.raw outside' 'echo "int f(ipa_t s) { return s.raw; }" >stage2/new.h'
+
+expect headers 'core/new.h' 'echo "uint64_t f(void);" >core/new.h'
+expect headers 'stage2/new.h' 'echo "struct s { int i; };" >stage2/new.h'
+expect headers 'tests/sim/new.h' 'echo "Suite *s(void);" >tests/sim/new.h'
+
+expect suites 'does not run: suite_new' \
+    'printf "Suite *suite_new(void)\n{\n}\n" >tests/unit/test_new.c'
+
+# An installed header that calls what the archive keeps to itself.
+expect inlines 'more than the archive has' \
+    'sed -i "s|^#endif\$||" core/err.h; printf "%s\n" "void avl_x(void);" \
+        "static inline void f(void) { avl_x(); }" "#endif" >>core/err.h'
+
+# $1: C source; $2: what must be said of an archive made of it.
+expect_of_archive() {
+    mkdir -p "$BUILD"
+    echo "$1" | "$CC" -x c -ffreestanding -fno-stack-protector -c -o "$BUILD/bad.o" -
+    rm -f "$BUILD/bad.a"
+    ar rcs "$BUILD/bad.a" "$BUILD/bad.o"
+    host_archive=$BUILD/bad.a
+    expect archives "$2" true
+}
+
+expect_of_archive 'int avl_first(void) { return 0; }' 'bad.a exports: avl_first'
+expect_of_archive 'int s2_unheard_of(void) { return 0; }' 'bad.a exports: s2_unheard_of'
+expect_of_archive 'int printf(const char *, ...); static int f(void) { return printf("x"); }
+int (*const mapping_error_name)(void) = f;' 'bad.a needs: printf'
+
+rm -rf "$copy" "$BUILD"
+echo "layers: $count rules broken, $count noticed"

@@ -1,0 +1,28 @@
+#!/bin/sh
+# public_names.sh - which of the names on the input are public: they carry a public prefix, and a
+# header that is installed declares them.
+#
+#   public_names.sh keep HEADER...     print the public ones
+#   public_names.sh reject HEADER...   print the others
+set -eu
+
+mode=$1
+shift
+awk -v mode="$mode" '
+    FILENAME != "-" {
+        line = $0
+        if (line ~ /^ ?\*|^\/\*/) {
+            next
+        }
+        while (match(line, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
+            declared[substr(line, RSTART, RLENGTH - 1)] = 1
+            line = substr(line, RSTART + RLENGTH)
+        }
+        next
+    }
+    {
+        public = ($1 in declared) && $1 ~ /^(mapping|memory_set|memory_area|frame|s2)_/
+        if (public == (mode == "keep")) {
+            print $1
+        }
+    }' "$@" -
