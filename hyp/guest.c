@@ -1,0 +1,245 @@
+#include "hyp/guest.h"
+
+#include "hyp/image.h"
+#include "hyp/panic.h"
+#include "hyp/print.h"
+#include "hyp/string.h"
+
+#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define TEXT_MAX 128
+
+/* Which of x0..x3 hold what in a call (hyp/guest/abi.h). */
+enum { CALL_NUMBER = 0, CALL_ARGUMENT = 1 };
+#define LINK_REGISTER 30
+
+static unsigned order_of(uint64_t size)
+{
+    unsigned order = 0;
+
+    while (BIT(MACHINE_FRAME_SHIFT + order) < size) {
+        order++;
+    }
+    return order;
+}
+
+void *guest_frame(pa_t pa)
+{
+    void *bytes = frame_pool_ptr(&machine.guests, pa);
+
+    if (bytes == NULL) {
+        panic("a guest's RAM is none of its pool");
+    }
+    return bytes;
+}
+
+pa_t guest_take_block(struct guest *guest, uint64_t size)
+{
+    struct guest_block *block = &guest->blocks[guest->block_count];
+
+    if (guest->block_count == GUEST_BLOCKS) {
+        panic("a guest has too many blocks");
+    }
+    block->order = order_of(size);
+    if (frame_pool_alloc(&machine.guests, block->order, &block->pa) != MAPPING_OK) {
+        panic("no frames for a guest");
+    }
+    guest->block_count++;
+    memset(guest_frame(block->pa), 0, BIT(MACHINE_FRAME_SHIFT + block->order));
+    return block->pa;
+}
+
+pa_t guest_add_ram(struct guest *guest, struct ipa_range range, mapping_flags_t flags)
+{
+    pa_t pa = guest_take_block(guest, range.size);
+
+    if (s2_space_map_linear(&guest->space, range, pa, flags) != MAPPING_OK) {
+        panic("RAM of a guest cannot be mapped");
+    }
+    return pa;
+}
+
+/* The program is copied before it is mapped, so that the library's cache maintenance at the time
+ * of mapping covers it: the guest starts with its caches off. */
+static void add_image(struct guest *guest)
+{
+    pa_t pa = guest_take_block(guest, GUEST_IMAGE_SIZE);
+
+    memcpy(guest_frame(pa), __guest_load_start, (size_t)(__guest_load_end - __guest_load_start));
+    if (s2_space_map_linear(&guest->space, ipa_range(GUEST_IMAGE_IPA, GUEST_IMAGE_SIZE), pa,
+                            S2_READ | S2_WRITE | S2_EXEC) != MAPPING_OK) {
+        panic("a guest's image cannot be mapped");
+    }
+}
+
+void guest_init(struct guest *guest, const char *name, uint16_t vmid, unsigned ipa_bits)
+{
+    struct s2_space_config config = {
+        .table = {.cpu = &machine.cpu, .granule = S2_GRANULE_4K, .ipa_bits = ipa_bits},
+        .table_pool = &machine.tables,
+        .nodes = guest->nodes,
+        .node_count = GUEST_NODES,
+        .memory = &machine_memory,
+        .vmid = vmid,
+    };
+
+    guest->name = name;
+    guest->block_count = 0;
+    guest->waits = 0;
+    guest->stopped_at_fetch = false;
+    if (s2_space_init(&guest->space, &config) != MAPPING_OK) {
+        panic("a guest's space cannot be made");
+    }
+    add_image(guest);
+    vcpu_init(&guest->vcpu, s2_space_table(&guest->space), ipa_of(GUEST_IMAGE_IPA));
+}
+
+void guest_fini(struct guest *guest)
+{
+    vcpu_unload();
+    s2_space_fini(&guest->space);
+    for (size_t i = 0; i < guest->block_count; i++) {
+        if (frame_pool_free(&machine.guests, guest->blocks[i].pa, guest->blocks[i].order) !=
+            MAPPING_OK) {
+            panic("a guest's block is not its own");
+        }
+    }
+    guest->block_count = 0;
+}
+
+void *guest_memory(struct guest *guest, ipa_t ipa)
+{
+    struct s2_leaf leaf;
+
+    if (s2_space_lookup(&guest->space, ipa, &leaf) != MAPPING_OK) {
+        return NULL;
+    }
+    return frame_pool_ptr(&machine.guests, leaf.pa);
+}
+
+/* Where and how long is the guest's word: a range that wraps is cut to nothing, one that is not
+ * its memory is printed as question marks. */
+static void print_text(struct guest *guest, uint64_t start, uint64_t length)
+{
+    struct ipa_range text = ipa_range(start, u64_min(length, TEXT_MAX));
+
+    print("  %s says: ", guest->name);
+    for (uint64_t i = 0; i < text.size && !ipa_range_wraps(text); i++) {
+        const char *c = guest_memory(guest, ipa_add(text.start, i));
+
+        print("%c", c == NULL ? '?' : *c);
+    }
+    print("\n");
+}
+
+static struct guest_result died(const struct guest *guest, const char *how, uint64_t esr,
+                                uint64_t pc, uint64_t far)
+{
+    print("  %s died: %s, ESR 0x%lx, at 0x%lx, address 0x%lx\n", guest->name, how, esr, pc, far);
+    return (struct guest_result){.outcome = GUEST_DIED};
+}
+
+/* The guest called; false if it is to go on at once. */
+static bool is_over_after_call(struct guest *guest, struct guest_result *result)
+{
+    const uint64_t *x = guest->vcpu.regs.x;
+
+    switch (x[CALL_NUMBER]) {
+    case GUEST_CALL_NEXT:
+        *result = (struct guest_result){.outcome = GUEST_DONE, .answer = x[CALL_ARGUMENT]};
+        return true;
+    case GUEST_CALL_PRINT:
+        print_text(guest, x[CALL_ARGUMENT], x[CALL_ARGUMENT + 1]);
+        return false;
+    case GUEST_CALL_IRQ:
+        guest->vcpu.irq_pending = false;
+        return false;
+    case GUEST_CALL_DIED:
+        *result = died(guest, "an exception of its own", x[CALL_ARGUMENT], x[CALL_ARGUMENT + 1],
+                       x[CALL_ARGUMENT + 2]);
+        return true;
+    default:
+        *result = died(guest, "an unknown call", x[CALL_NUMBER], guest->vcpu.regs.pc, 0);
+        return true;
+    }
+}
+
+/* A WFI is answered by what it waits for: an interrupt. */
+static void wake(struct guest *guest)
+{
+    guest->waits++;
+    vcpu_skip(&guest->vcpu);
+    guest->vcpu.irq_pending = true;
+}
+
+/* A permission fault whose IPA cannot be had, as the guest's own tables no longer translate the
+ * address: it changed them meanwhile, so it is to find out by itself. */
+static bool is_gone(const struct abort *abort)
+{
+    return abort->kind == ABORT_PERMISSION && abort->has_va && !abort->has_ipa;
+}
+
+static struct guest_result run(struct guest *guest)
+{
+    struct guest_result result = {.outcome = GUEST_DIED};
+
+    for (;;) {
+        struct vcpu_exit exit = vcpu_run(&guest->vcpu);
+
+        switch (exit.reason) {
+        case VCPU_EXIT_HVC:
+            if (is_over_after_call(guest, &result)) {
+                return result;
+            }
+            break;
+        case VCPU_EXIT_WFX:
+            wake(guest);
+            break;
+        case VCPU_EXIT_IRQ:
+            break;
+        case VCPU_EXIT_ABORT:
+            if (is_gone(&exit.abort)) {
+                break;
+            }
+            guest->stopped_at_fetch = exit.abort.access == ABORT_FETCH;
+            return (struct guest_result){.outcome = GUEST_ABORTED, .abort = exit.abort};
+        case VCPU_EXIT_SMC:
+        case VCPU_EXIT_OTHER:
+            return died(guest, "a trap", exit.esr, guest->vcpu.regs.pc, 0);
+        }
+    }
+}
+
+struct guest_result guest_boot(struct guest *guest)
+{
+    return run(guest);
+}
+
+struct guest_result guest_step(struct guest *guest, enum guest_step step, uint64_t a, uint64_t b,
+                               uint64_t c)
+{
+    uint64_t *x = guest->vcpu.regs.x;
+
+    x[CALL_NUMBER] = step;
+    x[CALL_ARGUMENT] = a;
+    x[CALL_ARGUMENT + 1] = b;
+    x[CALL_ARGUMENT + 2] = c;
+    return run(guest);
+}
+
+struct guest_result guest_retry(struct guest *guest)
+{
+    return run(guest);
+}
+
+struct guest_result guest_pass(struct guest *guest)
+{
+    struct vcpu_regs *regs = &guest->vcpu.regs;
+
+    if (guest->stopped_at_fetch) {
+        regs->x[0] = GUEST_SKIPPED;
+        regs->pc = regs->x[LINK_REGISTER];
+    } else {
+        vcpu_skip(&guest->vcpu);
+    }
+    return run(guest);
+}

@@ -1,0 +1,20 @@
+/*
+ * layout.h - numbers that C, assembly and the linker scripts must agree on.
+ */
+#ifndef TRESTLE_HYP_LAYOUT_H
+#define TRESTLE_HYP_LAYOUT_H
+
+#define HYP_STACK_SIZE 0x10000
+
+/* struct vcpu_regs, as vectors.S fills it; vcpu.h asserts that these are its offsets. */
+#define VCPU_REGS_X(n) ((n)*8)
+#define VCPU_REGS_PC 248
+#define VCPU_REGS_PSTATE 256
+
+/* What vectors.S says of an exception: the second index of the vector table. */
+#define VECTOR_SYNC 0
+#define VECTOR_IRQ 1
+#define VECTOR_FIQ 2
+#define VECTOR_SERROR 3
+
+#endif

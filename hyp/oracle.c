@@ -1,0 +1,206 @@
+#include "hyp/oracle.h"
+
+#include "hyp/address_translation.h"
+#include "hyp/checks.h"
+#include "hyp/extent.h"
+#include "hyp/machine.h"
+#include "hyp/sysreg.h"
+#include "hyp/vcpu.h"
+
+#define NOTES_MAX 5 /* disagreements that are printed; all are counted */
+#define RANDOM_SEED 0x5deece66d1234567
+
+/* What PAR_EL1 must say. */
+#define PAR_FAULT_MASK (PAR_F | PAR_FST | PAR_PTW | PAR_S)
+#define PAR_VALUE_MASK (PAR_F | PAR_SH | PAR_PA_PAGE | PAR_ATTR)
+
+#define SH_OUTER 2
+#define SH_INNER 3
+
+struct memory_attributes {
+    uint8_t attr; /* as in MAIR */
+    bool is_shareable_by_type;
+};
+
+/* Normal write-back of stage 1, combined with stage 2's type. */
+static struct memory_attributes combined_type(mapping_flags_t flags)
+{
+    static const struct memory_attributes types[] = {
+        [FIELD_GET(S2_TYPE, S2_NORMAL)] = {0xff, false},
+        [FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = {0x44, true},
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = {0x00, true},
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = {0x04, true},
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = {0x08, true},
+        [FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = {0x0c, true},
+        [FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = {0xff, false},
+        [FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = {0xbb, false},
+    };
+
+    return types[FIELD_GET(S2_TYPE, flags)];
+}
+
+/* Stage 1 with DC is non-shareable, so the leaf decides; Device and non-cacheable memory is outer
+ * shareable whatever it says. */
+static uint64_t combined_shareability(mapping_flags_t flags)
+{
+    if (combined_type(flags).is_shareable_by_type) {
+        return SH_OUTER;
+    }
+    switch (flags & S2_SHAREABILITY) {
+    case S2_SH_INNER:
+        return SH_INNER;
+    case S2_SH_OUTER:
+        return SH_OUTER;
+    default:
+        return 0;
+    }
+}
+
+static uint64_t fault(uint64_t kind, int level)
+{
+    return PAR_F | PAR_S |
+           FIELD_PREP(PAR_FST, FIELD_PREP(FSC_KIND, kind) | FIELD_PREP(FSC_LEVEL, level));
+}
+
+static bool sets_access_flag(const struct s2_table *table)
+{
+    return s2_geometry_has_access_flag(s2_table_geometry(table));
+}
+
+static bool may_access(const struct s2_table *table, mapping_flags_t flags,
+                       enum abort_access access)
+{
+    if (access == ABORT_READ) {
+        return (flags & S2_READ) != 0;
+    }
+    return (flags & S2_WRITE) != 0 ||
+           ((flags & S2_DBM) != 0 && s2_geometry_has_dirty(s2_table_geometry(table)));
+}
+
+static uint64_t expected_of_leaf(const struct s2_table *table, const struct s2_leaf *leaf,
+                                 enum abort_access access)
+{
+    if ((leaf->flags & S2_NO_AF) != 0 && !sets_access_flag(table)) {
+        return fault(FSC_KIND_ACCESS_FLAG, leaf->level);
+    }
+    if (!may_access(table, leaf->flags, access)) {
+        return fault(FSC_KIND_PERMISSION, leaf->level);
+    }
+    return (pa_number(leaf->pa) & PAR_PA_PAGE) |
+           FIELD_PREP(PAR_ATTR, combined_type(leaf->flags).attr) |
+           FIELD_PREP(PAR_SH, combined_shareability(leaf->flags));
+}
+
+/* What the library, and the manual where the library has no say, make of @address. */
+static uint64_t expected(const struct s2_table *table, uint64_t address, enum abort_access access)
+{
+    struct s2_leaf leaf;
+    enum mapping_error error;
+
+    if (address >= BIT(machine.cpu.pa_bits)) {
+        return PAR_F; /* stage 1 puts out no such IPA: its address size fault, level 0 */
+    }
+    error = s2_table_lookup(table, ipa_of(address), &leaf);
+    if (error == MAPPING_OK) {
+        return expected_of_leaf(table, &leaf, access);
+    }
+    /* Beyond the input size no entry is looked at, and the level is 0. */
+    return fault(FSC_KIND_TRANSLATION, error == MAPPING_NOT_FOUND ? leaf.level : 0);
+}
+
+static bool agrees(uint64_t par, uint64_t wanted)
+{
+    uint64_t mask = (wanted & PAR_F) != 0 ? PAR_FAULT_MASK : PAR_VALUE_MASK;
+
+    return (par & mask) == (wanted & mask);
+}
+
+static void compare(struct oracle *oracle, uint64_t address, enum abort_access access)
+{
+    /* First the library, as the CPU may set AF and dirty state while it answers. */
+    uint64_t wanted = expected(oracle->table, address, access);
+    uint64_t par = access == ABORT_READ ? at_s12e1r(address) : at_s12e1w(address);
+
+    if (!agrees(par, wanted)) {
+        oracle->wrong++;
+        if (oracle->wrong <= NOTES_MAX) {
+            check_note("%s of 0x%lx: PAR_EL1 is 0x%lx, the library means 0x%lx",
+                       abort_access_name(access), address, par, wanted);
+        }
+    }
+    oracle->readable += access == ABORT_READ && (wanted & PAR_F) == 0;
+    oracle->writable += access == ABORT_WRITE && (wanted & PAR_F) == 0;
+}
+
+void oracle_begin(struct oracle *oracle, const struct s2_table *table)
+{
+    *oracle = (struct oracle){.table = table, .random = RANDOM_SEED};
+    vcpu_unload();
+    write_vtcr_el2(s2_table_vtcr(table));
+    write_vttbr_el2(s2_table_vttbr(table));
+    isb();
+    write_hcr_el2(s2_table_hcr(table) | HCR_RW | HCR_DC);
+    isb();
+}
+
+void oracle_end(struct oracle *oracle)
+{
+    oracle->table = NULL;
+    vcpu_unload();
+}
+
+void oracle_ask(struct oracle *oracle, uint64_t address)
+{
+    compare(oracle, address, ABORT_READ);
+    compare(oracle, address, ABORT_WRITE);
+    oracle->asked++;
+}
+
+static void ask_around(struct oracle *oracle, uint64_t address)
+{
+    oracle_ask(oracle, address - 1);
+    oracle_ask(oracle, address);
+}
+
+void oracle_ask_extents(struct oracle *oracle)
+{
+    const struct s2_geometry *geometry = s2_table_geometry(oracle->table);
+    struct extent extent;
+
+    for (bool more = extent_at(oracle->table, ipa_of(0), &extent); more;
+         more = extent_next(oracle->table, &extent)) {
+        uint64_t start = ipa_number(extent.range.start);
+
+        oracle_ask(oracle, start);
+        oracle_ask(oracle, start + extent.range.size / 2);
+        oracle_ask(oracle, start + extent.range.size - 1);
+        oracle->holes += !extent.is_leaf;
+    }
+    ask_around(oracle, BIT(geometry->ipa_bits));
+    ask_around(oracle, BIT(machine.cpu.pa_bits));
+}
+
+/* Marsaglia's xorshift: any seed but 0. */
+static uint64_t next_random(struct oracle *oracle)
+{
+    uint64_t x = oracle->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    oracle->random = x;
+    return x;
+}
+
+void oracle_ask_random(struct oracle *oracle, const struct ipa_range ranges[], size_t range_count,
+                       unsigned count)
+{
+    uint64_t reach = 2 * BIT(s2_table_geometry(oracle->table)->ipa_bits);
+
+    for (unsigned i = 0; i < count; i += 2) {
+        struct ipa_range range = ranges[next_random(oracle) % range_count];
+
+        oracle_ask(oracle, ipa_number(range.start) + next_random(oracle) % range.size);
+        oracle_ask(oracle, next_random(oracle) % reach);
+    }
+}

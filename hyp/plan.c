@@ -1,0 +1,48 @@
+#include "hyp/plan.h"
+
+#include "hyp/panic.h"
+#include "hyp/pl011.h"
+
+#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+
+static void map_constants(struct guest *guest)
+{
+    struct ipa_range range = ipa_range(PLAN_CONSTANTS_IPA, PLAN_CONSTANTS_SIZE);
+    pa_t pa = guest_take_block(guest, range.size);
+
+    /* Written before it is mapped: mapping cleans the caches. */
+    *(uint64_t *)guest_frame(pa) = PLAN_CONSTANT;
+    if (s2_space_map_linear(&guest->space, range, pa, S2_READ) != MAPPING_OK) {
+        panic("the constants cannot be mapped");
+    }
+}
+
+static void map_uart(struct guest *guest)
+{
+    if (s2_space_map_linear(&guest->space, ipa_range(PLAN_UART_IPA, FRAME_SIZE), (pa_t)PL011_PAGE,
+                            S2_READ | S2_DEVICE_nGnRE) != MAPPING_OK) {
+        panic("the UART cannot be mapped");
+    }
+}
+
+/* Asked before anything else is taken, as that could break up the only block there is. */
+static bool has_gigabyte(void)
+{
+    unsigned order = u64_log2(PLAN_GIGABYTE_SIZE / FRAME_SIZE);
+    pa_t pa;
+
+    return frame_pool_alloc(&machine.guests, order, &pa) == MAPPING_OK &&
+           frame_pool_free(&machine.guests, pa, order) == MAPPING_OK;
+}
+
+void plan_map(struct guest *guest)
+{
+    if (has_gigabyte()) {
+        guest_add_ram(guest, ipa_range(PLAN_GIGABYTE_IPA, PLAN_GIGABYTE_SIZE), S2_READ | S2_WRITE);
+    }
+    guest_add_ram(guest, ipa_range(PLAN_BLOCKS_IPA, PLAN_BLOCKS_SIZE), S2_READ | S2_WRITE);
+    guest_add_ram(guest, ipa_range(PLAN_PAGES_IPA, PLAN_PAGES_SIZE), S2_READ | S2_WRITE);
+    guest_add_ram(guest, ipa_range(PLAN_CODE_IPA, PLAN_CODE_SIZE), S2_READ | S2_WRITE | S2_EXEC);
+    map_constants(guest);
+    map_uart(guest);
+}

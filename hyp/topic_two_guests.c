@@ -1,0 +1,73 @@
+#include "hyp/expect.h"
+#include "hyp/plan.h"
+#include "hyp/topics.h"
+
+#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define ROUNDS 8
+#define PLACE (PLAN_BLOCKS_IPA + 0x800000)
+#define PLACE_SIZE 0x4000
+#define PAGE (PLAN_PAGES_IPA + 0x9000)
+
+static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, BIT(MACHINE_FRAME_SHIFT));
+
+static uint64_t seed_of(unsigned who, unsigned round)
+{
+    return 100 + 2 * round + who;
+}
+
+/* Each writes and reads at the same IPAs and calls its own code; each turn finds what that guest
+ * left there the turn before, not what the other wrote since. */
+static bool take_turn(struct guest *guest, unsigned who, unsigned round)
+{
+    bool holds = true;
+
+    if (round > 0) {
+        holds = guest_step(guest, GUEST_STEP_VERIFY, PLACE, PLACE_SIZE, seed_of(who, round - 1))
+                        .answer == 0 &&
+                guest_step(guest, GUEST_STEP_CALL, PLAN_CODE_IPA, 0, 0).answer ==
+                    seed_of(who, round - 1);
+    }
+    guest_step(guest, GUEST_STEP_FILL, PLACE, PLACE_SIZE, seed_of(who, round));
+    guest_step(guest, GUEST_STEP_COPY_CODE, PLAN_CODE_IPA, seed_of(who, round), 0);
+    return holds;
+}
+
+static void check_turns(struct guest *guests[])
+{
+    bool holds = true;
+
+    for (unsigned turn = 0; turn < 2 * ROUNDS; turn++) {
+        holds = take_turn(guests[turn % 2], turn % 2, turn / 2) && holds;
+    }
+    check(holds, "%u turns each: either finds its own data and code at the same IPAs", ROUNDS);
+    check(guest_memory(guests[0], ipa_of(PLACE)) != guest_memory(guests[1], ipa_of(PLACE)),
+          "they are in different frames");
+}
+
+/* What is done to one while the other's tables are in VTTBR_EL2 reaches the right one. */
+static void check_change_from_outside(struct guest *guest, struct guest *other)
+{
+    struct s2_leaf leaf = {0};
+
+    guest_write(guest, ipa_of(PAGE), 1);
+    guest_write(other, ipa_of(PAGE), 2);
+    check(s2_space_lookup(&guest->space, ipa_of(PAGE), &leaf) == MAPPING_OK &&
+              s2_space_unmap(&guest->space, page_range) == MAPPING_OK,
+          "EL2 unmaps a page of %s while %s is loaded", guest->name, other->name);
+    expect_answer(guest_read(other, ipa_of(PAGE)), 2, "the loaded one keeps its own page there");
+    expect_abort(guest_read(guest, ipa_of(PAGE)),
+                 (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, 3, ipa_of(PAGE)},
+                 "the other's next load");
+    check(s2_space_map_linear(&guest->space, page_range, leaf.pa, S2_READ | S2_WRITE) == MAPPING_OK,
+          "EL2 maps it again");
+    expect_answer(guest_retry(guest), 1, "the same load, tried again, goes through");
+}
+
+void topic_two_guests(struct guest *guest, struct guest *other)
+{
+    struct guest *guests[] = {guest, other};
+
+    check_turns(guests);
+    check_change_from_outside(guest, other);
+    check_change_from_outside(other, guest);
+}

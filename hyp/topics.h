@@ -1,0 +1,34 @@
+/*
+ * topics.h - the chapters of the story, each a file of its own: topic_<name>.c.
+ *
+ * Each gets a guest that has been booted and has plan.h's areas, leaves it in that state, and says
+ * what it finds by check(). To add one: a file, a line here, a line in main.c.
+ */
+#ifndef TRESTLE_HYP_TOPICS_H
+#define TRESTLE_HYP_TOPICS_H
+
+#include "hyp/guest.h"
+
+/* The guest is honest: MMU, caches, unaligned, atomics, code of its own, WFI, two ASIDs. */
+void topic_honest(struct guest *guest);
+
+/* All its RAM, written and read back by the guest and by EL2, through leaves of every size. */
+void topic_ram(struct guest *guest);
+
+/* What it must not: each refusal arrives with the right IPA, access and level. */
+void topic_denied(struct guest *guest);
+
+/* Unmap, remap to other frames, cut, fold: the guest sees the new state at once. */
+void topic_remap(struct guest *guest);
+
+/* Permissions and memory types change: the guest sees the new state at once. */
+void topic_protect(struct guest *guest);
+
+/* @guest and another of the same shape see their own frames, back and forth. */
+void topic_two_guests(struct guest *guest, struct guest *other);
+
+/* AT S12E1R/W agree with s2_table_lookup(): for @guest as it stands, and for spaces that have
+ * every memory type, permission and leaf size, at every input size of the CPU. */
+void topic_oracle(struct guest *guest);
+
+#endif
