@@ -59,7 +59,9 @@ static bool edge_find(struct s2_table *table, const struct edit *edit, ipa_t add
 
     s2_walk_begin(&walk, table, granule);
     desc = arch_desc_load(s2_walk_slot(&walk));
-    while (s2_desc_is_table(desc, walk.level)) {
+    /* No further than an entry that goes whole: nothing below it sticks out. */
+    while (s2_desc_is_table(desc, walk.level) &&
+           !ipa_range_covers(edit->range, s2_walk_entry(&walk))) {
         s2_walk_descend(&walk, desc);
         desc = arch_desc_load(s2_walk_slot(&walk));
     }
@@ -166,6 +168,7 @@ static void edge_inherit(struct s2_table *table, const struct edit *edit, const 
 
     mapping.is_rewrite = true;
     edge_fill_outside(table, edit, edge, &mapping);
+    s2_clean_descs(table, edge->dark.entries, s2_table_entries(&table->geometry));
 }
 
 static void edges_break(struct s2_table *table, const struct edit *edit, struct edges *edges)

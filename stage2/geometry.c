@@ -73,7 +73,7 @@ static const struct granule_rules GRANULES[] = {
         .leaf_levels = LEVEL_BIT(2) | LEVEL_BIT(3),
         .leaf_levels_wide = LEVEL_BIT(1) | LEVEL_BIT(2) | LEVEL_BIT(3),
         .sl0 = BY_LEVEL(0, 3, 2, 1, 0),
-        .start_pa_bits = BY_LEVEL(0, 0, 42, 0, 0),
+        .start_pa_bits = BY_LEVEL(0, 52, 42, 0, 0),
         .run_shift = BY_LEVEL(0, 0, 0, 5, 7),
     },
     {

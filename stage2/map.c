@@ -163,7 +163,8 @@ static void zero_rest(struct s2_walk *walk)
 /* Into the table at the cursor, which is made if there is none. */
 static void enter_table(struct s2_walk *walk)
 {
-    const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
+    const bool is_fresh = walk->level >= walk->fresh;
+    const s2_desc_t desc = is_fresh ? S2_DESC_NONE : arch_desc_load(s2_walk_slot(walk));
     pa_t pa;
 
     if (s2_desc_is_table(desc, walk->level)) {
@@ -177,6 +178,9 @@ static void enter_table(struct s2_walk *walk)
         arch_desc_fill(s2_walk_slot(walk), s2_desc_table(&walk->table->format, pa));
     } else {
         walk->dark = walk->level + 1;
+    }
+    if (!is_fresh) {
+        walk->fresh = walk->level + 1;
     }
     s2_walk_enter(walk, pa);
     zero_rest(walk);
@@ -195,6 +199,9 @@ static void leave_tables(struct s2_walk *walk)
             s2_operation_link(walk->table, step->slot,
                               s2_desc_table(&walk->table->format, step->pa));
             walk->dark = S2_DARK_NONE;
+        }
+        if (walk->level == walk->fresh) {
+            walk->fresh = S2_DARK_NONE;
         }
         s2_walk_ascend(walk);
     }
@@ -228,21 +235,11 @@ static enum mapping_error mapping_init(const struct s2_table *table, struct ipa_
     return s2_attr_encode(&table->format, flags, &mapping->attr);
 }
 
-/* Whether all of @piece is going to be unmapped by what the operation holds already. */
-static bool will_be_unmapped(const struct s2_table *table, struct ipa_range piece)
-{
-    return table->operation.unmapping.size != 0 &&
-           ipa_range_covers(table->operation.unmapping, piece);
-}
-
-/* Whether @count entries from the cursor on are none, or will be. */
-static bool entries_are_free(struct s2_walk *walk, unsigned count)
+/* Whether the next @count entries are none. One that is a table is not: no table is empty. */
+static bool entries_are_none(struct s2_walk *walk, unsigned count)
 {
     const s2_desc_t *slot = s2_walk_slot(walk);
 
-    if (will_be_unmapped(walk->table, s2_walk_stretch(walk, count))) {
-        return true;
-    }
     for (unsigned i = 0; i < count; i++) {
         if (!s2_desc_is_none(arch_desc_load(&slot[i]))) {
             return false;
@@ -251,60 +248,95 @@ static bool entries_are_free(struct s2_walk *walk, unsigned count)
     return true;
 }
 
+/* Whether nothing is mapped in [@start, @end), which may be empty. */
+static bool is_free(struct s2_table *table, ipa_t start, ipa_t end)
+{
+    struct s2_walk walk;
+
+    if (!ipa_lt(start, end)) {
+        return true;
+    }
+    s2_walk_begin(&walk, table, ipa_range_between(start, end));
+    while (!s2_walk_is_done(&walk)) {
+        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+        const unsigned count = s2_walk_whole(&walk);
+
+        if (count == 0 && s2_desc_is_table(desc, walk.level)) {
+            s2_walk_descend(&walk, desc);
+            continue;
+        }
+        if (!entries_are_none(&walk, count == 0 ? 1 : count)) {
+            return false;
+        }
+        if (count > 0) {
+            s2_walk_skip(&walk, count);
+        } else {
+            s2_walk_skip_entry(&walk);
+        }
+        s2_walk_ascend_all(&walk);
+    }
+    return true;
+}
+
+/* Whether nothing is mapped in @range but what the operation holds unmaps for. */
+static bool will_be_free(struct s2_table *table, struct ipa_range range)
+{
+    const struct ipa_range gone = table->operation.unmapping;
+    const ipa_t end = ipa_range_end(range);
+
+    if (gone.size == 0 || !ipa_range_overlaps(gone, range)) {
+        return is_free(table, range.start, end);
+    }
+    return is_free(table, range.start, gone.start) && is_free(table, ipa_range_end(gone), end);
+}
+
 /* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
  * if it is a table. A block that is to be unmapped leaves behind the tables of its cut. */
-static enum mapping_error count_entry(struct s2_walk *walk, const struct s2_mapping *mapping,
-                                      size_t *tables)
+static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping)
 {
     const struct s2_geometry *geometry = &walk->table->geometry;
     const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
     const struct ipa_range piece = s2_walk_piece(walk);
     const struct ipa_range entry = s2_walk_entry(walk);
+    size_t tables;
 
     if (s2_desc_is_table(desc, walk->level)) {
         s2_walk_descend(walk, desc);
-        return MAPPING_OK;
+        return 0;
     }
-    if (!s2_desc_is_none(desc) && !will_be_unmapped(walk->table, piece)) {
-        return MAPPING_ALREADY_EXISTS;
-    }
-    *tables += s2_map_tables(geometry, piece, walk->level, mapping);
+    tables = s2_map_tables(geometry, piece, walk->level, mapping);
     if (!s2_desc_is_none(desc) && !ipa_range_eq(piece, entry)) {
-        *tables -= s2_cut_tables(geometry, entry, walk->level, piece);
+        tables -= s2_cut_tables(geometry, entry, walk->level, piece);
     }
     s2_walk_skip_entry(walk);
-    return MAPPING_OK;
+    return tables;
 }
 
-static enum mapping_error count_tables(struct s2_walk *walk, const struct s2_mapping *mapping,
-                                       size_t *tables)
+static size_t count_tables(struct s2_table *table, struct ipa_range range,
+                           const struct s2_mapping *mapping)
 {
-    *tables = 0;
-    while (!s2_walk_is_done(walk)) {
-        const unsigned count = leaves_here(walk, mapping);
-        enum mapping_error error = MAPPING_OK;
+    struct s2_walk walk;
+    size_t tables = 0;
+
+    s2_walk_begin(&walk, table, range);
+    while (!s2_walk_is_done(&walk)) {
+        const unsigned count = leaves_here(&walk, mapping);
 
         if (count > 0) {
-            error = entries_are_free(walk, count) ? MAPPING_OK : MAPPING_ALREADY_EXISTS;
-            s2_walk_skip(walk, count);
+            s2_walk_skip(&walk, count);
         } else {
-            error = count_entry(walk, mapping, tables);
+            tables += count_entry(&walk, mapping);
         }
-        if (error != MAPPING_OK) {
-            return error;
-        }
-        s2_walk_ascend_all(walk);
+        s2_walk_ascend_all(&walk);
     }
-    return MAPPING_OK;
+    return tables;
 }
 
 enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa,
                                      mapping_flags_t flags)
 {
     struct s2_mapping mapping;
-    struct s2_walk walk;
     enum mapping_error error;
-    size_t tables;
 
     if (!s2_table_is_range(table, range) || !pa_is_aligned(pa, s2_granule_size(&table->geometry)) ||
         !pa_span_fits(pa, range.size, BIT(table->geometry.pa_bits))) {
@@ -317,9 +349,10 @@ enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range ra
     if (!s2_table_is_data(table, pa, range.size)) {
         return MAPPING_DENIED;
     }
-    s2_walk_begin(&walk, table, range);
-    error = count_tables(&walk, &mapping, &tables);
-    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+    if (!will_be_free(table, range)) {
+        return MAPPING_ALREADY_EXISTS;
+    }
+    return s2_operation_hold(table, count_tables(table, range, &mapping));
 }
 
 void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags)

@@ -14,14 +14,21 @@ static void clean_lines(const struct s2_memory *memory, const char *first, uint6
     }
 }
 
-/* How much from @pa on is cleaned in one step: a frame of the pool, or as much as open() takes. */
+/* How much from @pa on is cleaned in one step: a frame of the pool, or as much as open() takes up
+ * to the next frame that the pool shows itself. */
 static uint64_t step_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
 {
     const uint64_t frame = BIT(frame_pool_shift(memory->pool));
-    const uint64_t unit =
-        memory->ops == NULL || frame_pool_ptr(memory->pool, pa) != NULL ? frame : S2_MEMORY_CHUNK;
+    const uint64_t limit = u64_min(size, S2_MEMORY_CHUNK - pa_offset(pa, S2_MEMORY_CHUNK));
+    uint64_t step = u64_min(size, frame - pa_offset(pa, frame));
 
-    return u64_min(size, unit - pa_offset(pa, unit));
+    if (memory->ops == NULL || frame_pool_ptr(memory->pool, pa) != NULL) {
+        return step;
+    }
+    while (step < limit && frame_pool_ptr(memory->pool, pa_add(pa, step)) == NULL) {
+        step = u64_min(limit, step + frame);
+    }
+    return step;
 }
 
 static enum mapping_error clean_step(const struct s2_memory *memory, pa_t pa, uint64_t size)

@@ -72,12 +72,14 @@ enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range
     return error;
 }
 
+/* An area keeps its cap: its leaves were made with it, and an area that differed from its neighbour
+ * in nothing else would end inside a block. */
 static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
 {
     const mapping_flags_t *flags = arg;
 
-    *new_flags = *flags;
-    return old_flags != *flags;
+    *new_flags = (*flags & ~S2_CAP) | (old_flags & S2_CAP);
+    return old_flags != *new_flags;
 }
 
 enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
@@ -147,7 +149,19 @@ enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
 
 /* --- Check ----------------------------------------------------------------------------------- */
 
-/* Whether [@at, end of the leaf or @end) is mapped as @area says; *next: where to go on. */
+/* Whether a leaf with @flags may follow from an area with @wanted: all alike, but for what the
+ * hardware sets by itself. */
+static bool flags_follow(const struct s2_table *table, mapping_flags_t flags,
+                         mapping_flags_t wanted)
+{
+    const bool is_tracked = table->format.has_dirty && (wanted & S2_DBM) != 0;
+    const mapping_flags_t hardware =
+        (table->format.has_access_flag ? S2_NO_AF : 0) | (is_tracked ? S2_WRITE : 0);
+
+    return ((flags ^ wanted) & S2_LEAF_FLAGS & ~hardware) == 0;
+}
+
+/* Whether the leaf at @at is as @area says; *next: where to go on. */
 static bool leaf_follows(const struct s2_space *space, const struct memory_area *area, ipa_t at,
                          ipa_t *next)
 {
@@ -158,7 +172,7 @@ static bool leaf_follows(const struct s2_space *space, const struct memory_area 
     }
     *next = ipa_range_end((struct ipa_range){ipa_align_down(at, leaf.size), leaf.size});
     return pa_eq(leaf.pa, s2_linear_pa(&area->backend, at)) &&
-           leaf.flags == (area->flags & S2_LEAF_FLAGS);
+           flags_follow(&space->table, leaf.flags, area->flags);
 }
 
 static bool area_is_mapped(const struct s2_space *space, const struct memory_area *area)

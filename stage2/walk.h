@@ -37,6 +37,8 @@ struct s2_walk {
     int top;       /* level of the topmost table */
     int level;     /* of the table that the cursor is in */
     int dark;      /* this level and below are not yet linked; S2_DARK_NONE: all is live */
+    int fresh;     /* this level and below were made by this walk: what it has not filled yet is
+                    * unwritten; S2_DARK_NONE: none was */
     struct s2_walk_step path[S2_LEVEL_COUNT];
 };
 
@@ -50,6 +52,7 @@ static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
     walk->top = table->geometry.start_level;
     walk->level = walk->top;
     walk->dark = S2_DARK_NONE;
+    walk->fresh = S2_DARK_NONE;
     walk->path[walk->top - S2_LEVEL_FIRST] =
         (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0)};
 }
