@@ -190,15 +190,15 @@ PARALLEL_MAKE = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell npr
 .PHONY: check-qemu smoke coverage
 
 check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
-	$(Q)$<
+	$(Q)tests/tools/run_suites.sh $<
 
 check-clang: $(BUILD)/clang/tests/run ## The same under clang, and its view of the EL2 code
 check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,$(HYP_SRCS)))
-	$(Q)$(BUILD)/clang/tests/run
+	$(Q)tests/tools/run_suites.sh $(BUILD)/clang/tests/run
 
 check-asan: $(BUILD)/asan/tests/run ## Unit tests under AddressSanitizer and UBSan
 	$(Q)ASAN_OPTIONS=handle_sigill=0:handle_sigtrap=0:detect_leaks=0 \
-		UBSAN_OPTIONS=print_stacktrace=1 CK_TIMEOUT_MULTIPLIER=4 $<
+		UBSAN_OPTIONS=print_stacktrace=1 CK_TIMEOUT_MULTIPLIER=4 tests/tools/run_suites.sh $<
 
 check-valgrind: need-valgrind $(BUILD)/unit/tests/run ## Unit tests under valgrind
 	$(Q)tests/tools/check_valgrind.sh $(BUILD)/unit/tests/run
@@ -224,7 +224,7 @@ GCOV ?= $(if $(findstring gcc,$(CC)),$(subst gcc,gcov,$(firstword $(CC))),gcov)
 
 coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at least 95 %
 	@find $(BUILD)/coverage -name '*.gcda' -delete
-	$(Q)$(BUILD)/coverage/tests/run
+	$(Q)tests/tools/run_suites.sh $(BUILD)/coverage/tests/run
 	$(Q)gcovr --root . --object-directory $(BUILD)/coverage --filter core/ --filter stage2/ \
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
 

@@ -2,6 +2,7 @@
  * main.c - run the suites, all of them or those named.
  *
  *   run [SUITE...]       or TRESTLE_SUITE=SUITE in the environment
+ *   run --list           only print their names
  *
  * libcheck's own variables hold too: CK_FORK=no keeps tests in this process for a debugger (the
  * contract deaths need a process of their own, so they fail then), CK_VERBOSITY=verbose names
@@ -37,6 +38,24 @@ static const struct {
     {"memory_set_model", suite_memory_set_model},
     {"mmu", suite_mmu},
     {"sim", suite_sim},
+    {"features", suite_features},
+    {"geometry", suite_geometry},
+    {"geometry_limits", suite_geometry_limits},
+    {"desc", suite_desc},
+    {"desc_format", suite_desc_format},
+    {"tlbi", suite_tlbi},
+    {"tlb_flush", suite_tlb_flush},
+    {"memory", suite_memory},
+    {"table_map", suite_table_map},
+    {"table_unmap", suite_table_unmap},
+    {"table_protect", suite_table_protect},
+    {"table_fold", suite_table_fold},
+    {"table_order", suite_table_order},
+    {"table_race", suite_table_race},
+    {"table_state", suite_table_state},
+    {"table_model", suite_table_model},
+    {"backend", suite_backend},
+    {"space", suite_space},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))
@@ -67,6 +86,14 @@ static bool is_known(const char *name)
     return false;
 }
 
+static int list_suites(void)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        puts(suites[i].name);
+    }
+    return EXIT_SUCCESS;
+}
+
 static int run_suites(size_t count, char *const wanted[])
 {
     SRunner *runner = srunner_create(NULL);
@@ -92,6 +119,9 @@ int main(int argc, char *argv[])
     char **wanted = argv + 1;
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
 
+    if (count == 1 && strcmp(wanted[0], "--list") == 0) {
+        return list_suites();
+    }
     if (count == 0 && from_env != NULL && *from_env != '\0') {
         wanted = &from_env;
         count = 1;

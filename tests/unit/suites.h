@@ -25,5 +25,23 @@ Suite *suite_memory_set_search(void);
 Suite *suite_memory_set_model(void);
 Suite *suite_mmu(void);
 Suite *suite_sim(void);
+Suite *suite_features(void);
+Suite *suite_table_map(void);
+Suite *suite_table_unmap(void);
+Suite *suite_table_protect(void);
+Suite *suite_table_fold(void);
+Suite *suite_table_order(void);
+Suite *suite_table_race(void);
+Suite *suite_table_state(void);
+Suite *suite_geometry(void);
+Suite *suite_geometry_limits(void);
+Suite *suite_table_model(void);
+Suite *suite_backend(void);
+Suite *suite_space(void);
+Suite *suite_desc(void);
+Suite *suite_desc_format(void);
+Suite *suite_tlbi(void);
+Suite *suite_tlb_flush(void);
+Suite *suite_memory(void);
 
 #endif

@@ -1,0 +1,199 @@
+#include "tests/unit/space_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Memory ---------------------------------------------------------------------------------- */
+
+static void *memory_open(void *ctx, pa_t pa, uint64_t size)
+{
+    struct guest_memory *memory = ctx;
+    const uint64_t offset = pa.raw - RIG_DATA;
+
+    ck_assert_ptr_null(memory->ptr); /* one at a time */
+    ck_assert_uint_gt(size, 0);
+    memory->opened++;
+    memory->longest = u64_max(memory->longest, size);
+    if ((memory->refuse_from != 0 && memory->opened >= memory->refuse_from &&
+         memory->opened - memory->refuse_from < memory->refuse_count) ||
+        offset >= memory->size || size > memory->size - offset) {
+        return NULL;
+    }
+    memory->ptr = memory->bytes + offset;
+    return memory->ptr;
+}
+
+static void memory_close(void *ctx, void *ptr, uint64_t size)
+{
+    struct guest_memory *memory = ctx;
+
+    ck_assert_ptr_eq(ptr, memory->ptr);
+    ck_assert_uint_le(size, memory->longest);
+    memory->ptr = NULL;
+    memory->closed++;
+}
+
+static void memory_init(struct guest_memory *memory, uint64_t size)
+{
+    *memory = (struct guest_memory){.size = size};
+    if (size > 0) {
+        memory->bytes = aligned_alloc(4096, (size_t)size);
+        ck_assert_ptr_nonnull(memory->bytes);
+    }
+}
+
+/* --- The guest ------------------------------------------------------------------------------- */
+
+struct rig_setup guest_setup(void)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.cpu.has_fwb = false;
+    return setup;
+}
+
+struct rig_setup guest_setup_fwb(void)
+{
+    return rig_setup_of(RIG_4K_40);
+}
+
+void guest_init(struct guest *guest, struct rig_setup setup, size_t node_count, uint64_t size)
+{
+    struct s2_space_config config;
+
+    ck_assert_uint_le(node_count, GUEST_NODES);
+    rig_init_machine(&guest->rig, setup);
+    memory_init(&guest->memory, size);
+    guest->ops = (struct s2_memory_ops){memory_open, memory_close, &guest->memory};
+    config = (struct s2_space_config){
+        .table = guest->rig.setup.config,
+        .table_pool = &guest->rig.pool,
+        .nodes = guest->nodes,
+        .node_count = node_count,
+        .memory = size > 0 ? &guest->ops : NULL,
+        .vmid = RIG_VMID,
+    };
+    ck_assert_int_eq(s2_space_init(&guest->space, &config), MAPPING_OK);
+    rig_enter(s2_space_table(&guest->space));
+    sim_clear();
+}
+
+void guest_fini(struct guest *guest)
+{
+    s2_space_fini(&guest->space);
+    ck_assert_ptr_null(guest->memory.ptr);
+    rig_fini_machine(&guest->rig);
+    free(guest->memory.bytes);
+}
+
+void guest_map(struct guest *guest, struct guest_area area)
+{
+    ck_assert_int_eq(s2_space_map_linear(&guest->space, ipa_range(area.ipa, area.size),
+                                         pa_of(area.pa), area.flags),
+                     MAPPING_OK);
+}
+
+void guest_map_all(struct guest *guest, const struct guest_area areas[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        guest_map(guest, areas[i]);
+    }
+}
+
+void guest_unmap(struct guest *guest, uint64_t ipa, uint64_t size)
+{
+    ck_assert_int_eq(s2_space_unmap(&guest->space, ipa_range(ipa, size)), MAPPING_OK);
+}
+
+/* --- Looking --------------------------------------------------------------------------------- */
+
+void guest_assert(struct guest *guest, const struct guest_area areas[], size_t count)
+{
+    const struct memory_set *set = s2_space_areas(&guest->space);
+    const struct memory_area *area = memory_set_first(set);
+    struct rig_map maps[GUEST_NODES];
+
+    ck_assert_uint_eq(memory_set_len(set), count);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_ptr_nonnull(area);
+        ck_assert_uint_eq(area->range.start.raw, areas[i].ipa);
+        ck_assert_uint_eq(area->range.size, areas[i].size);
+        ck_assert_uint_eq(area->flags, areas[i].flags);
+        maps[i] =
+            (struct rig_map){areas[i].ipa, areas[i].size, areas[i].pa, areas[i].flags & ~S2_CAP};
+        area = memory_set_next(set, area);
+    }
+    ck_assert_ptr_null(area);
+    rig_assert_maps(&guest->rig, s2_space_table(&guest->space), maps, count);
+    ck_assert(s2_space_check(&guest->space));
+}
+
+/* The rig's snapshots look at its table. */
+static void show_table(struct guest *guest)
+{
+    guest->rig.table = guest->space.table;
+}
+
+static size_t list_areas(const struct guest *guest, struct memory_area areas[])
+{
+    const struct memory_set *set = s2_space_areas(&guest->space);
+    const struct memory_area *area = memory_set_first(set);
+    size_t count = 0;
+
+    for (; area != NULL; area = memory_set_next(set, area)) {
+        areas[count] = *area;
+        count++;
+    }
+    return count;
+}
+
+void guest_snapshot_take(struct guest_snapshot *snapshot, struct guest *guest)
+{
+    show_table(guest);
+    rig_snapshot_take(&snapshot->rig, &guest->rig);
+    snapshot->area_count = list_areas(guest, snapshot->areas);
+}
+
+void guest_snapshot_assert_same(const struct guest_snapshot *snapshot, struct guest *guest)
+{
+    struct memory_area areas[GUEST_NODES];
+
+    show_table(guest);
+    rig_snapshot_assert_same(&snapshot->rig, &guest->rig);
+    ck_assert_uint_eq(list_areas(guest, areas), snapshot->area_count);
+    for (size_t i = 0; i < snapshot->area_count; i++) {
+        const struct memory_area *old = &snapshot->areas[i];
+
+        ck_assert(ipa_range_eq(areas[i].range, old->range));
+        ck_assert_uint_eq(areas[i].flags, old->flags);
+        ck_assert_uint_eq(areas[i].tag, old->tag);
+        ck_assert(mapping_backend_eq(&areas[i].backend, &old->backend));
+    }
+    ck_assert(s2_space_check(&guest->space));
+}
+
+void guest_snapshot_free(struct guest_snapshot *snapshot)
+{
+    rig_snapshot_free(&snapshot->rig);
+}
+
+size_t guest_tails(void)
+{
+    return sim_event_count(SIM_TLBI_VMALLE1IS) + sim_event_count(SIM_TLBI_VMALLS12E1IS);
+}
+
+bool guest_is_tlbi(enum sim_kind kind)
+{
+    return kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_VMALLS12E1;
+}
+
+size_t guest_last_tlbi(void)
+{
+    const struct sim_event *events = sim_events();
+    size_t i = sim_event_total();
+
+    while (i > 0 && !guest_is_tlbi(events[i - 1].kind)) {
+        i--;
+    }
+    return i > 0 ? i - 1 : SIM_NONE;
+}

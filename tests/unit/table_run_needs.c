@@ -1,0 +1,105 @@
+#include "tests/unit/table_run.h"
+
+/* Whether the entry of @level that spans @entry leads to a table; @step takes place in it. An
+ * unmap in the same operation, of a block that reaches out of the range, leaves one there. */
+static bool has_table(const struct run *run, const struct model_step *step, struct ipa_range entry,
+                      int level)
+{
+    const ipa_t inside = ipa_max(entry.start, step->range.start);
+    const struct mmu_result found = run_walk(run, inside);
+
+    if (found.walk_count > (size_t)(level - run->shape->start_level + 1)) {
+        return true;
+    }
+    return found.has_leaf && !ipa_range_covers(step->range, entry);
+}
+
+bool run_is_leaf(const struct run *run, const struct model_step *step, struct ipa_range entry,
+                 int level)
+{
+    const int cap = (int)FIELD_GET(S2_CAP, step->flags);
+
+    return ipa_range_covers(step->range, entry) && level >= run->shape->top_leaf &&
+           (cap == 0 || level >= cap) && (step->pa.raw - step->range.start.raw) % entry.size == 0;
+}
+
+/* Tables that a map lacks below the entries of @level in @part. */
+static size_t tables_for_map(const struct run *run, const struct model_step *step,
+                             struct ipa_range part, int level)
+{
+    const ipa_t end = ipa_range_end(part);
+    ipa_t at = part.start;
+    size_t tables = 0;
+
+    while (ipa_lt(at, end)) {
+        const struct ipa_range entry = {ipa_align_down(at, run_span(run, level)),
+                                        run_span(run, level)};
+        const ipa_t stop = ipa_min(ipa_range_end(entry), end);
+
+        if (!run_is_leaf(run, step, entry, level)) {
+            tables += has_table(run, step, entry, level) ? 0 : 1;
+            tables +=
+                level < 2 ? tables_for_map(run, step, ipa_range_between(at, stop), level + 1) : 0;
+        }
+        at = stop;
+    }
+    return tables;
+}
+
+/* A table that a cut makes: of this level, from here on. */
+struct cut {
+    int level;
+    ipa_t start;
+};
+
+/* The cuts at @border, which lies in the block that @found is; those not yet in @cuts. */
+static size_t add_cuts(const struct run *run, ipa_t border, int block, struct cut *cuts,
+                       size_t count)
+{
+    for (int level = block; level < 3; level++) {
+        const struct cut cut = {level, ipa_align_down(border, run_span(run, level))};
+        bool is_new = !ipa_eq(cut.start, border);
+
+        for (size_t i = 0; i < count; i++) {
+            is_new = is_new && (cuts[i].level != level || !ipa_eq(cuts[i].start, cut.start));
+        }
+        if (is_new) {
+            cuts[count] = cut;
+            count++;
+        }
+    }
+    return count;
+}
+
+static size_t tables_for_cut(const struct run *run, const struct model_step *step)
+{
+    const uint64_t page = rig_page(run->shape);
+    const ipa_t borders[2] = {step->range.start, ipa_range_end(step->range)};
+    const ipa_t inside[2] = {borders[0], ipa_align_down(ipa_range_last(step->range), page)};
+    struct cut cuts[2 * RIG_LEVELS];
+    size_t count = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        const struct mmu_result found = run_walk(run, inside[i]);
+        const mapping_flags_t flags = table_model_at(&run->model, inside[i]).flags;
+
+        if (found.has_leaf && (step->verb == MODEL_UNMAP || flags != (step->flags & ~S2_CAP))) {
+            count = add_cuts(run, borders[i], found.level, cuts, count);
+        }
+    }
+    return count;
+}
+
+size_t run_tables_for(const struct run *run, const struct model_step *step)
+{
+    switch (step->verb) {
+    case MODEL_MAP:
+        return tables_for_map(run, step, step->range, run->shape->start_level);
+    case MODEL_UNMAP:
+    case MODEL_PROTECT:
+        return tables_for_cut(run, step);
+    case MODEL_FOLD:
+        return 0;
+    }
+    return 0;
+}

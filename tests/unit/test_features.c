@@ -1,0 +1,575 @@
+/*
+ * test_features.c - ID registers of real parts, every encoding of every field, and what two parts
+ * have in common.
+ */
+#include "stage2/features.h"
+#include "tests/model/random.h"
+#include "tests/sim/mmu.h"
+#include "tests/unit/suites.h"
+
+#include <stddef.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define ABSENT S2_GRANULE_ABSENT
+#define TO_48 S2_GRANULE_48_BITS
+#define TO_52 S2_GRANULE_52_BITS
+
+/* Every field by itself, so that a failure names it. (An assertion of libcheck tells the parent
+ * process where it stands each time, too slow for loops: here it speaks only when it must.) */
+static void check_features(const char *name, const struct s2_features *a,
+                           const struct s2_features *b)
+{
+#define CHECK_FIELD(field)                                                     \
+    if (a->field != b->field) {                                                \
+        ck_abort_msg("%s: %s is %u, not %u", name, #field, (unsigned)a->field, \
+                     (unsigned)b->field);                                      \
+    }
+    CHECK_FIELD(pa_bits)
+    CHECK_FIELD(granule_4k)
+    CHECK_FIELD(granule_16k)
+    CHECK_FIELD(granule_64k)
+    CHECK_FIELD(vmid_bits)
+    CHECK_FIELD(hafdbs)
+    CHECK_FIELD(bbm)
+    CHECK_FIELD(tlb)
+    CHECK_FIELD(has_xnx)
+    CHECK_FIELD(has_fwb)
+    CHECK_FIELD(has_ttl)
+    CHECK_FIELD(has_cnp)
+    CHECK_FIELD(has_small_tables)
+    CHECK_FIELD(has_vhe)
+    CHECK_FIELD(has_lse)
+    CHECK_FIELD(has_xs)
+    CHECK_FIELD(has_dic)
+    CHECK_FIELD(has_idc)
+    CHECK_FIELD(has_speculative_at)
+    CHECK_FIELD(dcache_line)
+#undef CHECK_FIELD
+}
+
+/* --- Parts ------------------------------------------------------------------------------------ */
+
+/* The registers as these CPU models of QEMU 7.2 show them at EL2. */
+static const struct part {
+    const char *name;
+    struct s2_id_regs regs;
+    struct s2_features features;
+} parts[] = {
+    {"cortex-a53",
+     {.mmfr0 = 0x1122, .isar0 = 0x11120, .ctr = 0x84448004, .midr = 0x410fd034},
+     {.pa_bits = 40, .granule_4k = TO_48, .granule_64k = TO_48, .vmid_bits = 8, .dcache_line = 64}},
+    {"cortex-a57",
+     {.mmfr0 = 0x1124, .isar0 = 0x11120, .ctr = 0x8444c004, .midr = 0x411fd070},
+     {.pa_bits = 44,
+      .granule_4k = TO_48,
+      .granule_64k = TO_48,
+      .vmid_bits = 8,
+      .has_speculative_at = true,
+      .dcache_line = 64}},
+    {"cortex-a72",
+     {.mmfr0 = 0x1124, .isar0 = 0x11120, .ctr = 0x8444c004, .midr = 0x410fd083},
+     {.pa_bits = 44,
+      .granule_4k = TO_48,
+      .granule_64k = TO_48,
+      .vmid_bits = 8,
+      .has_speculative_at = true,
+      .dcache_line = 64}},
+    {"cortex-a76",
+     {.mmfr0 = 0x101122,
+      .mmfr1 = 0x10212122,
+      .mmfr2 = 0x1011,
+      .isar0 = 0x0000100010211120,
+      .isar1 = 0x100001,
+      .ctr = 0x8444c004,
+      .midr = 0x414fd0b1},
+     {.pa_bits = 40,
+      .granule_4k = TO_48,
+      .granule_16k = TO_48,
+      .granule_64k = TO_48,
+      .vmid_bits = 16,
+      .hafdbs = 2,
+      .has_xnx = true,
+      .has_cnp = true,
+      .has_vhe = true,
+      .has_lse = true,
+      .has_speculative_at = true,
+      .dcache_line = 64}},
+    {"neoverse-n1",
+     {.mmfr0 = 0x101125,
+      .mmfr1 = 0x10212122,
+      .mmfr2 = 0x1011,
+      .isar0 = 0x0000100010211120,
+      .isar1 = 0x100001,
+      .ctr = 0x8444c004,
+      .midr = 0x414fd0c1},
+     {.pa_bits = 48,
+      .granule_4k = TO_48,
+      .granule_16k = TO_48,
+      .granule_64k = TO_48,
+      .vmid_bits = 16,
+      .hafdbs = 2,
+      .has_xnx = true,
+      .has_cnp = true,
+      .has_vhe = true,
+      .has_lse = true,
+      .has_speculative_at = true,
+      .dcache_line = 64}},
+    {"a64fx",
+     {.mmfr0 = 0x1122,
+      .mmfr1 = 0x11212100,
+      .mmfr2 = 0x1011,
+      .isar0 = 0x10211120,
+      .isar1 = 0x10001,
+      .ctr = 0x86668006,
+      .midr = 0x461f0010},
+     {.pa_bits = 40,
+      .granule_4k = TO_48,
+      .granule_64k = TO_48,
+      .vmid_bits = 8,
+      .has_xnx = true,
+      .has_cnp = true,
+      .has_vhe = true,
+      .has_lse = true,
+      .dcache_line = 256}},
+    {"max",
+     {.mmfr0 = 0x0000032310201126,
+      .mmfr1 = 0x0000011010211122,
+      .mmfr2 = 0x1021011010011011,
+      .isar0 = 0x1221111110212120,
+      .isar1 = 0x0011111101211012,
+      .ctr = 0x8444c004,
+      .midr = 0x000f0510},
+     {.pa_bits = 52,
+      .granule_4k = TO_52,
+      .granule_16k = TO_52,
+      .granule_64k = TO_52,
+      .vmid_bits = 16,
+      .hafdbs = 2,
+      .bbm = 2,
+      .tlb = 2,
+      .has_xnx = true,
+      .has_fwb = true,
+      .has_ttl = true,
+      .has_cnp = true,
+      .has_small_tables = true,
+      .has_vhe = true,
+      .has_lse = true,
+      .dcache_line = 64}},
+};
+
+START_TEST(decode_known_part_gives_its_manual)
+{
+    const struct part *part = &parts[_i];
+    const struct s2_features features = s2_features_decode(&part->regs);
+
+    check_features(part->name, &features, &part->features);
+}
+END_TEST
+
+/* --- Fields ----------------------------------------------------------------------------------- */
+
+/* A part whose every field is 0. */
+static const struct s2_features BARE = {
+    .pa_bits = 32, .granule_4k = TO_48, .granule_64k = TO_48, .vmid_bits = 8, .dcache_line = 4};
+
+START_TEST(decode_zero_registers_gives_the_least_part)
+{
+    const struct s2_features features = s2_features_decode(&(struct s2_id_regs){0});
+
+    check_features("zero", &features, &BARE);
+}
+END_TEST
+
+/* The PA size by PARange; what a later architecture adds is no less than the last that is known. */
+START_TEST(decode_parange_gives_the_pa_size)
+{
+    static const unsigned bits[16] = {32, 36, 40, 42, 44, 48, 52, 52,
+                                      52, 52, 52, 52, 52, 52, 52, 52};
+    const struct s2_id_regs regs = {.mmfr0 = (uint64_t)_i};
+    const struct s2_features features = s2_features_decode(&regs);
+    struct s2_features expected = BARE;
+
+    expected.pa_bits = bits[_i];
+    expected.granule_64k = bits[_i] == 52 ? TO_52 : TO_48; /* FEAT_LPA is PARange alone */
+    check_features("PARange", &features, &expected);
+}
+END_TEST
+
+/* What stage 1's field says, by its 16 values: TGran4 and TGran64 are signed, TGran16 is not. */
+static const enum s2_granule_support tgran4[16] = {TO_48,  TO_52,  TO_52,  TO_52,  TO_52,  TO_52,
+                                                   TO_52,  TO_52,  ABSENT, ABSENT, ABSENT, ABSENT,
+                                                   ABSENT, ABSENT, ABSENT, ABSENT};
+static const enum s2_granule_support tgran16[16] = {ABSENT, TO_48, TO_52, TO_52, TO_52, TO_52,
+                                                    TO_52,  TO_52, TO_52, TO_52, TO_52, TO_52,
+                                                    TO_52,  TO_52, TO_52, TO_52};
+static const enum s2_granule_support tgran64[16] = {TO_48,  TO_48,  TO_48,  TO_48,  TO_48,  TO_48,
+                                                    TO_48,  TO_48,  ABSENT, ABSENT, ABSENT, ABSENT,
+                                                    ABSENT, ABSENT, ABSENT, ABSENT};
+
+/* And stage 2's own: 0 is stage 1's answer, 1 absent, 2 present, 3 and later with 52 bits. */
+static enum s2_granule_support expect_stage2(unsigned tgran_2, enum s2_granule_support stage1)
+{
+    static const enum s2_granule_support own[4] = {ABSENT, ABSENT, TO_48, TO_52};
+
+    return tgran_2 == 0 ? stage1 : own[tgran_2 < 3 ? tgran_2 : 3];
+}
+
+START_TEST(decode_every_granule_field_pair_gives_its_support)
+{
+    const uint64_t first = (uint64_t)_i;
+
+    for (unsigned own = 0; own < 16; own++) {
+        const struct s2_id_regs regs[3] = {{.mmfr0 = first << 28 | (uint64_t)own << 40},
+                                           {.mmfr0 = first << 20 | (uint64_t)own << 32},
+                                           {.mmfr0 = first << 24 | (uint64_t)own << 36}};
+        struct s2_features expected[3] = {BARE, BARE, BARE};
+
+        expected[0].granule_4k = expect_stage2(own, tgran4[_i]);
+        expected[1].granule_16k = expect_stage2(own, tgran16[_i]);
+        /* 64K: present or not; how wide is PARange's. */
+        expected[2].granule_64k = expect_stage2(own, tgran64[_i]) == ABSENT ? ABSENT : TO_48;
+        for (size_t i = 0; i < 3; i++) {
+            const struct s2_features features = s2_features_decode(&regs[i]);
+
+            check_features("granule", &features, &expected[i]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(decode_64k_granule_of_52_bit_part_has_52_bits)
+{
+    static const struct {
+        uint64_t mmfr0;
+        enum s2_granule_support support;
+    } cases[] = {
+        {0x0000000000000006, TO_52}, {0x000000000f000006, ABSENT}, {0x0000001000000006, ABSENT},
+        {0x000000200f000006, TO_52}, {0x000000300f000006, TO_52},  {0x000000200f000005, TO_48},
+        {0x0000002000000007, TO_52},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct s2_id_regs regs = {.mmfr0 = cases[i].mmfr0};
+        const struct s2_features features = s2_features_decode(&regs);
+
+        ck_assert_msg(features.granule_64k == cases[i].support, "case %zu", i);
+    }
+}
+END_TEST
+
+/* Each other field alone, through its 16 values: it says what it should, and nothing else moves. */
+enum field_kind { FLAG, FLAG_FROM_2, UP_TO_2, VMID };
+
+static const struct field_case {
+    const char *name;
+    size_t reg;   /* offset in struct s2_id_regs */
+    unsigned lsb; /* of the four bits */
+    enum field_kind kind;
+    size_t feature; /* offset in struct s2_features */
+} field_cases[] = {
+    {"HAFDBS", offsetof(struct s2_id_regs, mmfr1), 0, UP_TO_2,
+     offsetof(struct s2_features, hafdbs)},
+    {"VMIDBits", offsetof(struct s2_id_regs, mmfr1), 4, VMID,
+     offsetof(struct s2_features, vmid_bits)},
+    {"VH", offsetof(struct s2_id_regs, mmfr1), 8, FLAG, offsetof(struct s2_features, has_vhe)},
+    {"XNX", offsetof(struct s2_id_regs, mmfr1), 28, FLAG, offsetof(struct s2_features, has_xnx)},
+    {"CnP", offsetof(struct s2_id_regs, mmfr2), 0, FLAG, offsetof(struct s2_features, has_cnp)},
+    {"ST", offsetof(struct s2_id_regs, mmfr2), 28, FLAG,
+     offsetof(struct s2_features, has_small_tables)},
+    {"FWB", offsetof(struct s2_id_regs, mmfr2), 40, FLAG, offsetof(struct s2_features, has_fwb)},
+    {"TTL", offsetof(struct s2_id_regs, mmfr2), 48, FLAG, offsetof(struct s2_features, has_ttl)},
+    {"BBM", offsetof(struct s2_id_regs, mmfr2), 52, UP_TO_2, offsetof(struct s2_features, bbm)},
+    {"Atomic", offsetof(struct s2_id_regs, isar0), 20, FLAG_FROM_2,
+     offsetof(struct s2_features, has_lse)},
+    {"TLB", offsetof(struct s2_id_regs, isar0), 56, UP_TO_2, offsetof(struct s2_features, tlb)},
+    {"XS", offsetof(struct s2_id_regs, isar1), 56, FLAG, offsetof(struct s2_features, has_xs)},
+};
+
+static struct s2_features expect_field(const struct field_case *c, unsigned value)
+{
+    struct s2_features expected = BARE;
+    void *feature = (char *)&expected + c->feature;
+
+    switch (c->kind) {
+    case FLAG:
+        *(bool *)feature = value != 0;
+        break;
+    case FLAG_FROM_2:
+        *(bool *)feature = value >= 2;
+        break;
+    case UP_TO_2:
+        *(unsigned *)feature = value < 2 ? value : 2;
+        break;
+    case VMID:
+        *(unsigned *)feature = value < 2 ? 8 : 16;
+        break;
+    }
+    return expected;
+}
+
+START_TEST(decode_each_field_alone_gives_its_feature_alone)
+{
+    const struct field_case *c = &field_cases[_i];
+
+    for (unsigned value = 0; value < 16; value++) {
+        struct s2_id_regs regs = {0};
+        const struct s2_features expected = expect_field(c, value);
+        struct s2_features features;
+
+        *(uint64_t *)(void *)((char *)&regs + c->reg) = (uint64_t)value << c->lsb;
+        features = s2_features_decode(&regs);
+        check_features(c->name, &features, &expected);
+    }
+}
+END_TEST
+
+START_TEST(decode_cache_type_gives_line_and_coherency)
+{
+    static const unsigned lines[16] = {4,    8,    16,   32,   64,    128,   256,   512,
+                                       1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072};
+
+    for (unsigned value = 0; value < 16; value++) {
+        const struct s2_id_regs regs = {.ctr = (uint64_t)value << 16};
+        const struct s2_features features = s2_features_decode(&regs);
+        struct s2_features expected = BARE;
+
+        expected.dcache_line = lines[value];
+        check_features("DminLine", &features, &expected);
+    }
+    for (unsigned bit = 0; bit < 64; bit++) {
+        const struct s2_id_regs regs = {.ctr = UINT64_C(1) << bit};
+        const struct s2_features features = s2_features_decode(&regs);
+
+        ck_assert_msg(features.has_idc == (bit == 28), "IDC, bit %u", bit);
+        ck_assert_msg(features.has_dic == (bit == 29), "DIC, bit %u", bit);
+    }
+}
+END_TEST
+
+START_TEST(decode_midr_tells_speculative_at_parts)
+{
+    static const struct {
+        uint64_t midr;
+        bool has;
+    } cases[] = {
+        {0x412fd050, true},  /* A55 r2p0 */
+        {0x411fd070, true},  /* A57 r1p0 */
+        {0x413fd071, true},  /* A57, another revision */
+        {0x410fd083, true},  /* A72 r0p3 */
+        {0x414fd0b1, true},  /* A76 r4p1 */
+        {0x414fd0c1, true},  /* N1 r4p1 */
+        {0x410fd034, false}, /* A53 */
+        {0x411fd040, false}, /* A35 */
+        {0x410fd090, false}, /* A73 */
+        {0x411fd0d0, false}, /* A77 */
+        {0x410fd490, false}, /* N2 */
+        {0x420fd070, false}, /* the number of the A57, another maker */
+        {0x461f0010, false}, /* A64FX */
+        {0x000f0510, false}, /* the emulator's own */
+        {0, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct s2_id_regs regs = {.midr = cases[i].midr};
+
+        ck_assert_msg(s2_features_decode(&regs).has_speculative_at == cases[i].has, "MIDR %llx",
+                      (unsigned long long)cases[i].midr);
+    }
+}
+END_TEST
+
+/* The software MMU reads the registers by itself. Its granules know no future values. */
+START_TEST(decode_any_registers_agrees_with_the_software_mmu)
+{
+    struct random random = {.state = 11};
+
+    for (int i = 0; i < 20000; i++) {
+        const uint64_t own = random_next(&random) & UINT64_C(0x0000033300000000);
+        struct s2_id_regs regs = {.mmfr0 = own | (random_next(&random) & 0xf0f)};
+        struct mmu_cpu cpu;
+        struct s2_features features;
+
+        regs.mmfr0 |= random_below(&random, 3) << 20;
+        regs.mmfr0 |= (random_once_in(&random, 2) ? UINT64_C(0xf) : 0) << 24;
+        regs.mmfr0 |= (random_once_in(&random, 2) ? UINT64_C(0xf) : 1) << 28;
+        regs.mmfr1 = random_next(&random) & ~UINT64_C(0xf0);
+        regs.mmfr1 |= random_below(&random, 2) << 5;
+        regs.mmfr2 = random_next(&random);
+        cpu = mmu_cpu_decode(regs.mmfr0, regs.mmfr1, regs.mmfr2);
+        features = s2_features_decode(&regs);
+        if (features.pa_bits != cpu.pa_bits || (features.granule_4k != ABSENT) != cpu.has_4k ||
+            (features.granule_16k != ABSENT) != cpu.has_16k ||
+            (features.granule_64k != ABSENT) != cpu.has_64k ||
+            (features.granule_4k == TO_52) != cpu.lpa2_4k ||
+            (features.granule_16k == TO_52) != cpu.lpa2_16k ||
+            features.has_small_tables != cpu.ttst || features.has_xnx != cpu.xnx ||
+            features.has_fwb != cpu.fwb || (features.vmid_bits == 16) != cpu.vmid16 ||
+            features.hafdbs != cpu.hafdbs || features.bbm != cpu.bbm) {
+            ck_abort_msg("MMFR0 %llx, MMFR1 %llx, MMFR2 %llx", (unsigned long long)regs.mmfr0,
+                         (unsigned long long)regs.mmfr1, (unsigned long long)regs.mmfr2);
+        }
+    }
+}
+END_TEST
+
+START_TEST(granule_of_each_size_is_that_sizes_field)
+{
+    const struct s2_features cpu = {
+        .granule_4k = TO_48, .granule_16k = ABSENT, .granule_64k = TO_52};
+
+    ck_assert_int_eq(s2_features_granule(&cpu, S2_GRANULE_4K), TO_48);
+    ck_assert_int_eq(s2_features_granule(&cpu, S2_GRANULE_16K), ABSENT);
+    ck_assert_int_eq(s2_features_granule(&cpu, S2_GRANULE_64K), TO_52);
+    ck_assert_int_eq(s2_features_granule(&cpu, (enum s2_granule)13), ABSENT);
+}
+END_TEST
+
+/* --- Meet ------------------------------------------------------------------------------------- */
+
+START_TEST(meet_unlike_parts_gives_what_both_can)
+{
+    const struct s2_features a53_a57 = {.pa_bits = 40,
+                                        .granule_4k = TO_48,
+                                        .granule_64k = TO_48,
+                                        .vmid_bits = 8,
+                                        .has_speculative_at = true,
+                                        .dcache_line = 64};
+    const struct s2_features max_n1 = {.pa_bits = 48,
+                                       .granule_4k = TO_48,
+                                       .granule_16k = TO_48,
+                                       .granule_64k = TO_48,
+                                       .vmid_bits = 16,
+                                       .hafdbs = 2,
+                                       .has_xnx = true,
+                                       .has_cnp = true,
+                                       .has_vhe = true,
+                                       .has_lse = true,
+                                       .has_speculative_at = true,
+                                       .dcache_line = 64};
+    const struct s2_features max_a53 = {.pa_bits = 40,
+                                        .granule_4k = TO_48,
+                                        .granule_64k = TO_48,
+                                        .vmid_bits = 8,
+                                        .has_vhe = true,
+                                        .dcache_line = 64};
+    const struct s2_features a76_a64fx = {.pa_bits = 40,
+                                          .granule_4k = TO_48,
+                                          .granule_64k = TO_48,
+                                          .vmid_bits = 8,
+                                          .has_xnx = true,
+                                          .has_cnp = true,
+                                          .has_vhe = true,
+                                          .has_lse = true,
+                                          .has_speculative_at = true,
+                                          .dcache_line = 64};
+    const struct {
+        size_t a, b;
+        const struct s2_features *meet;
+    } cases[] = {{0, 1, &a53_a57}, {6, 4, &max_n1}, {6, 0, &max_a53}, {3, 5, &a76_a64fx}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct part *a = &parts[cases[i].a];
+        const struct part *b = &parts[cases[i].b];
+        const struct s2_features one = s2_features_meet(&a->features, &b->features);
+        const struct s2_features other = s2_features_meet(&b->features, &a->features);
+
+        check_features(a->name, &one, cases[i].meet);
+        check_features(b->name, &other, cases[i].meet);
+    }
+}
+END_TEST
+
+/* @meet claims no more than @a, and is no less than one of the two. */
+static void check_meet(const struct s2_features *meet, const struct s2_features *a,
+                       const struct s2_features *b)
+{
+#define CHECK_EITHER(field, is_in_order)                                          \
+    if (!(is_in_order) || (meet->field != a->field && meet->field != b->field)) { \
+        ck_abort_msg("%s", #field);                                               \
+    }
+#define CHECK_LEAST(field) CHECK_EITHER(field, meet->field <= a->field)
+#define CHECK_BURDEN(field) CHECK_EITHER(field, meet->field >= a->field)
+    CHECK_LEAST(pa_bits)
+    CHECK_LEAST(granule_4k)
+    CHECK_LEAST(granule_16k)
+    CHECK_LEAST(granule_64k)
+    CHECK_LEAST(vmid_bits)
+    CHECK_LEAST(hafdbs)
+    CHECK_LEAST(bbm)
+    CHECK_LEAST(tlb)
+    CHECK_LEAST(has_xnx)
+    CHECK_LEAST(has_fwb)
+    CHECK_LEAST(has_ttl)
+    CHECK_LEAST(has_cnp)
+    CHECK_LEAST(has_small_tables)
+    CHECK_BURDEN(has_vhe)
+    CHECK_LEAST(has_lse)
+    CHECK_LEAST(has_xs)
+    CHECK_LEAST(has_dic)
+    CHECK_LEAST(has_idc)
+    CHECK_BURDEN(has_speculative_at)
+    CHECK_LEAST(dcache_line)
+#undef CHECK_LEAST
+#undef CHECK_BURDEN
+#undef CHECK_EITHER
+}
+
+static struct s2_id_regs random_regs(struct random *random)
+{
+    static const uint64_t midrs[] = {0x411fd070, 0x410fd034};
+
+    return (struct s2_id_regs){.mmfr0 = random_next(random),
+                               .mmfr1 = random_next(random),
+                               .mmfr2 = random_next(random) & random_next(random),
+                               .isar0 = random_next(random) & random_next(random),
+                               .isar1 = random_next(random) & random_next(random),
+                               .ctr = random_next(random),
+                               .midr = midrs[random_below(random, 2)]};
+}
+
+START_TEST(meet_any_parts_is_their_greatest_lower_bound)
+{
+    struct random random = {.state = 12};
+
+    for (int i = 0; i < 5000; i++) {
+        const struct s2_id_regs regs[2] = {random_regs(&random), random_regs(&random)};
+        const struct s2_features a = s2_features_decode(&regs[0]);
+        const struct s2_features b = s2_features_decode(&regs[1]);
+        const struct s2_features meet = s2_features_meet(&a, &b);
+        const struct s2_features other = s2_features_meet(&b, &a);
+        const struct s2_features again = s2_features_meet(&meet, &a);
+        const struct s2_features itself = s2_features_meet(&a, &a);
+
+        check_meet(&meet, &a, &b);
+        check_meet(&meet, &b, &a);
+        check_features("order", &meet, &other);
+        check_features("absorbs", &meet, &again);
+        check_features("itself", &itself, &a);
+    }
+}
+END_TEST
+
+Suite *suite_features(void)
+{
+    Suite *suite = suite_create("features");
+    TCase *decode = tcase_create("decode");
+    TCase *meet = tcase_create("meet");
+
+    tcase_add_loop_test(decode, decode_known_part_gives_its_manual, 0, (int)COUNT(parts));
+    tcase_add_test(decode, decode_zero_registers_gives_the_least_part);
+    tcase_add_loop_test(decode, decode_parange_gives_the_pa_size, 0, 16);
+    tcase_add_loop_test(decode, decode_every_granule_field_pair_gives_its_support, 0, 16);
+    tcase_add_test(decode, decode_64k_granule_of_52_bit_part_has_52_bits);
+    tcase_add_loop_test(decode, decode_each_field_alone_gives_its_feature_alone, 0,
+                        (int)COUNT(field_cases));
+    tcase_add_test(decode, decode_cache_type_gives_line_and_coherency);
+    tcase_add_test(decode, decode_midr_tells_speculative_at_parts);
+    tcase_add_test(decode, decode_any_registers_agrees_with_the_software_mmu);
+    tcase_add_test(decode, granule_of_each_size_is_that_sizes_field);
+    tcase_add_test(meet, meet_unlike_parts_gives_what_both_can);
+    tcase_add_test(meet, meet_any_parts_is_their_greatest_lower_bound);
+    suite_add_tcase(suite, decode);
+    suite_add_tcase(suite, meet);
+    return suite;
+}

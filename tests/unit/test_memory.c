@@ -1,0 +1,373 @@
+/*
+ * test_memory.c - cleaning memory to the Point of Coherency: every line once, through the pool
+ * where it can be seen there, through the embedder's window elsewhere.
+ *
+ *   0x40000000  outside         0x80000000  4 MiB of the pool      0x100000000  4 MiB of the pool
+ *                                           that are mapped here                for guests only
+ */
+#include "stage2/memory.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/sim.h"
+#include "tests/unit/suites.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define OUTSIDE UINT64_C(0x40000000)
+#define MAPPED UINT64_C(0x80000000)
+#define REMOTE UINT64_C(0x100000000)
+#define REGION UINT64_C(0x400000)
+#define LINES 524288 /* lines that are watched: 8 MiB in the smallest */
+#define LINE_MIN 16U
+
+static struct sim_memory banks;
+static struct frame_pool pool;
+static struct s2_memory memory;
+
+/* The window that the embedder opens: at most one at a time, twice a chunk long, so that whatever
+ * it shows keeps its place inside a chunk. */
+static _Alignas(4096) unsigned char window[2 * S2_MEMORY_CHUNK];
+static struct {
+    bool is_open;
+    pa_t pa;
+    uint64_t size;
+    unsigned char *ptr;
+    size_t opens, closes, refusals;
+    uint64_t opened;             /* bytes in all */
+    uint64_t refused;            /* a PA that is out of reach */
+    uint64_t own_start, own_end; /* what the pool shows */
+} ops_log;
+
+static struct {
+    uint64_t base;               /* PA of the first line that is watched */
+    unsigned char counts[LINES]; /* by LINE_MIN bytes: how often a line there was cleaned */
+    size_t total;
+} lines;
+
+static void *window_open(void *ctx, pa_t pa, uint64_t size)
+{
+    ck_assert_ptr_eq(ctx, &ops_log);
+    ck_assert_msg(!ops_log.is_open, "two windows at a time");
+    ck_assert(size > 0 && size <= S2_MEMORY_CHUNK);
+    /* What the pool shows is no business of the embedder's. */
+    ck_assert_msg(pa.raw + size <= ops_log.own_start || pa.raw >= ops_log.own_end,
+                  "asked for the pool's own memory");
+    if (ops_log.refused >= pa.raw && ops_log.refused - pa.raw < size) {
+        ops_log.refusals++;
+        return NULL;
+    }
+    ops_log.is_open = true;
+    ops_log.pa = pa;
+    ops_log.size = size;
+    ops_log.ptr = window + pa_offset(pa, S2_MEMORY_CHUNK);
+    ops_log.opens++;
+    ops_log.opened += size;
+    return ops_log.ptr;
+}
+
+static void window_close(void *ctx, void *ptr, uint64_t size)
+{
+    ck_assert_ptr_eq(ctx, &ops_log);
+    ck_assert_msg(ops_log.is_open, "closed twice");
+    ck_assert_ptr_eq(ptr, ops_log.ptr);
+    ck_assert_uint_eq(size, ops_log.size);
+    ops_log.is_open = false;
+    ops_log.closes++;
+}
+
+static const struct s2_memory_ops OPS = {window_open, window_close, &ops_log};
+
+/* The PA of a line, by whichever way it is seen now. */
+static uint64_t line_pa(const void *line)
+{
+    const unsigned char *at = line;
+    pa_t pa;
+
+    if (ops_log.is_open && at >= window && at < window + sizeof(window)) {
+        return ops_log.pa.raw + (uint64_t)(at - window) - (uint64_t)(ops_log.ptr - window);
+    }
+    if (!sim_memory_pa(&banks, line, &pa)) {
+        ck_abort_msg("a line of no memory that is open");
+    }
+    return pa.raw;
+}
+
+static void listen_clean(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    (void)arg;
+    if (phase == SIM_BEFORE && event->kind == SIM_DC_CIVAC) {
+        const uint64_t at = (line_pa(event->slot) - lines.base) / LINE_MIN;
+
+        if (at >= LINES || lines.counts[at] == UINT8_MAX) {
+            ck_abort_msg("a line far off, or again and again");
+        }
+        lines.counts[at]++;
+        lines.total++;
+    }
+}
+
+static void setup(void)
+{
+    sim_reset();
+    sim_memory_init(&banks, 12);
+    sim_memory_add(&banks, pa_of(MAPPED), (size_t)(REGION >> 12));
+    sim_memory_add_remote(&banks, pa_of(REMOTE), (size_t)(REGION >> 12));
+    sim_memory_pool(&banks, &pool);
+    memory = (struct s2_memory){.pool = &pool, .ops = &OPS, .cache_line = 64};
+    memset(&ops_log, 0, sizeof(ops_log));
+    ops_log.own_start = MAPPED;
+    ops_log.own_end = MAPPED + REGION;
+    memset(&lines, 0, sizeof(lines));
+    ck_assert(sim_listen(listen_clean, NULL));
+}
+
+static void teardown(void)
+{
+    ck_assert(!ops_log.is_open);
+    ck_assert_uint_eq(ops_log.opens, ops_log.closes);
+    sim_memory_fini(&banks);
+}
+
+/* Lines from @base on are watched; forgets what was seen. */
+static void watch(uint64_t base)
+{
+    memset(&lines, 0, sizeof(lines));
+    lines.base = base;
+    sim_clear();
+}
+
+/* Every line that holds a byte of [pa, pa + size) was cleaned once more since the last call. */
+static void check_cleaned(uint64_t pa, uint64_t size)
+{
+    const uint64_t line = memory.cache_line;
+
+    for (uint64_t at = pa / line * line; at < pa + size; at += line) {
+        unsigned char *count = &lines.counts[(at - lines.base) / LINE_MIN];
+
+        if (*count != 1) {
+            ck_abort_msg("line %llx was cleaned %u times", (unsigned long long)at, *count);
+        }
+        *count = 0;
+        lines.total--;
+    }
+}
+
+/* Nothing else was cleaned, and the closing barrier came last. */
+static void check_complete(void)
+{
+    ck_assert_uint_eq(lines.total, 0);
+    ck_assert_uint_eq(sim_event_count(SIM_DSB_ISH), 1);
+    ck_assert_int_eq(sim_events()[sim_event_total() - 1].kind, SIM_DSB_ISH);
+    ck_assert_uint_eq(sim_event_total(), sim_event_count(SIM_DC_CIVAC) + 1);
+}
+
+/* --- Lines ------------------------------------------------------------------------------------ */
+
+static const struct {
+    uint64_t offset, size;
+    size_t lines64; /* of 64 bytes */
+} spans[] = {
+    {0, 0x1000, 64},      {0, 1, 1},
+    {63, 1, 1},           {63, 2, 2},
+    {0x10, 0x30, 1},      {0x10, 0x31, 2},
+    {0xfc0, 0x40, 1},     {0xfff, 2, 2},
+    {0xff0, 0x2020, 130}, {0x1000, 0x4000, 256},
+    {0x7c1, 0x3f, 1},     {0x200, 0x1fff0, 2048},
+    {0x1fffc0, 0x80, 2},  {0x1ff000, 0x203000, 32960},
+};
+
+static const unsigned line_sizes[] = {16, 32, 64, 128, 256, 2048};
+
+START_TEST(clean_any_span_covers_each_line_once)
+{
+    const uint64_t offset = spans[_i].offset;
+    const uint64_t bases[] = {MAPPED, OUTSIDE, REMOTE};
+
+    for (size_t i = 0; i < COUNT(bases) * COUNT(line_sizes); i++) {
+        const uint64_t pa = bases[i % COUNT(bases)] + offset;
+
+        memory.cache_line = line_sizes[i / COUNT(bases)];
+        watch(bases[i % COUNT(bases)]);
+        ck_assert_int_eq(s2_memory_clean(&memory, pa_of(pa), spans[_i].size), MAPPING_OK);
+        if (memory.cache_line == 64) {
+            ck_assert_uint_eq(lines.total, spans[_i].lines64);
+        }
+        check_cleaned(pa, spans[_i].size);
+        check_complete();
+    }
+}
+END_TEST
+
+START_TEST(clean_nothing_cleans_nothing)
+{
+    watch(MAPPED);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), 0), MAPPING_OK);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE), 0), MAPPING_OK);
+    memory.ops = NULL;
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), 0), MAPPING_OK);
+    ck_assert_uint_eq(lines.total, 0);
+    ck_assert_uint_eq(ops_log.opens, 0);
+}
+END_TEST
+
+/* --- Windows ---------------------------------------------------------------------------------- */
+
+START_TEST(clean_long_range_goes_in_chunks)
+{
+    watch(OUTSIDE);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE + 0x101000), 0x500000), MAPPING_OK);
+    check_cleaned(OUTSIDE + 0x101000, 0x500000);
+    check_complete();
+    ck_assert_uint_eq(ops_log.opened, 0x500000);
+    ck_assert_uint_ge(ops_log.opens, 3);
+    ck_assert_uint_le(ops_log.opens, 4);
+}
+END_TEST
+
+/* Frames of the pool that are not mapped here are reached like any other memory, and as fast. */
+START_TEST(clean_remote_region_goes_in_chunks_too)
+{
+    watch(REMOTE);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
+    check_cleaned(REMOTE, REGION);
+    check_complete();
+    ck_assert_uint_eq(ops_log.opens, 2);
+}
+END_TEST
+
+START_TEST(clean_pool_memory_asks_no_window)
+{
+    watch(MAPPED);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), REGION), MAPPING_OK);
+    check_cleaned(MAPPED, REGION);
+    check_complete();
+    ck_assert_uint_eq(ops_log.opens, 0);
+}
+END_TEST
+
+/* From outside into the mapped region and out again, inside one chunk or over several. */
+START_TEST(clean_across_the_pools_border_takes_each_by_its_way)
+{
+    static const struct {
+        uint64_t pa, size, outside;
+    } cases[] = {
+        {MAPPED - 0x2000, 0x4000, 0x2000},
+        {MAPPED - 0x300000, 0x301000, 0x300000},
+        {MAPPED + REGION - 0x1000, 0x3000, 0x2000},
+        {MAPPED - 0x20, 0x40, 0x20},
+        {MAPPED - 0x100000, REGION + 0x200000, 0x200000},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        watch(MAPPED - 0x300000);
+        ops_log.opened = 0;
+        ck_assert_int_eq(s2_memory_clean(&memory, pa_of(cases[i].pa), cases[i].size), MAPPING_OK);
+        check_cleaned(cases[i].pa, cases[i].size);
+        check_complete();
+        ck_assert_uint_eq(ops_log.opened, cases[i].outside);
+    }
+}
+END_TEST
+
+/* Two frames of a pool in the middle of a chunk: one window up to them, one from there on. */
+START_TEST(clean_chunk_with_the_pool_inside_spares_the_pool)
+{
+    struct frame_pool inner;
+
+    sim_memory_fini(&banks);
+    sim_memory_add(&banks, pa_of(MAPPED + 0x3000), 2);
+    sim_memory_pool(&banks, &inner);
+    ops_log.own_start = MAPPED + 0x3000;
+    ops_log.own_end = MAPPED + 0x5000;
+    memory.pool = &inner;
+    watch(MAPPED);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), 0x8000), MAPPING_OK);
+    check_cleaned(MAPPED, 0x8000);
+    check_complete();
+    ck_assert_uint_eq(ops_log.opens, 2);
+    ck_assert_uint_eq(ops_log.opened, 0x6000);
+}
+END_TEST
+
+/* --- Out of reach ----------------------------------------------------------------------------- */
+
+START_TEST(clean_refused_window_is_denied_and_the_rest_cleaned)
+{
+    watch(OUTSIDE);
+    ops_log.refused = OUTSIDE + 0x234567; /* in the second chunk */
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE), 0x600000), MAPPING_DENIED);
+    ck_assert_uint_eq(ops_log.refusals, 1);
+    check_cleaned(OUTSIDE, 0x200000);
+    check_cleaned(OUTSIDE + 0x400000, 0x200000);
+    check_complete();
+}
+END_TEST
+
+START_TEST(clean_refused_everywhere_is_denied)
+{
+    watch(OUTSIDE);
+    ops_log.refused = OUTSIDE + 0x1800;
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE + 0x1000), 0x1000), MAPPING_DENIED);
+    ck_assert_uint_eq(ops_log.opens, 0);
+    check_complete();
+}
+END_TEST
+
+START_TEST(reclaim_refused_window_cleans_the_rest)
+{
+    watch(OUTSIDE);
+    ops_log.refused = OUTSIDE + 0x1fffff; /* in the first chunk */
+    s2_memory_reclaim(&memory, pa_of(OUTSIDE + 0x1ff000), 0x2000);
+    ck_assert_uint_eq(ops_log.refusals, 1);
+    check_cleaned(OUTSIDE + 0x200000, 0x1000);
+    check_complete();
+    watch(MAPPED);
+    s2_memory_reclaim(&memory, pa_of(MAPPED + 0x1000), 0x3000);
+    check_cleaned(MAPPED + 0x1000, 0x3000);
+    check_complete();
+}
+END_TEST
+
+START_TEST(clean_without_ops_reaches_the_pool_alone)
+{
+    memory.ops = NULL;
+    watch(MAPPED - 0x100000);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED - 0x2000), 0x5000), MAPPING_OK);
+    check_cleaned(MAPPED, 0x3000);
+    check_complete();
+    watch(MAPPED);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED + REGION - 0x1fc0), 0x10000),
+                     MAPPING_OK);
+    check_cleaned(MAPPED + REGION - 0x1fc0, 0x1fc0);
+    check_complete();
+    watch(OUTSIDE);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE), 0x40000000), MAPPING_OK);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    watch(REMOTE);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+}
+END_TEST
+
+Suite *suite_memory(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *tcase = tcase_create("clean");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, clean_any_span_covers_each_line_once, 0, (int)COUNT(spans));
+    tcase_add_test(tcase, clean_nothing_cleans_nothing);
+    tcase_add_test(tcase, clean_long_range_goes_in_chunks);
+    tcase_add_test(tcase, clean_remote_region_goes_in_chunks_too);
+    tcase_add_test(tcase, clean_pool_memory_asks_no_window);
+    tcase_add_test(tcase, clean_across_the_pools_border_takes_each_by_its_way);
+    tcase_add_test(tcase, clean_chunk_with_the_pool_inside_spares_the_pool);
+    tcase_add_test(tcase, clean_refused_window_is_denied_and_the_rest_cleaned);
+    tcase_add_test(tcase, clean_refused_everywhere_is_denied);
+    tcase_add_test(tcase, reclaim_refused_window_cleans_the_rest);
+    tcase_add_test(tcase, clean_without_ops_reaches_the_pool_alone);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

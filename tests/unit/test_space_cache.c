@@ -1,0 +1,372 @@
+/*
+ * test_space_cache.c - what the data and instruction caches are told, and when: arm-arm D7.5, a
+ * guest that starts with its caches off reads past them.
+ */
+#include "tests/unit/space_fixture.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define DATA RIG_DATA
+#define MEMORY MIB(8)
+#define LINES (MEMORY / GUEST_LINE)
+
+/* The window of the log that a claim is about: [from, to). */
+struct window {
+    size_t from, to;
+};
+
+static struct window whole_log(void)
+{
+    return (struct window){0, sim_event_total()};
+}
+
+/* How often the window cleans and invalidates each line of the guest's memory; the last time. Plain
+ * ifs, as libcheck's assertions are too slow for every line. */
+static size_t count_lines(const struct guest *guest, struct window window, unsigned char cleaned[])
+{
+    const struct sim_event *events = sim_events();
+    size_t last = window.from;
+
+    for (size_t i = window.from; i < window.to; i++) {
+        if (events[i].kind == SIM_DC_CIVAC) {
+            const unsigned char *line = events[i].slot;
+            const uint64_t at = (uint64_t)(line - guest->memory.bytes);
+
+            if (at >= MEMORY || at % GUEST_LINE != 0) {
+                ck_abort_msg("a line is cleaned that is not the guest's");
+            }
+            cleaned[at / GUEST_LINE]++;
+            last = i;
+        }
+    }
+    return last;
+}
+
+/* Fails the test unless the window cleans every line of [@offset, @offset + @size) of the guest's
+ * memory, each once, and no other line; and a DSB ISH follows. */
+static void expect_cleaned(const struct guest *guest, struct window window, uint64_t offset,
+                           uint64_t size)
+{
+    unsigned char *cleaned = calloc(LINES, 1);
+    size_t last;
+
+    ck_assert_ptr_nonnull(cleaned);
+    last = count_lines(guest, window, cleaned);
+    for (uint64_t i = 0; i < LINES; i++) {
+        const uint64_t at = i * GUEST_LINE;
+        const bool is_due = at >= offset && at - offset < size;
+
+        if (cleaned[i] != is_due) {
+            ck_abort_msg("line 0x%llx is cleaned %d times", (unsigned long long)at, cleaned[i]);
+        }
+    }
+    free(cleaned);
+    ck_assert_uint_lt(sim_find(SIM_DSB_ISH, last), window.to);
+}
+
+/* Index of the first live write. */
+static size_t first_write(void)
+{
+    size_t first = sim_find(SIM_STORE, 0);
+
+    first = u64_min(first, sim_find(SIM_PUBLISH, 0));
+    first = u64_min(first, sim_find(SIM_SWAP, 0));
+    return u64_min(first, sim_find(SIM_REPLACE, 0));
+}
+
+static void start(struct guest *guest, struct rig_setup setup)
+{
+    guest_init(guest, setup, GUEST_NODES, MEMORY);
+}
+
+/* --- Memory that is shown -------------------------------------------------------------------- */
+
+static const struct guest_area shown[] = {
+    {GIB(1), KIB(4), DATA + KIB(8), RIG_RW},
+    {GIB(1), MIB(2), DATA, RIG_RWX},
+    {GIB(1), MIB(6), DATA + KIB(4), S2_READ},
+    {GIB(1), MIB(4), DATA + MIB(2), RIG_RW | S2_NORMAL_NC},
+};
+
+START_TEST(map_cleans_memory_before_it_is_visible)
+{
+    const struct guest_area *area = &shown[_i];
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, *area);
+    expect_cleaned(&guest, (struct window){0, first_write()}, area->pa - DATA, area->size);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), area->size / GUEST_LINE);
+    ck_assert_uint_le(guest.memory.longest, S2_MEMORY_CHUNK);
+    ck_assert_uint_eq(guest.memory.closed, guest.memory.opened);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(map_with_forced_write_back_cleans_nothing)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup_fwb());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RWX});
+    guest_unmap(&guest, GIB(1), MIB(2));
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    ck_assert_uint_eq(guest.memory.opened, 0);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup_fwb());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | S2_NORMAL_NC});
+    expect_cleaned(&guest, (struct window){0, first_write()}, 0, MIB(2));
+    guest_fini(&guest);
+}
+END_TEST
+
+static const mapping_flags_t devices[] = {S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE, S2_DEVICE_nGRE,
+                                          S2_DEVICE_GRE};
+
+START_TEST(device_memory_is_never_touched)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | devices[_i]});
+    ck_assert_int_eq(
+        s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(1)), S2_READ | devices[_i]),
+        MAPPING_OK);
+    guest_unmap(&guest, GIB(1), MIB(2));
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    ck_assert_uint_eq(guest.memory.opened, 0);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* Data frames of the tables' pool are reached without the memory ops. */
+START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
+{
+    struct guest guest;
+    const struct sim_event *events;
+    pa_t frame;
+
+    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
+    ck_assert_int_eq(frame_pool_alloc(&guest.rig.pool, 0, &frame), MAPPING_OK);
+    guest_map(&guest, (struct guest_area){GIB(1), KIB(4), frame.raw, RIG_RW});
+    events = sim_events();
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), KIB(4) / GUEST_LINE);
+    ck_assert_ptr_eq(events[sim_find(SIM_DC_CIVAC, 0)].slot,
+                     sim_memory_ptr(&guest.rig.memory, frame));
+    ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), first_write());
+    guest_unmap(&guest, GIB(1), KIB(4));
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * KIB(4) / GUEST_LINE);
+    ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frame, 0), MAPPING_OK);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* Without memory ops there is nothing to reach it by. */
+START_TEST(map_of_memory_out_of_reach_cleans_nothing)
+{
+    struct guest guest;
+
+    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
+    guest_unmap(&guest, GIB(1), MIB(2));
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Refusal --------------------------------------------------------------------------------- */
+
+START_TEST(map_of_memory_that_does_not_open_is_denied)
+{
+    struct guest_snapshot before;
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1) + MIB(2), KIB(4), DATA, RIG_RW});
+    guest_snapshot_take(&before, &guest);
+    guest.memory.refuse_count = 1; /* one chunk of three; the others open */
+    guest.memory.refuse_from = guest.memory.opened + 1 + (size_t)_i;
+    sim_clear();
+    ck_assert_int_eq(
+        s2_space_map_linear(&guest.space, ipa_range(GIB(2), MIB(6)), pa_of(DATA), RIG_RW),
+        MAPPING_DENIED);
+    guest.memory.refuse_from = guest.memory.opened + 1 + (size_t)_i;
+    ck_assert_int_eq(
+        s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(6)), pa_of(DATA), RIG_RW),
+        MAPPING_DENIED);
+    ck_assert_uint_eq(sim_write_count() + sim_tlbi_count(), 0);
+    guest_snapshot_assert_same(&before, &guest);
+    guest_snapshot_free(&before);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
+    guest.memory.refuse_from = 1;
+    guest.memory.refuse_count = SIZE_MAX;
+    guest_unmap(&guest, GIB(1), MIB(1));
+    guest_assert(&guest, (struct guest_area[]){{GIB(1) + MIB(1), MIB(1), DATA + MIB(1), RIG_RW}},
+                 1);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Memory that comes back, or changes its type --------------------------------------------- */
+
+static const struct {
+    uint64_t offset, size;
+} taken[] = {{0, MIB(4)}, {MIB(1), KIB(4)}, {MIB(1), MIB(2)}, {0, KIB(8)}};
+
+START_TEST(unmap_cleans_what_it_took_after_the_tail)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, RIG_RW});
+    sim_clear();
+    guest_unmap(&guest, GIB(1) + taken[_i].offset, taken[_i].size);
+    expect_cleaned(&guest, whole_log(), taken[_i].offset, taken[_i].size);
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(replace_cleans_the_new_before_and_the_old_after)
+{
+    struct guest guest;
+    size_t write, tail;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
+    sim_clear();
+    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(2)),
+                                             pa_of(DATA + MIB(2)), RIG_RW),
+                     MAPPING_OK);
+    write = first_write();
+    tail = guest_last_tlbi();
+    expect_cleaned(&guest, (struct window){0, write}, MIB(2), MIB(2));
+    expect_cleaned(&guest, (struct window){tail, sim_event_total()}, 0, MIB(2));
+    ck_assert_uint_gt(tail, write);
+    guest_fini(&guest);
+}
+END_TEST
+
+static const struct {
+    mapping_flags_t from, to;
+    uint64_t offset, size;
+} changes[] = {
+    {RIG_RW, RIG_RW | S2_NORMAL_NC, 0, MIB(4)}, /* whole blocks */
+    {RIG_RW | S2_NORMAL_NC, RIG_RW, 0, MIB(4)},
+    {RIG_RW, RIG_RW | S2_NORMAL_NC, MIB(1), KIB(4)}, /* cut out of one */
+    {RIG_RW, RIG_RW | S2_NORMAL_NC, MIB(1), MIB(2)}, /* out of two */
+    {RIG_RW | S2_CAP_PAGES, RIG_RW | S2_DEVICE_GRE, KIB(8), KIB(16)},
+};
+
+START_TEST(changed_type_is_cleaned_between_break_and_make)
+{
+    const uint64_t offset = changes[_i].offset;
+    const uint64_t size = changes[_i].size;
+    struct guest guest;
+    size_t tail, make;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, changes[_i].from});
+    sim_clear();
+    ck_assert_int_eq(
+        s2_space_protect(&guest.space, ipa_range(GIB(1) + offset, size), changes[_i].to),
+        MAPPING_OK);
+    tail = guest_last_tlbi();
+    expect_cleaned(&guest, whole_log(), offset, size);
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, tail));
+    ck_assert_uint_lt(first_write(), tail);
+    /* Each is made only when its own lines are gone: nothing is cleaned after the last make. */
+    make = sim_find(SIM_PUBLISH, tail);
+    ck_assert_uint_ne(make, SIM_NONE);
+    while (sim_find(SIM_PUBLISH, make + 1) != SIM_NONE) {
+        make = sim_find(SIM_PUBLISH, make + 1);
+    }
+    ck_assert_uint_eq(sim_find(SIM_DC_CIVAC, make), SIM_NONE);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(changed_permission_cleans_nothing)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, RIG_RW});
+    sim_clear();
+    ck_assert_int_eq(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(3)), S2_READ),
+                     MAPPING_OK);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Instructions ---------------------------------------------------------------------------- */
+
+static const struct {
+    mapping_flags_t flags;
+    bool has_dic;
+    size_t invalidations;
+} code[] = {
+    {RIG_RWX, false, 1},
+    {S2_READ | S2_EXEC_EL0, false, 1},
+    {RIG_RW, false, 0},
+    {RIG_RWX, true, 0},
+};
+
+START_TEST(executable_memory_invalidates_instruction_caches_first)
+{
+    struct rig_setup setup = guest_setup();
+    struct guest guest;
+
+    setup.cpu.has_dic = code[_i].has_dic;
+    start(&guest, setup);
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, code[_i].flags});
+    ck_assert_uint_eq(sim_event_count(SIM_IC_IALLUIS), code[_i].invalidations);
+    if (code[_i].invalidations > 0) {
+        const size_t invalidation = sim_find(SIM_IC_IALLUIS, 0);
+
+        ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), invalidation);
+        ck_assert_uint_lt(sim_find(SIM_DSB_ISH, invalidation), first_write());
+    }
+    guest_fini(&guest);
+}
+END_TEST
+
+void space_add_cache_cases(Suite *suite)
+{
+    TCase *cache = tcase_create("cache");
+
+    tcase_add_loop_test(cache, map_cleans_memory_before_it_is_visible, 0, (int)RIG_COUNT(shown));
+    tcase_add_test(cache, map_with_forced_write_back_cleans_nothing);
+    tcase_add_test(cache, map_of_uncached_type_cleans_in_spite_of_fwb);
+    tcase_add_loop_test(cache, device_memory_is_never_touched, 0, (int)RIG_COUNT(devices));
+    tcase_add_test(cache, map_of_pool_frame_cleans_it_through_the_pool);
+    tcase_add_test(cache, map_of_memory_out_of_reach_cleans_nothing);
+    tcase_add_loop_test(cache, map_of_memory_that_does_not_open_is_denied, 0, 3);
+    tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
+    tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_tail, 0, (int)RIG_COUNT(taken));
+    tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
+    tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
+                        (int)RIG_COUNT(changes));
+    tcase_add_test(cache, changed_permission_cleans_nothing);
+    tcase_add_loop_test(cache, executable_memory_invalidates_instruction_caches_first, 0,
+                        (int)RIG_COUNT(code));
+    suite_add_tcase(suite, cache);
+}

@@ -1,0 +1,413 @@
+/*
+ * test_space_isolation.c - the wall: what no guest may be shown, what s2_space_check() finds, and
+ * several spaces on one pool.
+ */
+#include "tests/model/random.h"
+#include "tests/unit/space_fixture.h"
+
+#include <check.h>
+#include <pthread.h>
+
+#define DATA RIG_DATA
+
+/* --- Memory that no guest may be shown ------------------------------------------------------- */
+
+enum secret { ROOT, ROOT_SECOND, TABLE, OTHERS_TABLE, FREE_FRAME, BEFORE_POOL, SECRETS };
+
+/* A page of the pool that is what @secret says; one of those that a map of two pages begins with. */
+static uint64_t find_secret(struct guest *guest, const struct s2_space *other, enum secret secret)
+{
+    const struct mmu mmu = rig_mmu(&guest->rig, s2_space_table(&guest->space));
+    const struct mmu theirs = rig_mmu(&guest->rig, s2_space_table(other));
+    const struct mmu_result found = mmu_translate(&mmu, GIB(1), MMU_READ);
+
+    switch (secret) {
+    case ROOT:
+        return mmu_root_pa(&mmu);
+    case ROOT_SECOND:
+        return mmu_root_pa(&mmu) + KIB(4);
+    case TABLE:
+        return found.walk_pa[found.walk_count - 1] & ~UINT64_C(0xfff);
+    case OTHERS_TABLE:
+        return mmu_root_pa(&theirs);
+    case FREE_FRAME:
+        return RIG_4K_40->frames + 63 * KIB(4);
+    case BEFORE_POOL:
+    case SECRETS:
+        break;
+    }
+    return RIG_4K_40->frames - KIB(4); /* two pages: the second is the root */
+}
+
+static struct s2_space_config config_of(struct guest *guest, struct memory_node *nodes,
+                                        uint16_t vmid)
+{
+    return (struct s2_space_config){.table = guest->rig.setup.config,
+                                    .table_pool = &guest->rig.pool,
+                                    .nodes = nodes,
+                                    .node_count = GUEST_NODES,
+                                    .vmid = vmid};
+}
+
+START_TEST(map_of_frame_that_is_no_data_is_denied)
+{
+    const struct guest_area mine = {GIB(1), KIB(8), DATA, RIG_RW};
+    struct memory_node nodes[GUEST_NODES];
+    struct guest_snapshot before;
+    struct s2_space_config config;
+    struct s2_space other;
+    struct guest guest;
+    pa_t pa;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    guest_map(&guest, mine);
+    config = config_of(&guest, nodes, 7);
+    ck_assert_int_eq(s2_space_init(&other, &config), MAPPING_OK);
+    guest_snapshot_take(&before, &guest);
+    pa = pa_of(find_secret(&guest, &other, (enum secret)_i));
+    ck_assert_int_eq(
+        s2_space_map_linear(&guest.space, ipa_range(0, KIB(8)), pa, S2_READ | S2_NORMAL_NC),
+        MAPPING_DENIED);
+    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), KIB(8)), pa, RIG_RW),
+                     MAPPING_DENIED);
+    /* Also at the end of much else. */
+    ck_assert_int_eq(s2_space_map_linear(&guest.space, ipa_range(GIB(4), GIB(1)),
+                                         pa_of(pa.raw - GIB(1) + KIB(8)), RIG_RW),
+                     MAPPING_DENIED);
+    guest_snapshot_assert_same(&before, &guest);
+    guest_snapshot_free(&before);
+    s2_space_fini(&other);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(map_of_data_frame_of_the_same_pool_is_fine)
+{
+    struct guest_area area = {GIB(1), KIB(16), 0, RIG_RW};
+    struct guest guest;
+    pa_t frames;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    ck_assert_int_eq(frame_pool_alloc(&guest.rig.pool, 2, &frames), MAPPING_OK);
+    area.pa = frames.raw;
+    guest_map(&guest, area);
+    guest_assert(&guest, &area, 1);
+    guest_unmap(&guest, GIB(1), KIB(16));
+    ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frames, 2), MAPPING_OK);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- What the check finds -------------------------------------------------------------------- */
+
+/* A table of pages and a block, to be tampered with. */
+static const struct guest_area sound[] = {
+    {GIB(1), MIB(1), DATA, RIG_RW},
+    {GIB(1) + MIB(2), MIB(2), DATA + MIB(2), RIG_RWX},
+};
+
+static const struct {
+    const char *what;
+    uint64_t ipa;
+    uint64_t flip; /* bits of the descriptor at @ipa */
+    int used;      /* what the table's count of entries must be told */
+} tampered[] = {
+    {"another page", GIB(1) + KIB(8), UINT64_C(0x1000), 0},
+    {"another block", GIB(1) + MIB(2), UINT64_C(0x200000), 0},
+    {"not writable", GIB(1), UINT64_C(0x80), 0},
+    {"another memory type", GIB(1) + KIB(1020), UINT64_C(0x4), 0},
+    {"executable", GIB(1) + KIB(4), UINT64_C(2) << 53, 0},
+    {"not accessed", GIB(1) + MIB(2), UINT64_C(0x400), 0},
+    {"a software bit", GIB(1) + MIB(2), UINT64_C(1) << 57, 0},
+    {"no valid bit, but the rest", GIB(1) + KIB(4), UINT64_C(1), 0},
+    {"broken", GIB(1) + MIB(2), UINT64_C(1) << 63 | 1, 0},
+    /* A hole is 0, so that these make a page, as this library would. */
+    {"a page in a gap", GIB(1) + MIB(1), UINT64_C(0x0040001000100000 | 0x7db), 1},
+    {"a page above all areas", GIB(1) + MIB(2) - KIB(4), UINT64_C(0x0040001000100000 | 0x7db), 1},
+    {"a block above all areas", GIB(1) + MIB(4), UINT64_C(0x0040001000400000 | 0x7d9), 1},
+};
+
+START_TEST(check_finds_descriptor_that_does_not_follow)
+{
+    struct guest guest;
+    s2_desc_t *slot;
+    pa_t table;
+    uint32_t *used;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    guest_map_all(&guest, sound, 2);
+    guest_assert(&guest, sound, 2);
+    slot = rig_slot(&guest.rig, s2_space_table(&guest.space), tampered[_i].ipa);
+    ck_assert(sim_memory_pa(&guest.rig.memory, slot, &table));
+    used = frame_pool_count(&guest.rig.pool, pa_align_down(table, KIB(4)));
+    slot->raw ^= tampered[_i].flip;
+    *used += (uint32_t)tampered[_i].used;
+    ck_assert_msg(!s2_space_check(&guest.space), "not found: %s", tampered[_i].what);
+    slot->raw ^= tampered[_i].flip;
+    *used -= (uint32_t)tampered[_i].used;
+    ck_assert(s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(check_finds_missing_page)
+{
+    struct guest guest;
+    s2_desc_t *slot;
+    s2_desc_t desc;
+    uint32_t *used;
+    pa_t table;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    guest_map_all(&guest, sound, 2);
+    slot = rig_slot(&guest.rig, s2_space_table(&guest.space), GIB(1) + KIB(1020));
+    ck_assert(sim_memory_pa(&guest.rig.memory, slot, &table));
+    used = frame_pool_count(&guest.rig.pool, pa_align_down(table, KIB(4)));
+    desc = *slot;
+    slot->raw = 0;
+    *used -= 1;
+    ck_assert(s2_table_check(s2_space_table(&guest.space))); /* the table alone cannot tell */
+    ck_assert(!s2_space_check(&guest.space));
+    *slot = desc;
+    *used += 1;
+    ck_assert(s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+END_TEST
+
+/* The embedder freed a frame that a guest still has: the next table may be built in it. */
+START_TEST(check_finds_area_that_shows_freed_frame)
+{
+    struct guest guest;
+    pa_t frame;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    ck_assert_int_eq(frame_pool_alloc(&guest.rig.pool, 0, &frame), MAPPING_OK);
+    guest_map(&guest, (struct guest_area){GIB(1), KIB(4), frame.raw, RIG_RW});
+    ck_assert(s2_space_check(&guest.space));
+    ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frame, 0), MAPPING_OK);
+    ck_assert(!s2_space_check(&guest.space));
+    guest_map(&guest, (struct guest_area){GIB(8), KIB(4), DATA, RIG_RW}); /* a table takes it */
+    ck_assert(!s2_space_check(&guest.space));
+    guest_unmap(&guest, GIB(1), KIB(4));
+    ck_assert(s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+END_TEST
+
+/* AF = 1 and S2AP[1] = 1, written by the hardware, are what the flags allow. */
+START_TEST(check_accepts_what_the_hardware_wrote)
+{
+    struct rig_setup setup = guest_setup_fwb();
+    struct guest guest;
+    s2_desc_t *slot;
+
+    setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
+    guest_init(&guest, setup, GUEST_NODES, 0);
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, S2_READ | S2_DBM | S2_NO_AF});
+    slot = rig_slot(&guest.rig, s2_space_table(&guest.space), GIB(1));
+    ck_assert_uint_eq(slot->raw & UINT64_C(0x480), 0);
+    slot->raw |= UINT64_C(0x400);
+    ck_assert(s2_space_check(&guest.space));
+    slot->raw |= UINT64_C(0x80);
+    ck_assert(s2_space_check(&guest.space));
+    guest_map(&guest, (struct guest_area){GIB(2), MIB(2), DATA, S2_READ});
+    slot = rig_slot(&guest.rig, s2_space_table(&guest.space), GIB(2));
+    slot->raw |= UINT64_C(0x80); /* no DBM: the hardware would not */
+    ck_assert(!s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Several spaces on one pool -------------------------------------------------------------- */
+
+START_TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
+{
+    const struct guest_area mine = {GIB(1), MIB(4), DATA, RIG_RWX};
+    const struct rig_map theirs = {GIB(1), MIB(4), DATA + KIB(4), S2_READ};
+    struct memory_node nodes[GUEST_NODES];
+    const struct sim_event *tlbi;
+    struct s2_space_config config;
+    struct s2_space other;
+    struct guest guest;
+    uint64_t current;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    config = config_of(&guest, nodes, 7);
+    ck_assert_int_eq(s2_space_init(&other, &config), MAPPING_OK);
+    guest_map(&guest, mine);
+    ck_assert_int_eq(s2_space_map_linear(&other, ipa_range(theirs.ipa, theirs.size),
+                                         pa_of(theirs.pa), theirs.flags),
+                     MAPPING_OK);
+    guest_assert(&guest, &mine, 1);
+    rig_assert_map(&guest.rig, s2_space_table(&other), theirs);
+    ck_assert(s2_space_check(&other));
+    ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&guest.space)) >> 48, RIG_VMID);
+    ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&other)) >> 48, 7);
+
+    /* The other one's invalidation goes to the other one's VMID, though this one is loaded. */
+    current = sim_cpu()->vttbr;
+    sim_clear();
+    ck_assert_int_eq(s2_space_unmap(&other, ipa_range(GIB(1), KIB(4))), MAPPING_OK);
+    tlbi = &sim_events()[guest_last_tlbi()];
+    ck_assert_uint_eq(tlbi->vttbr, s2_table_vttbr(s2_space_table(&other)));
+    ck_assert_uint_eq(tlbi->vtcr, s2_table_vtcr(s2_space_table(&other)));
+    ck_assert_uint_eq(sim_cpu()->vttbr, current);
+    guest_assert(&guest, &mine, 1);
+
+    s2_space_fini(&other);
+    guest_assert(&guest, &mine, 1);
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
+{
+    struct guest guest;
+    size_t at;
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    guest_map(&guest, (struct guest_area){0, KIB(4), DATA, RIG_RW});
+    guest_map(&guest, (struct guest_area){GIB(1) - KIB(4), KIB(8), DATA, RIG_RW});
+    guest_map(&guest, (struct guest_area){GIB(600), GIB(2), DATA, RIG_RW});
+    ck_assert_uint_lt(frame_pool_available(&guest.rig.pool), 64 - 6);
+    sim_clear();
+    s2_space_fini(&guest.space);
+    at = sim_find(SIM_TLBI_VMALLS12E1IS, 0);
+    ck_assert_uint_ne(at, SIM_NONE);
+    ck_assert_uint_ne(sim_find(SIM_DSB_ISH, at), SIM_NONE);
+    rig_fini_machine(&guest.rig); /* counts the frames */
+}
+END_TEST
+
+/* --- Two CPUs -------------------------------------------------------------------------------- */
+
+#define THREAD_OPS 10000
+#define THREAD_CELLS 16
+
+/* A thread, its guest, and what the guest has: one page of data, or none, in each cell. */
+struct worker {
+    struct guest *guest;
+    struct s2_space space;
+    struct memory_node nodes[2 * THREAD_CELLS];
+    struct random random;
+    pa_t data[THREAD_CELLS];
+    bool has[THREAD_CELLS];
+    size_t surprises; /* answers that cannot be */
+    size_t maps;
+};
+
+/* Cells lie apart, so that each needs tables of its own. */
+static struct ipa_range cell_range(size_t cell)
+{
+    return ipa_range(cell * MIB(514) + KIB(4), KIB(4));
+}
+
+static void worker_map(struct worker *worker, size_t cell)
+{
+    struct frame_pool *pool = &worker->guest->rig.pool;
+    enum mapping_error error = frame_pool_alloc(pool, 0, &worker->data[cell]);
+
+    if (error == MAPPING_OK) {
+        error = s2_space_map_linear(&worker->space, cell_range(cell), worker->data[cell], RIG_RW);
+        if (error != MAPPING_OK) {
+            worker->surprises += error != MAPPING_NO_FRAME ? 1 : 0;
+            error = frame_pool_free(pool, worker->data[cell], 0);
+            worker->surprises += error != MAPPING_OK ? 1 : 0;
+            return;
+        }
+        worker->has[cell] = true;
+        worker->maps++;
+    } else {
+        worker->surprises += error != MAPPING_NO_FRAME ? 1 : 0;
+    }
+}
+
+static void worker_unmap(struct worker *worker, size_t cell)
+{
+    struct s2_leaf leaf;
+
+    if (s2_space_lookup(&worker->space, cell_range(cell).start, &leaf) != MAPPING_OK ||
+        !pa_eq(leaf.pa, worker->data[cell]) ||
+        s2_space_protect(&worker->space, cell_range(cell), S2_READ) != MAPPING_OK ||
+        s2_space_unmap(&worker->space, cell_range(cell)) != MAPPING_OK ||
+        frame_pool_free(&worker->guest->rig.pool, worker->data[cell], 0) != MAPPING_OK) {
+        worker->surprises++;
+    }
+    worker->has[cell] = false;
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+
+    sim_reset(); /* a thread is a machine of its own */
+    sim_set_log(SIM_LOG_COUNT);
+    for (size_t i = 0; i < THREAD_OPS; i++) {
+        const size_t cell = (size_t)random_below(&worker->random, THREAD_CELLS);
+
+        if (worker->has[cell]) {
+            worker_unmap(worker, cell);
+        } else {
+            worker_map(worker, cell);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(two_threads_share_a_pool_safely)
+{
+    static struct worker workers[2];
+    struct s2_space_config config;
+    struct guest guest;
+    pthread_t threads[2];
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    for (uint16_t i = 0; i < 2; i++) {
+        workers[i] = (struct worker){.guest = &guest, .random = {i}};
+        config = config_of(&guest, workers[i].nodes, (uint16_t)(i + 1));
+        config.node_count = RIG_COUNT(workers[i].nodes);
+        ck_assert_int_eq(s2_space_init(&workers[i].space, &config), MAPPING_OK);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    }
+    ck_assert(frame_pool_check(&guest.rig.pool));
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_uint_eq(workers[i].surprises, 0);
+        ck_assert_uint_gt(workers[i].maps, THREAD_OPS / 8);
+        ck_assert(s2_space_check(&workers[i].space));
+        for (size_t cell = 0; cell < THREAD_CELLS; cell++) {
+            if (workers[i].has[cell]) {
+                rig_assert_leaf(&guest.rig, s2_space_table(&workers[i].space),
+                                cell_range(cell).start.raw, workers[i].data[cell].raw, 3, RIG_RW);
+                worker_unmap(&workers[i], cell);
+            }
+        }
+        s2_space_fini(&workers[i].space);
+    }
+    guest_fini(&guest);
+}
+END_TEST
+
+void space_add_isolation_cases(Suite *suite)
+{
+    TCase *wall = tcase_create("wall");
+    TCase *several = tcase_create("several");
+
+    tcase_add_loop_test(wall, map_of_frame_that_is_no_data_is_denied, 0, SECRETS);
+    tcase_add_test(wall, map_of_data_frame_of_the_same_pool_is_fine);
+    tcase_add_loop_test(wall, check_finds_descriptor_that_does_not_follow, 0,
+                        (int)RIG_COUNT(tampered));
+    tcase_add_test(wall, check_finds_missing_page);
+    tcase_add_test(wall, check_finds_area_that_shows_freed_frame);
+    tcase_add_test(wall, check_accepts_what_the_hardware_wrote);
+    tcase_add_test(several, two_spaces_see_their_own_memory_under_their_own_vmid);
+    tcase_add_test(several, fini_gives_everything_back_and_invalidates_the_vmid);
+    tcase_add_test(several, two_threads_share_a_pool_safely);
+    suite_add_tcase(suite, wall);
+    suite_add_tcase(suite, several);
+}

@@ -1,0 +1,607 @@
+/*
+ * test_table_order.c - in which order the verbs store, wait, invalidate, and let go of frames.
+ *
+ * The log of an operation is read as a script, a letter an event; equal neighbours of the kinds
+ * that come in rows (F S R W P A) stand once:
+ *
+ *      F fill (dark)   S store   R replace   W swap   P publish (link or make)
+ *      D DSB ISH       d DSB ISHST           i ISB
+ *      A TLBI by IPA   V TLBI VMALLE1IS      X TLBI VMALLS12E1IS
+ *      k IC IALLUIS    t v h writes of VTCR, VTTBR, HCR     ( ) interrupts masked, restored
+ */
+#include "tests/unit/suites.h"
+#include "tests/unit/table_fixture.h"
+
+#include <string.h>
+
+static struct rig rig;
+
+static void start(const struct rig_shape *shape)
+{
+    rig_init(&rig, rig_setup_of(shape));
+}
+
+/* Set the scene: not part of the script. */
+static void given(enum rig_verb verb, uint64_t ipa, uint64_t size, uint64_t pa,
+                  mapping_flags_t flags)
+{
+    rig_must(&rig, (struct rig_step){verb, ipa, size, pa, flags});
+    sim_clear();
+}
+
+static char letter(enum sim_kind kind)
+{
+    static const char letters[SIM_KINDS] = {
+        [SIM_LOAD] = '.',           [SIM_FILL] = 'F',
+        [SIM_STORE] = 'S',          [SIM_PUBLISH] = 'P',
+        [SIM_SWAP] = 'W',           [SIM_REPLACE] = 'R',
+        [SIM_DSB_ISH] = 'D',        [SIM_DSB_ISHST] = 'd',
+        [SIM_DSB_NSH] = 'n',        [SIM_ISB] = 'i',
+        [SIM_TLBI_IPAS2E1IS] = 'A', [SIM_TLBI_RIPAS2E1IS] = 'a',
+        [SIM_TLBI_VMALLE1IS] = 'V', [SIM_TLBI_VMALLS12E1IS] = 'X',
+        [SIM_TLBI_ALLE1IS] = '!',   [SIM_TLBI_IPAS2E1] = '!',
+        [SIM_TLBI_VMALLE1] = '!',   [SIM_TLBI_VMALLS12E1] = '!',
+        [SIM_DC_CIVAC] = 'C',       [SIM_DC_CVAC] = 'c',
+        [SIM_IC_IALLUIS] = 'k',     [SIM_WRITE_VTCR] = 't',
+        [SIM_WRITE_VTTBR] = 'v',    [SIM_WRITE_HCR] = 'h',
+        [SIM_WRITE_TCR_EL1] = 'e',  [SIM_IRQ_MASK] = '(',
+        [SIM_IRQ_RESTORE] = ')',
+    };
+
+    return letters[kind];
+}
+
+/* The log since the scene was set. Masking is left out where the guest is current. */
+static const char *script(const char *without)
+{
+    static char text[256];
+    size_t length = 0;
+
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const char next = letter(sim_events()[i].kind);
+        const bool repeats = length > 0 && text[length - 1] == next;
+
+        if (strchr(without, next) == NULL && !(repeats && strchr("FSRWPA", next) != NULL)) {
+            ck_assert_uint_lt(length, sizeof(text) - 1);
+            text[length++] = next;
+        }
+    }
+    text[length] = '\0';
+    return text;
+}
+
+static void expect(enum rig_verb verb, uint64_t ipa, uint64_t size, uint64_t pa,
+                   mapping_flags_t flags, const char *expected)
+{
+    sim_clear();
+    rig_must(&rig, (struct rig_step){verb, ipa, size, pa, flags});
+    ck_assert_str_eq(script("()"), expected);
+}
+
+/* The @n-th event of @kind. */
+static const struct sim_event *nth(enum sim_kind kind, size_t n)
+{
+    size_t at = sim_find(kind, 0);
+
+    while (n > 0 && at != SIM_NONE) {
+        at = sim_find(kind, at + 1);
+        n--;
+    }
+    ck_assert_uint_ne(at, SIM_NONE);
+    return &sim_events()[at];
+}
+
+/* --- Map ------------------------------------------------------------------------------------- */
+
+START_TEST(map_new_tables_fills_links_once_and_invalidates_nothing)
+{
+    const uint64_t page = rig_page(&rig_shapes[_i]);
+
+    start(&rig_shapes[_i]);
+    expect(RIG_MAP, 7 * page, 3 * page, RIG_DATA, RIG_RW, "FPdi");
+    ck_assert_uint_eq(sim_event_count(SIM_PUBLISH), 1);
+    ck_assert_ptr_eq(nth(SIM_PUBLISH, 0)->slot,
+                     rig_slot_at(&rig, &rig.table, 7 * page, rig_shapes[_i].start_level));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(map_into_a_live_table_stores_and_waits)
+{
+    const uint64_t page = rig_page(&rig_shapes[_i]);
+
+    start(&rig_shapes[_i]);
+    given(RIG_MAP, 7 * page, page, RIG_DATA, RIG_RW);
+    expect(RIG_MAP, 8 * page, 3 * page, RIG_DATA, RIG_RW, "Sdi");
+    ck_assert_uint_eq(sim_event_count(SIM_STORE), 3);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* What is filled whole is not zeroed first. In the tables above, each slot once, too. */
+START_TEST(map_writes_every_slot_once)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+    size_t leaves = 0;
+
+    start(shape);
+    rig_must(&rig, (struct rig_step){RIG_MAP, block, block, RIG_DATA, RIG_RW | S2_CAP_PAGES});
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const struct sim_event *event = &sim_events()[i];
+
+        if (event->slot != NULL) {
+            leaves += (event->new & 3) == 3 && event->kind == SIM_FILL ? 1 : 0;
+            /* Memory was poison, so whoever finds anything else writes for the second time; but
+             * the root's slot was cleared with the root. */
+            ck_assert_uint_eq(event->old, event->kind == SIM_PUBLISH ? 0 : SIM_MEMORY_POISON);
+        }
+    }
+    /* All pages, and the tables between the page's and the one that is linked. */
+    ck_assert_uint_eq(leaves, block / page + (uint64_t)(2 - shape->start_level));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(map_code_cleans_instruction_caches_before_it_shows)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+    const uint64_t page = rig_page(setup.shape);
+
+    setup.cpu.has_dic = false;
+    rig_init(&rig, setup);
+    expect(RIG_MAP, page, page, RIG_DATA, S2_READ | S2_EXEC_EL0, "kDFPdi");
+    expect(RIG_MAP, 2 * page, page, RIG_DATA, RIG_RWX, "kDSdi");
+    expect(RIG_MAP, 3 * page, page, RIG_DATA, RIG_RW, "Sdi");
+    expect(RIG_PROTECT, 3 * page, page, 0, RIG_RWX, "kDRDADVDi");
+    expect(RIG_PROTECT, 3 * page, page, 0, S2_READ, "RDADVDi");
+    rig_fini(&rig);
+    start(&rig_shapes[_i]);
+    expect(RIG_MAP, page, page, RIG_DATA, RIG_RWX, "FPdi");
+    expect(RIG_PROTECT, page, page, 0, S2_READ | S2_EXEC_EL1, "RDADVDi");
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Unmap ----------------------------------------------------------------------------------- */
+
+START_TEST(unmap_pays_the_whole_tail)
+{
+    const uint64_t page = rig_page(&rig_shapes[_i]);
+
+    start(&rig_shapes[_i]);
+    given(RIG_MAP, 7 * page, 4 * page, RIG_DATA, RIG_RW);
+    expect(RIG_UNMAP, 8 * page, 2 * page, 0, 0, "SDADVDi");
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 2);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* IPA >> 12 whatever the granule; TTL in [47:44]: 4K, 16K, 64K are 1, 2, 3, then the level. */
+static const struct {
+    int shape;
+    uint64_t ipa;
+    uint64_t size;
+    uint64_t operand;
+} operands[] = {
+    {0, UINT64_C(0x1234567000), KIB(4), UINT64_C(0x0000700001234567)},
+    {0, UINT64_C(0x1234400000), MIB(2), UINT64_C(0x0000600001234400)},
+    {1, UINT64_C(0xa24000000000), GIB(1), UINT64_C(0x0000500a24000000)},
+    {1, UINT64_C(0xfffffffff000), KIB(4), UINT64_C(0x0000700fffffffff)},
+    {2, UINT64_C(0x123456788000), KIB(16), UINT64_C(0x0000b00123456788)},
+    {2, UINT64_C(0x123456000000), MIB(32), UINT64_C(0x0000a00123456000)},
+    {3, UINT64_C(0x123456780000), KIB(64), UINT64_C(0x0000f00123456780)},
+    {3, UINT64_C(0x123440000000), MIB(512), UINT64_C(0x0000e00123440000)},
+    {4, UINT64_C(0xf123456789000), KIB(4), UINT64_C(0x000070f123456789)},
+    {4, UINT64_C(0xf120000000000), GIB(512), UINT64_C(0x000040f120000000)},
+    {5, UINT64_C(0xf123000000000), GIB(64), UINT64_C(0x000090f123000000)},
+    {6, UINT64_C(0xf140000000000), TIB(4), UINT64_C(0x0000d0f140000000)},
+};
+
+static void unmap_beside_a_neighbour(const struct rig_setup *setup, size_t i)
+{
+    const uint64_t beside = operands[i].ipa ^ operands[i].size;
+
+    rig_init(&rig, *setup);
+    given(RIG_MAP, beside, operands[i].size, 0, RIG_RW);
+    given(RIG_MAP, operands[i].ipa, operands[i].size, 0, RIG_RW);
+    expect(RIG_UNMAP, operands[i].ipa, operands[i].size, 0, 0, "SDADVDi");
+}
+
+START_TEST(unmap_names_the_leaf_by_ipa_and_level)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[operands[_i].shape]);
+
+    unmap_beside_a_neighbour(&setup, (size_t)_i);
+    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, operands[_i].operand);
+    rig_fini(&rig);
+    setup.cpu.has_ttl = false;
+    unmap_beside_a_neighbour(&setup, (size_t)_i);
+    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, operands[_i].ipa >> 12);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A table goes with its leaves: its whole span, every level. Here that is more than 64 granules,
+ * so everything of the guest. */
+START_TEST(unmap_that_empties_a_table_invalidates_all_of_it)
+{
+    const uint64_t page = rig_page(&rig_shapes[_i]);
+
+    start(&rig_shapes[_i]);
+    given(RIG_MAP, 7 * page, page, RIG_DATA, RIG_RW);
+    expect(RIG_UNMAP, 7 * page, page, 0, 0, "SDXDi");
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Which frames are whose, at every event of an operation. */
+struct frame_watch {
+    size_t available; /* before */
+    pa_t table;       /* a frame that the operation frees */
+    size_t tails;     /* TLBIs that a DSB ISH has followed */
+    bool is_pending;  /* a TLBI that none has */
+    size_t early;     /* events at which a frame was back too soon */
+};
+
+static void watch_frames(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    struct frame_watch *watch = arg;
+    const bool is_back = frame_pool_available(&rig.pool) > watch->available ||
+                         !frame_pool_is_taken(&rig.pool, watch->table, 0);
+
+    if (phase == SIM_AFTER && event->kind >= SIM_TLBI_IPAS2E1IS &&
+        event->kind <= SIM_TLBI_ALLE1IS) {
+        watch->is_pending = true;
+    }
+    if (is_back && (watch->tails == 0 || watch->is_pending)) {
+        watch->early++;
+    }
+    if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH && watch->is_pending) {
+        watch->is_pending = false;
+        watch->tails++;
+    }
+}
+
+static void assert_frames_wait(struct rig_step step, uint64_t table_at)
+{
+    const s2_desc_t *slot = rig_slot(&rig, &rig.table, table_at);
+    const uint64_t page = rig_page(rig.setup.shape);
+    struct frame_watch watch = {.available = frame_pool_available(&rig.pool)};
+    pa_t pa;
+
+    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
+    watch.table = pa_align_down(pa, page);
+    ck_assert(frame_pool_is_taken(&rig.pool, watch.table, 0));
+    ck_assert(sim_listen(watch_frames, &watch));
+    rig_must(&rig, step);
+    ck_assert(sim_unlisten(watch_frames, &watch));
+    ck_assert_uint_eq(watch.early, 0);
+    ck_assert_uint_ge(watch.tails, 1);
+    ck_assert(!frame_pool_is_taken(&rig.pool, watch.table, 0));
+    ck_assert_uint_gt(frame_pool_available(&rig.pool), watch.available);
+}
+
+START_TEST(unmap_gives_frames_back_after_the_tail_only)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+
+    start(shape);
+    given(RIG_MAP, block, block, RIG_DATA + page, RIG_RW);
+    assert_frames_wait((struct rig_step){.verb = RIG_UNMAP, .ipa = block, .size = block}, block);
+    given(RIG_MAP, 2 * block + page, page, RIG_DATA, RIG_RW);
+    assert_frames_wait((struct rig_step){.verb = RIG_UNMAP, .ipa = 2 * block + page, .size = page},
+                       2 * block + page);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(fold_gives_frames_back_after_the_tail_only)
+{
+    const uint64_t block = rig_block(&rig_shapes[_i]);
+
+    start(&rig_shapes[_i]);
+    given(RIG_MAP, block, block, RIG_DATA, RIG_RW | S2_CAP_PAGES);
+    assert_frames_wait((struct rig_step){.verb = RIG_FOLD, .ipa = block, .size = block}, block);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Several pieces in one operation: one tail, and frames only at its end. */
+START_TEST(unmap_of_two_pieces_pays_one_tail)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+    size_t frames;
+
+    start(shape);
+    given(RIG_MAP, page, 3 * page, RIG_DATA, RIG_RW);
+    given(RIG_MAP, 4 * block + page, page, RIG_DATA, RIG_RW);
+    frames = s2_table_frame_count(&rig.table);
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(2 * page, page)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(4 * block, block)), MAPPING_OK);
+    ck_assert_uint_eq(sim_change_count(), 0);
+    s2_table_do_unmap(&rig.table, ipa_range(2 * page, page));
+    s2_table_do_unmap(&rig.table, ipa_range(4 * block, block));
+    ck_assert_str_eq(script("()"), "S");
+    ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames);
+    s2_table_end(&rig.table);
+    ck_assert_str_eq(script("()"), "SDXDi");
+    ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames - 1);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Break-before-make ----------------------------------------------------------------------- */
+
+/* All that break and make promise of the descriptors at @block: bit 0 goes, bit 63 comes, the rest
+ * stays; then a table, at the same place. */
+static void assert_broken_and_made(const struct sim_event *broken, const struct sim_event *made,
+                                   uint64_t old)
+{
+    ck_assert_uint_eq(broken->old, old);
+    ck_assert_uint_eq(broken->new, (old & ~UINT64_C(1)) | UINT64_C(1) << 63);
+    ck_assert_ptr_eq(made->slot, broken->slot);
+    ck_assert_uint_eq(made->old, broken->new);
+    ck_assert_uint_eq(made->new & 3, 3);
+    ck_assert_uint_lt(broken->index, made->index);
+}
+
+START_TEST(cut_fills_breaks_invalidates_and_makes)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape);
+
+    for (int level = shape->top_leaf; level < 3; level++) {
+        const uint64_t block = shape->span[level + 1];
+        uint64_t old;
+
+        start(shape);
+        given(RIG_MAP, 2 * block, 2 * block, 2 * block, RIG_RWX | S2_SOFT1);
+        old = rig_desc(&rig, &rig.table, 2 * block);
+        expect(RIG_UNMAP, 2 * block + page, page, 0, 0, "FWDADVDiPdi");
+        ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 1);
+        assert_broken_and_made(nth(SIM_SWAP, 0), nth(SIM_PUBLISH, 0), old);
+        old = rig_desc(&rig, &rig.table, 3 * block);
+        expect(RIG_PROTECT, 3 * block + page, page, 0, S2_READ, "FWDADVDiPdi");
+        assert_broken_and_made(nth(SIM_SWAP, 0), nth(SIM_PUBLISH, 0), old);
+        rig_fini(&rig);
+    }
+}
+END_TEST
+
+START_TEST(cut_names_the_block_as_it_was)
+{
+    start(RIG_4K_48);
+    given(RIG_MAP, GIB(5), GIB(1), GIB(64), RIG_RW);
+    expect(RIG_UNMAP, GIB(5) + KIB(4), KIB(4), 0, 0, "FWDADVDiPdi");
+    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, UINT64_C(0x0000500000140000));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(cut_at_both_ends_pays_one_tail)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+
+    start(shape);
+    given(RIG_MAP, 2 * block, 4 * block, RIG_DATA, RIG_RW);
+    expect(RIG_UNMAP, 2 * block + page, 3 * block, 0, 0, "FWSDADVDiPdi");
+    ck_assert_uint_eq(sim_event_count(SIM_SWAP), 2);
+    ck_assert_uint_eq(sim_event_count(SIM_PUBLISH), 2);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 4);
+    given(RIG_MAP, 8 * block, 4 * block, RIG_DATA, RIG_RW);
+    expect(RIG_PROTECT, 8 * block + page, 3 * block, 0, S2_READ, "FWRSDADVDiPdi");
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(protect_in_place_never_breaks)
+{
+    const uint64_t page = rig_page(&rig_shapes[_i]);
+    const mapping_flags_t kinds[] = {S2_READ,           RIG_RWX,           S2_WRITE | S2_NO_AF,
+                                     RIG_RW | S2_SOFT0, S2_READ | S2_EXEC, 0};
+
+    start(&rig_shapes[_i]);
+    given(RIG_MAP, page, 4 * page, RIG_DATA, RIG_RW);
+    for (size_t i = 0; i < RIG_COUNT(kinds); i++) {
+        expect(RIG_PROTECT, page, 4 * page, 0, kinds[i], "RSDADVDi");
+        for (size_t n = 0; n < sim_event_total(); n++) {
+            const struct sim_event *event = &sim_events()[n];
+
+            ck_assert(event->slot == NULL || (event->new & 1) == 1);
+        }
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A type that changes: all leaves are broken, one tail, all are made. */
+START_TEST(retype_breaks_all_then_makes_all)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+
+    start(shape);
+    given(RIG_MAP, block, block + 3 * page, RIG_DATA, RIG_RW);
+    expect(RIG_PROTECT, block, block + 3 * page, 0, RIG_RW | S2_NORMAL_NC, "WDADVDiPdi");
+    ck_assert_uint_eq(sim_event_count(SIM_SWAP), 4);
+    ck_assert_uint_eq(sim_event_count(SIM_PUBLISH), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct sim_event *broken = nth(SIM_SWAP, i), *made = nth(SIM_PUBLISH, i);
+
+        ck_assert_uint_eq(broken->new, (broken->old & ~UINT64_C(1)) | UINT64_C(1) << 63);
+        ck_assert_ptr_eq(made->slot, broken->slot);
+        /* MemAttr [5:2], with FWB: 6 becomes 5; all else stays. */
+        ck_assert_uint_eq(broken->old & 0x3c, 6 << 2);
+        ck_assert_uint_eq(made->new, (broken->old & ~UINT64_C(0x3c)) | 5 << 2);
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(fold_pays_one_tail_a_level)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+    uint64_t old;
+
+    rig_init(&rig, setup);
+    given(RIG_MAP, GIB(1), GIB(2), GIB(64), RIG_RW);
+    given(RIG_UNMAP, GIB(1) + KIB(4), KIB(4), 0, 0);
+    given(RIG_UNMAP, GIB(2) + KIB(4), KIB(4), 0, 0);
+    given(RIG_MAP, GIB(1) + KIB(4), KIB(4), GIB(64) + KIB(4), RIG_RW);
+    given(RIG_MAP, GIB(2) + KIB(4), KIB(4), GIB(65) + KIB(4), RIG_RW);
+    old = rig_slot_at(&rig, &rig.table, GIB(1), 2)->raw;
+    expect(RIG_FOLD, GIB(1), GIB(2), 0, 0, "SDXDiPSDXDiPdi");
+    ck_assert_uint_eq(sim_event_count(SIM_STORE), 4);
+    ck_assert_uint_eq(sim_event_count(SIM_PUBLISH), 4);
+    ck_assert_uint_eq(nth(SIM_STORE, 0)->old, old);
+    ck_assert_uint_eq(nth(SIM_STORE, 0)->new, (old & ~UINT64_C(1)) | UINT64_C(1) << 63);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Whose TLBs ------------------------------------------------------------------------------ */
+
+/* Another guest is loaded: its registers come back, and every TLBI finds those of the table. */
+START_TEST(unmap_of_another_guest_switches_and_restores)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape);
+    const struct sim_cpu other = {.vtcr = UINT64_C(0x80003559),
+                                  .vttbr = UINT64_C(0x0007000048000000),
+                                  .hcr = UINT64_C(0x80000001),
+                                  .daif = 0x80};
+
+    start(shape);
+    given(RIG_MAP, page, 2 * page, RIG_DATA, RIG_RW);
+    *sim_cpu() = other;
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = page, .size = page});
+    ck_assert_str_eq(script(""), "SD(tviADVDivti)");
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const struct sim_event *event = &sim_events()[i];
+
+        if (event->kind >= SIM_TLBI_IPAS2E1IS && event->kind <= SIM_TLBI_VMALLS12E1) {
+            ck_assert_uint_eq(event->vttbr, s2_table_vttbr(&rig.table));
+            ck_assert_uint_eq(event->vtcr, s2_table_vtcr(&rig.table));
+        }
+    }
+    ck_assert_uint_eq(s2_table_vttbr(&rig.table) >> 48, RIG_VMID);
+    ck_assert_uint_eq(sim_cpu()->vtcr, other.vtcr);
+    ck_assert_uint_eq(sim_cpu()->vttbr, other.vttbr);
+    ck_assert_uint_eq(sim_cpu()->hcr, other.hcr);
+    ck_assert_uint_eq(sim_cpu()->daif, other.daif);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The same VTTBR with another VMID is another guest. */
+START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
+{
+    start(RIG_4K_40);
+    given(RIG_MAP, KIB(4), KIB(8), RIG_DATA, RIG_RW);
+    s2_table_set_vmid(&rig.table, 0x1234);
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = KIB(4), .size = KIB(4)});
+    ck_assert_str_eq(script(""), "SD(tviADVDivti)");
+    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->vttbr >> 48, 0x1234);
+    ck_assert_uint_eq(nth(SIM_TLBI_VMALLE1IS, 0)->vttbr >> 48, 0x1234);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- The end --------------------------------------------------------------------------------- */
+
+/* Every frame comes back, the root's as well, after the whole VMID is gone from the TLBs. */
+static void watch_fini(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    struct frame_watch *watch = arg;
+
+    if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH &&
+        sim_event_count(SIM_TLBI_VMALLS12E1IS) > 0) {
+        watch->tails++;
+    }
+    if (watch->tails == 0 && frame_pool_available(&rig.pool) != watch->available) {
+        watch->early++;
+    }
+}
+
+START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), block = rig_block(shape);
+    struct frame_watch watch = {0};
+
+    start(shape);
+    given(RIG_MAP, page, page, RIG_DATA, RIG_RW);
+    given(RIG_MAP, 3 * block - page, 2 * block, RIG_DATA, RIG_RW);
+    given(RIG_MAP, (UINT64_C(1) << shape->ipa_bits) - page, page, RIG_DATA, RIG_RW);
+    watch.available = frame_pool_available(&rig.pool);
+    ck_assert_uint_lt(watch.available, rig.setup.frame_count - 4);
+    ck_assert(sim_listen(watch_fini, &watch));
+    s2_table_fini(&rig.table);
+    ck_assert(sim_unlisten(watch_fini, &watch));
+    ck_assert_str_eq(script("()"), "DXDi");
+    ck_assert_uint_eq(watch.early, 0);
+    ck_assert_uint_eq(frame_pool_available(&rig.pool), rig.setup.frame_count);
+    rig_fini_machine(&rig);
+}
+END_TEST
+
+/* --- The suite ------------------------------------------------------------------------------- */
+
+static TCase *map_case(void)
+{
+    TCase *map = tcase_create("map");
+
+    tcase_add_loop_test(map, map_new_tables_fills_links_once_and_invalidates_nothing, 0,
+                        rig_shape_count);
+    tcase_add_loop_test(map, map_into_a_live_table_stores_and_waits, 0, rig_shape_count);
+    tcase_add_loop_test(map, map_writes_every_slot_once, 0, rig_shape_count);
+    tcase_add_loop_test(map, map_code_cleans_instruction_caches_before_it_shows, 0,
+                        rig_shape_count);
+    return map;
+}
+
+static TCase *unmap_case(void)
+{
+    TCase *unmap = tcase_create("unmap");
+
+    tcase_add_loop_test(unmap, unmap_pays_the_whole_tail, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, unmap_names_the_leaf_by_ipa_and_level, 0, (int)RIG_COUNT(operands));
+    tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0,
+                        rig_shape_count);
+    tcase_add_loop_test(unmap, unmap_gives_frames_back_after_the_tail_only, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, fold_gives_frames_back_after_the_tail_only, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, unmap_of_two_pieces_pays_one_tail, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, unmap_of_another_guest_switches_and_restores, 0, rig_shape_count);
+    tcase_add_test(unmap, unmap_after_a_new_vmid_goes_to_the_new_one);
+    tcase_add_loop_test(unmap, fini_gives_everything_back_after_the_vmid_is_gone, 0,
+                        rig_shape_count);
+    return unmap;
+}
+
+static TCase *break_case(void)
+{
+    TCase *breaks = tcase_create("break and make");
+
+    tcase_add_loop_test(breaks, cut_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
+    tcase_add_test(breaks, cut_names_the_block_as_it_was);
+    tcase_add_loop_test(breaks, cut_at_both_ends_pays_one_tail, 0, rig_shape_count);
+    tcase_add_loop_test(breaks, protect_in_place_never_breaks, 0, rig_shape_count);
+    tcase_add_loop_test(breaks, retype_breaks_all_then_makes_all, 0, rig_shape_count);
+    tcase_add_loop_test(breaks, fold_pays_one_tail_a_level, 0, 2);
+    return breaks;
+}
+
+Suite *suite_table_order(void)
+{
+    Suite *suite = suite_create("table_order");
+
+    suite_add_tcase(suite, map_case());
+    suite_add_tcase(suite, unmap_case());
+    suite_add_tcase(suite, break_case());
+    return suite;
+}

@@ -1,0 +1,507 @@
+/*
+ * test_table_state.c - a table's beginning and end, its registers, s2_table_lookup()'s errors, and
+ * what s2_table_check() finds.
+ */
+#include "tests/unit/suites.h"
+#include "tests/unit/table_fixture.h"
+
+#include <string.h>
+
+static struct rig rig;
+
+static void start(const struct rig_shape *shape)
+{
+    rig_init(&rig, rig_setup_of(shape));
+}
+
+static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
+{
+    rig_must(&rig, (struct rig_step){RIG_MAP, ipa, size, pa, flags});
+}
+
+/* --- Beginning ------------------------------------------------------------------------------- */
+
+/* s2_table_init() refuses, with a reason if the configuration is why, and takes no frame. */
+static void init_is_refused(struct rig_setup setup, enum mapping_error error, bool has_reason)
+{
+    struct s2_table table;
+
+    rig_init_machine(&rig, setup);
+    ck_assert_str_eq(mapping_error_name(s2_table_init(&table, &rig.setup.config, &rig.pool)),
+                     mapping_error_name(error));
+    ck_assert(has_reason == (s2_config_reason(&rig.setup.config) != NULL));
+    ck_assert(frame_pool_check(&rig.pool));
+    rig_fini_machine(&rig);
+}
+
+START_TEST(init_with_a_bad_number_is_refused)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.ipa_bits = 31;
+    init_is_refused(setup, MAPPING_INVALID_PARAM, true);
+    setup.config.ipa_bits = 40;
+    setup.config.pa_bits = 41;
+    init_is_refused(setup, MAPPING_INVALID_PARAM, true);
+}
+END_TEST
+
+START_TEST(init_on_a_cpu_without_the_granule_is_unsupported)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+
+    setup.cpu.granule_4k = S2_GRANULE_ABSENT;
+    setup.cpu.granule_16k = S2_GRANULE_ABSENT;
+    setup.cpu.granule_64k = S2_GRANULE_ABSENT;
+    init_is_refused(setup, MAPPING_UNSUPPORTED, true);
+}
+END_TEST
+
+/* Frames larger than a table; frames the walker cannot be sent to; frames EL2 cannot write. */
+START_TEST(init_with_a_pool_that_cannot_serve_is_refused)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+    struct rig_shape shape = *RIG_4K_40;
+    struct s2_table table;
+
+    setup.frame_shift = 16;
+    init_is_refused(setup, MAPPING_INVALID_PARAM, false);
+    shape.frames = UINT64_C(1) << 40;
+    setup = rig_setup_of(&shape);
+    init_is_refused(setup, MAPPING_INVALID_PARAM, false);
+    rig_init_machine(&rig, rig_setup_of(RIG_4K_40));
+    sim_memory_add_remote(&rig.memory, pa_of(GIB(1)), 4);
+    sim_memory_pool(&rig.memory, &rig.pool);
+    ck_assert_int_eq(s2_table_init(&table, &rig.setup.config, &rig.pool), MAPPING_INVALID_PARAM);
+    ck_assert_uint_eq(frame_pool_available(&rig.pool), 68);
+    sim_memory_fini(&rig.memory);
+}
+END_TEST
+
+/* One frame short of the root; then the root and nothing else. */
+START_TEST(init_without_room_for_the_root_takes_nothing)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+
+    setup.frame_count = (size_t)(setup.shape->root_size >> setup.frame_shift) - 1;
+    if (setup.frame_count > 0) {
+        init_is_refused(setup, MAPPING_NO_FRAME, false);
+    }
+    setup.frame_count += 1;
+    rig_init(&rig, setup);
+    rig_refused(&rig, (struct rig_step){RIG_MAP, 0, rig_page(setup.shape), RIG_DATA, RIG_RW},
+                MAPPING_NO_FRAME);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Tables of several frames each, as a pool has 4K frames and the granule is 64K or 16K. */
+START_TEST(tables_of_several_frames_work_alike)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+    const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
+    const size_t each = (size_t)1 << ((unsigned)setup.shape->granule - 12);
+    size_t root;
+
+    setup.frame_shift = 12;
+    setup.frame_count = 32 * each;
+    rig_init(&rig, setup);
+    root = (size_t)(setup.shape->root_size >> 12);
+    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
+    map(block, block + page, RIG_DATA, RIG_RW);
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = block + 3 * page, .size = 2 * page});
+    rig_assert_maps(&rig, &rig.table,
+                    (struct rig_map[]){
+                        {block, 3 * page, RIG_DATA, RIG_RW},
+                        {block + 5 * page, block - 4 * page, RIG_DATA + 5 * page, RIG_RW},
+                    },
+                    2);
+    ck_assert_uint_eq(s2_table_frame_count(&rig.table),
+                      root + each * (size_t)(3 - setup.shape->start_level + 1));
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = 4 * block});
+    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Registers ------------------------------------------------------------------------------- */
+
+/* Written by hand from the register's layout: RES1, VS, PS, TG0, SH0 inner, write-back walks, SL0,
+ * T0SZ; DS for LPA2. */
+static const uint64_t vtcrs[] = {
+    UINT64_C(0x00000000800a3558), UINT64_C(0x00000000800d3590), UINT64_C(0x00000000800db590),
+    UINT64_C(0x00000000800d7590), UINT64_C(0x00000001800e358c), UINT64_C(0x00000001800eb5cc),
+    UINT64_C(0x00000000800e758c),
+};
+
+START_TEST(registers_are_what_the_manual_asks)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t low = shape->frames & UINT64_C(0xffffffffffff);
+    const uint64_t high = shape->frames >> 48;
+
+    start(shape);
+    ck_assert_uint_eq(s2_table_vtcr(&rig.table), vtcrs[_i]);
+    ck_assert_uint_eq(s2_table_vttbr(&rig.table), UINT64_C(0x002a000000000000) | low | high << 2);
+    ck_assert_uint_eq(s2_table_hcr(&rig.table), UINT64_C(0x0000400000000001));
+    s2_table_set_vmid(&rig.table, 0xfffe);
+    ck_assert_uint_eq(s2_table_vttbr(&rig.table) >> 48, 0xfffe);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Lookup ---------------------------------------------------------------------------------- */
+
+START_TEST(lookup_beyond_the_input_size_is_refused)
+{
+    const uint64_t top = UINT64_C(1) << rig_shapes[_i].ipa_bits;
+    struct s2_leaf leaf = {.level = 99};
+    pa_t pa = pa_of(7);
+
+    start(&rig_shapes[_i]);
+    map(top - rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]), RIG_DATA, RIG_RW);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(top), &leaf), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(UINT64_MAX), &leaf), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(leaf.level, 99);
+    ck_assert(!s2_table_translate(&rig.table, ipa_of(top), &pa));
+    ck_assert_uint_eq(pa.raw, 7);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(top - 1), &leaf), MAPPING_OK);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A hole is as large as the empty entry that the walk ends at. */
+START_TEST(lookup_of_a_hole_tells_its_extent)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), wide = shape->span[shape->start_level + 1];
+    struct s2_leaf leaf;
+
+    start(shape);
+    map(page, page, RIG_DATA, RIG_RW);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(2 * page), &leaf), MAPPING_NOT_FOUND);
+    ck_assert_uint_eq(leaf.size, page);
+    ck_assert_int_eq(leaf.level, 3);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(rig_block(shape)), &leaf),
+                     MAPPING_NOT_FOUND);
+    ck_assert_uint_eq(leaf.size, rig_block(shape));
+    ck_assert_int_eq(leaf.level, 2);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(wide), &leaf), MAPPING_NOT_FOUND);
+    ck_assert_uint_eq(leaf.size, wide);
+    ck_assert_int_eq(leaf.level, shape->start_level);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Check ----------------------------------------------------------------------------------- */
+
+/* The scene of every corruption: a block, and two pages in a table of their own. */
+static uint64_t page, block;
+
+static void check_start(const struct rig_shape *shape)
+{
+    page = rig_page(shape);
+    block = rig_block(shape);
+    start(shape);
+    map(block, block, RIG_DATA, RIG_RW);
+    map(2 * block + 3 * page, 2 * page, RIG_DATA + block, RIG_RW);
+    ck_assert(s2_table_check(&rig.table));
+}
+
+static s2_desc_t *page_slot(void)
+{
+    return rig_slot(&rig, &rig.table, 2 * block + 3 * page);
+}
+
+static s2_desc_t *block_slot(void)
+{
+    return rig_slot(&rig, &rig.table, block);
+}
+
+static s2_desc_t *table_slot(void)
+{
+    return rig_slot_at(&rig, &rig.table, 2 * block + 3 * page, 2);
+}
+
+/* With @value in @slot the table is unsound; without, sound again. */
+static void finds(s2_desc_t *slot, uint64_t value)
+{
+    const uint64_t before = slot->raw;
+
+    slot->raw = value;
+    ck_assert_msg(!s2_table_check(&rig.table), "%s: 0x%llx instead of 0x%llx is not found",
+                  rig.setup.shape->name, (unsigned long long)value, (unsigned long long)before);
+    slot->raw = before;
+    ck_assert(s2_table_check(&rig.table));
+}
+
+START_TEST(check_finds_a_count_that_is_off_by_one)
+{
+    uint32_t *counts[3];
+    pa_t pa;
+
+    check_start(&rig_shapes[_i]);
+    ck_assert(sim_memory_pa(&rig.memory, page_slot(), &pa));
+    counts[0] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
+    ck_assert(sim_memory_pa(&rig.memory, table_slot(), &pa));
+    counts[1] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
+    counts[2] = frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames));
+    ck_assert_uint_eq(*counts[0], 2);
+    ck_assert_uint_eq(*counts[1], 2);
+    ck_assert_uint_eq(*counts[2], 1);
+    for (size_t i = 0; i < RIG_COUNT(counts); i++) {
+        *counts[i] += 1;
+        ck_assert(!s2_table_check(&rig.table));
+        *counts[i] -= 2;
+        ck_assert(!s2_table_check(&rig.table));
+        *counts[i] += 1;
+        ck_assert(s2_table_check(&rig.table));
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(check_finds_a_number_of_tables_that_is_off_by_one)
+{
+    check_start(&rig_shapes[_i]);
+    rig.table.table_count++;
+    ck_assert(!s2_table_check(&rig.table));
+    rig.table.table_count -= 2;
+    ck_assert(!s2_table_check(&rig.table));
+    rig.table.table_count++;
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Bits that nobody writes: reserved, NS, upper software, the marker beside a valid bit; nT; in a
+ * table descriptor anything but the address. */
+START_TEST(check_finds_a_stray_bit)
+{
+    static const unsigned leaf_bits[] = {11, 55, 58, 59, 60, 61, 62, 63};
+    static const unsigned table_bits[] = {2, 6, 10, 11, 52, 54, 55, 59, 60, 61, 62, 63};
+
+    check_start(&rig_shapes[_i]);
+    for (size_t i = 0; i < RIG_COUNT(leaf_bits); i++) {
+        finds(page_slot(), page_slot()->raw | UINT64_C(1) << leaf_bits[i]);
+        finds(block_slot(), block_slot()->raw | UINT64_C(1) << leaf_bits[i]);
+    }
+    for (size_t i = 0; i < RIG_COUNT(table_bits); i++) {
+        finds(table_slot(), table_slot()->raw | UINT64_C(1) << table_bits[i]);
+    }
+    finds(block_slot(), block_slot()->raw | UINT64_C(1) << 16);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(check_finds_what_was_left_broken)
+{
+    const uint64_t marker = UINT64_C(1) << 63;
+
+    check_start(&rig_shapes[_i]);
+    finds(page_slot(), (page_slot()->raw & ~UINT64_C(1)) | marker);
+    finds(block_slot(), (block_slot()->raw & ~UINT64_C(1)) | marker);
+    finds(table_slot(), (table_slot()->raw & ~UINT64_C(1)) | marker);
+    /* Not valid, without the marker: nothing that this library leaves. */
+    finds(page_slot(), page_slot()->raw & ~UINT64_C(1));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(check_finds_an_entry_that_nobody_counted)
+{
+    check_start(&rig_shapes[_i]);
+    finds(page_slot(), 0);
+    finds(page_slot() + 4, page_slot()->raw);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The last two pages go by hand, counts and all: an empty table is left. */
+START_TEST(check_finds_an_empty_table)
+{
+    s2_desc_t pages[2];
+    s2_desc_t *slot;
+    uint32_t *count;
+    pa_t pa;
+
+    check_start(&rig_shapes[_i]);
+    slot = page_slot();
+    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
+    count = frame_pool_count(&rig.pool, pa_align_down(pa, page));
+    memcpy(pages, slot, sizeof(pages));
+    memset(slot, 0, sizeof(pages));
+    *count = 0;
+    ck_assert(!s2_table_check(&rig.table));
+    memcpy(slot, pages, sizeof(pages));
+    *count = 2;
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A leaf beyond the output size; one that is not aligned to its own size; a 40-bit shape has room
+ * for both kinds, 48 bits for reserved address bits. */
+START_TEST(check_finds_a_leaf_out_of_range)
+{
+    check_start(&rig_shapes[_i]);
+    if (rig.setup.shape->pa_bits < 48) {
+        finds(page_slot(), page_slot()->raw | UINT64_C(1) << rig.setup.shape->pa_bits);
+        finds(block_slot(), block_slot()->raw | UINT64_C(1) << rig.setup.shape->pa_bits);
+    }
+    if (rig.setup.shape->pa_bits == 48) {
+        finds(page_slot(), page_slot()->raw | UINT64_C(1) << 48);
+        finds(page_slot(), page_slot()->raw | UINT64_C(1) << 50);
+    }
+    finds(block_slot(), block_slot()->raw + (block >> 1));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A block where a page should be, and one nearer to the root than any may be. */
+START_TEST(check_finds_a_leaf_at_an_illegal_level)
+{
+    check_start(&rig_shapes[_i]);
+    finds(page_slot(), page_slot()->raw & ~UINT64_C(2));
+    if (rig.setup.shape->top_leaf > rig.setup.shape->start_level) {
+        s2_desc_t *root = rig_slot_at(&rig, &rig.table, block, rig.setup.shape->start_level);
+        const uint64_t attributes = block_slot()->raw & UINT64_C(0xfff);
+
+        finds(root, attributes);
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Tables that lead nowhere, to memory of nobody, to a frame that is free. */
+START_TEST(check_finds_a_table_that_is_none)
+{
+    check_start(&rig_shapes[_i]);
+    finds(table_slot(), 3);
+    finds(table_slot(), RIG_DATA | 3);
+    /* The frame behind all that are taken: free. */
+    finds(table_slot(), table_slot()->raw + 16 * page);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Reserved memory types and an XN that the CPU lacks. */
+START_TEST(check_finds_a_reserved_attribute)
+{
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
+    uint64_t leaf;
+
+    setup.cpu.has_xnx = false;
+    page = rig_page(setup.shape);
+    block = rig_block(setup.shape);
+    rig_init(&rig, setup);
+    map(2 * block + 3 * page, 2 * page, RIG_DATA, RIG_RWX);
+    leaf = page_slot()->raw;
+    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 4 << 2);
+    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 8 << 2);
+    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 15 << 2);
+    finds(page_slot(), leaf | UINT64_C(1) << 53);
+    finds(page_slot(), leaf | UINT64_C(1) << 51);
+    if (setup.config.ipa_bits != 52 || setup.shape->granule == S2_GRANULE_64K) {
+        finds(page_slot(), (leaf & ~UINT64_C(0x300)) | 1 << 8);
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(check_finds_an_open_operation)
+{
+    check_start(&rig_shapes[_i]);
+    s2_table_begin(&rig.table);
+    ck_assert(!s2_table_check(&rig.table));
+    s2_table_end(&rig.table);
+    ck_assert(s2_table_check(&rig.table));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Contract deaths ------------------------------------------------------------------------- */
+
+START_TEST(set_vmid_beyond_the_cpus_bits_is_death)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.cpu.vmid_bits = 8;
+    rig_init(&rig, setup);
+    s2_table_set_vmid(&rig.table, 0xff);
+    s2_table_set_vmid(&rig.table, 0x100);
+}
+END_TEST
+
+START_TEST(end_without_begin_is_death)
+{
+    start(RIG_4K_40);
+    s2_table_end(&rig.table);
+}
+END_TEST
+
+START_TEST(fini_inside_an_operation_is_death)
+{
+    start(RIG_4K_40);
+    s2_table_begin(&rig.table);
+    s2_table_fini(&rig.table);
+}
+END_TEST
+
+START_TEST(do_map_over_a_mapping_is_death)
+{
+    start(RIG_4K_40);
+    map(MIB(2), MIB(2), RIG_DATA, RIG_RW);
+    s2_table_begin(&rig.table);
+    s2_table_do_map(&rig.table, ipa_range(MIB(2) + KIB(4), KIB(4)), pa_of(RIG_DATA), RIG_RW);
+}
+END_TEST
+
+/* --- The suite ------------------------------------------------------------------------------- */
+
+static TCase *life_case(void)
+{
+    TCase *life = tcase_create("life");
+
+    tcase_add_test(life, init_with_a_bad_number_is_refused);
+    tcase_add_loop_test(life, init_on_a_cpu_without_the_granule_is_unsupported, 0, rig_shape_count);
+    tcase_add_test(life, init_with_a_pool_that_cannot_serve_is_refused);
+    tcase_add_loop_test(life, init_without_room_for_the_root_takes_nothing, 0, rig_shape_count);
+    tcase_add_loop_test(life, tables_of_several_frames_work_alike, 0, rig_shape_count);
+    tcase_add_loop_test(life, registers_are_what_the_manual_asks, 0, (int)RIG_COUNT(vtcrs));
+    tcase_add_loop_test(life, lookup_beyond_the_input_size_is_refused, 0, rig_shape_count);
+    tcase_add_loop_test(life, lookup_of_a_hole_tells_its_extent, 0, rig_shape_count);
+    return life;
+}
+
+static TCase *check_case(void)
+{
+    TCase *checks = tcase_create("check");
+
+    tcase_add_loop_test(checks, check_finds_a_count_that_is_off_by_one, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_number_of_tables_that_is_off_by_one, 0,
+                        rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_stray_bit, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_what_was_left_broken, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_an_entry_that_nobody_counted, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_an_empty_table, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_leaf_out_of_range, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_leaf_at_an_illegal_level, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_table_that_is_none, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_a_reserved_attribute, 0, rig_shape_count);
+    tcase_add_loop_test(checks, check_finds_an_open_operation, 0, rig_shape_count);
+    return checks;
+}
+
+Suite *suite_table_state(void)
+{
+    Suite *suite = suite_create("table_state");
+    TCase *deaths = tcase_create("deaths");
+
+    suite_add_tcase(suite, life_case());
+    suite_add_tcase(suite, check_case());
+    tcase_add_test_raise_signal(deaths, set_vmid_beyond_the_cpus_bits_is_death, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, end_without_begin_is_death, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, fini_inside_an_operation_is_death, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, do_map_over_a_mapping_is_death, CONTRACT_DEATH);
+    suite_add_tcase(suite, deaths);
+    return suite;
+}
