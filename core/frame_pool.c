@@ -633,6 +633,34 @@ void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
     lock_release(&pool->lock);
 }
 
+/* The links stay as they are, but for the last one's, which leads on to what was held before. */
+void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
+                           struct frame_reserve *held)
+{
+    uint32_t ref = list->head;
+    struct frame_info *info = NULL;
+
+    MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
+    if (list->count == 0) {
+        return;
+    }
+    lock_acquire(&pool->lock);
+    for (size_t i = 0; i < list->count; i++) {
+        info = ref_info(pool, ref);
+        MAPPING_ASSERT(info->kind == kind_of(FRAME_TAKEN, order));
+        ref = info->next;
+        info_set(info, ref, kind_of(FRAME_HELD, order));
+    }
+    MAPPING_ASSERT(ref == FRAME_REF_NONE);
+    info->next = held->blocks.head;
+    held->blocks.head = list->head;
+    held->blocks.count += list->count;
+    held->order = order;
+    pool->held += list->count << order;
+    frame_list_init(list);
+    lock_release(&pool->lock);
+}
+
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held)
 {
     if (held->blocks.count == 0) {
@@ -703,6 +731,17 @@ bool frame_pool_touches(const struct frame_pool *pool, pa_t start, uint64_t size
         }
     }
     return false;
+}
+
+bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias)
+{
+    const struct frame_span *span = &pool->spans[0];
+
+    if (pool->region_count != 1 || span->memory == NULL) {
+        return false;
+    }
+    *bias = (uint64_t)(uintptr_t)span->memory - pa_distance(pa_of(0), span->base);
+    return true;
 }
 
 bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit)

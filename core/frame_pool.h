@@ -190,6 +190,14 @@ pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held);
 void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
                        struct frame_reserve *held);
 
+/**
+ * frame_pool_untake_all() - The same for every block of @list, which is empty afterwards.
+ * @list:    of the caller's TAKEN blocks, all of 2^@order frames, else it asserts.
+ * Cost:     O(blocks), with the pool locked.
+ */
+void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
+                           struct frame_reserve *held);
+
 /* Give back all that @held still holds; it is empty afterwards. O(blocks held). */
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held);
 
@@ -229,6 +237,10 @@ static inline void *frame_pool_ptr(const struct frame_pool *pool, pa_t frame)
     } while (i < pool->region_count);
     return NULL;
 }
+
+/* *bias: pointer - PA, modulo 2^64, if it is one for all frames: a pool of one region that has
+ * memory. Else false, *bias as before. O(1). */
+MAPPING_MUST_USE bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias);
 
 /* Whether all of [@start, @start + @size) lies in the pool's regions (regions that touch count as
  * one); whether any part of it does. Both false for an empty range. What would lie beyond 2^64 is
