@@ -1,212 +1,21 @@
 /*
- * change.c - unmap and protect: changes to what is mapped.
+ * change.c - unmap, protect, replace: changes to what is mapped.
  *
- * Whole entries change where they stand. A block that sticks out of the range is cut: there are at
- * most two, one at either end, or one that holds the whole range.
+ * In one order, whatever the change:
  *
- *      block   |============================|        its attributes: A
- *      range           |--------|                    new ones: B, or none
+ *      find the edges     what sticks out of the range                    reads only
+ *      build dark         tables for the blocks that are cut
+ *      break the edges    ----- from here on hardware sees it
+ *      the range          unmap: remove. protect: in place where that is allowed, else break.
+ *                         replace: break
+ *      tail               if anything that stays was broken; else it is left to the end
+ *      make the edges
+ *      make the range
  *
- *      dark    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        built first, from the largest leaves that fit
- *      break   |............................|        then the block is broken,
- *      tail     DSB, TLBI, DSB, TLBI, DSB            gone from every TLB,
- *      make    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        and the dark table linked in its place
- *
- * Both ends share one tail, together with all that changed between them.
+ * One tail for all of it.
  */
-#include "stage2/map.h"
+#include "stage2/edge.h"
 #include "stage2/operation.h"
-
-enum edit_kind { EDIT_UNMAP, EDIT_PROTECT };
-
-/* What is done to a range. */
-struct edit {
-    struct ipa_range range;
-    enum edit_kind kind;
-    s2_desc_t attr;  /* EDIT_PROTECT: the new attributes */
-    bool has_broken; /* leaves that stay were broken, for a change that cannot be made in place */
-};
-
-/* A block that sticks out of the range. */
-struct edge {
-    struct ipa_range block;
-    s2_desc_t *slot;
-    s2_desc_t desc;
-    int level;
-    struct s2_walk_step dark; /* the table that will take its place */
-};
-
-struct edges {
-    struct edge at[2];
-    unsigned count;
-};
-
-/* Whether @edit changes a leaf @desc at all. */
-static bool edit_changes(const struct s2_table *table, const struct edit *edit, s2_desc_t desc)
-{
-    return edit->kind == EDIT_UNMAP || !s2_desc_eq(s2_desc_attr(&table->format, desc), edit->attr);
-}
-
-/* --- Edges ----------------------------------------------------------------------------------- */
-
-/* Whether the leaf that holds the granule at @addr must be cut, and what it is. */
-static bool edge_find(struct s2_table *table, const struct edit *edit, ipa_t addr,
-                      struct edge *edge)
-{
-    const struct ipa_range granule = {addr, s2_granule_size(&table->geometry)};
-    struct s2_walk walk;
-    s2_desc_t desc;
-
-    s2_walk_begin(&walk, table, granule);
-    desc = arch_desc_load(s2_walk_slot(&walk));
-    /* No further than an entry that goes whole: nothing below it sticks out. */
-    while (s2_desc_is_table(desc, walk.level) &&
-           !ipa_range_covers(edit->range, s2_walk_entry(&walk))) {
-        s2_walk_descend(&walk, desc);
-        desc = arch_desc_load(s2_walk_slot(&walk));
-    }
-    *edge = (struct edge){
-        .block = s2_walk_entry(&walk),
-        .slot = s2_walk_slot(&walk),
-        .desc = desc,
-        .level = walk.level,
-    };
-    return s2_desc_is_leaf(desc, walk.level) && !ipa_range_covers(edit->range, edge->block) &&
-           edit_changes(table, edit, desc);
-}
-
-static void edges_find(struct s2_table *table, const struct edit *edit, struct edges *edges)
-{
-    const uint64_t granule = s2_granule_size(&table->geometry);
-    const ipa_t last = ipa_align_down(ipa_range_last(edit->range), granule);
-
-    edges->count = edge_find(table, edit, edit->range.start, &edges->at[0]) ? 1 : 0;
-    if (edge_find(table, edit, last, &edges->at[edges->count]) &&
-        (edges->count == 0 || edges->at[0].slot != edges->at[1].slot)) {
-        edges->count++;
-    }
-}
-
-static size_t edges_tables(const struct s2_table *table, const struct edit *edit,
-                           const struct edges *edges)
-{
-    size_t tables = 0;
-
-    for (unsigned i = 0; i < edges->count; i++) {
-        tables +=
-            s2_cut_tables(&table->geometry, edges->at[i].block, edges->at[i].level, edit->range);
-    }
-    return tables;
-}
-
-/* Fill [@start, @end) of the edge's dark table with leaves of the block's output; may be empty. */
-static void edge_fill(struct s2_table *table, const struct edge *edge, ipa_t start, ipa_t end,
-                      const struct s2_mapping *mapping)
-{
-    struct s2_walk walk;
-
-    if (ipa_lt(start, end)) {
-        s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), edge->level + 1,
-                           edge->dark);
-        s2_map_fill(&walk, mapping);
-    }
-}
-
-static struct s2_mapping edge_mapping(const struct s2_table *table, const struct edge *edge)
-{
-    return (struct s2_mapping){
-        .offset = pa_minus_ipa(s2_desc_address(&table->format, edge->desc), edge->block.start),
-        .attr = s2_desc_attr(&table->format, edge->desc),
-        .cap = edge->level + 1,
-    };
-}
-
-/* What the block maps outside the range, as it was. */
-static void edge_fill_outside(struct s2_table *table, const struct edit *edit,
-                              const struct edge *edge, const struct s2_mapping *mapping)
-{
-    const struct ipa_range cut = ipa_range_meet(edge->block, edit->range);
-
-    edge_fill(table, edge, edge->block.start, cut.start, mapping);
-    edge_fill(table, edge, ipa_range_end(cut), ipa_range_end(edge->block), mapping);
-}
-
-static void edge_build(struct s2_table *table, const struct edit *edit, struct edge *edge)
-{
-    const struct ipa_range cut = ipa_range_meet(edge->block, edit->range);
-    const unsigned entries = s2_table_entries(&table->geometry);
-    const pa_t pa = s2_operation_take(table);
-    struct s2_mapping mapping;
-
-    edge->dark = (struct s2_walk_step){
-        .entries = frame_pool_ptr(table->pool, pa), .pa = pa, .base = edge->block.start};
-    MAPPING_ASSERT(edge->dark.entries != NULL);
-    for (unsigned i = 0; i < entries; i++) {
-        arch_desc_fill(&edge->dark.entries[i], S2_DESC_NONE);
-    }
-    mapping = edge_mapping(table, edge);
-    edge_fill_outside(table, edit, edge, &mapping);
-    if (edit->kind == EDIT_PROTECT) {
-        mapping.attr = edit->attr;
-        edge_fill(table, edge, cut.start, ipa_range_end(cut), &mapping);
-    }
-    s2_clean_descs(table, edge->dark.entries, entries);
-}
-
-static void edges_build(struct s2_table *table, const struct edit *edit, struct edges *edges)
-{
-    for (unsigned i = 0; i < edges->count; i++) {
-        edge_build(table, edit, &edges->at[i]);
-    }
-}
-
-/* What the hardware set in the block after the dark table was filled from it, every leaf outside
- * the range inherits: any page of the block may have been the one that was written. */
-static void edge_inherit(struct s2_table *table, const struct edit *edit, const struct edge *edge)
-{
-    struct s2_mapping mapping = edge_mapping(table, edge);
-
-    mapping.is_rewrite = true;
-    edge_fill_outside(table, edit, edge, &mapping);
-    s2_clean_descs(table, edge->dark.entries, s2_table_entries(&table->geometry));
-}
-
-static void edges_break(struct s2_table *table, const struct edit *edit, struct edges *edges)
-{
-    for (unsigned i = 0; i < edges->count; i++) {
-        struct edge *edge = &edges->at[i];
-        const s2_desc_t filled = edge->desc;
-
-        edge->desc = arch_desc_swap(edge->slot, s2_desc_break(filled));
-        s2_operation_stored(table, edge->slot, 1);
-        s2_operation_owe(table, edge->block, edge->level);
-        if (!s2_desc_eq(edge->desc, filled)) {
-            edge_inherit(table, edit, edge);
-        }
-    }
-}
-
-/* Memory that changes its type: lines that were cached under the old one must not surface under
- * the new one. No guest can touch it between break and make. */
-static void edge_clean(const struct s2_table *table, const struct edit *edit,
-                       const struct edge *edge)
-{
-    const struct ipa_range cut = ipa_range_meet(edge->block, edit->range);
-    const struct s2_mapping old = edge_mapping(table, edge);
-
-    if (edit->kind == EDIT_PROTECT && !s2_attr_is_in_place(old.attr, edit->attr)) {
-        s2_memory_reclaim(&table->memory, ipa_plus_offset(cut.start, old.offset), cut.size);
-    }
-}
-
-static void edges_make(struct s2_table *table, const struct edit *edit, const struct edges *edges)
-{
-    for (unsigned i = 0; i < edges->count; i++) {
-        edge_clean(table, edit, &edges->at[i]);
-        s2_operation_link(table, edges->at[i].slot,
-                          s2_desc_table(&table->format, edges->at[i].dark.pa));
-    }
-}
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
@@ -280,71 +89,108 @@ static void clear_range(struct s2_table *table, struct ipa_range range)
     }
 }
 
-/* --- Protect --------------------------------------------------------------------------------- */
+/* --- Protect and replace --------------------------------------------------------------------- */
 
-/* Change one leaf, in place or by breaking it for make_range(). */
-static void protect_leaf(struct s2_table *table, struct edit *edit, s2_desc_t *slot, s2_desc_t desc)
+/* A stretch of leaves that differ in nothing but the address: what is there, and what shall be. */
+struct leaf_run {
+    s2_desc_t desc;
+    s2_desc_t next;
+    uint64_t size;
+};
+
+/* Store one leaf of the run, if it is what is expected at @slot. */
+static inline bool run_step(s2_desc_t *slot, struct leaf_run *run)
+{
+    if (!s2_desc_eq(arch_desc_load(slot), run->desc)) {
+        return false;
+    }
+    arch_desc_store(slot, run->next);
+    run->desc = s2_desc_next(run->desc, run->size);
+    run->next = s2_desc_next(run->next, run->size);
+    return true;
+}
+
+/* How many leaves from @slot on, at most @count, continue the run. Two a turn: the loop itself would
+ * be a third of the work. For tables that the hardware does not write. */
+static unsigned run_store(s2_desc_t *slot, unsigned count, struct leaf_run run)
+{
+    s2_desc_t *at = slot;
+    const s2_desc_t *end = slot + count;
+
+    for (; end - at >= 2; at += 2) {
+        if (!run_step(&at[0], &run)) {
+            return (unsigned)(at - slot);
+        }
+        if (!run_step(&at[1], &run)) {
+            return (unsigned)(at - slot) + 1;
+        }
+    }
+    if (at != end && run_step(at, &run)) {
+        at++;
+    }
+    return (unsigned)(at - slot);
+}
+
+/* Store what follows the leaf @desc, which became @next, as far as it continues both. */
+static unsigned run_follow(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
+                           uint64_t size)
+{
+    return run_store(slot, count,
+                     (struct leaf_run){.desc = s2_desc_next(desc, size),
+                                       .next = s2_desc_next(next, size),
+                                       .size = size});
+}
+
+/* What a leaf becomes in the first pass: what it shall be, or broken on the way there. */
+static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *edit,
+                            s2_desc_t desc, bool *is_broken)
 {
     const s2_desc_t next = s2_desc_with_attr(&table->format, desc, edit->attr);
 
-    if (s2_attr_is_in_place(desc, next)) {
-        s2_desc_t seen = desc;
-
-        /* Hardware may set AF or dirty state at any moment; the new flags say what they shall
-         * be, so what it set meanwhile is overwritten, knowingly. */
-        while (!arch_desc_replace(slot, &seen, next)) {
-            MAPPING_ASSERT(s2_desc_is_valid(seen));
-        }
-    } else {
-        (void)arch_desc_swap(slot, s2_desc_break(desc));
-        edit->has_broken = true;
-    }
+    *is_broken = edit->kind == S2_EDIT_REPLACE || !s2_desc_is_in_place(desc, next);
+    return *is_broken ? s2_desc_break(desc) : next;
 }
 
-/* How many leaves from @slot on, at most @count, continue @desc without a change but the address;
- * each takes the new attributes by one store. For tables that the hardware does not write. */
-static unsigned protect_run(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
-                            uint64_t size)
+/* Change one leaf where the hardware may set AF and dirty state at any moment. What it set just
+ * before is either kept, in a broken leaf, or overwritten knowingly, as the new flags say it all. */
+static void change_leaf(s2_desc_t *slot, s2_desc_t desc, s2_desc_t next, bool is_broken)
 {
-    unsigned i = 0;
-
-    while (i < count && s2_desc_eq(arch_desc_load(&slot[i]), desc)) {
-        arch_desc_store(&slot[i], next);
-        desc = s2_desc_next(desc, size);
-        next = s2_desc_next(next, size);
-        i++;
+    if (is_broken) {
+        (void)s2_operation_break(slot);
+    } else {
+        while (!arch_desc_replace(slot, &desc, next)) {
+            MAPPING_ASSERT(s2_desc_is_valid(desc));
+        }
     }
-    return i;
 }
 
-/* Change the leaves among the next @count entries, up to the first table; how many entries that
- * were. */
-static unsigned protect_entries(struct s2_walk *walk, struct edit *edit, unsigned count)
+/* First pass over the next @count entries, up to the first table; how many entries that were. */
+static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
 {
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
-    const bool hardware_writes = table->format.has_access_flag;
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned first = count, last = 0, i = 0;
 
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
+        s2_desc_t next;
+        bool is_broken;
 
         if (s2_desc_is_table(desc, walk->level)) {
             break;
         }
-        if (!s2_desc_is_leaf(desc, walk->level) || !edit_changes(table, edit, desc)) {
+        if (!s2_desc_is_leaf(desc, walk->level) || !s2_edit_changes(table, edit, desc)) {
             i++;
             continue;
         }
-        protect_leaf(table, edit, &slot[i], desc);
+        next = first_pass(table, edit, desc, &is_broken);
+        change_leaf(&slot[i], desc, next, is_broken);
+        edit->has_broken |= is_broken;
         first = i < first ? i : first;
         i++;
-        if (!edit->has_broken && !hardware_writes) {
-            const s2_desc_t next = s2_desc_with_attr(&table->format, desc, edit->attr);
-
-            i += protect_run(&slot[i], count - i, s2_desc_next(desc, size),
-                             s2_desc_next(next, size), size);
+        if (!table->format.has_access_flag) {
+            i += run_follow(&slot[i], count - i, desc, next, size);
         }
         last = i;
     }
@@ -357,34 +203,136 @@ static unsigned protect_entries(struct s2_walk *walk, struct edit *edit, unsigne
     return i;
 }
 
-/* Make the broken leaves among the next @count entries, up to the first table. Their type changes,
- * so their lines are cleaned first, as in edge_clean(). */
-static unsigned make_entries(struct s2_walk *walk, struct edit *edit, unsigned count)
+/* What a broken leaf in the range is made, in a protect: with the new attributes, and with the hint
+ * only if all of its run is. */
+static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_edit *edit, ipa_t at,
+                             s2_desc_t broken)
+{
+    const struct s2_table *table = walk->table;
+    const uint64_t size = (uint64_t)s2_run_entries(&table->geometry, walk->level)
+                          << s2_walk_shift(walk);
+    const s2_desc_t leaf = s2_desc_with_attr(&table->format, s2_desc_mend(broken), edit->attr);
+    const struct ipa_range run = {ipa_align_down(at, size), size};
+
+    return ipa_range_covers(edit->range, run) ? leaf : s2_desc_without_hint(leaf);
+}
+
+/* How many of the entries [@i, @count) may follow one that was @desc and became @next: those with the
+ * same fate as to the hint. It is kept up to the last run that lies whole among them, and dropped up
+ * to the border of the run that is torn. */
+static unsigned run_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t next, unsigned i,
+                         unsigned count)
+{
+    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
+    const unsigned index = s2_walk_index(walk);
+    const unsigned torn = (index + count) % run;
+    const unsigned into = (index + i) % run;
+
+    if (!s2_desc_is_contiguous(desc)) {
+        return count - i;
+    }
+    if (s2_desc_is_contiguous(next)) {
+        return count - i > torn ? count - i - torn : 0;
+    }
+    return into == 0 ? 0 : (unsigned)u64_min(count - i, run - into);
+}
+
+/* Second pass of a protect. Memory whose type changes is cleaned before a guest sees it again. */
+static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
 {
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
     s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
 
-    for (unsigned i = 0; i < count; i++) {
+    while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
+        s2_desc_t next;
 
         if (s2_desc_is_table(desc, walk->level)) {
-            return i;
+            break;
         }
-        if (s2_desc_is_broken(desc)) {
+        if (!s2_desc_is_broken(desc)) {
+            i++;
+            continue;
+        }
+        next = second_pass(walk, edit, ipa_add(walk->at, i * size), desc);
+        if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
             s2_memory_reclaim(&table->memory, s2_desc_address(&table->format, desc), size);
-            s2_operation_link(table, &slot[i],
-                              s2_desc_with_attr(&table->format, s2_desc_mend(desc), edit->attr));
+            arch_desc_store(&slot[i++], next);
+        } else {
+            arch_desc_store(&slot[i++], next);
+            i += run_follow(&slot[i], run_left(walk, desc, next, i, count), desc, next, size);
         }
     }
-    return count;
+    s2_operation_stored(table, slot, i);
+    return i;
 }
 
-typedef unsigned (*visit_fn)(struct s2_walk *walk, struct edit *edit, unsigned count);
+/* How many of @count entries from the cursor on are broken leaves with the attributes of the first,
+ * whatever their outputs. */
+static unsigned alike_broken(const struct s2_table *table, const s2_desc_t *slot, unsigned count)
+{
+    const s2_desc_t attr = s2_desc_attr(&table->format, arch_desc_load(slot));
+    unsigned i = 0;
+
+    while (i < count && s2_desc_is_broken(arch_desc_load(&slot[i])) &&
+           s2_desc_eq(s2_desc_attr(&table->format, arch_desc_load(&slot[i])), attr)) {
+        i++;
+    }
+    return i;
+}
+
+/* Second pass of a replace, over a stretch of broken leaves that are alike: none, then mapped anew
+ * with the attributes they had, in leaves as large as the new output allows. */
+static void map_replaced(struct s2_walk *walk, const struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    s2_desc_t *slot = s2_walk_slot(walk);
+    const struct s2_mapping mapping = {
+        .offset = edit->offset,
+        .attr = s2_desc_attr(&table->format, arch_desc_load(slot)),
+        .cap = walk->level,
+        .has_runs = true,
+    };
+    struct s2_walk stretch = *walk;
+
+    for (unsigned i = 0; i < count; i++) {
+        arch_desc_store(&slot[i], S2_DESC_NONE);
+    }
+    *s2_walk_count(walk) -= count;
+    stretch.end = ipa_range_end(s2_walk_stretch(walk, count));
+    s2_map_fill(&stretch, &mapping);
+}
+
+static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    struct s2_walk at = *walk;
+    unsigned i = 0;
+
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        unsigned step = 1;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (s2_desc_is_broken(desc)) {
+            step = alike_broken(walk->table, &slot[i], count - i);
+            map_replaced(&at, edit, step);
+        }
+        s2_walk_skip(&at, step);
+        i += step;
+    }
+    return i;
+}
+
+typedef unsigned (*visit_fn)(struct s2_walk *walk, struct s2_edit *edit, unsigned count);
 
 /* Call @visit for each stretch of whole entries of one table; it answers how many it did before
  * it met a table, which is entered next. */
-static void visit_range(struct s2_table *table, struct edit *edit, visit_fn visit)
+static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn visit)
 {
     struct s2_walk walk;
 
@@ -392,11 +340,11 @@ static void visit_range(struct s2_table *table, struct edit *edit, visit_fn visi
     while (!s2_walk_is_done(&walk)) {
         const unsigned count = s2_walk_whole(&walk);
         const unsigned done = count > 0 ? visit(&walk, edit, count) : 0;
-        s2_desc_t desc;
 
         s2_walk_skip(&walk, done);
         if (done == 0 || done < count) {
-            desc = arch_desc_load(s2_walk_slot(&walk));
+            const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+
             if (s2_desc_is_table(desc, walk.level)) {
                 s2_walk_descend(&walk, desc);
             } else {
@@ -409,45 +357,115 @@ static void visit_range(struct s2_table *table, struct edit *edit, visit_fn visi
 
 /* --- The verbs ------------------------------------------------------------------------------- */
 
-static enum mapping_error edit_hold(struct s2_table *table, const struct edit *edit)
+static size_t count_edges(struct s2_table *table, const struct s2_edit *edit)
 {
-    struct edges edges;
+    struct s2_edges edges;
 
-    edges_find(table, edit, &edges);
-    return s2_operation_hold(table, edges_tables(table, edit, &edges));
+    s2_edges_find(table, edit, &edges);
+    return s2_edges_tables(table, edit, &edges);
 }
 
-static void edit_do(struct s2_table *table, struct edit *edit)
+static void edit_do(struct s2_table *table, struct s2_edit *edit)
 {
-    struct edges edges;
+    struct s2_edges edges;
 
-    edges_find(table, edit, &edges);
-    edges_build(table, edit, &edges);
-    edges_break(table, edit, &edges);
-    if (edit->kind == EDIT_UNMAP) {
+    s2_edges_find(table, edit, &edges);
+    s2_edges_build(table, edit, &edges);
+    s2_edges_break(table, edit, &edges);
+    if (edit->kind == S2_EDIT_UNMAP) {
         clear_range(table, edit->range);
     } else {
-        visit_range(table, edit, protect_entries);
+        visit_range(table, edit, change_entries);
     }
-    if (edges.count > 0 || edit->has_broken) {
+    if (edges.run_count > 0 || edit->has_broken) {
         s2_table_flush(table);
-        edges_make(table, edit, &edges);
+        s2_edges_make(table, edit, &edges);
     }
     if (edit->has_broken) {
-        visit_range(table, edit, make_entries);
+        visit_range(table, edit, edit->kind == S2_EDIT_PROTECT ? make_protected : make_replaced);
     }
 }
 
-enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range range)
+/* What a replace needs inside the range: whole blocks that the new output does not fit. Every byte
+ * of it must be mapped. */
+static enum mapping_error count_replace(struct s2_table *table, const struct s2_edit *edit,
+                                        size_t *tables)
 {
-    struct s2_operation *operation = &table->operation;
-    const struct edit edit = {.range = range, .kind = EDIT_UNMAP};
+    struct s2_walk walk;
+
+    *tables = count_edges(table, edit);
+    s2_walk_begin(&walk, table, edit->range);
+    while (!s2_walk_is_done(&walk)) {
+        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+        const struct s2_mapping mapping = {.offset = edit->offset, .cap = walk.level};
+
+        if (s2_desc_is_none(desc)) {
+            return MAPPING_NOT_FOUND;
+        }
+        if (s2_desc_is_table(desc, walk.level)) {
+            s2_walk_descend(&walk, desc);
+            continue;
+        }
+        if (s2_walk_whole(&walk) > 0 && !u64_is_aligned(edit->offset, BIT(s2_walk_shift(&walk)))) {
+            *tables += s2_map_tables(&table->geometry, s2_walk_piece(&walk), walk.level, &mapping);
+        }
+        s2_walk_skip_entry(&walk);
+        s2_walk_ascend_all(&walk);
+    }
+    return MAPPING_OK;
+}
+
+enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range, size_t *tables)
+{
+    const struct s2_edit edit = {.range = range, .kind = S2_EDIT_UNMAP};
+
+    if (!s2_table_is_range(table, range)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    *tables = count_edges(table, &edit);
+    return MAPPING_OK;
+}
+
+enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
+                                    mapping_flags_t flags, size_t *tables)
+{
+    struct s2_edit edit = {.range = range, .kind = S2_EDIT_PROTECT};
     enum mapping_error error;
 
     if (!s2_table_is_range(table, range)) {
         return MAPPING_INVALID_PARAM;
     }
-    error = edit_hold(table, &edit);
+    error = s2_attr_encode(&table->format, flags, &edit.attr);
+    if (error == MAPPING_OK) {
+        *tables = count_edges(table, &edit);
+    }
+    return error;
+}
+
+enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                    size_t *tables)
+{
+    const struct s2_edit edit = {
+        .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
+
+    if (!s2_table_is_range(table, range) || !s2_table_is_output(table, pa, range.size)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    if (!s2_table_is_data(table, pa, range.size)) {
+        return MAPPING_DENIED;
+    }
+    return count_replace(table, &edit, tables);
+}
+
+enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range range)
+{
+    struct s2_operation *operation = &table->operation;
+    size_t tables;
+    enum mapping_error error = s2_count_unmap(table, range, &tables);
+
+    if (error == MAPPING_OK) {
+        error = s2_operation_hold(table, tables);
+    }
     if (error == MAPPING_OK) {
         operation->unmapping =
             operation->unmapping.size == 0 ? range : ipa_range_join(operation->unmapping, range);
@@ -455,34 +473,47 @@ enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range 
     return error;
 }
 
+enum mapping_error s2_table_hold_protect(struct s2_table *table, struct ipa_range range,
+                                         mapping_flags_t flags)
+{
+    size_t tables;
+    const enum mapping_error error = s2_count_protect(table, range, flags, &tables);
+
+    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+}
+
+enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
+{
+    size_t tables;
+    const enum mapping_error error = s2_count_replace(table, range, pa, &tables);
+
+    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+}
+
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range)
 {
-    struct edit edit = {.range = range, .kind = EDIT_UNMAP};
+    struct s2_edit edit = {.range = range, .kind = S2_EDIT_UNMAP};
 
     edit_do(table, &edit);
 }
 
-enum mapping_error s2_table_hold_protect(struct s2_table *table, struct ipa_range range,
-                                         mapping_flags_t flags)
-{
-    struct edit edit = {.range = range, .kind = EDIT_PROTECT};
-    enum mapping_error error;
-
-    if (!s2_table_is_range(table, range)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    error = s2_attr_encode(&table->format, flags, &edit.attr);
-    return error == MAPPING_OK ? edit_hold(table, &edit) : error;
-}
-
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags)
 {
-    struct edit edit = {.range = range, .kind = EDIT_PROTECT};
+    struct s2_edit edit = {.range = range, .kind = S2_EDIT_PROTECT};
     const enum mapping_error error = s2_attr_encode(&table->format, flags, &edit.attr);
 
     MAPPING_ASSERT(error == MAPPING_OK);
     (void)error;
     s2_operation_show_code(table, flags);
+    edit_do(table, &edit);
+}
+
+void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
+{
+    struct s2_edit edit = {
+        .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
+
+    s2_operation_show_code(table, S2_EXEC);
     edit_do(table, &edit);
 }
 
@@ -508,6 +539,19 @@ enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range ran
     error = s2_table_hold_protect(table, range, flags);
     if (error == MAPPING_OK) {
         s2_table_do_protect(table, range, flags);
+    }
+    s2_table_end(table);
+    return error;
+}
+
+enum mapping_error s2_table_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
+{
+    enum mapping_error error;
+
+    s2_table_begin(table);
+    error = s2_table_hold_replace(table, range, pa);
+    if (error == MAPPING_OK) {
+        s2_table_do_replace(table, range, pa);
     }
     s2_table_end(table);
     return error;

@@ -18,7 +18,7 @@ static const uint8_t MEMATTR[2][8] = {
 /* SH by the number in the flags; the last one is no flag. */
 static const uint8_t SHAREABILITY[4] = {SH_INNER, SH_OUTER, SH_NONE, UINT8_MAX};
 
-struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_features *cpu)
+struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_config *config)
 {
     const unsigned top = geometry->has_lpa2 ? 49 : 47;
     struct s2_format format = {
@@ -27,9 +27,10 @@ struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s
                      S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT,
         .has_lpa2 = geometry->has_lpa2,
         .has_fwb = s2_geometry_has_fwb(geometry),
-        .has_xnx = cpu->has_xnx,
+        .has_xnx = config->cpu->has_xnx,
         .has_access_flag = s2_geometry_has_access_flag(geometry),
         .has_dirty = s2_geometry_has_dirty(geometry),
+        .denies_write_execute = config->write_execute == S2_WRITE_EXECUTE_DENIED,
     };
 
     if (geometry->has_lpa2) {
@@ -66,7 +67,8 @@ static enum mapping_error check_flags(const struct s2_format *format, mapping_fl
     if (!format->has_dirty && (flags & S2_DBM) != 0) {
         return MAPPING_UNSUPPORTED;
     }
-    if (s2_flags_are_device(flags) && exec != 0) {
+    if (exec != 0 && (s2_flags_are_device(flags) ||
+                      (format->denies_write_execute && (flags & (S2_WRITE | S2_DBM)) != 0))) {
         return MAPPING_DENIED;
     }
     return MAPPING_OK;

@@ -81,9 +81,10 @@ struct s2_format {
     bool has_xnx;
     bool has_access_flag; /* hardware sets AF */
     bool has_dirty;       /* and dirty state: DBM means something */
+    bool denies_write_execute;
 };
 
-struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_features *cpu);
+struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_config *config);
 
 /**
  * s2_attr_encode() - All of a leaf but its address and type, from flags.
@@ -91,7 +92,8 @@ struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: an unknown flag or number; MAPPING_UNSUPPORTED:
  *           the CPU or the format has no such leaf (EL1 and EL0 execution apart without FEAT_XNX,
  *           a memory type of the other FWB setting, shareability under LPA2, DBM without hardware
- *           dirty state); MAPPING_DENIED: Device memory with execution.
+ *           dirty state); MAPPING_DENIED: Device memory with execution, or writing and executing
+ *           where the configuration forbids it.
  * Cost:     O(1), once per operation.
  */
 MAPPING_MUST_USE enum mapping_error s2_attr_encode(const struct s2_format *format,
@@ -138,6 +140,21 @@ static inline bool s2_desc_is_leaf(s2_desc_t desc, int level)
     return (desc.raw & (S2_DESC_VALID | S2_DESC_TABLE)) == leaf;
 }
 
+static inline bool s2_desc_is_contiguous(s2_desc_t leaf)
+{
+    return (leaf.raw & S2_DESC_CONTIGUOUS) != 0;
+}
+
+static inline s2_desc_t s2_desc_with_hint(s2_desc_t leaf)
+{
+    return (s2_desc_t){leaf.raw | S2_DESC_CONTIGUOUS};
+}
+
+static inline s2_desc_t s2_desc_without_hint(s2_desc_t leaf)
+{
+    return (s2_desc_t){leaf.raw & ~S2_DESC_CONTIGUOUS};
+}
+
 static inline bool s2_desc_eq(s2_desc_t a, s2_desc_t b)
 {
     return a.raw == b.raw;
@@ -177,6 +194,20 @@ static inline pa_t s2_desc_address(const struct s2_format *format, s2_desc_t des
                  ((desc.raw << format->high_shift) & format->high_mask));
 }
 
+/* The table that @desc links, where all tables lie at one distance from their PA and all of the
+ * address lies in place. @bias: pointer - PA, modulo 2^64. */
+static inline const s2_desc_t *s2_desc_near_table(s2_desc_t desc, uint64_t address_mask,
+                                                  uint64_t bias)
+{
+    return (const s2_desc_t *)(uintptr_t)((desc.raw & address_mask) + bias);
+}
+
+/* The output of a leaf whose address lies in place, @offset bytes in. */
+static inline pa_t s2_desc_output(s2_desc_t leaf, uint64_t address_mask, uint64_t offset)
+{
+    return pa_of((leaf.raw & address_mask) | offset);
+}
+
 /* How many bytes from @pa on have equal high address bits: within them, the next leaf's descriptor
  * is this one plus its size. */
 static inline uint64_t s2_address_room(const struct s2_format *format, pa_t pa)
@@ -184,6 +215,13 @@ static inline uint64_t s2_address_room(const struct s2_format *format, pa_t pa)
     const uint64_t bank = FIELD_LSB(format->high_mask);
 
     return bank == 0 ? UINT64_MAX : bank - (pa.raw & (bank - 1));
+}
+
+/* All of a leaf but where it leads. */
+static inline s2_desc_t s2_desc_without_address(const struct s2_format *format, s2_desc_t leaf)
+{
+    return (s2_desc_t){leaf.raw &
+                       ~(format->address_mask | (format->high_mask >> format->high_shift))};
 }
 
 /* A table descriptor: the address and nothing else. */
@@ -229,10 +267,17 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
                        (is_tracked ? S2_DESC_S2AP_WRITE : 0)};
 }
 
-/* Whether a valid leaf may go from @from's attributes to @to's by one store. */
-static inline bool s2_attr_is_in_place(s2_desc_t from, s2_desc_t to)
+/* Whether two leaves, or attributes, have the same memory type and shareability. */
+static inline bool s2_attr_is_alike(s2_desc_t a, s2_desc_t b)
 {
-    return ((from.raw ^ to.raw) & ~S2_DESC_IN_PLACE) == 0;
+    return ((a.raw ^ b.raw) & (S2_DESC_MEMATTR | S2_DESC_SH)) == 0;
+}
+
+/* Whether a valid leaf may become @to by one store: no run is torn, nothing changes that a TLB may
+ * not hold twice. */
+static inline bool s2_desc_is_in_place(s2_desc_t from, s2_desc_t to)
+{
+    return ((from.raw ^ to.raw) & ~S2_DESC_IN_PLACE) == 0 && !s2_desc_is_contiguous(from);
 }
 
 #endif

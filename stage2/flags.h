@@ -3,7 +3,7 @@
  *
  * One memory type, any of the permissions, and what an embedder may add. All zero is Normal memory
  * that nobody may access. What a leaf holds reads back as exactly the flags it was made from, less
- * the cap, which is an instruction to the mapper and lies in no descriptor.
+ * S2_BUILD_FLAGS, which are instructions to the mapper and lie in no descriptor.
  */
 #ifndef TRESTLE_STAGE2_FLAGS_H
 #define TRESTLE_STAGE2_FLAGS_H
@@ -55,10 +55,14 @@
 #define S2_CAP_LEVEL2 FIELD_PREP(S2_CAP, 2)
 #define S2_CAP_PAGES FIELD_PREP(S2_CAP, 3)
 
-/* What a leaf holds of the flags, and all there are. */
+/* No contiguous hint, also where a run would form. Not stored in descriptors either. */
+#define S2_NO_CONTIGUOUS BIT(18)
+
+/* What a leaf holds of the flags, what only tells the mapper how to build, and all there are. */
 #define S2_LEAF_FLAGS \
     (S2_PERMISSIONS | S2_TYPE | S2_SHAREABILITY | S2_NO_AF | S2_DBM | S2_SOFT0 | S2_SOFT1)
-#define S2_ALL_FLAGS (S2_LEAF_FLAGS | S2_CAP)
+#define S2_BUILD_FLAGS (S2_CAP | S2_NO_CONTIGUOUS)
+#define S2_ALL_FLAGS (S2_LEAF_FLAGS | S2_BUILD_FLAGS)
 
 static inline bool s2_flags_are_device(mapping_flags_t flags)
 {

@@ -133,13 +133,18 @@ static enum mapping_error check_numbers(const struct s2_config *config, const ch
     if (config->ipa_bits < IPA_BITS_MIN || config->ipa_bits > IPA_BITS_MAX) {
         return refuse(MAPPING_INVALID_PARAM, "the input size is not within 32..52 bits", reason);
     }
+    if (pa_bits_encode(config->cpu->pa_bits) < 0) {
+        return refuse(MAPPING_INVALID_PARAM, "the CPU's output size is not one that PARange has",
+                      reason);
+    }
     if (config->pa_bits != 0 && pa_bits_encode(config->pa_bits) < 0) {
         return refuse(MAPPING_INVALID_PARAM, "the output size is not one that VTCR_EL2.PS has",
                       reason);
     }
     if (config->lpa2 > S2_LPA2_ON || config->root > S2_ROOT_SMALL ||
         config->walker > S2_WALKER_NON_COHERENT || config->force_write_back > S2_FWB_OFF ||
-        config->hardware_update > S2_HARDWARE_UPDATE_DIRTY) {
+        config->hardware_update > S2_HARDWARE_UPDATE_DIRTY ||
+        config->contiguous > S2_CONTIGUOUS_OFF || config->write_execute > S2_WRITE_EXECUTE_DENIED) {
         return refuse(MAPPING_INVALID_PARAM, "an option has no such value", reason);
     }
     return MAPPING_OK;
@@ -260,7 +265,7 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
     decided.leaf_levels =
         decided.has_lpa2 || decided.has_lpa ? rules->leaf_levels_wide : rules->leaf_levels;
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        decided.run_shift[i] = rules->run_shift[i];
+        decided.run_shift[i] = config->contiguous == S2_CONTIGUOUS_ON ? rules->run_shift[i] : 0;
     }
     decided.vtcr = vtcr_encode(&decided, config, rules);
     decided.hcr = HCR_VM;
@@ -293,4 +298,28 @@ uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16
 
     return FIELD_PREP(VTTBR_VMID, vmid) | (root.raw & PA_LOW_48) |
            FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, root.raw));
+}
+
+enum mapping_error s2_config_cost(const struct s2_config *config, struct s2_cost *cost,
+                                  const char **reason)
+{
+    struct s2_geometry geometry;
+    const enum mapping_error error = s2_geometry_init(&geometry, config, reason);
+    int largest;
+
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    largest = geometry.start_level;
+    while (!s2_level_is_leaf(&geometry, largest)) {
+        largest++;
+    }
+    *cost = (struct s2_cost){
+        .levels = (unsigned)(S2_LEVEL_PAGE - geometry.start_level + 1),
+        .root_tables = 1U << geometry.root_order,
+        .root_bytes = s2_root_size(&geometry),
+        .reach = BIT(geometry.ipa_bits),
+        .largest_leaf = s2_level_size(&geometry, largest),
+    };
+    return MAPPING_OK;
 }

@@ -52,6 +52,19 @@ enum s2_hardware_update {
     S2_HARDWARE_UPDATE_DIRTY, /* and AF */
 };
 
+/* The contiguous hint: an aligned run of equal leaves that lie next to each other in PA too may be
+ * cached as one. What changes one of them then breaks and makes the whole run. */
+enum s2_contiguous {
+    S2_CONTIGUOUS_ON,
+    S2_CONTIGUOUS_OFF,
+};
+
+/* Whether a leaf may be writable and executable at once. */
+enum s2_write_execute {
+    S2_WRITE_EXECUTE_ALLOWED,
+    S2_WRITE_EXECUTE_DENIED,
+};
+
 /* What an embedder asks for. Zero is a good default for all but the first three. */
 struct s2_config {
     const struct s2_features *cpu; /* kept by nobody after the call */
@@ -65,6 +78,8 @@ struct s2_config {
     enum s2_walker walker;
     enum s2_force_write_back force_write_back;
     enum s2_hardware_update hardware_update;
+    enum s2_contiguous contiguous;
+    enum s2_write_execute write_execute;
 };
 
 /* What was decided. */
@@ -120,6 +135,12 @@ static inline bool s2_level_is_leaf(const struct s2_geometry *geometry, int leve
     return (geometry->leaf_levels & BIT(level - S2_LEVEL_FIRST)) != 0;
 }
 
+/* Entries of a contiguous run at @level; 1: there are none. */
+static inline unsigned s2_run_entries(const struct s2_geometry *geometry, int level)
+{
+    return 1U << geometry->run_shift[level - S2_LEVEL_FIRST];
+}
+
 /* Bytes of a page, and of a table. */
 static inline uint64_t s2_granule_size(const struct s2_geometry *geometry)
 {
@@ -152,5 +173,43 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
 {
     return BIT(geometry->granule_shift + geometry->root_order);
 }
+
+/*
+ * How many tables a layout can need at worst, as a constant expression, so that a static pool can be
+ * sized before anything runs: any @areas areas of @bytes together, at any addresses, with leaves of
+ * any size, cut in any way. A table of level L spans 2^(shift of L - 1) bytes; an area touches at
+ * most two more of them than fit into it. @levels: below the root, at most 4 - start level - 1.
+ *
+ *      static unsigned char pool[S2_LAYOUT_TABLES(S2_GRANULE_4K, 3, 8, 4 * GIB) << 12];
+ *
+ * To this comes the root: 2^root_order tables, at most 16.
+ */
+#define S2_TABLE_SPAN_SHIFT(granule, above) ((granule) + ((above) + 1) * ((granule)-3))
+#define S2_LAYOUT_LEVEL(granule, above, areas, bytes) \
+    (2 * (uint64_t)(areas) +                          \
+     (S2_TABLE_SPAN_SHIFT(granule, above) > 63        \
+          ? 0                                         \
+          : (uint64_t)(bytes) >> (S2_TABLE_SPAN_SHIFT(granule, above) % 64)))
+#define S2_LAYOUT_TABLES(granule, levels, areas, bytes)               \
+    (S2_LAYOUT_LEVEL(granule, 0, areas, bytes) +                      \
+     ((levels) > 1 ? S2_LAYOUT_LEVEL(granule, 1, areas, bytes) : 0) + \
+     ((levels) > 2 ? S2_LAYOUT_LEVEL(granule, 2, areas, bytes) : 0) + \
+     ((levels) > 3 ? S2_LAYOUT_LEVEL(granule, 3, areas, bytes) : 0))
+
+/* What a configuration costs, before any guest exists. */
+struct s2_cost {
+    unsigned levels;      /* of a full walk */
+    unsigned root_tables; /* concatenated: 1..16 */
+    uint64_t root_bytes;  /* and their alignment in PA */
+    uint64_t reach;       /* bytes of IPA space */
+    uint64_t largest_leaf;
+};
+
+/**
+ * s2_config_cost() - What tables of @config cost.
+ * Returns:  as s2_geometry_init(); @cost is written on MAPPING_OK only.
+ */
+MAPPING_MUST_USE enum mapping_error s2_config_cost(const struct s2_config *config,
+                                                   struct s2_cost *cost, const char **reason);
 
 #endif

@@ -68,35 +68,32 @@ size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece,
     return tables;
 }
 
+/* The ends of the hole are ragged ends of a mapping that fits as well as the block itself does. */
 size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block, int level,
                      struct ipa_range hole)
 {
-    const struct ipa_range cut = ipa_range_meet(block, hole);
-    const ipa_t end = ipa_range_end(cut);
-    size_t tables = 1;
+    const struct s2_mapping aligned = {.offset = 0, .cap = level + 1};
 
-    for (int next = level + 1; next < S2_LEVEL_PAGE; next++) {
-        const unsigned shift = s2_level_shift(geometry, next);
-        const bool lower = !ipa_is_aligned(cut.start, BIT(shift));
-        const bool upper = !ipa_is_aligned(end, BIT(shift));
-
-        tables += (lower ? 1U : 0U) + (upper ? 1U : 0U);
-        if (lower && upper && ipa_index(cut.start, shift) == ipa_index(end, shift)) {
-            tables--; /* both ends lie in one entry */
-        }
-    }
-    return tables;
+    return s2_map_tables(geometry, ipa_range_meet(block, hole), level, &aligned);
 }
 
 /* --- Filling --------------------------------------------------------------------------------- */
 
 /* The two loops that everything is mapped by: @count leaves from @slot on, each @size bytes after
- * the one before. */
+ * the one before; four a turn, as a table is filled faster than a loop is counted. */
 static void fill_dark(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
 {
-    const s2_desc_t *end = slot + count;
-
-    for (; slot != end; slot++) {
+    for (; count >= 4; count -= 4, slot += 4) {
+        arch_desc_fill(&slot[0], leaf);
+        leaf = s2_desc_next(leaf, size);
+        arch_desc_fill(&slot[1], leaf);
+        leaf = s2_desc_next(leaf, size);
+        arch_desc_fill(&slot[2], leaf);
+        leaf = s2_desc_next(leaf, size);
+        arch_desc_fill(&slot[3], leaf);
+        leaf = s2_desc_next(leaf, size);
+    }
+    for (; count > 0; count--, slot++) {
         arch_desc_fill(slot, leaf);
         leaf = s2_desc_next(leaf, size);
     }
@@ -104,12 +101,15 @@ static void fill_dark(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t si
 
 static void fill_live(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
 {
-    const s2_desc_t *end = slot + count;
-
-    for (; slot != end; slot++) {
+    for (; count > 0; count--, slot++) {
         arch_desc_store(slot, leaf);
         leaf = s2_desc_next(leaf, size);
     }
+}
+
+void s2_zero_dark(s2_desc_t *slot, size_t count)
+{
+    fill_dark(slot, count, S2_DESC_NONE, 0);
 }
 
 static bool is_dark(const struct s2_walk *walk)
@@ -117,19 +117,42 @@ static bool is_dark(const struct s2_walk *walk)
     return walk->level >= walk->dark;
 }
 
-/* @count leaves from the cursor on, in as many loops as the high address bits ask for. */
+/* How many of the next @count leaves, which go on at @pa, differ in nothing but the low address:
+ * up to where the high address bits change, or the contiguous hint does. */
+static unsigned alike(const struct s2_walk *walk, const struct s2_mapping *mapping, pa_t pa,
+                      unsigned count, bool *is_run)
+{
+    const struct s2_geometry *geometry = &walk->table->geometry;
+    const unsigned shift = s2_walk_shift(walk);
+    const unsigned run = mapping->has_runs ? s2_run_entries(geometry, walk->level) : 1;
+    const unsigned into = s2_walk_index(walk) % run; /* since the last border of a run */
+
+    count = (unsigned)u64_min(count, s2_address_room(&walk->table->format, pa) >> shift);
+    *is_run = false;
+    if (run == 1 || !u64_is_aligned(mapping->offset, (uint64_t)run << shift)) {
+        return count;
+    }
+    if (into == 0 && count >= run) {
+        *is_run = true;
+        return count - count % run;
+    }
+    return (unsigned)u64_min(count, run - into);
+}
+
+/* @count leaves from the cursor on, in as many loops as there are stretches that are alike. */
 static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, unsigned count)
 {
-    const struct s2_format *format = &walk->table->format;
     const uint64_t size = BIT(s2_walk_shift(walk));
 
     *s2_walk_count(walk) += mapping->is_rewrite ? 0 : count;
     while (count > 0) {
         const pa_t pa = ipa_plus_offset(walk->at, mapping->offset);
-        const s2_desc_t leaf = s2_desc_leaf(format, walk->level, pa, mapping->attr);
-        const unsigned part = (unsigned)u64_min(count, s2_address_room(format, pa) / size);
+        s2_desc_t leaf = s2_desc_leaf(&walk->table->format, walk->level, pa, mapping->attr);
         s2_desc_t *slot = s2_walk_slot(walk);
+        bool is_run;
+        const unsigned part = alike(walk, mapping, pa, count, &is_run);
 
+        leaf = is_run ? s2_desc_with_hint(leaf) : leaf;
         if (is_dark(walk)) {
             fill_dark(slot, part, leaf, size);
         } else {
@@ -156,8 +179,8 @@ static void zero_rest(struct s2_walk *walk)
     const unsigned last = first + (unsigned)entries_touched(reached, s2_walk_shift(walk));
     s2_desc_t *entries = s2_walk_step(walk)->entries;
 
-    fill_dark(entries, first, S2_DESC_NONE, 0);
-    fill_dark(entries + last, s2_walk_entries(walk) - last, S2_DESC_NONE, 0);
+    s2_zero_dark(entries, first);
+    s2_zero_dark(entries + last, s2_walk_entries(walk) - last);
 }
 
 /* Into the table at the cursor, which is made if there is none. */
@@ -231,6 +254,7 @@ static enum mapping_error mapping_init(const struct s2_table *table, struct ipa_
     *mapping = (struct s2_mapping){
         .offset = pa_minus_ipa(pa, range.start),
         .cap = cap == 0 ? S2_LEVEL_FIRST : (int)cap,
+        .has_runs = (flags & S2_NO_CONTIGUOUS) == 0,
     };
     return s2_attr_encode(&table->format, flags, &mapping->attr);
 }
@@ -332,14 +356,13 @@ static size_t count_tables(struct s2_table *table, struct ipa_range range,
     return tables;
 }
 
-enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa,
-                                     mapping_flags_t flags)
+enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                mapping_flags_t flags, size_t *tables)
 {
     struct s2_mapping mapping;
     enum mapping_error error;
 
-    if (!s2_table_is_range(table, range) || !pa_is_aligned(pa, s2_granule_size(&table->geometry)) ||
-        !pa_span_fits(pa, range.size, BIT(table->geometry.pa_bits))) {
+    if (!s2_table_is_range(table, range) || !s2_table_is_output(table, pa, range.size)) {
         return MAPPING_INVALID_PARAM;
     }
     error = mapping_init(table, range, pa, flags, &mapping);
@@ -352,7 +375,17 @@ enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range ra
     if (!will_be_free(table, range)) {
         return MAPPING_ALREADY_EXISTS;
     }
-    return s2_operation_hold(table, count_tables(table, range, &mapping));
+    *tables = count_tables(table, range, &mapping);
+    return MAPPING_OK;
+}
+
+enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                     mapping_flags_t flags)
+{
+    size_t tables;
+    const enum mapping_error error = s2_count_map(table, range, pa, flags, &tables);
+
+    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
 }
 
 void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags)

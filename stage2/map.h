@@ -13,6 +13,7 @@ struct s2_mapping {
     uint64_t offset; /* PA - IPA, modulo 2^64 */
     s2_desc_t attr;
     int cap;         /* no leaf above this level */
+    bool has_runs;   /* contiguous hints where runs form */
     bool is_rewrite; /* over leaves of the same shape, which are counted already */
 };
 
@@ -20,6 +21,9 @@ struct s2_mapping {
  * must be none, or tables. A table is linked where walkers read when all its entries in the range
  * are filled. Takes held frames; cannot fail. */
 void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
+
+/* Empty @count entries of a table that nobody else can reach yet. */
+void s2_zero_dark(s2_desc_t *slot, size_t count);
 
 /* How many tables @mapping needs for @piece, which lies in one empty entry of @level and is not to
  * become a leaf there. O(levels). */

@@ -34,8 +34,7 @@ void s2_operation_retire(struct s2_table *table, pa_t pa, int level)
 {
     MAPPING_ASSERT(level > table->geometry.start_level);
 
-    *frame_pool_count(table->pool, pa) = (uint32_t)(level - S2_LEVEL_FIRST);
-    frame_list_push(table->pool, &table->operation.retired, pa);
+    frame_list_push(table->pool, &table->operation.retired[level - S2_LEVEL_FIRST], pa);
 }
 
 void s2_operation_release(struct s2_table *table, pa_t pa)
@@ -73,11 +72,34 @@ void s2_operation_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
 {
     if (table->cleans_tables) {
         /* The lines of the new table are on their way to memory, which a release does not wait
-         * for. */
-        arch_dsb_ishst();
+         * for; nor does a DSB for stores alone. */
+        arch_dsb_ish();
     }
     arch_desc_publish(slot, desc);
     s2_operation_stored(table, slot, 1);
+}
+
+void s2_operation_publish(const struct s2_table *table)
+{
+    if (table->cleans_tables) {
+        arch_dsb_ish(); /* cache maintenance is not among the stores */
+    } else {
+        arch_dsb_ishst();
+    }
+    arch_isb();
+}
+
+s2_desc_t s2_operation_break(s2_desc_t *slot)
+{
+    const s2_desc_t seen = arch_desc_load(slot);
+    const s2_desc_t last = arch_desc_swap(slot, s2_desc_break(seen));
+
+    MAPPING_ASSERT(s2_desc_is_valid(last));
+    if (!s2_desc_eq(last, seen)) {
+        /* The hardware was faster. It does not write an invalid descriptor, so this is final. */
+        arch_desc_store(slot, s2_desc_break(last));
+    }
+    return last;
 }
 
 void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
@@ -88,8 +110,7 @@ void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
     }
 }
 
-/* The children of a retired table follow it onto the list: a subtree goes without recursion, and
- * without a look at its leaves. */
+/* The children of the table at @pa follow it out, onto the list of their level. */
 static void retire_children(struct s2_table *table, pa_t pa, int level)
 {
     const s2_desc_t *entries = frame_pool_ptr(table->pool, pa);
@@ -105,18 +126,31 @@ static void retire_children(struct s2_table *table, pa_t pa, int level)
     }
 }
 
+/* From the top down, so that a subtree goes without recursion; without a look at its leaves. */
 static void release_retired(struct s2_table *table)
 {
+    struct s2_operation *operation = &table->operation;
     pa_t pa;
 
-    while (frame_list_pop(table->pool, &table->operation.retired, &pa)) {
-        const int level = (int)*frame_pool_count(table->pool, pa) + S2_LEVEL_FIRST;
-
-        if (level < S2_LEVEL_PAGE) {
+    for (int level = S2_LEVEL_FIRST; level < S2_LEVEL_PAGE; level++) {
+        while (frame_list_pop(table->pool, &operation->retired[level - S2_LEVEL_FIRST], &pa)) {
             retire_children(table, pa, level);
+            s2_operation_release(table, pa);
         }
-        s2_operation_release(table, pa);
     }
+    table->table_count -= operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST].count;
+    frame_pool_untake_all(table->pool, &operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST],
+                          table->table_order, &operation->held);
+}
+
+bool s2_operation_has_retired(const struct s2_table *table)
+{
+    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
+        if (table->operation.retired[i].count != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void s2_table_flush(struct s2_table *table)
@@ -159,9 +193,7 @@ void s2_table_end(struct s2_table *table)
     }
     s2_table_flush(table);
     if (operation->is_stored) {
-        /* New entries are visible to walkers, and this CPU's next access sees them. */
-        arch_dsb_ishst();
-        arch_isb();
+        s2_operation_publish(table);
         operation->is_stored = false;
     }
     operation->unmapping = ipa_range(0, 0);

@@ -15,6 +15,16 @@
 #include "stage2/arch.h"
 #include "stage2/table.h"
 
+/* Check one piece as the verb of that name does, and count the tables that it needs. Read only. */
+MAPPING_MUST_USE enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range,
+                                                 pa_t pa, mapping_flags_t flags, size_t *tables);
+MAPPING_MUST_USE enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range,
+                                                   size_t *tables);
+MAPPING_MUST_USE enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
+                                                     mapping_flags_t flags, size_t *tables);
+MAPPING_MUST_USE enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range range,
+                                                     pa_t pa, size_t *tables);
+
 /* Hold @count more tables. */
 MAPPING_MUST_USE enum mapping_error s2_operation_hold(struct s2_table *table, size_t count);
 
@@ -22,8 +32,11 @@ MAPPING_MUST_USE enum mapping_error s2_operation_hold(struct s2_table *table, si
 pa_t s2_operation_take(struct s2_table *table);
 
 /* A table that was just unlinked, with all that hangs below it: it becomes held by the next flush.
- * @level: of the table. Its count is not a count any more. */
+ * @level: of the table. */
 void s2_operation_retire(struct s2_table *table, pa_t pa, int level);
+
+/* Whether such a table still waits for its tail. */
+bool s2_operation_has_retired(const struct s2_table *table);
 
 /* A table that no walker can reach any more, without what hangs below it: held at once. */
 void s2_operation_release(struct s2_table *table, pa_t pa);
@@ -37,6 +50,13 @@ void s2_operation_stored(struct s2_table *table, const s2_desc_t *slot, size_t c
 
 /* Link what is filled, or make what was broken: one store-release, where walkers read. */
 void s2_operation_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc);
+
+/* What was stored, and cleaned, is visible to walkers, and this CPU's next access sees it. */
+void s2_operation_publish(const struct s2_table *table);
+
+/* Break the leaf in @slot, by an exchange: it is invalid and marked, with all that the hardware had
+ * set in it up to then. Returns: what it was. The caller owes the range and says stored. */
+s2_desc_t s2_operation_break(s2_desc_t *slot);
 
 /* Before instructions become executable: no instruction cache holds what was there before. */
 void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags);

@@ -72,13 +72,13 @@ enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range
     return error;
 }
 
-/* An area keeps its cap: its leaves were made with it, and an area that differed from its neighbour
- * in nothing else would end inside a block. */
+/* An area keeps its S2_BUILD_FLAGS: its leaves were made with them, and an area that differed from its
+ * neighbour in nothing else would end inside a block. */
 static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
 {
     const mapping_flags_t *flags = arg;
 
-    *new_flags = (*flags & ~S2_CAP) | (old_flags & S2_CAP);
+    *new_flags = (*flags & ~S2_BUILD_FLAGS) | (old_flags & S2_BUILD_FLAGS);
     return old_flags != *new_flags;
 }
 
@@ -118,15 +118,16 @@ const struct memory_set *s2_space_areas(const struct s2_space *space)
     return &space->set;
 }
 
-/* Area by area, so that a block never spans two, and a capped area keeps its small leaves. */
+/* Area by area, so that no block or run spans two, and each keeps to its own caps. */
 static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range range)
 {
     const struct memory_area *area = memory_set_first(&space->set);
     enum mapping_error error = MAPPING_OK;
 
     for (; area != NULL && error == MAPPING_OK; area = memory_set_next(&space->set, area)) {
-        if (ipa_range_overlaps(area->range, range) && (area->flags & S2_CAP) == 0) {
-            error = s2_table_fold(&space->table, ipa_range_meet(area->range, range));
+        if (ipa_range_overlaps(area->range, range)) {
+            error = s2_table_fold_within(&space->table, ipa_range_meet(area->range, range),
+                                         area->flags);
         }
     }
     return error;

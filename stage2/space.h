@@ -74,7 +74,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struc
 
 /**
  * s2_space_protect() - Give all areas in @range @flags; holes are fine, areas are split.
- * @flags:   all attributes, not only permissions; a cap is ignored: areas keep theirs.
+ * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored: areas keep theirs.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE;
  *           MAPPING_UNSUPPORTED; MAPPING_DENIED.
  * Order:    on return no CPU goes by the old flags.

@@ -1,6 +1,7 @@
 #include "stage2/table.h"
 
 #include "stage2/arch.h"
+#include "stage2/map.h"
 #include "stage2/operation.h"
 #include "stage2/walk.h"
 
@@ -26,8 +27,9 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
 {
     *table = (struct s2_table){
         .geometry = *geometry,
-        .format = s2_format_of(geometry, config->cpu),
+        .format = s2_format_of(geometry, config),
         .pool = pool,
+        .end = ipa_of(BIT(geometry->ipa_bits)),
         .vmid_bits = config->cpu->vmid_bits,
         .has_ttl = config->cpu->has_ttl,
         .has_vhe = config->cpu->has_vhe,
@@ -38,12 +40,26 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .memory = {.pool = pool, .cache_line = config->cpu->dcache_line},
     };
     frame_reserve_init(&table->operation.held);
-    frame_list_init(&table->operation.retired);
+    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
+        frame_list_init(&table->operation.retired[i]);
+    }
 }
 
 static unsigned root_order(const struct s2_table *table)
 {
     return table->table_order + table->geometry.root_order;
+}
+
+/* Whether s2_table_translate() may go the fast way; see there. */
+static void table_decide_fast(struct s2_table *table)
+{
+    uint64_t bias;
+
+    if (frame_pool_bias(table->pool, &bias) && table->format.high_mask == 0 &&
+        table->geometry.start_level >= 0 && table->geometry.start_level < S2_LEVEL_PAGE) {
+        table->fast_bias = bias;
+        table->fast_granule = table->geometry.granule_shift;
+    }
 }
 
 enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config *config,
@@ -66,16 +82,15 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
         return error;
     }
     table_describe(table, config, &geometry, pool);
+    table_decide_fast(table);
     frame_pool_seal(pool, root);
     table->root_pa = root;
     table->root = frame_pool_ptr(pool, root);
     MAPPING_ASSERT(table->root != NULL);
     entries = (size_t)(s2_root_size(&geometry) / sizeof(s2_desc_t));
-    for (size_t i = 0; i < entries; i++) {
-        arch_desc_fill(&table->root[i], S2_DESC_NONE);
-    }
+    s2_zero_dark(table->root, entries);
     s2_clean_descs(table, table->root, entries);
-    arch_dsb_ishst();
+    s2_operation_publish(table);
     return MAPPING_OK;
 }
 
@@ -121,7 +136,13 @@ bool s2_table_is_range(const struct s2_table *table, struct ipa_range range)
 {
     return ipa_range_is_valid(range) &&
            ipa_range_is_aligned(range, s2_granule_size(&table->geometry)) &&
-           ipa_range_covers(ipa_range(0, BIT(table->geometry.ipa_bits)), range);
+           ipa_le(ipa_range_end(range), table->end);
+}
+
+bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size)
+{
+    return pa_is_aligned(pa, s2_granule_size(&table->geometry)) &&
+           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
 }
 
 bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size)
@@ -169,12 +190,13 @@ size_t s2_table_frame_count(const struct s2_table *table)
 
 /* Where a walk for one address ends. */
 struct found {
+    const s2_desc_t *slot;
     s2_desc_t desc;
     int level;
     unsigned shift; /* log2 bytes that an entry of this level spans */
 };
 
-static inline struct found find(const struct s2_table *table, ipa_t addr)
+static struct found find(const struct s2_table *table, ipa_t addr)
 {
     const struct s2_geometry *geometry = &table->geometry;
     const unsigned mask = s2_table_entries(geometry) - 1;
@@ -182,21 +204,37 @@ static inline struct found find(const struct s2_table *table, ipa_t addr)
                           .shift = s2_level_shift(geometry, geometry->start_level)};
 
     /* Inside the input size, so the root needs no mask. */
-    found.desc = arch_desc_load(&table->root[ipa_index(addr, found.shift)]);
+    found.slot = &table->root[ipa_index(addr, found.shift)];
+    found.desc = arch_desc_load(found.slot);
     while (s2_desc_is_table(found.desc, found.level)) {
         const s2_desc_t *entries =
             frame_pool_ptr(table->pool, s2_desc_address(&table->format, found.desc));
 
         found.shift -= geometry->stride;
         found.level++;
-        found.desc = arch_desc_load(&entries[ipa_index(addr, found.shift) & mask]);
+        found.slot = &entries[ipa_index(addr, found.shift) & mask];
+        found.desc = arch_desc_load(found.slot);
     }
     return found;
 }
 
 static bool is_inside(const struct s2_table *table, ipa_t addr)
 {
-    return ipa_index(addr, table->geometry.ipa_bits) == 0;
+    return ipa_lt(addr, table->end);
+}
+
+/* A leaf with the AF and dirty state of its run, which hardware may have set in any member. */
+static s2_desc_t run_state(const struct s2_table *table, const struct found *found, ipa_t addr)
+{
+    const unsigned count = s2_run_entries(&table->geometry, found->level);
+    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, found->desc);
+    const s2_desc_t *run = found->slot - ipa_index(addr, found->shift) % count;
+    s2_desc_t state = found->desc;
+
+    for (unsigned i = 0; i < count && !s2_desc_is_none(bits); i++) {
+        state = s2_desc_or(state, s2_desc_and(arch_desc_load(&run[i]), bits));
+    }
+    return state;
 }
 
 enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, struct s2_leaf *leaf)
@@ -220,19 +258,93 @@ enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, str
         .pa = pa_add(s2_desc_address(&table->format, found.desc), ipa_offset(addr, size)),
         .size = size,
         .level = found.level,
+        .run = size,
         .flags = s2_attr_decode(&table->format, found.desc),
     };
+    if (s2_desc_is_contiguous(found.desc)) {
+        leaf->run = size * s2_run_entries(&table->geometry, found.level);
+        leaf->flags = s2_attr_decode(&table->format, run_state(table, &found, addr));
+    }
     return MAPPING_OK;
 }
 
-bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
-{
-    struct found found;
+/*
+ * The fast path. The granule is a constant in each of three copies, and the levels are written out,
+ * so that one level is an extract, a load, a test, a mask and an add. It needs tables in one region,
+ * which are all at one distance from their PA, and addresses that lie in place in descriptors.
+ */
+struct fast_walk {
+    const s2_desc_t *entries;
+    uint64_t bias; /* pointer - PA of every table */
+    uint64_t address_mask;
+    uint64_t index_mask; /* of the table at entries: the root's indices need none */
+    s2_desc_t desc;
+};
 
-    if (!is_inside(table, addr)) {
+/* The entry for @addr, where each spans 2^@shift bytes. */
+static inline void fast_load(struct fast_walk *walk, ipa_t addr, unsigned shift)
+{
+    walk->desc = arch_desc_load(&walk->entries[ipa_index(addr, shift) & walk->index_mask]);
+}
+
+/* The same, and into the table that it links; false: it links none. */
+static inline bool fast_step(struct fast_walk *walk, ipa_t addr, unsigned shift, unsigned stride)
+{
+    fast_load(walk, addr, shift);
+    /* Above level 3, where every caller is, these two bits are all it takes. */
+    if (!s2_desc_is_table(walk->desc, S2_LEVEL_FIRST)) {
         return false;
     }
-    found = find(table, addr);
+    walk->entries = s2_desc_near_table(walk->desc, walk->address_mask, walk->bias);
+    walk->index_mask = BIT(stride) - 1;
+    return true;
+}
+
+static inline bool fast_finish(const struct fast_walk *walk, ipa_t addr, unsigned shift, pa_t *pa)
+{
+    if (!s2_desc_is_valid(walk->desc)) {
+        return false;
+    }
+    *pa = s2_desc_output(walk->desc, walk->address_mask, ipa_offset(addr, BIT(shift)));
+    return true;
+}
+
+static inline __attribute__((always_inline)) bool
+fast_translate(const struct s2_table *table, ipa_t addr, unsigned granule, pa_t *pa)
+{
+    const unsigned stride = granule - 3;
+    struct fast_walk walk = {
+        .entries = table->root,
+        .bias = table->fast_bias,
+        .address_mask = table->format.address_mask,
+        .index_mask = UINT64_MAX,
+    };
+
+    switch (table->geometry.start_level) {
+    case 0:
+        if (!fast_step(&walk, addr, granule + 3 * stride, stride)) {
+            return fast_finish(&walk, addr, granule + 3 * stride, pa);
+        }
+        __attribute__((fallthrough));
+    case 1:
+        if (!fast_step(&walk, addr, granule + 2 * stride, stride)) {
+            return fast_finish(&walk, addr, granule + 2 * stride, pa);
+        }
+        __attribute__((fallthrough));
+    default:
+        if (!fast_step(&walk, addr, granule + stride, stride)) {
+            return fast_finish(&walk, addr, granule + stride, pa);
+        }
+        fast_load(&walk, addr, granule);
+        return fast_finish(&walk, addr, granule, pa);
+    }
+}
+
+static __attribute__((noinline)) bool general_translate(const struct s2_table *table, ipa_t addr,
+                                                        pa_t *pa)
+{
+    const struct found found = find(table, addr);
+
     if (!s2_desc_is_leaf(found.desc, found.level)) {
         return false;
     }
@@ -240,75 +352,49 @@ bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
     return true;
 }
 
-/* --- Check ----------------------------------------------------------------------------------- */
-
-/* Whether a valid leaf stands where leaves may, aligned and inside the output size. */
-static bool leaf_is_sound(const struct s2_table *table, s2_desc_t desc, int level)
+bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
 {
-    const uint64_t size = s2_level_size(&table->geometry, level);
-    const pa_t pa = s2_desc_address(&table->format, desc);
-
-    return s2_level_is_leaf(&table->geometry, level) && pa_is_aligned(pa, size) &&
-           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
-}
-
-static bool child_is_sound(const struct s2_table *table, s2_desc_t desc)
-{
-    const pa_t pa = s2_desc_address(&table->format, desc);
-
-    return frame_pool_is_taken(table->pool, pa, table->table_order) &&
-           frame_pool_ptr(table->pool, pa) != NULL;
-}
-
-/* The table that the cursor has just entered: its entries and its count. */
-static bool check_table(struct s2_walk *walk, size_t *tables)
-{
-    const struct s2_table *table = walk->table;
-    const s2_desc_t *entries = s2_walk_step(walk)->entries;
-    uint32_t used = 0;
-
-    for (unsigned i = 0; i < s2_walk_entries(walk); i++) {
-        const s2_desc_t desc = arch_desc_load(&entries[i]);
-        const bool is_table = s2_desc_is_table(desc, walk->level);
-
-        if (!s2_desc_is_legal(&table->format, desc, walk->level) ||
-            (is_table && !child_is_sound(table, desc)) ||
-            (s2_desc_is_leaf(desc, walk->level) && !leaf_is_sound(table, desc, walk->level))) {
-            return false;
-        }
-        used += s2_desc_is_none(desc) ? 0 : 1;
-        *tables += is_table ? 1 : 0;
+    if (!is_inside(table, addr)) {
+        return false;
     }
-    return used == *s2_walk_count(walk) && (used > 0 || walk->level == walk->top);
+    if (table->fast_granule == S2_GRANULE_4K) {
+        return fast_translate(table, addr, S2_GRANULE_4K, pa);
+    }
+    if (table->fast_granule == S2_GRANULE_16K) {
+        return fast_translate(table, addr, S2_GRANULE_16K, pa);
+    }
+    if (table->fast_granule == S2_GRANULE_64K) {
+        return fast_translate(table, addr, S2_GRANULE_64K, pa);
+    }
+    return general_translate(table, addr, pa);
 }
 
-bool s2_table_check(const struct s2_table *table)
+/* --- Counting -------------------------------------------------------------------------------- */
+
+enum mapping_error s2_table_frames_needed(const struct s2_table *table,
+                                          const struct s2_request *request, size_t *frames)
 {
-    /* The walk asks for a table that it may change; this one only looks. */
+    /* Counting walks as changing does, and so asks for a table that it may change. */
     struct s2_table view = *table;
-    struct s2_walk walk;
+    enum mapping_error error = MAPPING_INVALID_PARAM;
     size_t tables = 0;
 
-    if (table->operation.depth != 0 || frame_reserve_count(&table->operation.held) != 0 ||
-        table->operation.retired.count != 0 || !s2_tlb_batch_is_empty(&table->operation.owed)) {
-        return false;
+    switch (request->verb) {
+    case S2_VERB_MAP:
+        error = s2_count_map(&view, request->range, request->pa, request->flags, &tables);
+        break;
+    case S2_VERB_UNMAP:
+        error = s2_count_unmap(&view, request->range, &tables);
+        break;
+    case S2_VERB_PROTECT:
+        error = s2_count_protect(&view, request->range, request->flags, &tables);
+        break;
+    case S2_VERB_REPLACE:
+        error = s2_count_replace(&view, request->range, request->pa, &tables);
+        break;
     }
-    s2_walk_begin(&walk, &view, ipa_range(0, BIT(table->geometry.ipa_bits)));
-    if (!check_table(&walk, &tables)) {
-        return false;
+    if (error == MAPPING_OK) {
+        *frames = tables << table->table_order;
     }
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-        if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            if (!check_table(&walk, &tables)) {
-                return false;
-            }
-        } else {
-            s2_walk_skip_entry(&walk);
-        }
-        s2_walk_ascend_all(&walk);
-    }
-    return tables == table->table_count;
+    return error;
 }

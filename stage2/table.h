@@ -41,11 +41,11 @@
 
 /* An operation that is open on a table. Private. */
 struct s2_operation {
-    unsigned depth;             /* begins without their end */
-    struct frame_reserve held;  /* frames promised to it, and those it unlinked and flushed */
-    struct frame_list retired;  /* unlinked tables whose tail is owed; their count is their level */
-    struct s2_tlb_batch owed;   /* what was broken or tightened */
-    bool is_stored;             /* live stores are not yet followed by a DSB */
+    unsigned depth;            /* begins without their end */
+    struct frame_reserve held; /* frames promised to it, and those it unlinked and flushed */
+    struct frame_list retired[S2_LEVEL_COUNT]; /* unlinked, their tail is owed; by level */
+    struct s2_tlb_batch owed;                  /* what was broken or tightened */
+    bool is_stored;                            /* live stores are not yet followed by a DSB */
     struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
 };
 
@@ -56,7 +56,10 @@ struct s2_table {
     struct frame_pool *pool;
     s2_desc_t *root;
     pa_t root_pa;
-    size_t table_count; /* below the root */
+    ipa_t end;             /* of the input size */
+    size_t table_count;    /* below the root */
+    uint64_t fast_bias;    /* pointer - PA of every table, if fast_granule is not 0 */
+    unsigned fast_granule; /* the granule's shift; 0: s2_table_translate() goes the general way */
     uint16_t vmid;
     unsigned vmid_bits;
     unsigned table_order; /* of a table's frames */
@@ -107,6 +110,9 @@ void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops
 /* Whether @range is one that the verbs take: granule-aligned, not empty, inside the input size. */
 bool s2_table_is_range(const struct s2_table *table, struct ipa_range range);
 
+/* Whether @size bytes from @pa on can be an output: granule-aligned, inside the output size. */
+bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size);
+
 /* Whether a leaf with @flags can be made here: MAPPING_OK, or what s2_table_map() would answer. */
 MAPPING_MUST_USE enum mapping_error s2_table_check_flags(const struct s2_table *table,
                                                          mapping_flags_t flags);
@@ -154,26 +160,68 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
 
 /**
  * s2_table_protect() - Give all mappings in @range the attributes of @flags; holes are fine.
- * @flags:   all attributes, not only permissions; a cap is ignored.
+ * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
  *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map().
  * On error: as s2_table_map().
- * Order:    permissions, AF, DBM and software bits change in place; a block that sticks out, or a
- *           changed type or shareability, goes by break-before-make, one tail for all. On return
- *           no TLB of any CPU holds the old attributes.
+ * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
+ *           out, a run that is changed, or a changed type or shareability goes by
+ *           break-before-make, one tail for all. On return no TLB of any CPU holds the old
+ *           attributes.
  * Cost:     O(entries in @range).
  */
 MAPPING_MUST_USE enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,
                                                      mapping_flags_t flags);
 
 /**
- * s2_table_fold() - Turn tables in @range whose entries are one uniform stretch into a block.
- * @range:   as for s2_table_map(); tables that stick out of it stay.
+ * s2_table_replace() - Put other memory under all of @range, attributes kept.
+ * @range:   as for s2_table_map(); every byte of it mapped.
+ * @pa:      as for s2_table_map(). Where a leaf's new output is not aligned to its size, smaller
+ *           ones take its place.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NOT_FOUND: a hole in @range;
+ *           MAPPING_NO_FRAME; MAPPING_DENIED: as s2_table_map().
+ * On error: as s2_table_map().
+ * Order:    break-before-make, once for all of @range. On return no CPU reaches the old memory,
+ *           which may be reused; what it held is the caller's to copy, and to clean.
+ * Cost:     O(leaves in @range).
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_replace(struct s2_table *table, struct ipa_range range,
+                                                     pa_t pa);
+
+/**
+ * s2_table_fold() - Turn tables in @range whose entries are one uniform stretch into blocks, and
+ *                   uniform runs into contiguous ones.
+ * @range:   as for s2_table_map(); tables and runs that stick out of it stay.
  * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM.
  * Order:    break-before-make, one tail a level; frames are back in the pool on return.
  * Cost:     O(entries in @range). AF and dirty state of the entries are merged by OR.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_fold(struct s2_table *table, struct ipa_range range);
+
+/* The same within the S2_BUILD_FLAGS of @flags: no block above the cap, no runs if they say so. */
+MAPPING_MUST_USE enum mapping_error
+s2_table_fold_within(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
+
+/* A change to ask about. */
+enum s2_verb { S2_VERB_MAP, S2_VERB_UNMAP, S2_VERB_PROTECT, S2_VERB_REPLACE };
+
+struct s2_request {
+    enum s2_verb verb;
+    struct ipa_range range;
+    pa_t pa;               /* map, replace */
+    mapping_flags_t flags; /* map, protect */
+};
+
+/**
+ * s2_table_frames_needed() - Exactly how many frames of the pool @request would take, now.
+ * @frames:  written on MAPPING_OK only; what the operation takes at its height, tables that it
+ *           empties not yet given back.
+ * Returns:  what the verb would answer to these arguments, MAPPING_NO_FRAME aside.
+ * Cost:     as the verb's checks; changes nothing.
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_frames_needed(const struct s2_table *table,
+                                                           const struct s2_request *request,
+                                                           size_t *frames);
 
 /* A leaf as s2_table_lookup() finds it. */
 struct s2_leaf {
@@ -181,7 +229,8 @@ struct s2_leaf {
     uint64_t size;         /* bytes of the leaf; of a hole: of the aligned stretch around the
                             * address that one empty entry spans */
     int level;             /* of the leaf, or of the empty entry */
-    mapping_flags_t flags; /* as mapped, less the cap */
+    uint64_t run;          /* bytes of the contiguous run that it is in; size: of none */
+    mapping_flags_t flags; /* as mapped, less S2_BUILD_FLAGS; AF and dirty state of all the run */
 };
 
 /**
@@ -197,6 +246,26 @@ MAPPING_MUST_USE enum mapping_error s2_table_lookup(const struct s2_table *table
 /* The fast path: false, and *pa as before, for what s2_table_lookup() does not answer MAPPING_OK.
  * O(levels). */
 MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa);
+
+/**
+ * s2_table_dump() - Say what is mapped in @range, a line for each run of equal leaves.
+ * @line:    called once a line, ascending; the text lives until it returns, without a newline.
+ *
+ * The format is stable; words are separated by one space:
+ *
+ *      0x0000000040000000 0x000000007fffffff 0x0000000140000000 L2 512x2M rwxu normal contiguous
+ *      first and last IPA                    first PA           level, leaves x size
+ *
+ * permissions: read, write, execute at EL1 (x), at EL0 (u), each "-" if not; memory type: normal,
+ * nc, nGnRnE, nGnRE, nGRE, GRE, stage1, wt; then what differs from the usual, in this order:
+ * contiguous, outer or nonshareable, noaf, dbm, soft0, soft1; "broken" if between break and make.
+ * Leaves that begin before @range or end after it are told whole.
+ *
+ * Cost:     O(entries in @range); no allocation; stack <= 512 bytes without @line's.
+ */
+typedef void (*s2_dump_fn)(void *arg, const char *line);
+void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line,
+                   void *arg);
 
 /* Ready to write. HCR_EL2: the bits that this table relies on, VM and FWB. */
 uint64_t s2_table_vtcr(const struct s2_table *table);
@@ -228,6 +297,7 @@ void s2_table_begin(struct s2_table *table);
  * s2_table_hold_map() - Check one piece of the open operation and hold what it will need.
  * s2_table_hold_unmap()
  * s2_table_hold_protect()
+ * s2_table_hold_replace()
  * Returns:  what the operation of that name would; on an error the caller ends the operation
  *           without doing any piece.
  * Order:    pieces are held in the order in which they will be done, all before the first is.
@@ -239,12 +309,16 @@ MAPPING_MUST_USE enum mapping_error s2_table_hold_unmap(struct s2_table *table,
 MAPPING_MUST_USE enum mapping_error
 s2_table_hold_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
 
+MAPPING_MUST_USE enum mapping_error s2_table_hold_replace(struct s2_table *table,
+                                                          struct ipa_range range, pa_t pa);
+
 /* Do what was held: cannot fail. That something is in the way of a map, though every piece before
  * it was done, is the caller's bug and asserts. */
 void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa,
                      mapping_flags_t flags);
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
+void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa);
 
 /* Pay what is owed so far: on return no TLB holds anything that the open operation has removed. */
 void s2_table_flush(struct s2_table *table);

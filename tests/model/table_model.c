@@ -140,7 +140,7 @@ static enum mapping_error answer_flags(const struct model_rules *rules, mapping_
     const bool is_device = type == S2_DEVICE_nGnRnE || type == S2_DEVICE_nGnRE ||
                            type == S2_DEVICE_nGRE || type == S2_DEVICE_GRE;
 
-    if (flags >> 18 != 0 || (flags & S2_SHAREABILITY) == FIELD_PREP(S2_SHAREABILITY, 3)) {
+    if (flags >> 19 != 0 || (flags & S2_SHAREABILITY) == FIELD_PREP(S2_SHAREABILITY, 3)) {
         return MAPPING_INVALID_PARAM;
     }
     if ((type == S2_NORMAL_STAGE1 && !rules->has_fwb) || (type == S2_NORMAL_WT && rules->has_fwb) ||
@@ -205,11 +205,12 @@ static void apply_to(const struct table_model *model, const struct model_step *s
         if (step->verb == MODEL_MAP) {
             const uint64_t offset = stretch.offset + i * model->rules.granule;
 
-            *cell = (struct model_cell){pa_add(step->pa, offset), step->flags & ~S2_CAP, true};
+            *cell =
+                (struct model_cell){pa_add(step->pa, offset), step->flags & ~S2_BUILD_FLAGS, true};
         } else if (step->verb == MODEL_UNMAP) {
             *cell = (struct model_cell){PA_INIT(0), 0, false};
         } else if (cell->is_mapped) {
-            cell->flags = step->flags & ~S2_CAP;
+            cell->flags = step->flags & ~S2_BUILD_FLAGS;
         }
     }
 }

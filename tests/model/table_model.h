@@ -36,7 +36,7 @@ struct model_rules {
 
 struct model_cell {
     pa_t pa;
-    mapping_flags_t flags; /* less the cap */
+    mapping_flags_t flags; /* less S2_BUILD_FLAGS */
     bool is_mapped;
 };
 

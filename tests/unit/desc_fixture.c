@@ -22,8 +22,8 @@ struct desc_setup desc_setup_of(enum s2_granule granule, unsigned pa_bits, bool 
 
     setup.config.cpu = &setup.cpu;
     ck_assert_int_eq(s2_geometry_init(&setup.geometry, &setup.config, NULL), MAPPING_OK);
+    setup.format = s2_format_of(&setup.geometry, &setup.config);
     setup.config.cpu = NULL; /* the copy that is returned lies elsewhere */
-    setup.format = s2_format_of(&setup.geometry, &setup.cpu);
     return setup;
 }
 

@@ -119,8 +119,8 @@ void guest_assert(struct guest *guest, const struct guest_area areas[], size_t c
         ck_assert_uint_eq(area->range.start.raw, areas[i].ipa);
         ck_assert_uint_eq(area->range.size, areas[i].size);
         ck_assert_uint_eq(area->flags, areas[i].flags);
-        maps[i] =
-            (struct rig_map){areas[i].ipa, areas[i].size, areas[i].pa, areas[i].flags & ~S2_CAP};
+        maps[i] = (struct rig_map){areas[i].ipa, areas[i].size, areas[i].pa,
+                                   areas[i].flags & ~S2_BUILD_FLAGS};
         area = memory_set_next(set, area);
     }
     ck_assert_ptr_null(area);

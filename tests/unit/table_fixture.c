@@ -59,7 +59,10 @@ struct rig_setup rig_setup_of(const struct rig_shape *shape)
                 .has_dic = true,
                 .has_idc = true,
                 .dcache_line = 64},
-        .config = {.granule = shape->granule,
+        /* Without the hint, so that a test says what it means by leaves of one size; test_table_runs.c
+         * has it on. */
+        .config = {.contiguous = S2_CONTIGUOUS_OFF,
+                   .granule = shape->granule,
                    .ipa_bits = shape->ipa_bits,
                    .pa_bits = shape->pa_bits},
         .frame_shift = (unsigned)shape->granule,

@@ -133,7 +133,8 @@ static mapping_flags_t some_flags(struct run *run)
     }
     flags |= random_once_in(&run->random, run->machine->updates ? 2 : 8) ? S2_NO_AF : 0;
     flags |= random_once_in(&run->random, run->machine->updates ? 3 : 60) ? S2_DBM : 0;
-    flags |= random_once_in(&run->random, 200) ? BIT(18 + random_below(&run->random, 46)) : 0;
+    flags |= random_once_in(&run->random, 200) ? BIT(19 + random_below(&run->random, 45)) : 0;
+    flags |= random_once_in(&run->random, 8) ? S2_NO_CONTIGUOUS : 0;
     flags |=
         random_once_in(&run->random, 6) ? FIELD_PREP(S2_CAP, random_below(&run->random, 4)) : 0;
     return flags;

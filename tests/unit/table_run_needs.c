@@ -83,7 +83,8 @@ static size_t tables_for_cut(const struct run *run, const struct model_step *ste
         const struct mmu_result found = run_walk(run, inside[i]);
         const mapping_flags_t flags = table_model_at(&run->model, inside[i]).flags;
 
-        if (found.has_leaf && (step->verb == MODEL_UNMAP || flags != (step->flags & ~S2_CAP))) {
+        if (found.has_leaf &&
+            (step->verb == MODEL_UNMAP || flags != (step->flags & ~S2_BUILD_FLAGS))) {
             count = add_cuts(run, borders[i], found.level, cuts, count);
         }
     }

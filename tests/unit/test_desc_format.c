@@ -356,13 +356,13 @@ START_TEST(change_in_place_is_permissions_and_software_only)
     const uint64_t in_place = 0x03680000000004c0;
     const s2_desc_t leaf = {0x00000000800007ff};
 
-    ck_assert(s2_attr_is_in_place(leaf, leaf));
+    ck_assert(s2_desc_is_in_place(leaf, leaf));
     for (unsigned bit = 0; bit < 64; bit++) {
         const s2_desc_t other = {leaf.raw ^ UINT64_C(1) << bit};
 
-        ck_assert_msg(s2_attr_is_in_place(leaf, other) == ((in_place >> bit & 1) != 0), "bit %u",
+        ck_assert_msg(s2_desc_is_in_place(leaf, other) == ((in_place >> bit & 1) != 0), "bit %u",
                       bit);
-        ck_assert(s2_attr_is_in_place(other, leaf) == s2_attr_is_in_place(leaf, other));
+        ck_assert(s2_desc_is_in_place(other, leaf) == s2_desc_is_in_place(leaf, other));
     }
 }
 END_TEST

@@ -31,6 +31,8 @@ static const struct s2_features PART_LPA = {.pa_bits = 52,
                                             .hafdbs = 1,
                                             .dcache_line = 64};
 /* No part that exists: a PA size between 40 and 42 bits has no start level with 16K. */
+static const struct s2_features PART_16K = {
+    .pa_bits = 40, .granule_16k = S2_GRANULE_48_BITS, .vmid_bits = 8, .dcache_line = 64};
 static const struct s2_features PART_41 = {
     .pa_bits = 41, .granule_16k = S2_GRANULE_48_BITS, .vmid_bits = 8, .dcache_line = 64};
 
@@ -74,7 +76,7 @@ static const struct refusal {
     {WITH(&PART, K4, 40, .hardware_update = (enum s2_hardware_update)3), MAPPING_INVALID_PARAM,
      "option", true},
     {AT(&PART_LPA, K16, 40), MAPPING_UNSUPPORTED, "lacks this granule", false},
-    {AT(&PART_41, K4, 40), MAPPING_UNSUPPORTED, "lacks this granule", true},
+    {AT(&PART_16K, K4, 40), MAPPING_UNSUPPORTED, "lacks this granule", true},
     {WITH(&PART_52, K64, 40, .lpa2 = S2_LPA2_ON), MAPPING_UNSUPPORTED, "LPA2 is for", false},
     {WITH(&PART, K4, 40, .lpa2 = S2_LPA2_ON), MAPPING_UNSUPPORTED, "lacks LPA2", false},
     {AT(&PART_LPA, K4, 49), MAPPING_UNSUPPORTED, "lacks LPA2", true},
@@ -87,7 +89,7 @@ static const struct refusal {
      false},
     {AT(&PART, K64, 49), MAPPING_UNSUPPORTED, "input size is larger", true},
     {WITH(&PART, K4, 44, .pa_bits = 42), MAPPING_UNSUPPORTED, "input size is larger", true},
-    {AT(&PART_41, K16, 41), MAPPING_UNSUPPORTED, "start level", false},
+    {AT(&PART_41, K16, 40), MAPPING_INVALID_PARAM, "CPU's output size", false},
     {WITH(&PART, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF), MAPPING_UNSUPPORTED,
      "does not update", false},
     {WITH(&PART_LPA, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY), MAPPING_UNSUPPORTED,

@@ -107,6 +107,27 @@ static enum mapping_error predict(const struct run *run)
     return MAPPING_OK;
 }
 
+/* s2_table_frames_needed() answers for one step what the model says, and as many frames. */
+static void ask_first(const struct run *run)
+{
+    static const enum s2_verb verbs[] = {[MODEL_MAP] = S2_VERB_MAP,
+                                         [MODEL_UNMAP] = S2_VERB_UNMAP,
+                                         [MODEL_PROTECT] = S2_VERB_PROTECT};
+    const struct model_step *step = &run->steps[0];
+    const enum mapping_error predicted = table_model_answer(&run->model, step);
+    struct s2_request request = {.range = step->range, .pa = step->pa, .flags = step->flags};
+    size_t frames = SIZE_MAX;
+
+    if (step->verb == MODEL_FOLD) {
+        return;
+    }
+    request.verb = verbs[step->verb];
+    require(run, s2_table_frames_needed(&run->rig.table, &request, &frames) == predicted,
+            step->range.start, "s2_table_frames_needed() answers otherwise");
+    require(run, frames == (predicted == MAPPING_OK ? run_tables_for(run, step) : SIZE_MAX),
+            step->range.start, "another number of frames is needed");
+}
+
 static enum mapping_error call(struct s2_table *table, const struct model_step *step)
 {
     switch (step->verb) {
@@ -274,6 +295,7 @@ static void try_operation(struct run *run)
     struct rig_snapshot before = {0};
     enum mapping_error answer;
 
+    ask_first(run);
     rig_poison_free(&run->rig);
     if (predicted != MAPPING_OK) {
         rig_snapshot_take(&before, &run->rig);

@@ -362,10 +362,15 @@ START_TEST(check_finds_a_leaf_at_an_illegal_level)
     check_start(&rig_shapes[_i]);
     finds(page_slot(), page_slot()->raw & ~UINT64_C(2));
     if (rig.setup.shape->top_leaf > rig.setup.shape->start_level) {
-        s2_desc_t *root = rig_slot_at(&rig, &rig.table, block, rig.setup.shape->start_level);
-        const uint64_t attributes = block_slot()->raw & UINT64_C(0xfff);
+        s2_desc_t *slot = rig_slot_at(&rig, &rig.table, block, rig.setup.shape->start_level) + 1;
 
-        finds(root, attributes);
+        /* Counted, with good attributes, at PA 0: nothing else is wrong with it. */
+        ck_assert_uint_eq(slot->raw, 0);
+        slot->raw = block_slot()->raw & ~UINT64_C(0x0000fffffffff000);
+        *frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)) += 1;
+        ck_assert(!s2_table_check(&rig.table));
+        slot->raw = 0;
+        *frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)) -= 1;
     }
     rig_fini(&rig);
 }
@@ -377,7 +382,9 @@ START_TEST(check_finds_a_table_that_is_none)
     check_start(&rig_shapes[_i]);
     finds(table_slot(), 3);
     finds(table_slot(), RIG_DATA | 3);
-    /* The frame behind all that are taken: free. */
+    /* A frame behind all that are taken: free, though its bytes are those of a good table. */
+    memcpy((unsigned char *)page_slot() - 3 * sizeof(s2_desc_t) + 16 * page,
+           (unsigned char *)page_slot() - 3 * sizeof(s2_desc_t), (size_t)page);
     finds(table_slot(), table_slot()->raw + 16 * page);
     rig_fini(&rig);
 }
