@@ -7,9 +7,15 @@
 static unsigned passed;
 static unsigned failed;
 
-void checks_topic(const char *title)
+void checks_topic(const char *format, ...)
 {
-    print("\n%s\n", title);
+    va_list args;
+
+    print("\n");
+    va_start(args, format);
+    print_list(format, args);
+    va_end(args);
+    print("\n");
 }
 
 bool check(bool holds, const char *format, ...)

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* A heading over the checks that follow. */
-void checks_topic(const char *title);
+__attribute__((format(printf, 1, 2))) void checks_topic(const char *format, ...);
 
 /* Prints "ok  " or "FAIL" and the sentence; counts; answers @holds. */
 __attribute__((format(printf, 2, 3))) bool check(bool holds, const char *format, ...);

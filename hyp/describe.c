@@ -1,8 +1,9 @@
 #include "hyp/describe.h"
 
-#include "hyp/extent.h"
+#include "hyp/format.h"
 #include "hyp/machine.h"
 #include "hyp/print.h"
+#include "hyp/size.h"
 
 #define TEXT_BYTES 12
 
@@ -27,18 +28,9 @@ static const char *permissions_text(mapping_flags_t flags, char text[TEXT_BYTES]
     return text;
 }
 
-/* "4 KiB", "16 MiB", "1 GiB": in the largest unit that leaves no rest. */
 static void print_size(uint64_t size)
 {
-    static const char units[] = {'K', 'M', 'G', 'T'};
-    unsigned unit = 0;
-
-    size /= BIT(10);
-    while (size % BIT(10) == 0 && unit + 1 < sizeof(units)) {
-        size /= BIT(10);
-        unit++;
-    }
-    print("%4lu %ciB", size, units[unit]);
+    print("%4lu %s", size_number(size), size_unit(size));
 }
 
 static void print_range(struct ipa_range range)
@@ -81,52 +73,47 @@ void describe_areas(struct s2_space *space)
     }
 }
 
-/* Leaves side by side, in IPA and in PA, and alike. */
-struct run {
-    struct extent first;
-    uint64_t leaves;
-};
-
-static bool continues(const struct run *run, const struct extent *extent)
+void describe_cost(const struct s2_config *config)
 {
-    uint64_t bytes = run->leaves * run->first.range.size;
+    const char *reason = NULL;
+    struct s2_cost cost;
 
-    return run->leaves != 0 && extent->range.size == run->first.range.size &&
-           extent->leaf.flags == run->first.leaf.flags &&
-           ipa_eq(extent->range.start, ipa_add(run->first.range.start, bytes)) &&
-           pa_eq(extent->leaf.pa, pa_add(run->first.leaf.pa, bytes));
-}
-
-static void print_run(const struct run *run)
-{
-    const struct s2_leaf *leaf = &run->first.leaf;
-    char text[TEXT_BYTES];
-
-    if (run->leaves == 0) {
+    if (s2_config_cost(config, &cost, &reason) != MAPPING_OK) {
+        print("  impossible: %s\n", reason);
         return;
     }
-    print_range(ipa_range(ipa_number(run->first.range.start), run->leaves * leaf->size));
-    print("->  0x%09lx  %4lu x", pa_number(leaf->pa), run->leaves);
-    print_size(leaf->size);
-    print("  level %d  %s  %s\n", leaf->level, permissions_text(leaf->flags, text),
-          type_name(leaf->flags));
+    print("  tables for %lu %s cost a root of %lu %s (%u tables) and walks of %u levels; leaves of "
+          "up "
+          "to %lu %s\n",
+          size_number(cost.reach), size_unit(cost.reach), size_number(cost.root_bytes),
+          size_unit(cost.root_bytes), cost.root_tables, cost.levels, size_number(cost.largest_leaf),
+          size_unit(cost.largest_leaf));
+}
+
+void describe_formats(void)
+{
+    const char *separator = "  the CPU offers ";
+
+    for (size_t i = 0; i < FORMAT_COUNT; i++) {
+        if (format_is_offered(&formats[i])) {
+            print("%s%s", separator, formats[i].name);
+            separator = ", ";
+        }
+    }
+    print("\n");
+}
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    print("  %s\n", line);
 }
 
 void describe_table(const struct s2_table *table)
 {
-    struct extent extent;
-    struct run run = {.leaves = 0};
+    uint64_t reach = BIT(s2_table_geometry(table)->ipa_bits);
 
     print("  VTCR_EL2 0x%lx, VTTBR_EL2 0x%lx, %lu frames of tables\n", s2_table_vtcr(table),
           s2_table_vttbr(table), s2_table_frame_count(table));
-    for (bool more = extent_at(table, ipa_of(0), &extent); more;
-         more = extent_next(table, &extent)) {
-        if (extent.is_leaf && continues(&run, &extent)) {
-            run.leaves++;
-            continue;
-        }
-        print_run(&run);
-        run = (struct run){.first = extent, .leaves = extent.is_leaf};
-    }
-    print_run(&run);
+    s2_table_dump(table, ipa_range(0, reach), print_line, NULL);
 }

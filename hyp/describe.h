@@ -12,7 +12,13 @@ void describe_machine(void);
 /* A line for each area: IPA range, size, PA, permissions, memory type. */
 void describe_areas(struct s2_space *space);
 
-/* The translation tables: a line for each run of equal leaves that lie side by side. */
+/* What tables of @config will cost, before they are made; or why they cannot be. */
+void describe_cost(const struct s2_config *config);
+
+/* Which formats the CPU has, a line. */
+void describe_formats(void);
+
+/* The translation tables, as s2_table_dump() tells of them. */
 void describe_table(const struct s2_table *table);
 
 #endif

@@ -1,5 +1,7 @@
 #include "hyp/expect.h"
 
+#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+
 static void note_result(struct guest_result result)
 {
     switch (result.outcome) {
@@ -61,6 +63,23 @@ bool expect_leaf(struct guest *guest, ipa_t ipa, uint64_t size, const char *what
                    found ? "in a leaf" : "a hole", leaf.size);
     }
     return holds;
+}
+
+uint64_t count_wrong_words(struct guest *guest, struct ipa_range range, uint64_t seed)
+{
+    uint64_t wrong = 0;
+
+    for (uint64_t page = 0; page < range.size; page += FRAME_SIZE) {
+        ipa_t start = ipa_add(range.start, page);
+        const uint64_t *words = guest_memory(guest, start);
+
+        for (uint64_t i = 0; i < FRAME_SIZE / sizeof(*words); i++) {
+            uint64_t va = ipa_number(start) + i * sizeof(*words);
+
+            wrong += words == NULL || words[i] != guest_pattern(va, seed);
+        }
+    }
+    return wrong;
 }
 
 int walk_level(struct guest *guest, ipa_t ipa)

@@ -48,6 +48,14 @@ pa_t guest_take_block(struct guest *guest, uint64_t size)
     return block->pa;
 }
 
+bool guest_has_block(uint64_t size)
+{
+    pa_t pa;
+
+    return frame_pool_alloc(&machine.guests, order_of(size), &pa) == MAPPING_OK &&
+           frame_pool_free(&machine.guests, pa, order_of(size)) == MAPPING_OK;
+}
+
 pa_t guest_add_ram(struct guest *guest, struct ipa_range range, mapping_flags_t flags)
 {
     pa_t pa = guest_take_block(guest, range.size);
@@ -71,10 +79,10 @@ static void add_image(struct guest *guest)
     }
 }
 
-void guest_init(struct guest *guest, const char *name, uint16_t vmid, unsigned ipa_bits)
+void guest_init(struct guest *guest, const char *name, uint16_t vmid, const struct s2_config *table)
 {
     struct s2_space_config config = {
-        .table = {.cpu = &machine.cpu, .granule = S2_GRANULE_4K, .ipa_bits = ipa_bits},
+        .table = *table,
         .table_pool = &machine.tables,
         .nodes = guest->nodes,
         .node_count = GUEST_NODES,
@@ -114,6 +122,13 @@ void *guest_memory(struct guest *guest, ipa_t ipa)
         return NULL;
     }
     return frame_pool_ptr(&machine.guests, leaf.pa);
+}
+
+uint64_t guest_run_size(struct guest *guest, ipa_t ipa)
+{
+    struct s2_leaf leaf;
+
+    return s2_space_lookup(&guest->space, ipa, &leaf) == MAPPING_OK ? leaf.run : 0;
 }
 
 /* Where and how long is the guest's word: a range that wraps is cut to nothing, one that is not

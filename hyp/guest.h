@@ -47,11 +47,12 @@ struct guest_result {
 
 /**
  * guest_init() - Make a guest with the built-in program in its image area, ready to boot.
- * @vmid:     of its own, not 0.
- * @ipa_bits: the size of its address space.
+ * @vmid:    of its own, not 0.
+ * @table:   what its stage 2 is to be.
  * Panics where the pools cannot give it its image.
  */
-void guest_init(struct guest *guest, const char *name, uint16_t vmid, unsigned ipa_bits);
+void guest_init(struct guest *guest, const char *name, uint16_t vmid,
+                const struct s2_config *table);
 
 /* Gives all frames back, tables and RAM. */
 void guest_fini(struct guest *guest);
@@ -59,6 +60,9 @@ void guest_fini(struct guest *guest);
 /* Takes a zeroed block of at least @size bytes that belongs to @guest; maps nothing. Panics if
  * there is none. */
 pa_t guest_take_block(struct guest *guest, uint64_t size);
+
+/* Whether guest_take_block() would find @size bytes, a power of two. */
+bool guest_has_block(uint64_t size);
 
 /* The bytes of guests' RAM at @pa; panics if there are none. */
 void *guest_frame(pa_t pa);
@@ -68,6 +72,9 @@ pa_t guest_add_ram(struct guest *guest, struct ipa_range range, mapping_flags_t 
 
 /* What the guest has at @ipa, as EL2 sees it; NULL if that is no RAM of it. */
 void *guest_memory(struct guest *guest, ipa_t ipa);
+
+/* Bytes of the contiguous run, or else of the leaf, that @ipa is in; 0: it is in none. */
+uint64_t guest_run_size(struct guest *guest, ipa_t ipa);
 
 /* Runs its program from reset until it asks for its first step. */
 struct guest_result guest_boot(struct guest *guest);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
-#define TABLE_POOL_FRAMES 1024
+#define TABLE_POOL_FRAMES 4096 /* a table of 64K takes 16, a root of 16 such tables 256 */
 #define SMALLEST_GUEST_POOL (UINT64_C(64) << 20)
 
 struct machine machine;

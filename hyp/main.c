@@ -1,5 +1,6 @@
 /*
- * main.c - the story: a machine, two guests, what they may and may not do, and the end of it.
+ * main.c - the story: a machine, two guests, what they may and may not do; then a guest on each
+ * granule that the CPU offers; and the end of it.
  */
 #include "hyp/checks.h"
 #include "hyp/cpu.h"
@@ -16,7 +17,9 @@ static struct guest bob;
 
 static void make(struct guest *guest, const char *name, uint16_t vmid, unsigned ipa_bits)
 {
-    guest_init(guest, name, vmid, ipa_bits);
+    struct s2_config table = format_config(&formats[0], ipa_bits);
+
+    guest_init(guest, name, vmid, &table);
     plan_map(guest);
     check(guest_boot(guest).outcome == GUEST_DONE, "%s boots", name);
 }
@@ -71,6 +74,15 @@ static void tell_of_both(void)
     topic_oracle(&alice);
 }
 
+static void tell_of_formats(void)
+{
+    checks_topic("Granules");
+    describe_formats();
+    for (size_t i = 0; i < FORMAT_COUNT; i++) {
+        topic_granule(&formats[i]);
+    }
+}
+
 static void tell_of_the_end(size_t tables, size_t guests)
 {
     checks_topic("Everything is given back");
@@ -107,6 +119,7 @@ int hyp_main(void)
     first = shape_of(&alice);
     tell_of_alice();
     tell_of_both();
+    tell_of_formats();
     checks_topic("Back to the beginning");
     fold_all(&alice, first);
     tell_of_the_end(tables, guests);

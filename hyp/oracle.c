@@ -56,8 +56,12 @@ static uint64_t combined_shareability(mapping_flags_t flags)
     }
 }
 
+/* At level -1 there are no leaves, so nothing but translation faults. */
 static uint64_t fault(uint64_t kind, int level)
 {
+    if (level < 0) {
+        return PAR_F | PAR_S | FIELD_PREP(PAR_FST, FSC_TRANSLATION_LM1);
+    }
     return PAR_F | PAR_S |
            FIELD_PREP(PAR_FST, FIELD_PREP(FSC_KIND, kind) | FIELD_PREP(FSC_LEVEL, level));
 }
@@ -162,20 +166,67 @@ static void ask_around(struct oracle *oracle, uint64_t address)
     oracle_ask(oracle, address);
 }
 
+/* Extents of one kind, side by side. */
+struct stretch {
+    struct extent last;
+    uint64_t count;
+};
+
+static bool continues(const struct stretch *stretch, const struct extent *extent)
+{
+    const struct extent *last = &stretch->last;
+
+    return stretch->count != 0 && extent->is_leaf == last->is_leaf &&
+           extent->range.size == last->range.size &&
+           (!extent->is_leaf ||
+            (extent->leaf.flags == last->leaf.flags && extent->leaf.run == last->leaf.run));
+}
+
+static void ask_extent(struct oracle *oracle, const struct extent *extent)
+{
+    uint64_t start = ipa_number(extent->range.start);
+
+    oracle_ask(oracle, start);
+    oracle_ask(oracle, start + extent->range.size / 2);
+    oracle_ask(oracle, start + extent->range.size - 1);
+}
+
+static void note_extent(struct oracle *oracle, const struct extent *extent)
+{
+    oracle->holes += !extent->is_leaf;
+    oracle->leaf_sizes |= extent->is_leaf ? extent->leaf.size : 0;
+    oracle->run_sizes |=
+        extent->is_leaf && extent->leaf.run != extent->leaf.size ? extent->leaf.run : 0;
+}
+
+/* The last of a stretch is known by what follows it. */
+static void ask_next(struct oracle *oracle, struct stretch *stretch, const struct extent *extent)
+{
+    if (!continues(stretch, extent)) {
+        if (stretch->count > 1) {
+            ask_extent(oracle, &stretch->last);
+        }
+        stretch->count = 0;
+    }
+    stretch->last = *extent;
+    stretch->count++;
+    if (u64_is_pow2(stretch->count)) {
+        note_extent(oracle, extent);
+        ask_extent(oracle, extent);
+    }
+}
+
 void oracle_ask_extents(struct oracle *oracle)
 {
     const struct s2_geometry *geometry = s2_table_geometry(oracle->table);
+    struct stretch stretch = {.count = 0};
     struct extent extent;
 
     for (bool more = extent_at(oracle->table, ipa_of(0), &extent); more;
          more = extent_next(oracle->table, &extent)) {
-        uint64_t start = ipa_number(extent.range.start);
-
-        oracle_ask(oracle, start);
-        oracle_ask(oracle, start + extent.range.size / 2);
-        oracle_ask(oracle, start + extent.range.size - 1);
-        oracle->holes += !extent.is_leaf;
+        ask_next(oracle, &stretch, &extent);
     }
+    ask_extent(oracle, &stretch.last);
     ask_around(oracle, BIT(geometry->ipa_bits));
     ask_around(oracle, BIT(machine.cpu.pa_bits));
 }
@@ -203,4 +254,15 @@ void oracle_ask_random(struct oracle *oracle, const struct ipa_range ranges[], s
         oracle_ask(oracle, ipa_number(range.start) + next_random(oracle) % range.size);
         oracle_ask(oracle, next_random(oracle) % reach);
     }
+}
+
+void oracle_add(struct oracle *sum, const struct oracle *part)
+{
+    sum->asked += part->asked;
+    sum->readable += part->readable;
+    sum->writable += part->writable;
+    sum->holes += part->holes;
+    sum->wrong += part->wrong;
+    sum->leaf_sizes |= part->leaf_sizes;
+    sum->run_sizes |= part->run_sizes;
 }

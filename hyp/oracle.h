@@ -18,7 +18,9 @@ struct oracle {
     uint64_t readable; /* of these: what the library said */
     uint64_t writable;
     uint64_t holes;
-    uint64_t wrong; /* the CPU said something else */
+    uint64_t wrong;      /* the CPU said something else */
+    uint64_t leaf_sizes; /* that were asked about, bytes, each a bit */
+    uint64_t run_sizes;  /* of contiguous runs, likewise */
     uint64_t random;
 };
 
@@ -29,13 +31,17 @@ void oracle_end(struct oracle *oracle);
 /* One address. */
 void oracle_ask(struct oracle *oracle, uint64_t address);
 
-/* The borders and the middle of every leaf and of every hole, and what is around the input size
- * and the CPU's PA size. */
+/* The borders and the middle of leaves and holes, and what is around the input size and the CPU's
+ * PA size. Where many of a kind lie side by side, of the first, second, fourth, eighth and so on,
+ * and of the last. */
 void oracle_ask_extents(struct oracle *oracle);
 
 /* @count pseudo-random addresses: half of them inside @ranges, the others up to twice the input
  * size. */
 void oracle_ask_random(struct oracle *oracle, const struct ipa_range ranges[], size_t range_count,
                        unsigned count);
+
+/* Adds what @part counted to @sum. */
+void oracle_add(struct oracle *sum, const struct oracle *part);
 
 #endif

@@ -25,19 +25,10 @@ static void map_uart(struct guest *guest)
     }
 }
 
-/* Asked before anything else is taken, as that could break up the only block there is. */
-static bool has_gigabyte(void)
-{
-    unsigned order = u64_log2(PLAN_GIGABYTE_SIZE / FRAME_SIZE);
-    pa_t pa;
-
-    return frame_pool_alloc(&machine.guests, order, &pa) == MAPPING_OK &&
-           frame_pool_free(&machine.guests, pa, order) == MAPPING_OK;
-}
-
 void plan_map(struct guest *guest)
 {
-    if (has_gigabyte()) {
+    /* First, as anything else could break up the only block there is. */
+    if (guest_has_block(PLAN_GIGABYTE_SIZE)) {
         guest_add_ram(guest, ipa_range(PLAN_GIGABYTE_IPA, PLAN_GIGABYTE_SIZE), S2_READ | S2_WRITE);
     }
     guest_add_ram(guest, ipa_range(PLAN_BLOCKS_IPA, PLAN_BLOCKS_SIZE), S2_READ | S2_WRITE);

@@ -1,26 +1,10 @@
 #include "hyp/samples.h"
 
+#include "core/assert.h"
 #include "hyp/machine.h"
 
-#define KIB BIT(10)
-#define MIB BIT(20)
-#define GIB BIT(30)
-#define PAGE (4 * KIB)
-#define BLOCK (2 * MIB)
-
-/* Of the guest's memory no byte is touched, so any PA does that is no RAM of ours. */
-#define SAMPLES_PA (16 * GIB)
-
-#define PAGES_IPA (2 * GIB)
-#define PAGES_STRIDE (3 * PAGE) /* a hole beside each */
-#define BLOCKS_IPA (2 * GIB + 512 * MIB)
-#define BLOCKS_STRIDE (2 * BLOCK)
-#define RUNS_IPA (3 * GIB + 64 * KIB)
-#define RUNS_SIZE (2 * BLOCK - 128 * KIB)
-#define GIGABYTE_IPA GIB
-#define CUT_PAGE (GIGABYTE_IPA + 123 * BLOCK + 45 * PAGE)
-#define CUT_BLOCK (GIGABYTE_IPA + 77 * BLOCK)
 #define RW (S2_READ | S2_WRITE)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const mapping_flags_t types[] = {S2_NORMAL,        S2_NORMAL_NC,   S2_DEVICE_nGnRnE,
                                         S2_DEVICE_nGnRE,  S2_DEVICE_nGRE, S2_DEVICE_GRE,
@@ -28,24 +12,77 @@ static const mapping_flags_t types[] = {S2_NORMAL,        S2_NORMAL_NC,   S2_DEV
 static const mapping_flags_t permissions[] = {0, S2_READ, S2_WRITE, RW};
 static const mapping_flags_t extras[] = {S2_SH_OUTER, S2_SH_NONE, S2_NO_AF, S2_SOFT0 | S2_SOFT1};
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define SAMPLE_COUNT (COUNT(types) * COUNT(permissions))
+#define KIND_COUNT (COUNT(types) * COUNT(permissions))
+#define BLOCK_LEVEL (S2_LEVEL_PAGE - 1)
 
-static bool map_at(struct s2_space *space, uint64_t ipa, uint64_t size, uint64_t pa,
+/* --- Where -------------------------------------------------------------------------------------- */
+
+static uint64_t page_size(const struct samples *samples)
+{
+    return s2_granule_size(samples->geometry);
+}
+
+static uint64_t level_size(const struct samples *samples, int level)
+{
+    return s2_level_size(samples->geometry, level);
+}
+
+static uint64_t run_size(const struct samples *samples, int level)
+{
+    return level_size(samples, level) * s2_run_entries(samples->geometry, level);
+}
+
+/* The next @size bytes of input, aligned; false: there is no such room. */
+static bool take(struct samples *samples, uint64_t size, uint64_t align, uint64_t *ipa)
+{
+    uint64_t end = ipa_number(ipa_range_end(samples->free));
+    uint64_t start = u64_align_down(ipa_number(samples->free.start) + align - 1, align);
+
+    if (start > end || end - start < size) {
+        return false;
+    }
+    samples->free = ipa_range(start + size, end - start - size);
+    *ipa = start;
+    return true;
+}
+
+static void aim_at(struct samples *samples, uint64_t ipa, uint64_t size)
+{
+    MAPPING_ASSERT(samples->range_count < SAMPLES_RANGES);
+    samples->ranges[samples->range_count++] = ipa_range(ipa, size);
+}
+
+/* Of the guest's memory no byte is touched, so any PA does that is no table. The four top bits
+ * take all values with the highest one set; below them PA and IPA agree. */
+static uint64_t next_pa(struct samples *samples, uint64_t ipa)
+{
+    unsigned top = samples->geometry->pa_bits;
+    uint64_t pattern = BIT(3) + samples->count++ % BIT(3);
+
+    return ipa ^ (pattern * BIT(top - 4));
+}
+
+/* --- What --------------------------------------------------------------------------------------- */
+
+static bool map_at(struct samples *samples, uint64_t ipa, uint64_t size, uint64_t pa,
                    mapping_flags_t flags)
 {
-    return s2_space_map_linear(space, ipa_range(ipa, size), pa_of(pa), flags) == MAPPING_OK;
+    return s2_space_map_linear(samples->space, ipa_range(ipa, size), pa_of(pa), flags) ==
+           MAPPING_OK;
 }
 
-static bool map(struct s2_space *space, uint64_t ipa, uint64_t size, mapping_flags_t flags)
+static bool map(struct samples *samples, uint64_t ipa, uint64_t size, mapping_flags_t flags)
 {
-    return map_at(space, ipa, size, SAMPLES_PA + ipa, flags);
+    return map_at(samples, ipa, size, next_pa(samples, ipa), flags);
 }
 
-static bool can_have(struct s2_space *space, mapping_flags_t flags)
+static bool can_have(const struct samples *samples, mapping_flags_t flags)
 {
-    bool fwb = s2_geometry_has_fwb(s2_table_geometry(s2_space_table(space)));
+    bool fwb = s2_geometry_has_fwb(samples->geometry);
 
+    if ((flags & S2_SHAREABILITY) != S2_SH_INNER && samples->geometry->has_lpa2) {
+        return false;
+    }
     switch (flags & S2_TYPE) {
     case S2_NORMAL_STAGE1:
         return fwb;
@@ -56,72 +93,150 @@ static bool can_have(struct s2_space *space, mapping_flags_t flags)
     }
 }
 
-/* Every type with every permission, @size bytes each. */
-static bool map_kinds(struct s2_space *space, uint64_t ipa, uint64_t size, uint64_t stride)
+/* Every type with every permission as leaves of @level, a hole beside each. */
+static bool map_kinds(struct samples *samples, int level)
 {
+    uint64_t size = level_size(samples, level);
     bool holds = true;
+    uint64_t ipa;
 
-    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+    for (size_t i = 0; i < KIND_COUNT && take(samples, 2 * size, size, &ipa); i++) {
         mapping_flags_t flags = types[i / COUNT(permissions)] | permissions[i % COUNT(permissions)];
 
-        holds = map(space, ipa + i * stride, size, flags) == can_have(space, flags) && holds;
+        holds = map(samples, ipa, size, flags) == can_have(samples, flags) && holds;
+        if (i % COUNT(permissions) == 0) {
+            aim_at(samples, ipa, 2 * COUNT(permissions) * size);
+        }
     }
     return holds;
 }
 
-static bool map_extras(struct s2_space *space, uint64_t ipa)
+/* And, where hardware keeps dirty state, a page that is writable, but nobody has written yet. */
+static bool map_extras(struct samples *samples)
 {
+    uint64_t page = page_size(samples);
     bool holds = true;
+    uint64_t ipa;
 
-    for (size_t i = 0; i < COUNT(extras); i++) {
-        holds = map(space, ipa + i * PAGES_STRIDE, PAGE, RW | extras[i]) && holds;
+    for (size_t i = 0; i < COUNT(extras) && take(samples, 2 * page, page, &ipa); i++) {
+        holds = map(samples, ipa, page, RW | extras[i]) == can_have(samples, extras[i]) && holds;
     }
-    return holds;
+    return take(samples, 2 * page, page, &ipa) &&
+           map(samples, ipa, page, S2_READ | S2_DBM) == s2_geometry_has_dirty(samples->geometry) &&
+           holds;
 }
 
-/* Where hardware keeps dirty state: writable, but nobody has written yet. */
-static bool map_clean(struct s2_space *space, uint64_t ipa)
+/* The PA is off by @by, so that nothing larger than @by forms. */
+static bool map_misaligned(struct samples *samples, uint64_t size, uint64_t by)
 {
-    bool dirty = s2_geometry_has_dirty(s2_table_geometry(s2_space_table(space)));
+    uint64_t ipa;
 
-    return map(space, ipa, PAGE, S2_READ | S2_DBM) == dirty;
+    if (!take(samples, size, size, &ipa)) {
+        return true;
+    }
+    aim_at(samples, ipa, size);
+    return map_at(samples, ipa, size, next_pa(samples, ipa) + by, RW);
 }
 
-/* A block, then a page cut out, a part made read-only, another given another type. */
-static bool map_gigabyte(struct s2_space *space)
+/* Three runs of @level, and what sticks out at either end; in the last one an entry differs. */
+static bool map_runs(struct samples *samples, int level)
 {
-    struct ipa_range page = ipa_range(CUT_PAGE, PAGE);
-    struct ipa_range block = ipa_range(CUT_BLOCK, BLOCK);
-    struct ipa_range odd = ipa_range(CUT_BLOCK + 3 * BLOCK + PAGE, 5 * PAGE);
+    uint64_t entry = level_size(samples, level);
+    uint64_t run = run_size(samples, level);
+    uint64_t ipa;
 
-    return map(space, GIGABYTE_IPA, GIB, RW) && s2_space_unmap(space, page) == MAPPING_OK &&
-           s2_space_protect(space, block, S2_READ) == MAPPING_OK &&
-           s2_space_protect(space, odd, RW | S2_NORMAL_NC) == MAPPING_OK;
+    if (run == entry || !take(samples, 5 * run, run, &ipa)) {
+        return true;
+    }
+    aim_at(samples, ipa, 5 * run);
+    return map(samples, ipa + run - entry, 3 * run + 2 * entry, RW) &&
+           s2_space_protect(samples->space, ipa_range(ipa + 3 * run, entry), S2_READ) == MAPPING_OK;
 }
 
-static void aim_at(struct samples *samples, uint64_t ipa, uint64_t size)
+/* Pages, though the whole could be a block; and single pages, though they could be a run. */
+static bool map_capped(struct samples *samples)
 {
-    samples->ranges[samples->range_count++] = ipa_range(ipa, size);
+    uint64_t block = level_size(samples, BLOCK_LEVEL);
+    uint64_t run = run_size(samples, S2_LEVEL_PAGE);
+    uint64_t ipa;
+
+    if (take(samples, run, run, &ipa)) {
+        aim_at(samples, ipa, run);
+        if (!map(samples, ipa, run, RW | S2_NO_CONTIGUOUS)) {
+            return false;
+        }
+    }
+    if (take(samples, block, block, &ipa)) {
+        aim_at(samples, ipa, block);
+        return map(samples, ipa, block, S2_READ | S2_CAP_PAGES);
+    }
+    return true;
 }
 
-bool samples_map(struct s2_space *space, struct samples *samples)
+/* A page goes, a block becomes read-only, some pages at an odd place get another type. */
+static bool cut(struct samples *samples, uint64_t ipa)
 {
-    uint64_t extras_ipa = PAGES_IPA + SAMPLE_COUNT * PAGES_STRIDE;
-    uint64_t clean_ipa = extras_ipa + COUNT(extras) * PAGES_STRIDE;
-    uint64_t last = BIT(s2_table_geometry(s2_space_table(space))->ipa_bits) - PAGE;
+    uint64_t page = page_size(samples);
+    uint64_t block = level_size(samples, BLOCK_LEVEL);
+    struct ipa_range hole = ipa_range(ipa + 3 * block + 45 * page, page);
+    struct ipa_range read_only = ipa_range(ipa + 7 * block, block);
+    struct ipa_range odd = ipa_range(ipa + 11 * block + page, 5 * page);
 
-    samples->range_count = 0;
-    aim_at(samples, 0, 2 * PAGE);
-    aim_at(samples, last - PAGE, 2 * PAGE);
-    aim_at(samples, PAGES_IPA, SAMPLE_COUNT * PAGES_STRIDE + 16 * PAGE);
-    aim_at(samples, BLOCKS_IPA, SAMPLE_COUNT * BLOCKS_STRIDE);
-    aim_at(samples, RUNS_IPA - 64 * KIB, 2 * BLOCK);
-    aim_at(samples, GIGABYTE_IPA - PAGE, GIB + 2 * PAGE);
-    aim_at(samples, CUT_PAGE - PAGE, 3 * PAGE);
-    aim_at(samples, CUT_BLOCK - BLOCK, 6 * BLOCK);
-    return map(space, 0, PAGE, RW) && map_at(space, last, PAGE, SAMPLES_PA - PAGE, S2_READ) &&
-           map_kinds(space, PAGES_IPA, PAGE, PAGES_STRIDE) &&
-           map_kinds(space, BLOCKS_IPA, BLOCK, BLOCKS_STRIDE) && map_extras(space, extras_ipa) &&
-           map_clean(space, clean_ipa) && map(space, RUNS_IPA, RUNS_SIZE, RW) &&
-           map_gigabyte(space);
+    aim_at(samples, ipa + 2 * block, 10 * block);
+    aim_at(samples, ipa_number(hole.start) - page, 3 * page);
+    return s2_space_unmap(samples->space, hole) == MAPPING_OK &&
+           s2_space_protect(samples->space, read_only, S2_READ) == MAPPING_OK &&
+           s2_space_protect(samples->space, odd, RW | S2_NORMAL_NC) == MAPPING_OK;
+}
+
+/* A leaf of @level that is left whole, one that is cut, and one's size in blocks of the level
+ * below. */
+static bool map_large(struct samples *samples, int level)
+{
+    static const mapping_flags_t caps[] = {S2_CAP_LEVEL1, S2_CAP_LEVEL2};
+    uint64_t size = level_size(samples, level);
+    uint64_t ipa;
+
+    if (!s2_level_is_leaf(samples->geometry, level) || !take(samples, size, size, &ipa)) {
+        return true;
+    }
+    aim_at(samples, ipa, size);
+    if (!map(samples, ipa, size, RW)) {
+        return false;
+    }
+    if (take(samples, size, size, &ipa) && !(map(samples, ipa, size, RW) && cut(samples, ipa))) {
+        return false;
+    }
+    return !take(samples, size, size, &ipa) || map(samples, ipa, size, RW | caps[level]);
+}
+
+static void begin(struct samples *samples, struct s2_space *space)
+{
+    const struct s2_geometry *geometry = s2_table_geometry(s2_space_table(space));
+    uint64_t page = s2_granule_size(geometry);
+
+    *samples = (struct samples){
+        .space = space,
+        .geometry = geometry,
+        .free = ipa_range(2 * page, BIT(geometry->ipa_bits) - 4 * page),
+    };
+}
+
+bool samples_map(struct samples *samples, struct s2_space *space)
+{
+    uint64_t page, last;
+
+    begin(samples, space);
+    page = page_size(samples);
+    last = BIT(samples->geometry->ipa_bits) - page;
+    aim_at(samples, 0, 2 * page);
+    aim_at(samples, last - page, 2 * page);
+    return map(samples, 0, page, RW) && map(samples, last, page, S2_READ) &&
+           map_kinds(samples, S2_LEVEL_PAGE) && map_extras(samples) &&
+           map_misaligned(samples, run_size(samples, S2_LEVEL_PAGE), page) &&
+           map_runs(samples, S2_LEVEL_PAGE) && map_capped(samples) &&
+           map_misaligned(samples, level_size(samples, BLOCK_LEVEL),
+                          run_size(samples, S2_LEVEL_PAGE)) &&
+           map_kinds(samples, BLOCK_LEVEL) && map_runs(samples, BLOCK_LEVEL) &&
+           map_large(samples, 1) && map_runs(samples, 1) && map_large(samples, 0);
 }

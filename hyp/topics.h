@@ -1,12 +1,13 @@
 /*
  * topics.h - the chapters of the story, each a file of its own: topic_<name>.c.
  *
- * Each gets a guest that has been booted and has plan.h's areas, leaves it in that state, and says
- * what it finds by check(). To add one: a file, a line here, a line in main.c.
+ * Most get a guest that has been booted and has plan.h's areas, and leave it in that state. Each
+ * says what it finds by check(). To add one: a file, a line here, a line in main.c.
  */
 #ifndef TRESTLE_HYP_TOPICS_H
 #define TRESTLE_HYP_TOPICS_H
 
+#include "hyp/format.h"
 #include "hyp/guest.h"
 
 /* The guest is honest: MMU, caches, unaligned, atomics, code of its own, WFI, two ASIDs. */
@@ -27,8 +28,15 @@ void topic_protect(struct guest *guest);
 /* @guest and another of the same shape see their own frames, back and forth. */
 void topic_two_guests(struct guest *guest, struct guest *other);
 
-/* AT S12E1R/W agree with s2_table_lookup(): for @guest as it stands, and for spaces that have
- * every memory type, permission and leaf size, at every input size of the CPU. */
+/* AT S12E1R/W agree with s2_table_lookup() for @guest as it stands. */
 void topic_oracle(struct guest *guest);
+
+/* And for spaces of @format that have every memory type, permission and leaf size, at every input
+ * size of the CPU, with either kind of root. */
+void topic_oracle_sizes(const struct format *format);
+
+/* A guest of its own on @format, from boot to end, and topic_oracle_sizes(); or, where the CPU has
+ * no such format, the library's refusal. */
+void topic_granule(const struct format *format);
 
 #endif

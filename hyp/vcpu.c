@@ -78,6 +78,12 @@ void vcpu_load(struct vcpu *vcpu)
     loaded = vcpu;
 }
 
+void vcpu_set_table(struct vcpu *vcpu, const struct s2_table *table)
+{
+    vcpu_unload();
+    vcpu->table = table;
+}
+
 static struct vcpu_exit decode_sync(void)
 {
     struct vcpu_exit exit = {.reason = VCPU_EXIT_OTHER, .esr = read_esr_el2()};

@@ -78,6 +78,9 @@ void vcpu_init(struct vcpu *vcpu, const struct s2_table *table, ipa_t entry);
  */
 struct vcpu_exit vcpu_run(struct vcpu *vcpu);
 
+/* Let the guest go on under @table, which must show what it stands on where it stands. */
+void vcpu_set_table(struct vcpu *vcpu, const struct s2_table *table);
+
 /* Pass over the instruction that it stopped at. All of AArch64's are 4 bytes. */
 void vcpu_skip(struct vcpu *vcpu);
 
