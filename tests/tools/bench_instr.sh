@@ -1,0 +1,62 @@
+#!/bin/sh
+# bench_instr.sh - count the instructions of the table's verbs, and write them down.
+#
+#   bench_instr.sh BENCH JSON
+#
+# callgrind counts what is executed inside the measured function and all that it calls; the same
+# binary gives the same number on every machine. The last column is the bound of the design, which
+# a case must not exceed; "-" where there is none.
+set -eu
+
+bench=$1 json=$2
+command -v valgrind >/dev/null || {
+    echo "bench-instr: valgrind is missing (Debian: apt-get install valgrind)" >&2
+    exit 1
+}
+
+measured() { # the function that a case is about
+    case $1 in
+    table.map_*) echo bench_map ;;
+    table.protect_*) echo bench_protect ;;
+    table.unmap_*) echo bench_unmap ;;
+    table.translate_*) echo s2_table_translate ;;
+    esac
+}
+
+bound() { # instructions an item, at most
+    case $1 in
+    *_runs) echo - ;;
+    table.map_*) echo 6 ;;
+    table.protect_*) echo 10 ;;
+    table.unmap_*) echo 0.5 ;;
+    table.translate_*) echo 60 ;;
+    esac
+}
+
+failed=0 separator=
+echo "[" >"$json"
+printf '%-28s %10s %14s %9s %6s\n' name items instructions per_item bound
+"$bench" >"$json.cases"
+while read -r name items; do
+    log=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        --toggle-collect="$(measured "$name")" "$bench" "$name" 2>&1) || {
+        echo "$log" >&2
+        exit 1
+    }
+    instr=$(echo "$log" | sed -n 's/.*Collected : \([0-9]*\).*/\1/p')
+    max=$(bound "$name")
+    printf '%-28s %10s %14s ' "$name" "$items" "$instr"
+    awk -v i="$instr" -v n="$items" -v max="$max" 'BEGIN {
+        printf "%9.2f %6s\n", i / n, max
+        exit !(max == "-" || i / n <= max)
+    }' || failed=1
+    printf '%s  {"name": "%s", "n": %s, "instr": %s}' "$separator" "$name" "$items" "$instr" >>"$json"
+    separator=",
+"
+done <"$json.cases"
+printf '\n]\n' >>"$json"
+rm -f "$json.cases"
+[ "$failed" = 0 ] || {
+    echo "bench-instr: a case exceeds its bound" >&2
+    exit 1
+}
