@@ -55,7 +55,8 @@ FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction
 EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics -fno-pie
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
-COVER := -O0 -g --coverage -fkeep-inline-functions -fkeep-static-functions
+COVER := -O0 -g --coverage -fprofile-update=prefer-atomic -fkeep-inline-functions \
+	-fkeep-static-functions
 
 export BUILD CC CLANG CROSS_COMPILE QEMU QEMU_TIMEOUT SETUP VERSION PRIVATE_HEADERS PUBLIC_HEADERS
 export BASE_FLAGS := $(BASE)
@@ -224,9 +225,22 @@ GCOV ?= $(if $(findstring gcc,$(CC)),$(subst gcc,gcov,$(firstword $(CC))),gcov)
 
 coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at least 95 %
 	@find $(BUILD)/coverage -name '*.gcda' -delete
-	$(Q)tests/tools/run_suites.sh $(BUILD)/coverage/tests/run
+	$(Q)TRESTLE_MODEL_OPS=$${TRESTLE_MODEL_OPS:-10000} \
+		tests/tools/run_suites.sh $(BUILD)/coverage/tests/run
 	$(Q)gcovr --root . --object-directory $(BUILD)/coverage --filter core/ --filter stage2/ \
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
+
+# --- Benchmarks -----------------------------------------------------------------------------------
+.PHONY: bench-instr
+
+# On the archive that ships.
+$(BUILD)/lib/tests/bench/bench_instr: tests/bench/bench_instr.c $(HOST_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(BASE) $(CFLAGS) -I. -o $@ $^
+
+bench-instr: need-valgrind $(BUILD)/lib/tests/bench/bench_instr ## Instructions of the verbs, with bounds
+	$(Q)tests/tools/bench_instr.sh $(BUILD)/lib/tests/bench/bench_instr $(BUILD)/bench-instr.json
 
 # --- Analysis -------------------------------------------------------------------------------------
 .PHONY: analyze format format-check size
@@ -258,7 +272,7 @@ uninstall: ## Remove exactly what install put there
 
 # Only what this file made: BUILD may be a directory that holds other things too.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers)
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers bench-instr.json)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
 help: ## Show this list
