@@ -82,7 +82,12 @@ MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struc
 MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
                                                      mapping_flags_t flags);
 
-/* Join areas that are alike and turn uniform tables into blocks, after many small changes. */
+/**
+ * s2_space_fold() - Join areas that are alike, and turn what is uniform in @range into blocks and
+ *                   runs, after many small changes; area by area, each within its own caps.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM.
+ * Order:    as s2_table_fold().
+ */
 MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range);
 
 /* As s2_table_lookup(). */

@@ -14,7 +14,7 @@
 
 enum secret { ROOT, ROOT_SECOND, TABLE, OTHERS_TABLE, FREE_FRAME, BEFORE_POOL, SECRETS };
 
-/* A page of the pool that is what @secret says; one of those that a map of two pages begins with. */
+/* Where two pages begin of which the first, or else the second, is what @secret says. */
 static uint64_t find_secret(struct guest *guest, const struct s2_space *other, enum secret secret)
 {
     const struct mmu mmu = rig_mmu(&guest->rig, s2_space_table(&guest->space));
