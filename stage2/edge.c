@@ -4,8 +4,15 @@
 
 bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc)
 {
-    return edit->kind != S2_EDIT_PROTECT ||
-           !s2_desc_eq(s2_desc_attr(&table->format, desc), edit->attr);
+    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, desc);
+
+    if (edit->kind != S2_EDIT_PROTECT) {
+        return true;
+    }
+    /* What the hardware may set in it, and the new attributes do not have, counts as set already:
+     * it could be by the time that the piece is done, and then there must be tables for the cut. */
+    return !s2_desc_eq(s2_desc_attr(&table->format, desc), edit->attr) ||
+           !s2_desc_eq(s2_desc_and(edit->attr, bits), bits);
 }
 
 uint64_t s2_edit_offset(const struct s2_edit *edit, uint64_t offset)
@@ -38,6 +45,8 @@ static struct s2_torn_run run_at(struct s2_walk *walk, s2_desc_t leaf)
         s2_desc_is_contiguous(leaf) ? s2_run_entries(&walk->table->geometry, walk->level) : 1;
     const uint64_t size = (uint64_t)count << s2_walk_shift(walk);
 
+    MAPPING_ASSERT(count > 1 || !s2_desc_is_contiguous(leaf));
+    MAPPING_ASSERT(s2_level_is_leaf(&walk->table->geometry, walk->level));
     return (struct s2_torn_run){
         .slot = s2_walk_slot(walk) - s2_walk_index(walk) % count,
         .count = count,
@@ -50,14 +59,18 @@ static struct s2_torn_run run_at(struct s2_walk *walk, s2_desc_t leaf)
 static const struct s2_torn_run *run_add(struct s2_edges *edges, struct s2_torn_run run)
 {
     if (edges->run_count == 0 || edges->runs[0].slot != run.slot) {
+        MAPPING_ASSERT(edges->run_count < 2);
         edges->runs[edges->run_count++] = run;
     }
+    MAPPING_ASSERT(edges->runs[edges->run_count - 1].slot == run.slot);
     return &edges->runs[edges->run_count - 1];
 }
 
 static void cut_add(struct s2_edges *edges, struct s2_cut cut)
 {
     if (edges->cut_count == 0 || edges->cuts[0].slot != cut.slot) {
+        MAPPING_ASSERT(edges->cut_count < 2);
+        MAPPING_ASSERT(cut.level < S2_LEVEL_PAGE);
         edges->cuts[edges->cut_count++] = cut;
     }
 }
@@ -96,6 +109,7 @@ void s2_edges_find(struct s2_table *table, const struct s2_edit *edit, struct s2
     edges->cut_count = 0;
     edge_find(table, edit, edit->range.start, edges);
     edge_find(table, edit, ipa_align_down(ipa_range_last(edit->range), granule), edges);
+    MAPPING_ASSERT(edges->cut_count <= edges->run_count);
 }
 
 /* --- Building -------------------------------------------------------------------------------- */
@@ -170,6 +184,7 @@ static void cut_build(struct s2_table *table, const struct s2_edit *edit, struct
     cut->dark = (struct s2_walk_step){
         .entries = frame_pool_ptr(table->pool, pa), .pa = pa, .base = cut->block.start};
     MAPPING_ASSERT(cut->dark.entries != NULL);
+    MAPPING_ASSERT(*frame_pool_count(table->pool, pa) == 0);
     s2_zero_dark(cut->dark.entries, entries);
     cut_fill_outside(table, edit, cut, &outer);
     if (edit->kind != S2_EDIT_UNMAP) {
@@ -180,6 +195,8 @@ static void cut_build(struct s2_table *table, const struct s2_edit *edit, struct
 
 void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges)
 {
+    MAPPING_ASSERT(frame_reserve_count(&table->operation.held) >=
+                   s2_edges_tables(table, edit, edges));
     for (unsigned i = 0; i < edges->cut_count; i++) {
         cut_build(table, edit, &edges->cuts[i]);
     }
@@ -191,6 +208,7 @@ void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s
  * are the OR over it. */
 static void run_break(struct s2_table *table, struct s2_torn_run *run)
 {
+    MAPPING_ASSERT(ipa_range_is_aligned(run->range, run->range.size));
     run->hardware = S2_DESC_NONE;
     for (unsigned i = 0; i < run->count; i++) {
         const s2_desc_t last = s2_operation_break(&run->slot[i]);
@@ -212,6 +230,8 @@ static void cut_inherit(struct s2_table *table, const struct s2_edit *edit, stru
     const s2_desc_t last = s2_desc_or(cut->desc, cut->run->hardware);
     struct s2_mapping mapping;
 
+    MAPPING_ASSERT(cut->dark.entries != NULL);
+    MAPPING_ASSERT(s2_desc_is_broken(arch_desc_load(cut->slot)));
     if (!s2_desc_eq(cut->desc, last)) {
         cut->desc = last;
         mapping = cut_mapping(table, cut);
@@ -271,6 +291,7 @@ static void cut_clean(const struct s2_table *table, const struct s2_edit *edit,
 
 void s2_edges_make(struct s2_table *table, const struct s2_edit *edit, const struct s2_edges *edges)
 {
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.owed));
     for (unsigned i = 0; i < edges->run_count; i++) {
         run_make(table, edit, &edges->runs[i]);
     }

@@ -65,7 +65,7 @@ struct s2_edges {
     unsigned cut_count;
 };
 
-/* Whether @edit changes a leaf @desc at all. */
+/* Whether @edit changes a leaf @desc at all, or would if the hardware wrote it first. */
 bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc);
 
 /* Where the output of an edited leaf lies, that maps with @offset now. */

@@ -71,6 +71,18 @@ static size_t add_cuts(const struct run *run, ipa_t border, int block, struct cu
     return count;
 }
 
+/* Whether @step changes a leaf with @flags, or would if the hardware wrote it first: what it could
+ * set must have its table, too. */
+static bool is_changed(const struct run *run, const struct model_step *step, mapping_flags_t flags)
+{
+    const struct model_rules *rules = &run->model.rules;
+    const mapping_flags_t new_flags = step->flags & ~S2_BUILD_FLAGS;
+
+    return step->verb == MODEL_UNMAP || flags != new_flags ||
+           (rules->sets_af && (new_flags & S2_NO_AF) != 0) ||
+           (rules->sets_dirty && (flags & S2_DBM) != 0 && (new_flags & S2_WRITE) == 0);
+}
+
 static size_t tables_for_cut(const struct run *run, const struct model_step *step)
 {
     const uint64_t page = rig_page(run->shape);
@@ -83,8 +95,7 @@ static size_t tables_for_cut(const struct run *run, const struct model_step *ste
         const struct mmu_result found = run_walk(run, inside[i]);
         const mapping_flags_t flags = table_model_at(&run->model, inside[i]).flags;
 
-        if (found.has_leaf &&
-            (step->verb == MODEL_UNMAP || flags != (step->flags & ~S2_BUILD_FLAGS))) {
+        if (found.has_leaf && is_changed(run, step, flags)) {
             count = add_cuts(run, borders[i], found.level, cuts, count);
         }
     }
