@@ -116,11 +116,13 @@ static inline bool pa_is_aligned(pa_t addr, uint64_t align)
 
 static inline ipa_t ipa_align_down(ipa_t addr, uint64_t align)
 {
+    MAPPING_ASSERT(u64_is_pow2(align));
     return (ipa_t){u64_align_down(addr.raw, align)};
 }
 
 static inline pa_t pa_align_down(pa_t addr, uint64_t align)
 {
+    MAPPING_ASSERT(u64_is_pow2(align));
     return (pa_t){u64_align_down(addr.raw, align)};
 }
 
@@ -132,6 +134,7 @@ static inline uint64_t ipa_offset(ipa_t addr, uint64_t align)
 
 static inline uint64_t pa_offset(pa_t addr, uint64_t align)
 {
+    MAPPING_ASSERT(u64_is_pow2(align));
     return addr.raw & (align - 1);
 }
 
@@ -172,6 +175,7 @@ static inline bool ipa_align_up(ipa_t addr, uint64_t align, ipa_t *aligned)
 {
     uint64_t sum;
 
+    MAPPING_ASSERT(u64_is_pow2(align));
     if (!u64_add(addr.raw, align - 1, &sum)) {
         return false;
     }
@@ -276,6 +280,7 @@ static inline struct ipa_range ipa_range_join(struct ipa_range a, struct ipa_ran
 /* What they share; they must overlap. */
 static inline struct ipa_range ipa_range_meet(struct ipa_range a, struct ipa_range b)
 {
+    MAPPING_ASSERT(ipa_range_overlaps(a, b));
     return ipa_range_between(ipa_max(a.start, b.start),
                              ipa_min(ipa_range_end(a), ipa_range_end(b)));
 }

@@ -21,6 +21,8 @@ _Static_assert(FIELD(15, 12) == UINT64_C(0xf000), "FIELD names bits [hi:lo]");
 _Static_assert(FIELD(63, 0) == UINT64_MAX, "FIELD spans the whole word");
 _Static_assert(FIELD_PREP(FIELD(7, 6), 3) == UINT64_C(0xc0), "FIELD_PREP shifts into place");
 _Static_assert(FIELD_GET(FIELD(63, 48), UINT64_C(0x0123000000000000)) == 0x123, "FIELD_GET");
+_Static_assert(FIELD_PREP(FIELD(3, 2), 7) == UINT64_C(0xc), "FIELD_PREP keeps to the field");
+_Static_assert(FIELD_LSB(FIELD(52, 9)) == BIT(9), "FIELD_LSB is the field's lowest bit");
 
 /* @align: a power of two. */
 static inline bool u64_is_aligned(uint64_t value, uint64_t align)

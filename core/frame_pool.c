@@ -637,20 +637,21 @@ void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
 void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
                            struct frame_reserve *held)
 {
+    size_t left = list->count;
     uint32_t ref = list->head;
-    struct frame_info *info = NULL;
+    struct frame_info *info;
 
     MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
-    if (list->count == 0) {
+    if (left == 0) {
         return;
     }
     lock_acquire(&pool->lock);
-    for (size_t i = 0; i < list->count; i++) {
+    do {
         info = ref_info(pool, ref);
         MAPPING_ASSERT(info->kind == kind_of(FRAME_TAKEN, order));
         ref = info->next;
         info_set(info, ref, kind_of(FRAME_HELD, order));
-    }
+    } while (--left > 0);
     MAPPING_ASSERT(ref == FRAME_REF_NONE);
     info->next = held->blocks.head;
     held->blocks.head = list->head;

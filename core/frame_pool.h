@@ -52,6 +52,9 @@ struct frame_info {
 
 _Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
 
+_Static_assert(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
+_Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
+
 struct frame_region {
     pa_t base;               /* aligned to the frame size */
     void *memory;            /* aligned likewise; NULL: not mapped at EL2, for guests only */

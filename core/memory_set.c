@@ -125,6 +125,7 @@ static struct memory_node *take_node(struct memory_set *set)
     struct memory_node *node = set->free;
 
     MAPPING_ASSERT(node != NULL && set->free_count != 0);
+    MAPPING_ASSERT(node->link.height == 0);
     set->free = node_child(node, AVL_RIGHT);
     set->free_count--;
     node->link.child[AVL_RIGHT] = NULL;
@@ -135,6 +136,7 @@ static void give_node(struct memory_set *set, struct memory_node *node)
 {
     MAPPING_ASSERT(node->link.height == 0);
     MAPPING_ASSERT(set->free_count < set->node_count);
+    MAPPING_ASSERT(node >= set->nodes && node < set->nodes + set->node_count);
     node->link.child[AVL_RIGHT] = set->free == NULL ? NULL : &set->free->link;
     set->free = node;
     set->free_count++;
@@ -142,6 +144,7 @@ static void give_node(struct memory_set *set, struct memory_node *node)
 
 void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t node_count)
 {
+    MAPPING_ASSERT(set != NULL);
     MAPPING_ASSERT(nodes != NULL || node_count == 0);
     *set = (struct memory_set){.nodes = nodes, .node_count = node_count};
     avl_init(&set->tree, update_node);
@@ -404,6 +407,7 @@ static enum mapping_error hold(struct operation *op, const struct mapping_backen
 {
     MAPPING_ASSERT(mapping_backend_is_complete(backend));
     MAPPING_ASSERT(!op->has_changed);
+    MAPPING_ASSERT(ipa_range_is_valid(change->range));
     if (backend->ops->reserve == NULL) {
         return MAPPING_OK;
     }
@@ -547,6 +551,7 @@ static enum mapping_error commit_unmap(struct operation *op)
     enum mapping_error error = MAPPING_OK;
     struct memory_node *node = first_piece(op);
 
+    MAPPING_ASSERT(op->step == MAPPING_STEP_UNMAP);
     while (node != NULL) {
         struct memory_node *next = next_piece(op, node);
         struct ipa_range part = piece_range(op, node);
@@ -559,15 +564,17 @@ static enum mapping_error commit_unmap(struct operation *op)
         cut(op->set, node, part);
         node = next;
     }
+    MAPPING_ASSERT(error != MAPPING_OK || first_piece(op) == NULL);
     return error;
 }
 
 static enum mapping_error commit_map(struct operation *op, const struct memory_area *area)
 {
     const struct mapping_backend *backend = &area->backend;
-    enum mapping_error error =
-        judge(op, backend->ops->map(backend, area->range, area->flags, op->page_table));
+    enum mapping_error error;
 
+    MAPPING_ASSERT(!memory_set_overlaps(op->set, area->range));
+    error = judge(op, backend->ops->map(backend, area->range, area->flags, op->page_table));
     if (error == MAPPING_OK) {
         struct memory_node *node = take_node(op->set);
 
@@ -582,6 +589,7 @@ static enum mapping_error commit_protect(struct operation *op)
     enum mapping_error error = MAPPING_OK;
     struct memory_node *node = first_piece(op);
 
+    MAPPING_ASSERT(op->step == MAPPING_STEP_PROTECT);
     while (node != NULL) {
         struct memory_node *next = next_piece(op, node);
         struct ipa_range part = piece_range(op, node);
@@ -684,6 +692,7 @@ static size_t choose_areas(const struct operation *op, memory_set_update_fn upda
         node->is_chosen = update(node->area.flags, arg, &node->proposed);
         needed += node->is_chosen ? overhangs(node, op->range) : 0;
     }
+    MAPPING_ASSERT(needed <= 2); /* only the first and the last area can stick out */
     return needed;
 }
 

@@ -7,11 +7,15 @@ struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
 
 pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr)
 {
+    MAPPING_ASSERT(backend->ops == &s2_linear_ops);
+
     return ipa_plus_offset(addr, backend->cookie);
 }
 
 static enum mapping_error linear_begin(void *page_table)
 {
+    MAPPING_ASSERT(page_table != NULL);
+
     s2_table_begin(page_table);
     return MAPPING_OK;
 }

@@ -24,7 +24,7 @@ extern const struct mapping_backend_ops s2_linear_ops;
 /* The backend of an area that starts at @start and maps to @pa on. */
 struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa);
 
-/* Where @addr, in an area of @backend, lies. */
+/* Where @addr, in an area of @backend, a linear one, lies. */
 pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr);
 
 #endif

@@ -28,6 +28,7 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
     unsigned cleared = 0;
     bool has_tables = false;
 
+    MAPPING_ASSERT(count > 0 && count <= s2_walk_entries(walk) - s2_walk_index(walk));
     for (unsigned i = 0; i < count; i++) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
 
@@ -42,6 +43,7 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
         }
     }
     if (cleared > 0) {
+        MAPPING_ASSERT(*s2_walk_count(walk) >= cleared);
         *s2_walk_count(walk) -= cleared;
         s2_operation_stored(table, slot, count);
         s2_operation_owe(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
@@ -57,12 +59,15 @@ static void leave_and_prune(struct s2_walk *walk)
         const bool is_empty = *s2_walk_count(walk) == 0;
 
         if (is_empty) {
+            MAPPING_ASSERT(s2_desc_eq(arch_desc_load(step.slot),
+                                      s2_desc_table(&walk->table->format, step.pa)));
             arch_desc_store(step.slot, S2_DESC_NONE);
             s2_operation_stored(walk->table, step.slot, 1);
             s2_operation_owe(walk->table, span, S2_TLB_LEVEL_ANY);
             s2_operation_retire(walk->table, step.pa, walk->level);
         }
         s2_walk_ascend(walk);
+        MAPPING_ASSERT(*s2_walk_count(walk) > 0);
         *s2_walk_count(walk) -= is_empty ? 1 : 0;
     }
 }
@@ -151,10 +156,21 @@ static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *
     return *is_broken ? s2_desc_break(desc) : next;
 }
 
-/* Change one leaf where the hardware may set AF and dirty state at any moment. What it set just
- * before is either kept, in a broken leaf, or overwritten knowingly, as the new flags say it all. */
-static void change_leaf(s2_desc_t *slot, s2_desc_t desc, s2_desc_t next, bool is_broken)
+/* Change the leaf @desc at the cursor's @i-th entry where the hardware may set AF and dirty state at
+ * any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly, as
+ * the new flags say it all. A run goes as one: it lies whole in the range, as the edges took those
+ * that do not. Returns: how many entries that were. */
+static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t desc, s2_desc_t next,
+                            bool is_broken)
 {
+    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
+    s2_desc_t *slot = s2_walk_slot(walk) + i;
+
+    if (is_broken && s2_desc_is_contiguous(desc) && walk->table->format.has_access_flag) {
+        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0);
+        (void)s2_run_break(walk->table, slot, run);
+        return run;
+    }
     if (is_broken) {
         (void)s2_operation_break(slot);
     } else {
@@ -162,6 +178,7 @@ static void change_leaf(s2_desc_t *slot, s2_desc_t desc, s2_desc_t next, bool is
             MAPPING_ASSERT(s2_desc_is_valid(desc));
         }
     }
+    return 1;
 }
 
 /* First pass over the next @count entries, up to the first table; how many entries that were. */
@@ -172,6 +189,7 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned first = count, last = 0, i = 0;
 
+    MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         s2_desc_t next;
@@ -185,15 +203,15 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
             continue;
         }
         next = first_pass(table, edit, desc, &is_broken);
-        change_leaf(&slot[i], desc, next, is_broken);
-        edit->has_broken |= is_broken;
         first = i < first ? i : first;
-        i++;
+        i += change_leaf(walk, i, desc, next, is_broken);
+        edit->has_broken |= is_broken;
         if (!table->format.has_access_flag) {
             i += run_follow(&slot[i], count - i, desc, next, size);
         }
         last = i;
     }
+    MAPPING_ASSERT(i <= count);
     if (first < last) {
         s2_operation_stored(table, slot + first, last - first);
         s2_operation_owe(table,
@@ -214,6 +232,7 @@ static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_edit *e
     const s2_desc_t leaf = s2_desc_with_attr(&table->format, s2_desc_mend(broken), edit->attr);
     const struct ipa_range run = {ipa_align_down(at, size), size};
 
+    MAPPING_ASSERT(ipa_range_has(edit->range, at));
     return ipa_range_covers(edit->range, run) ? leaf : s2_desc_without_hint(leaf);
 }
 
@@ -245,6 +264,8 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned i = 0;
 
+    MAPPING_ASSERT(edit->kind == S2_EDIT_PROTECT);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.owed));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         s2_desc_t next;
@@ -265,6 +286,7 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
             i += run_follow(&slot[i], run_left(walk, desc, next, i, count), desc, next, size);
         }
     }
+    MAPPING_ASSERT(i <= count);
     s2_operation_stored(table, slot, i);
     return i;
 }
@@ -280,26 +302,25 @@ static unsigned alike_broken(const struct s2_table *table, const s2_desc_t *slot
            s2_desc_eq(s2_desc_attr(&table->format, arch_desc_load(&slot[i])), attr)) {
         i++;
     }
+    MAPPING_ASSERT(i > 0);
     return i;
 }
 
-/* Second pass of a replace, over a stretch of broken leaves that are alike: none, then mapped anew
- * with the attributes they had, in leaves as large as the new output allows. */
+/* Second pass of a replace, over a stretch of broken leaves that are alike: mapped anew with the
+ * attributes they had, in leaves as large as the new output allows. Each stays broken until then, so
+ * that whoever faults there knows to ask again. */
 static void map_replaced(struct s2_walk *walk, const struct s2_edit *edit, unsigned count)
 {
     struct s2_table *table = walk->table;
-    s2_desc_t *slot = s2_walk_slot(walk);
     const struct s2_mapping mapping = {
         .offset = edit->offset,
-        .attr = s2_desc_attr(&table->format, arch_desc_load(slot)),
+        .attr = s2_desc_attr(&table->format, arch_desc_load(s2_walk_slot(walk))),
         .cap = walk->level,
         .has_runs = true,
     };
     struct s2_walk stretch = *walk;
 
-    for (unsigned i = 0; i < count; i++) {
-        arch_desc_store(&slot[i], S2_DESC_NONE);
-    }
+    MAPPING_ASSERT(*s2_walk_count(walk) >= count);
     *s2_walk_count(walk) -= count;
     stretch.end = ipa_range_end(s2_walk_stretch(walk, count));
     s2_map_fill(&stretch, &mapping);
@@ -311,6 +332,8 @@ static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsign
     struct s2_walk at = *walk;
     unsigned i = 0;
 
+    MAPPING_ASSERT(edit->kind == S2_EDIT_REPLACE);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&walk->table->operation.owed));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         unsigned step = 1;
@@ -341,6 +364,7 @@ static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn v
         const unsigned count = s2_walk_whole(&walk);
         const unsigned done = count > 0 ? visit(&walk, edit, count) : 0;
 
+        MAPPING_ASSERT(done <= count);
         s2_walk_skip(&walk, done);
         if (done == 0 || done < count) {
             const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
@@ -369,6 +393,9 @@ static void edit_do(struct s2_table *table, struct s2_edit *edit)
 {
     struct s2_edges edges;
 
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(s2_table_is_range(table, edit->range));
+    MAPPING_ASSERT(!edit->has_broken);
     s2_edges_find(table, edit, &edges);
     s2_edges_build(table, edit, &edges);
     s2_edges_break(table, edit, &edges);
@@ -513,6 +540,7 @@ void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa
     struct s2_edit edit = {
         .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
 
+    MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     s2_operation_show_code(table, S2_EXEC);
     edit_do(table, &edit);
 }

@@ -18,6 +18,14 @@ static const uint8_t MEMATTR[2][8] = {
 /* SH by the number in the flags; the last one is no flag. */
 static const uint8_t SHAREABILITY[4] = {SH_INNER, SH_OUTER, SH_NONE, UINT8_MAX};
 
+_Static_assert(sizeof(MEMATTR[0]) == FIELD_GET(S2_TYPE, S2_TYPE) + 1, "an entry for each type");
+_Static_assert(sizeof(SHAREABILITY) == FIELD_GET(S2_SHAREABILITY, S2_SHAREABILITY) + 1,
+               "an entry for each shareability");
+_Static_assert(FIELD_GET(S2_DESC_SOFT, S2_DESC_SOFT) ==
+                   FIELD_GET(S2_SOFT0 | S2_SOFT1, S2_SOFT0 | S2_SOFT1),
+               "a leaf's bit for each software flag");
+_Static_assert(FIELD_GET(S2_DESC_MEMATTR, S2_DESC_MEMATTR) < NO_MEMATTR, "no MemAttr is none");
+
 struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_config *config)
 {
     const unsigned top = geometry->has_lpa2 ? 49 : 47;
@@ -43,6 +51,10 @@ struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s
         format.high_mask = FIELD(51, 48);
         format.high_shift = 48 - 12;
     }
+    MAPPING_ASSERT(!geometry->has_lpa2 || !geometry->has_lpa);
+    MAPPING_ASSERT((format.address_mask & format.high_mask) == 0);
+    MAPPING_ASSERT(((format.address_mask | (format.high_mask >> format.high_shift)) &
+                    (format.attr_mask | S2_DESC_CONTIGUOUS | S2_DESC_BROKEN)) == 0);
     return format;
 }
 

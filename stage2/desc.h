@@ -70,6 +70,16 @@ _Static_assert((FIELD_PREP(S2_DESC_XN, S2_XN_ALL) | S2_DESC_CONTIGUOUS | S2_DESC
                    UINT64_C(0x0058000000000000),
                "upper attributes");
 
+_Static_assert((FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_FWB_WB) | S2_DESC_NT | S2_DESC_VALID) ==
+                   UINT64_C(0x00010019),
+               "with FWB bit 5 of a leaf is 0");
+_Static_assert(FIELD_PREP(S2_DESC_XN, S2_XN_ALL) == BIT(54), "execute never without FEAT_XNX");
+_Static_assert(FIELD_PREP(S2_DESC_XN, S2_XN_EL1) == BIT(53), "EL0 only executes");
+_Static_assert((S2_DESC_IN_PLACE & (S2_DESC_MEMATTR | S2_DESC_SH | S2_DESC_CONTIGUOUS | S2_DESC_NT |
+                                    S2_DESC_TABLE | S2_DESC_VALID)) == 0,
+               "type, shareability, size and the hint change by break-before-make");
+_Static_assert(sizeof(s2_desc_t) == 8, "as the walker reads it");
+
 /* How the descriptors of one table are laid out: constants for the whole life of the table. */
 struct s2_format {
     uint64_t address_mask; /* OA bits that lie in place */
@@ -178,6 +188,7 @@ static inline s2_desc_t s2_desc_break(s2_desc_t desc)
 /* What was broken, valid again. */
 static inline s2_desc_t s2_desc_mend(s2_desc_t desc)
 {
+    MAPPING_ASSERT(s2_desc_is_broken(desc));
     return (s2_desc_t){(desc.raw & ~S2_DESC_BROKEN) | S2_DESC_VALID};
 }
 
@@ -227,6 +238,7 @@ static inline s2_desc_t s2_desc_without_address(const struct s2_format *format, 
 /* A table descriptor: the address and nothing else. */
 static inline s2_desc_t s2_desc_table(const struct s2_format *format, pa_t table)
 {
+    MAPPING_ASSERT((table.raw & ~(format->address_mask | format->high_mask)) == 0);
     return (s2_desc_t){s2_address_encode(format, table) | S2_DESC_TABLE | S2_DESC_VALID};
 }
 
@@ -236,6 +248,8 @@ static inline s2_desc_t s2_desc_leaf(const struct s2_format *format, int level, 
 {
     const uint64_t type = level == S2_LEVEL_PAGE ? S2_DESC_TABLE | S2_DESC_VALID : S2_DESC_VALID;
 
+    MAPPING_ASSERT((pa.raw & ~(format->address_mask | format->high_mask)) == 0);
+    MAPPING_ASSERT((attr.raw & ~format->attr_mask) == 0);
     return (s2_desc_t){s2_address_encode(format, pa) | attr.raw | type};
 }
 

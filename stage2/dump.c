@@ -58,6 +58,7 @@ static void put_size(struct line *line, uint64_t size)
 {
     const char *unit = "KMGT";
 
+    MAPPING_ASSERT(u64_is_pow2(size) && size >= 1024);
     for (size /= 1024; size >= 1024 && unit[1] != '\0'; size /= 1024) {
         unit++;
     }
@@ -89,6 +90,8 @@ static void put_attributes(struct line *line, mapping_flags_t flags, s2_desc_t l
     static const char *const types[] = {"normal", "nc",  "nGnRnE", "nGnRE",
                                         "nGRE",   "GRE", "stage1", "wt"};
 
+    _Static_assert(sizeof(types) / sizeof(types[0]) == FIELD_GET(S2_TYPE, S2_TYPE) + 1,
+                   "a name for each type");
     put_permissions(line, flags);
     put_word(line, types[FIELD_GET(S2_TYPE, flags)]);
     if (s2_desc_is_contiguous(leaf)) {
@@ -130,6 +133,8 @@ static void dump_stretch(struct dump *dump)
     if (stretch->range.size == 0) {
         return;
     }
+    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, size));
+    MAPPING_ASSERT(stretch->level >= 0);
     put_hex(&line, ipa_distance(ipa_of(0), stretch->range.start));
     put_char(&line, ' ');
     put_hex(&line, ipa_distance(ipa_of(0), ipa_range_last(stretch->range)));
@@ -168,6 +173,7 @@ void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump
     struct dump dump = {.table = table, .line = line, .arg = arg};
     struct s2_walk walk;
 
+    MAPPING_ASSERT(line != NULL);
     MAPPING_ASSERT(s2_table_is_range(table, range));
 
     s2_walk_begin(&walk, &view, range);

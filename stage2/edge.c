@@ -10,8 +10,10 @@ bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s
         return true;
     }
     /* What the hardware may set in it, and the new attributes do not have, counts as set already:
-     * it could be by the time that the piece is done, and then there must be tables for the cut. */
+     * it could be by the time that the piece is done, and then there must be tables for the cut.
+     * Of a run it may have set something in one member and not in another, and they go together. */
     return !s2_desc_eq(s2_desc_attr(&table->format, desc), edit->attr) ||
+           (s2_desc_is_contiguous(desc) && !s2_desc_is_none(bits)) ||
            !s2_desc_eq(s2_desc_and(edit->attr, bits), bits);
 }
 
@@ -109,7 +111,7 @@ void s2_edges_find(struct s2_table *table, const struct s2_edit *edit, struct s2
     edges->cut_count = 0;
     edge_find(table, edit, edit->range.start, edges);
     edge_find(table, edit, ipa_align_down(ipa_range_last(edit->range), granule), edges);
-    MAPPING_ASSERT(edges->cut_count <= edges->run_count);
+    MAPPING_ASSERT(edges->cut_count == 0 || edges->run_count > 0);
 }
 
 /* --- Building -------------------------------------------------------------------------------- */
@@ -204,21 +206,26 @@ void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s
 
 /* --- Breaking -------------------------------------------------------------------------------- */
 
-/* Every member, and each with what the hardware had set in any of them: AF and dirty state of a run
- * are the OR over it. */
+s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned count)
+{
+    s2_desc_t hardware = S2_DESC_NONE;
+
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t last = s2_operation_break(&slot[i]);
+
+        hardware =
+            s2_desc_or(hardware, s2_desc_and(last, s2_desc_hardware_bits(&table->format, last)));
+    }
+    for (unsigned i = 0; i < count && !s2_desc_is_none(hardware); i++) {
+        arch_desc_store(&slot[i], s2_desc_or(arch_desc_load(&slot[i]), hardware));
+    }
+    return hardware;
+}
+
 static void run_break(struct s2_table *table, struct s2_torn_run *run)
 {
     MAPPING_ASSERT(ipa_range_is_aligned(run->range, run->range.size));
-    run->hardware = S2_DESC_NONE;
-    for (unsigned i = 0; i < run->count; i++) {
-        const s2_desc_t last = s2_operation_break(&run->slot[i]);
-
-        run->hardware = s2_desc_or(run->hardware,
-                                   s2_desc_and(last, s2_desc_hardware_bits(&table->format, last)));
-    }
-    for (unsigned i = 0; i < run->count && !s2_desc_is_none(run->hardware); i++) {
-        arch_desc_store(&run->slot[i], s2_desc_or(arch_desc_load(&run->slot[i]), run->hardware));
-    }
+    run->hardware = s2_run_break(table, run->slot, run->count);
     s2_operation_stored(table, run->slot, run->count);
     s2_operation_owe(table, run->range, run->level);
 }
@@ -231,7 +238,6 @@ static void cut_inherit(struct s2_table *table, const struct s2_edit *edit, stru
     struct s2_mapping mapping;
 
     MAPPING_ASSERT(cut->dark.entries != NULL);
-    MAPPING_ASSERT(s2_desc_is_broken(arch_desc_load(cut->slot)));
     if (!s2_desc_eq(cut->desc, last)) {
         cut->desc = last;
         mapping = cut_mapping(table, cut);

@@ -81,6 +81,11 @@ size_t s2_edges_tables(const struct s2_table *table, const struct s2_edit *edit,
 /* Fill a dark table for each cut, from held frames. */
 void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
 
+/* Break each of @count members of a run from @slot on, and leave it with what the hardware had set in
+ * any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller owes the
+ * range and says stored. */
+s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned count);
+
 /* Break all that was found, and owe it to the TLBs. */
 void s2_edges_break(struct s2_table *table, struct s2_edit *edit, struct s2_edges *edges);
 

@@ -29,6 +29,16 @@
 #define MIDR_PARTNUM FIELD(15, 4)
 #define MIDR_IMPLEMENTER FIELD(31, 24)
 
+/* Cortex-A57, as it reads. */
+_Static_assert(FIELD_GET(MMFR0_PARANGE, UINT64_C(0x1124)) == 4, "44 bits");
+_Static_assert(FIELD_GET(MIDR_IMPLEMENTER, UINT64_C(0x411fd070)) == 0x41, "Arm");
+_Static_assert(FIELD_GET(MIDR_PARTNUM, UINT64_C(0x411fd070)) == 0xd07, "Cortex-A57");
+_Static_assert(4U << FIELD_GET(CTR_DMINLINE, UINT64_C(0x8444c004)) == 64, "lines of 64 bytes");
+/* Cortex-A76. */
+_Static_assert(FIELD_GET(MMFR1_HAFDBS, UINT64_C(0x10212122)) == 2, "AF and dirty state");
+_Static_assert(FIELD_GET(MMFR1_VMIDBITS, UINT64_C(0x10212122)) == 2, "16-bit VMIDs");
+_Static_assert(FIELD_GET(MMFR1_XNX, UINT64_C(0x10212122)) == 1, "XNX");
+
 /* What TGranX_2 says; 0 sends the reader to stage 1's field. */
 enum { TGRAN_2_AS_STAGE1 = 0, TGRAN_2_ABSENT = 1, TGRAN_2_PRESENT = 2 };
 

@@ -64,6 +64,11 @@
 #define S2_BUILD_FLAGS (S2_CAP | S2_NO_CONTIGUOUS)
 #define S2_ALL_FLAGS (S2_LEAF_FLAGS | S2_BUILD_FLAGS)
 
+_Static_assert(S2_ALL_FLAGS == UINT64_C(0x73f7f), "bits 7, 14 and 15 are free");
+_Static_assert((S2_LEAF_FLAGS & S2_BUILD_FLAGS) == 0, "no flag is both stored and not stored");
+_Static_assert((S2_PERMISSIONS | S2_NORMAL | S2_SH_INNER) == UINT64_C(0xf), "the usual is 0");
+_Static_assert(FIELD_GET(S2_CAP, S2_CAP_PAGES) == 3, "a cap is a level");
+
 static inline bool s2_flags_are_device(mapping_flags_t flags)
 {
     const uint64_t type = FIELD_GET(S2_TYPE, flags);

@@ -21,6 +21,7 @@ static bool is_uniform(const struct s2_table *table, const s2_desc_t *entries, u
     const s2_desc_t ignored = s2_desc_with_hint(s2_desc_hardware_bits(&table->format, first));
     s2_desc_t expected = s2_desc_or(first, ignored);
 
+    MAPPING_ASSERT(u64_is_pow2(count));
     if (!s2_desc_is_leaf(first, level) ||
         !pa_is_aligned(s2_desc_address(&table->format, first), count * size)) {
         return false;
@@ -93,15 +94,17 @@ static unsigned make_blocks(struct s2_walk *walk, unsigned count)
         const s2_desc_t desc = arch_desc_load(&slot[i]);
 
         if (s2_desc_is_broken(desc)) {
+            const pa_t pa = s2_desc_address(&table->format, desc);
             const s2_desc_t *child = child_entries(table, desc);
             const s2_desc_t first = arch_desc_load(child);
             const s2_desc_t attr = s2_desc_or(s2_desc_attr(&table->format, first),
                                               hardware_state(table, child, entries));
 
+            MAPPING_ASSERT(*frame_pool_count(table->pool, pa) == entries);
             s2_operation_link(table, &slot[i],
                               s2_desc_leaf(&table->format, walk->level,
                                            s2_desc_address(&table->format, first), attr));
-            s2_operation_release(table, s2_desc_address(&table->format, desc));
+            s2_operation_release(table, pa);
             made++;
         }
     }
@@ -118,6 +121,7 @@ static unsigned break_groups(struct s2_walk *walk, unsigned count)
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned broken = 0;
 
+    MAPPING_ASSERT(run > 1);
     for (unsigned i = (run - s2_walk_index(walk) % run) % run; i + run <= count; i += run) {
         if (s2_desc_is_contiguous(arch_desc_load(&slot[i])) ||
             !is_uniform(table, &slot[i], run, walk->level)) {
@@ -169,6 +173,7 @@ static unsigned fold_pass(struct s2_table *table, struct ipa_range range, int le
     struct s2_walk walk;
     unsigned sum = 0;
 
+    MAPPING_ASSERT(level >= table->geometry.start_level && level <= S2_LEVEL_PAGE);
     s2_walk_begin(&walk, table, range);
     while (!s2_walk_is_done(&walk)) {
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
@@ -190,9 +195,14 @@ static unsigned fold_pass(struct s2_table *table, struct ipa_range range, int le
 static void fold_level(struct s2_table *table, struct ipa_range range, int level,
                        fold_pass_fn break_pass, fold_pass_fn make_pass)
 {
-    if (fold_pass(table, range, level, break_pass) > 0) {
+    const unsigned broken = fold_pass(table, range, level, break_pass);
+    unsigned made;
+
+    if (broken > 0) {
         s2_table_flush(table);
-        (void)fold_pass(table, range, level, make_pass);
+        made = fold_pass(table, range, level, make_pass);
+        MAPPING_ASSERT(made == broken);
+        (void)made;
     }
 }
 

@@ -18,6 +18,7 @@
 
 #define HCR_VM BIT(0)
 #define HCR_FWB BIT(46)
+_Static_assert((HCR_VM | HCR_FWB) == UINT64_C(0x0000400000000001), "HCR_EL2");
 
 #define VTTBR_VMID FIELD(63, 48)
 #define VTTBR_BADDR_HIGH FIELD(5, 2) /* PA [51:48] of a root in the 52-bit forms */
@@ -25,6 +26,18 @@
 #define PA_HIGH FIELD(51, 48)
 
 enum { CACHE_WRITE_BACK = 1, CACHE_NONE = 0, SHARE_INNER = 3 };
+
+/* 4K, 40-bit input, start at level 1, write-back and inner shareable walks, 40-bit PA. */
+_Static_assert((VTCR_RES1 | FIELD_PREP(VTCR_T0SZ, 64 - 40) | FIELD_PREP(VTCR_SL0, 1) |
+                FIELD_PREP(VTCR_IRGN0, CACHE_WRITE_BACK) |
+                FIELD_PREP(VTCR_ORGN0, CACHE_WRITE_BACK) | FIELD_PREP(VTCR_SH0, SHARE_INNER) |
+                FIELD_PREP(VTCR_TG0, 0) | FIELD_PREP(VTCR_PS, 2)) == UINT64_C(0x80023558),
+               "VTCR_EL2 of a plain guest");
+_Static_assert((VTCR_VS | VTCR_HA | VTCR_HD) == UINT64_C(0x00680000), "VTCR_EL2 options");
+_Static_assert((VTCR_DS | VTCR_SL2) == UINT64_C(0x0000000300000000), "VTCR_EL2 of LPA2");
+_Static_assert(FIELD_PREP(VTTBR_VMID, 0x1234) == UINT64_C(0x1234000000000000), "VMID");
+_Static_assert(FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, BIT(51))) == BIT(5),
+               "PA bit 51 of a root is VTTBR_EL2 bit 5");
 
 #define IPA_BITS_MIN 32
 #define IPA_BITS_MAX 52
@@ -36,6 +49,7 @@ enum { CACHE_WRITE_BACK = 1, CACHE_NONE = 0, SHARE_INNER = 3 };
         m1, l0, l1, l2, l3           \
     }
 #define LEVEL_BIT(level) (1U << ((level)-S2_LEVEL_FIRST))
+_Static_assert(LEVEL_BIT(S2_LEVEL_PAGE) <= UINT8_MAX, "a bit of leaf_levels for each level");
 
 /* What the manual's tables say of one granule. */
 struct granule_rules {
@@ -193,6 +207,7 @@ static bool start_is_legal(const struct s2_geometry *geometry, const struct gran
     const int first = geometry->has_lpa2 ? rules->first_level_lpa2 : rules->first_level;
     unsigned index_bits;
 
+    MAPPING_ASSERT(s2_is_level(first) && first <= rules->last_start_level);
     if (level < first || geometry->ipa_bits <= shift ||
         geometry->pa_bits < rules->start_pa_bits[level - S2_LEVEL_FIRST]) {
         return false;
@@ -226,6 +241,8 @@ static uint64_t vtcr_encode(const struct s2_geometry *geometry, const struct s2_
     const unsigned cache = config->walker == S2_WALKER_COHERENT ? CACHE_WRITE_BACK : CACHE_NONE;
     uint64_t vtcr = VTCR_RES1;
 
+    MAPPING_ASSERT(pa_bits_encode(geometry->pa_bits) >= 0);
+    MAPPING_ASSERT(geometry->start_level >= 0 || geometry->has_lpa2);
     vtcr |= FIELD_PREP(VTCR_T0SZ, 64 - geometry->ipa_bits);
     vtcr |= FIELD_PREP(VTCR_SL0, rules->sl0[geometry->start_level - S2_LEVEL_FIRST]);
     vtcr |= FIELD_PREP(VTCR_IRGN0, cache) | FIELD_PREP(VTCR_ORGN0, cache);
@@ -247,9 +264,11 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
     struct s2_geometry decided = {0};
     enum mapping_error error = check_numbers(config, reason);
 
+    MAPPING_ASSERT(geometry != NULL);
     if (error != MAPPING_OK) {
         return error;
     }
+    MAPPING_ASSERT(rules != NULL);
     decided.granule_shift = (unsigned)config->granule;
     decided.stride = decided.granule_shift - 3;
     error = decide_sizes(&decided, config, reason);
@@ -272,6 +291,8 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
     if (config->force_write_back == S2_FWB_AUTO && config->cpu->has_fwb) {
         decided.hcr |= HCR_FWB;
     }
+    MAPPING_ASSERT(s2_level_is_leaf(&decided, S2_LEVEL_PAGE));
+    MAPPING_ASSERT(s2_root_entries(&decided) <= s2_table_entries(&decided) << decided.root_order);
     *geometry = decided;
     return MAPPING_OK;
 }
@@ -310,6 +331,7 @@ enum mapping_error s2_config_cost(const struct s2_config *config, struct s2_cost
     if (error != MAPPING_OK) {
         return error;
     }
+    MAPPING_ASSERT(cost != NULL);
     largest = geometry.start_level;
     while (!s2_level_is_leaf(&geometry, largest)) {
         largest++;

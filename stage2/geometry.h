@@ -65,6 +65,8 @@ enum s2_write_execute {
     S2_WRITE_EXECUTE_DENIED,
 };
 
+_Static_assert(S2_LEVEL_COUNT == 5, "levels -1, 0, 1, 2, 3");
+
 /* What an embedder asks for. Zero is a good default for all but the first three. */
 struct s2_config {
     const struct s2_features *cpu; /* kept by nobody after the call */
@@ -118,9 +120,16 @@ bool s2_geometry_has_dirty(const struct s2_geometry *geometry);       /* and dir
 /* VTTBR_EL2 for a root at @root with @vmid; CnP 0. @root: aligned to its concatenated size. */
 uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16_t vmid);
 
+/* Whether @level is one of Arm's. */
+static inline bool s2_is_level(int level)
+{
+    return level >= S2_LEVEL_FIRST && level <= S2_LEVEL_PAGE;
+}
+
 /* log2 of the bytes that one entry of @level spans. */
 static inline unsigned s2_level_shift(const struct s2_geometry *geometry, int level)
 {
+    MAPPING_ASSERT(s2_is_level(level));
     return geometry->granule_shift + (unsigned)(S2_LEVEL_PAGE - level) * geometry->stride;
 }
 
@@ -132,12 +141,14 @@ static inline uint64_t s2_level_size(const struct s2_geometry *geometry, int lev
 
 static inline bool s2_level_is_leaf(const struct s2_geometry *geometry, int level)
 {
+    MAPPING_ASSERT(s2_is_level(level));
     return (geometry->leaf_levels & BIT(level - S2_LEVEL_FIRST)) != 0;
 }
 
 /* Entries of a contiguous run at @level; 1: there are none. */
 static inline unsigned s2_run_entries(const struct s2_geometry *geometry, int level)
 {
+    MAPPING_ASSERT(s2_is_level(level));
     return 1U << geometry->run_shift[level - S2_LEVEL_FIRST];
 }
 
@@ -153,6 +164,8 @@ static inline struct ipa_range s2_entry_stretch(const struct s2_geometry *geomet
 {
     const uint64_t size = s2_level_size(geometry, level);
 
+    MAPPING_ASSERT(first <= last);
+    MAPPING_ASSERT(ipa_is_aligned(at, size));
     return (struct ipa_range){ipa_add(at, first * size), (last - first) * size};
 }
 
@@ -195,6 +208,11 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
      ((levels) > 1 ? S2_LAYOUT_LEVEL(granule, 1, areas, bytes) : 0) + \
      ((levels) > 2 ? S2_LAYOUT_LEVEL(granule, 2, areas, bytes) : 0) + \
      ((levels) > 3 ? S2_LAYOUT_LEVEL(granule, 3, areas, bytes) : 0))
+
+_Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_4K, 0) == 21, "a level 3 table of 4K spans 2M");
+_Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_64K, 1) == 42, "a level 2 table of 64K spans 4T");
+_Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, BIT(30)) == 512 + 2 + 1 + 2,
+               "1 GiB of pages, ends anywhere");
 
 /* What a configuration costs, before any guest exists. */
 struct s2_cost {

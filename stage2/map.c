@@ -54,6 +54,9 @@ size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece,
     size_t tables = 1;
     int next = level + 1;
 
+    MAPPING_ASSERT(level >= geometry->start_level && level < S2_LEVEL_PAGE);
+    MAPPING_ASSERT(entries_touched(piece, s2_level_shift(geometry, level)) == 1);
+    MAPPING_ASSERT(ipa_range_is_aligned(piece, s2_granule_size(geometry)));
     for (; next < S2_LEVEL_PAGE && (!may_be_leaf(geometry, next, mapping) ||
                                     entries_covered(piece, s2_level_shift(geometry, next)) == 0);
          next++) {
@@ -74,6 +77,7 @@ size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block,
 {
     const struct s2_mapping aligned = {.offset = 0, .cap = level + 1};
 
+    MAPPING_ASSERT(!ipa_range_covers(hole, block));
     return s2_map_tables(geometry, ipa_range_meet(block, hole), level, &aligned);
 }
 
@@ -127,6 +131,7 @@ static unsigned alike(const struct s2_walk *walk, const struct s2_mapping *mappi
     const unsigned run = mapping->has_runs ? s2_run_entries(geometry, walk->level) : 1;
     const unsigned into = s2_walk_index(walk) % run; /* since the last border of a run */
 
+    MAPPING_ASSERT(pa_is_aligned(pa, BIT(shift)));
     count = (unsigned)u64_min(count, s2_address_room(&walk->table->format, pa) >> shift);
     *is_run = false;
     if (run == 1 || !u64_is_aligned(mapping->offset, (uint64_t)run << shift)) {
@@ -144,7 +149,12 @@ static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, 
 {
     const uint64_t size = BIT(s2_walk_shift(walk));
 
+    MAPPING_ASSERT(count <= s2_walk_entries(walk) - s2_walk_index(walk));
+    MAPPING_ASSERT(!mapping->is_rewrite || is_dark(walk));
+    MAPPING_ASSERT(pa_span_fits(ipa_plus_offset(walk->at, mapping->offset), count * size,
+                                BIT(walk->table->geometry.pa_bits)));
     *s2_walk_count(walk) += mapping->is_rewrite ? 0 : count;
+    MAPPING_ASSERT(*s2_walk_count(walk) <= s2_walk_entries(walk));
     while (count > 0) {
         const pa_t pa = ipa_plus_offset(walk->at, mapping->offset);
         s2_desc_t leaf = s2_desc_leaf(&walk->table->format, walk->level, pa, mapping->attr);
@@ -152,6 +162,7 @@ static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, 
         bool is_run;
         const unsigned part = alike(walk, mapping, pa, count, &is_run);
 
+        MAPPING_ASSERT(part > 0 && part <= count);
         leaf = is_run ? s2_desc_with_hint(leaf) : leaf;
         if (is_dark(walk)) {
             fill_dark(slot, part, leaf, size);
@@ -179,6 +190,8 @@ static void zero_rest(struct s2_walk *walk)
     const unsigned last = first + (unsigned)entries_touched(reached, s2_walk_shift(walk));
     s2_desc_t *entries = s2_walk_step(walk)->entries;
 
+    MAPPING_ASSERT(is_dark(walk));
+    MAPPING_ASSERT(last <= s2_walk_entries(walk));
     s2_zero_dark(entries, first);
     s2_zero_dark(entries + last, s2_walk_entries(walk) - last);
 }
@@ -194,9 +207,10 @@ static void enter_table(struct s2_walk *walk)
         s2_walk_descend(walk, desc);
         return;
     }
-    MAPPING_ASSERT(s2_desc_is_none(desc));
+    MAPPING_ASSERT(!s2_desc_is_valid(desc)); /* none, or broken by a replace */
     pa = s2_operation_take(walk->table);
     *s2_walk_count(walk) += 1;
+    MAPPING_ASSERT(*s2_walk_count(walk) <= s2_walk_entries(walk));
     if (is_dark(walk)) {
         arch_desc_fill(s2_walk_slot(walk), s2_desc_table(&walk->table->format, pa));
     } else {
@@ -206,6 +220,7 @@ static void enter_table(struct s2_walk *walk)
         walk->fresh = walk->level + 1;
     }
     s2_walk_enter(walk, pa);
+    MAPPING_ASSERT(*s2_walk_count(walk) == 0);
     zero_rest(walk);
 }
 
@@ -242,6 +257,8 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
         }
         leave_tables(walk);
     }
+    MAPPING_ASSERT(walk->level == walk->top);
+    MAPPING_ASSERT(walk->dark == S2_DARK_NONE || walk->dark == walk->top);
 }
 
 /* --- The verb -------------------------------------------------------------------------------- */
@@ -330,7 +347,10 @@ static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping
     }
     tables = s2_map_tables(geometry, piece, walk->level, mapping);
     if (!s2_desc_is_none(desc) && !ipa_range_eq(piece, entry)) {
-        tables -= s2_cut_tables(geometry, entry, walk->level, piece);
+        const size_t cut = s2_cut_tables(geometry, entry, walk->level, piece);
+
+        MAPPING_ASSERT(cut <= tables);
+        tables -= cut;
     }
     s2_walk_skip_entry(walk);
     return tables;
@@ -395,6 +415,9 @@ void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, ma
     const enum mapping_error error = mapping_init(table, range, pa, flags, &mapping);
 
     MAPPING_ASSERT(error == MAPPING_OK);
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(s2_table_is_range(table, range));
+    MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     (void)error;
     /* What this operation removed may still be cached; a make before its tail would put two
      * translations of one IPA into the world. It also frees the tables that are needed again. */

@@ -4,11 +4,15 @@
 
 #include <stddef.h>
 
+_Static_assert(S2_MEMORY_CHUNK == BIT(21), "a chunk is a power of two: the borders are multiples");
+_Static_assert(S2_MEMORY_CHUNK >= BIT(S2_GRANULE_64K), "a frame of the pool is one step at most");
+
 static void clean_lines(const struct s2_memory *memory, const char *first, uint64_t size)
 {
     const char *end = first + size;
     const char *line = first - ((uintptr_t)first & (memory->cache_line - 1U));
 
+    MAPPING_ASSERT(u64_is_pow2(memory->cache_line));
     for (; line < end; line += memory->cache_line) {
         arch_dc_civac(line);
     }
@@ -61,6 +65,7 @@ static enum mapping_error clean_all(const struct s2_memory *memory, pa_t pa, uin
         const uint64_t step = step_size(memory, pa, size);
         const enum mapping_error error = clean_step(memory, pa, step);
 
+        MAPPING_ASSERT(step > 0 && step <= size);
         first = first == MAPPING_OK ? error : first;
         pa = pa_add(pa, step);
         size -= step;
@@ -71,6 +76,8 @@ static enum mapping_error clean_all(const struct s2_memory *memory, pa_t pa, uin
 
 enum mapping_error s2_memory_clean(const struct s2_memory *memory, pa_t pa, uint64_t size)
 {
+    MAPPING_ASSERT(memory->pool != NULL);
+
     if (memory->ops == NULL && !frame_pool_touches(memory->pool, pa, size)) {
         return MAPPING_OK;
     }

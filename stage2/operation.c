@@ -25,6 +25,9 @@ pa_t s2_operation_take(struct s2_table *table)
 {
     const pa_t pa = frame_pool_take(table->pool, &table->operation.held);
 
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(pa_is_aligned(pa, s2_granule_size(&table->geometry)));
+
     frame_pool_seal(table->pool, pa);
     table->table_count++;
     return pa;
@@ -32,7 +35,9 @@ pa_t s2_operation_take(struct s2_table *table)
 
 void s2_operation_retire(struct s2_table *table, pa_t pa, int level)
 {
-    MAPPING_ASSERT(level > table->geometry.start_level);
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
+    MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
     frame_list_push(table->pool, &table->operation.retired[level - S2_LEVEL_FIRST], pa);
 }
@@ -40,6 +45,7 @@ void s2_operation_retire(struct s2_table *table, pa_t pa, int level)
 void s2_operation_release(struct s2_table *table, pa_t pa)
 {
     MAPPING_ASSERT(table->table_count > 0);
+    MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
     table->table_count--;
     frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
@@ -47,6 +53,10 @@ void s2_operation_release(struct s2_table *table, pa_t pa)
 
 void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level)
 {
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_level_is_leaf(&table->geometry, level));
+    MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
+
     s2_tlb_batch_add(&table->operation.owed, range, level);
 }
 
@@ -56,6 +66,7 @@ void s2_clean_descs(const struct s2_table *table, const s2_desc_t *slot, size_t 
         const char *end = (const char *)(slot + count);
         const char *line = (const char *)slot - ((uintptr_t)slot & (table->memory.cache_line - 1U));
 
+        MAPPING_ASSERT(u64_is_pow2(table->memory.cache_line));
         for (; line < end; line += table->memory.cache_line) {
             arch_dc_cvac(line);
         }
@@ -64,12 +75,16 @@ void s2_clean_descs(const struct s2_table *table, const s2_desc_t *slot, size_t 
 
 void s2_operation_stored(struct s2_table *table, const s2_desc_t *slot, size_t count)
 {
+    MAPPING_ASSERT(table->operation.depth > 0);
+
     s2_clean_descs(table, slot, count);
     table->operation.is_stored = true;
 }
 
 void s2_operation_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
 {
+    MAPPING_ASSERT(s2_desc_is_valid(desc));
+
     if (table->cleans_tables) {
         /* The lines of the new table are on their way to memory, which a release does not wait
          * for; nor does a DSB for stores alone. */
@@ -117,6 +132,7 @@ static void retire_children(struct s2_table *table, pa_t pa, int level)
     const unsigned count = s2_table_entries(&table->geometry);
 
     MAPPING_ASSERT(entries != NULL);
+    MAPPING_ASSERT(level < S2_LEVEL_PAGE);
     for (unsigned i = 0; i < count; i++) {
         const s2_desc_t desc = arch_desc_load(&entries[i]);
 
@@ -138,9 +154,11 @@ static void release_retired(struct s2_table *table)
             s2_operation_release(table, pa);
         }
     }
+    MAPPING_ASSERT(table->table_count >= operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST].count);
     table->table_count -= operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST].count;
     frame_pool_untake_all(table->pool, &operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST],
                           table->table_order, &operation->held);
+    MAPPING_ASSERT(!s2_operation_has_retired(table));
 }
 
 bool s2_operation_has_retired(const struct s2_table *table)
@@ -157,6 +175,9 @@ void s2_table_flush(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
+    MAPPING_ASSERT(operation->depth > 0);
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&operation->owed) || !s2_operation_has_retired(table));
+
     if (!s2_tlb_batch_is_empty(&operation->owed)) {
         const struct s2_tlb_target target = tlb_target(table);
 
@@ -164,11 +185,14 @@ void s2_table_flush(struct s2_table *table)
         operation->is_stored = false;
     }
     release_retired(table);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
 }
 
 void s2_operation_flush_vmid(struct s2_table *table)
 {
     const struct s2_tlb_target target = tlb_target(table);
+
+    MAPPING_ASSERT(table->operation.depth > 0);
 
     s2_tlb_flush_vmid(&target);
     release_retired(table);
@@ -176,7 +200,10 @@ void s2_operation_flush_vmid(struct s2_table *table)
 
 void s2_table_begin(struct s2_table *table)
 {
+    MAPPING_ASSERT(table->root != NULL);
     MAPPING_ASSERT(table->operation.depth < UINT32_MAX);
+    MAPPING_ASSERT(table->operation.depth > 0 || !table->operation.is_stored);
+    MAPPING_ASSERT(table->operation.depth > 0 || frame_reserve_count(&table->operation.held) == 0);
 
     table->operation.depth++;
 }
@@ -187,8 +214,8 @@ void s2_table_end(struct s2_table *table)
 
     MAPPING_ASSERT(operation->depth > 0);
 
-    operation->depth--;
-    if (operation->depth > 0) {
+    if (operation->depth > 1) {
+        operation->depth--;
         return;
     }
     s2_table_flush(table);
@@ -198,4 +225,6 @@ void s2_table_end(struct s2_table *table)
     }
     operation->unmapping = ipa_range(0, 0);
     frame_pool_unreserve(table->pool, &operation->held);
+    operation->depth = 0;
+    MAPPING_ASSERT(frame_reserve_count(&operation->held) == 0);
 }

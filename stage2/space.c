@@ -4,6 +4,9 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
 {
     enum mapping_error error;
 
+    MAPPING_ASSERT(space != NULL);
+    MAPPING_ASSERT(config != NULL);
+
     if (config->table.cpu != NULL && config->vmid >= BIT(config->table.cpu->vmid_bits)) {
         return MAPPING_INVALID_PARAM;
     }
@@ -130,6 +133,7 @@ static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range ra
     const struct memory_area *area = memory_set_first(&space->set);
     enum mapping_error error = MAPPING_OK;
 
+    MAPPING_ASSERT(lock_is_held(&space->lock));
     for (; area != NULL && error == MAPPING_OK; area = memory_set_next(&space->set, area)) {
         if (ipa_range_overlaps(area->range, range)) {
             error = s2_table_fold_within(&space->table, ipa_range_meet(area->range, range),

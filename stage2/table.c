@@ -5,6 +5,9 @@
 #include "stage2/operation.h"
 #include "stage2/walk.h"
 
+_Static_assert(sizeof(struct s2_table) <= 1024, "a guest's tables cost the caller at most 1 KiB");
+_Static_assert(sizeof(struct s2_leaf) <= 40, "an answer is five words");
+
 /* --- Init and fini --------------------------------------------------------------------------- */
 
 const char *s2_config_reason(const struct s2_config *config)
@@ -70,6 +73,8 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
     size_t entries;
     pa_t root;
 
+    MAPPING_ASSERT(table != NULL);
+    MAPPING_ASSERT(pool != NULL);
     if (error != MAPPING_OK) {
         return error;
     }
@@ -129,6 +134,8 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
 
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops)
 {
+    MAPPING_ASSERT(ops == NULL || (ops->open != NULL && ops->close != NULL));
+
     table->memory.ops = ops;
 }
 
@@ -203,6 +210,8 @@ static struct found find(const struct s2_table *table, ipa_t addr)
     struct found found = {.level = geometry->start_level,
                           .shift = s2_level_shift(geometry, geometry->start_level)};
 
+    MAPPING_ASSERT(table->root != NULL);
+    MAPPING_ASSERT(ipa_lt(addr, table->end));
     /* Inside the input size, so the root needs no mask. */
     found.slot = &table->root[ipa_index(addr, found.shift)];
     found.desc = arch_desc_load(found.slot);
@@ -210,6 +219,7 @@ static struct found find(const struct s2_table *table, ipa_t addr)
         const s2_desc_t *entries =
             frame_pool_ptr(table->pool, s2_desc_address(&table->format, found.desc));
 
+        MAPPING_ASSERT(entries != NULL);
         found.shift -= geometry->stride;
         found.level++;
         found.slot = &entries[ipa_index(addr, found.shift) & mask];
@@ -231,6 +241,7 @@ static s2_desc_t run_state(const struct s2_table *table, const struct found *fou
     const s2_desc_t *run = found->slot - ipa_index(addr, found->shift) % count;
     s2_desc_t state = found->desc;
 
+    MAPPING_ASSERT(count > 1);
     for (unsigned i = 0; i < count && !s2_desc_is_none(bits); i++) {
         state = s2_desc_or(state, s2_desc_and(arch_desc_load(&run[i]), bits));
     }
@@ -242,6 +253,7 @@ enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, str
     struct found found;
     uint64_t size;
 
+    MAPPING_ASSERT(leaf != NULL);
     if (!is_inside(table, addr)) {
         return MAPPING_INVALID_PARAM;
     }
@@ -379,6 +391,7 @@ enum mapping_error s2_table_frames_needed(const struct s2_table *table,
     enum mapping_error error = MAPPING_INVALID_PARAM;
     size_t tables = 0;
 
+    MAPPING_ASSERT(frames != NULL);
     switch (request->verb) {
     case S2_VERB_MAP:
         error = s2_count_map(&view, request->range, request->pa, request->flags, &tables);

@@ -46,13 +46,18 @@ struct s2_walk {
 static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
                                  struct ipa_range range)
 {
-    walk->table = table;
-    walk->at = range.start;
-    walk->end = ipa_range_end(range);
-    walk->top = table->geometry.start_level;
-    walk->level = walk->top;
-    walk->dark = S2_DARK_NONE;
-    walk->fresh = S2_DARK_NONE;
+    MAPPING_ASSERT(table->root != NULL);
+    MAPPING_ASSERT(ipa_range_is_aligned(range, s2_granule_size(&table->geometry)));
+    MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
+    *walk = (struct s2_walk){
+        .table = table,
+        .at = range.start,
+        .end = ipa_range_end(range),
+        .top = table->geometry.start_level,
+        .level = table->geometry.start_level,
+        .dark = S2_DARK_NONE,
+        .fresh = S2_DARK_NONE,
+    };
     walk->path[walk->top - S2_LEVEL_FIRST] =
         (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0)};
 }
@@ -61,6 +66,10 @@ static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
 static inline void s2_walk_begin_dark(struct s2_walk *walk, struct s2_table *table,
                                       struct ipa_range range, int level, struct s2_walk_step top)
 {
+    MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
+    MAPPING_ASSERT(top.entries != NULL);
+    MAPPING_ASSERT(ipa_range_covers(
+        (struct ipa_range){top.base, s2_level_size(&table->geometry, level - 1)}, range));
     s2_walk_begin(walk, table, range);
     walk->top = level;
     walk->level = level;
@@ -100,7 +109,10 @@ static inline unsigned s2_walk_index(const struct s2_walk *walk)
 
 static inline s2_desc_t *s2_walk_slot(struct s2_walk *walk)
 {
-    return &s2_walk_step(walk)->entries[s2_walk_index(walk)];
+    s2_desc_t *entries = s2_walk_step(walk)->entries;
+
+    MAPPING_ASSERT(entries != NULL);
+    return &entries[s2_walk_index(walk)];
 }
 
 /* What the entry at the cursor spans, all of it. */
@@ -114,6 +126,7 @@ static inline struct ipa_range s2_walk_entry(const struct s2_walk *walk)
 /* How much of it lies in the range, from the cursor on. */
 static inline struct ipa_range s2_walk_piece(const struct s2_walk *walk)
 {
+    MAPPING_ASSERT(!s2_walk_is_done(walk));
     return ipa_range_between(walk->at, ipa_min(ipa_range_end(s2_walk_entry(walk)), walk->end));
 }
 
@@ -138,6 +151,7 @@ static inline struct ipa_range s2_walk_stretch(const struct s2_walk *walk, unsig
 /* What the table that the cursor is in spans; below the root. */
 static inline struct ipa_range s2_walk_span(const struct s2_walk *walk)
 {
+    MAPPING_ASSERT(walk->level > walk->table->geometry.start_level);
     return (struct ipa_range){walk->path[walk->level - S2_LEVEL_FIRST].base,
                               s2_level_size(&walk->table->geometry, walk->level - 1)};
 }
@@ -146,6 +160,7 @@ static inline struct ipa_range s2_walk_span(const struct s2_walk *walk)
 static inline void s2_walk_skip(struct s2_walk *walk, unsigned count)
 {
     walk->at = ipa_range_end(s2_walk_stretch(walk, count));
+    MAPPING_ASSERT(ipa_le(walk->at, walk->end));
 }
 
 static inline void s2_walk_skip_entry(struct s2_walk *walk)
@@ -162,6 +177,7 @@ static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
 
     MAPPING_ASSERT(walk->level < S2_LEVEL_PAGE);
     MAPPING_ASSERT(entries != NULL);
+    MAPPING_ASSERT(!s2_walk_is_done(walk));
     walk->level++;
     *s2_walk_step(walk) = (struct s2_walk_step){entries, slot, pa, base};
 }
