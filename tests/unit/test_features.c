@@ -515,15 +515,23 @@ static void check_meet(const struct s2_features *meet, const struct s2_features 
 #undef CHECK_EITHER
 }
 
+/* A field of four bits is zero now and then. */
+static uint64_t random_sparse(struct random *random)
+{
+    const uint64_t mask = random_next(random);
+
+    return mask & random_next(random);
+}
+
 static struct s2_id_regs random_regs(struct random *random)
 {
     static const uint64_t midrs[] = {0x411fd070, 0x410fd034};
 
     return (struct s2_id_regs){.mmfr0 = random_next(random),
                                .mmfr1 = random_next(random),
-                               .mmfr2 = random_next(random) & random_next(random),
-                               .isar0 = random_next(random) & random_next(random),
-                               .isar1 = random_next(random) & random_next(random),
+                               .mmfr2 = random_sparse(random),
+                               .isar0 = random_sparse(random),
+                               .isar1 = random_sparse(random),
                                .ctr = random_next(random),
                                .midr = midrs[random_below(random, 2)]};
 }
