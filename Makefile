@@ -198,8 +198,9 @@ check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,
 	$(Q)tests/tools/run_suites.sh $(BUILD)/clang/tests/run
 
 check-asan: $(BUILD)/asan/tests/run ## Unit tests under AddressSanitizer and UBSan
-	$(Q)ASAN_OPTIONS=handle_sigill=0:handle_sigtrap=0:detect_leaks=0 \
-		UBSAN_OPTIONS=print_stacktrace=1 CK_TIMEOUT_MULTIPLIER=4 tests/tools/run_suites.sh $<
+	$(Q)TRESTLE_MODEL_OPS=$${TRESTLE_MODEL_OPS:-20000} \
+		ASAN_OPTIONS=handle_sigill=0:handle_sigtrap=0:detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		CK_TIMEOUT_MULTIPLIER=4 tests/tools/run_suites.sh $<
 
 check-valgrind: need-valgrind $(BUILD)/unit/tests/run ## Unit tests under valgrind
 	$(Q)tests/tools/check_valgrind.sh $(BUILD)/unit/tests/run
@@ -242,6 +243,20 @@ $(BUILD)/lib/tests/bench/bench_instr: tests/bench/bench_instr.c $(HOST_LIB)
 bench-instr: need-valgrind $(BUILD)/lib/tests/bench/bench_instr ## Instructions of the verbs, with bounds
 	$(Q)tests/tools/bench_instr.sh $(BUILD)/lib/tests/bench/bench_instr $(BUILD)/bench-instr.json
 
+# --- Traces ---------------------------------------------------------------------------------------
+.PHONY: trace
+
+TRACER := $(BUILD)/unit/tests/trace
+TRACER_SRCS := $(LIB_SRCS) $(addprefix tests/sim/,memory.c sim.c trace.c) tests/tools/trace_main.c
+TRACER_FLAGS = $(if $(BATCHES),--batches) $(if $(DROP),--drop $(DROP))
+
+$(TRACER): $(patsubst %.c,$(BUILD)/unit/%.o,$(TRACER_SRCS)) $(BUILD)/unit/sources
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -pthread -o $@ $(filter %.o,$^)
+
+trace: $(TRACER) ## Write build/trace.log for casemate-check (DROP=tlbi|dsb|break; BATCHES=1: for its -R)
+	$(Q)$< $(BUILD)/trace.log $(TRACER_FLAGS)
+
 # --- Analysis -------------------------------------------------------------------------------------
 .PHONY: analyze format format-check size
 
@@ -272,7 +287,7 @@ uninstall: ## Remove exactly what install put there
 
 # Only what this file made: BUILD may be a directory that holds other things too.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers bench-instr.json)
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers bench-instr.json trace.log)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
 help: ## Show this list

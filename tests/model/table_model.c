@@ -73,7 +73,8 @@ static struct stretch stretch_of(const struct table_model *model, size_t window,
     if (ipa_range_overlaps(here->range, range)) {
         const struct ipa_range part = ipa_range_meet(here->range, range);
 
-        stretch.cells = cell_at(model, part.start);
+        stretch.cells =
+            &here->cells[ipa_distance(here->range.start, part.start) / model->rules.granule];
         stretch.count = (size_t)(part.size / model->rules.granule);
         stretch.offset = ipa_distance(range.start, part.start);
     }
@@ -171,25 +172,43 @@ static bool has_mapping(const struct table_model *model, struct ipa_range range)
     return false;
 }
 
+static bool is_all_mapped(const struct table_model *model, struct ipa_range range)
+{
+    uint64_t left = range.size / model->rules.granule;
+
+    for (size_t i = 0; i < model->window_count; i++) {
+        const struct stretch stretch = stretch_of(model, i, range);
+
+        for (size_t n = 0; n < stretch.count; n++) {
+            left -= stretch.cells[n].is_mapped ? 1 : 0;
+        }
+    }
+    return left == 0;
+}
+
 enum mapping_error table_model_answer(const struct table_model *model,
                                       const struct model_step *step)
 {
     const struct model_rules *rules = &model->rules;
     const bool takes_flags = step->verb == MODEL_MAP || step->verb == MODEL_PROTECT;
+    const bool takes_pa = step->verb == MODEL_MAP || step->verb == MODEL_REPLACE;
     enum mapping_error error = MAPPING_OK;
 
     if (!is_range(rules, step->range) ||
-        (step->verb == MODEL_MAP && !is_output(rules, step->pa, step->range.size))) {
+        (takes_pa && !is_output(rules, step->pa, step->range.size))) {
         return MAPPING_INVALID_PARAM;
     }
     if (takes_flags) {
         error = answer_flags(rules, step->flags);
     }
-    if (error != MAPPING_OK || step->verb != MODEL_MAP) {
+    if (error != MAPPING_OK || !takes_pa) {
         return error;
     }
     if (is_hidden(rules, step->pa, step->range.size)) {
         return MAPPING_DENIED;
+    }
+    if (step->verb == MODEL_REPLACE) {
+        return is_all_mapped(model, step->range) ? MAPPING_OK : MAPPING_NOT_FOUND;
     }
     return has_mapping(model, step->range) ? MAPPING_ALREADY_EXISTS : MAPPING_OK;
 }
@@ -200,13 +219,14 @@ static void apply_to(const struct table_model *model, const struct model_step *s
                      struct stretch stretch)
 {
     for (size_t i = 0; i < stretch.count; i++) {
+        const uint64_t offset = stretch.offset + i * model->rules.granule;
         struct model_cell *cell = &stretch.cells[i];
 
         if (step->verb == MODEL_MAP) {
-            const uint64_t offset = stretch.offset + i * model->rules.granule;
-
             *cell =
                 (struct model_cell){pa_add(step->pa, offset), step->flags & ~S2_BUILD_FLAGS, true};
+        } else if (step->verb == MODEL_REPLACE) {
+            cell->pa = pa_add(step->pa, offset);
         } else if (step->verb == MODEL_UNMAP) {
             *cell = (struct model_cell){PA_INIT(0), 0, false};
         } else if (cell->is_mapped) {

@@ -51,7 +51,7 @@ struct table_model {
     size_t window_count;
 };
 
-enum model_verb { MODEL_MAP, MODEL_UNMAP, MODEL_PROTECT, MODEL_FOLD };
+enum model_verb { MODEL_MAP, MODEL_UNMAP, MODEL_PROTECT, MODEL_FOLD, MODEL_REPLACE };
 
 /* One call of a verb; what it does not take is ignored. */
 struct model_step {

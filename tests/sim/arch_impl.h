@@ -19,10 +19,11 @@ static inline uint64_t arch_sim_write(enum sim_kind kind, s2_desc_t *slot, uint6
 {
     struct sim_event event = {.kind = kind, .slot = slot, .old = arch_sim_peek(slot), .new = value};
 
-    sim_begin(&event);
-    event.old = __atomic_exchange_n(&slot->raw, value, __ATOMIC_ACQ_REL);
-    event.done = true;
-    sim_end(&event);
+    if (sim_begin(&event)) {
+        event.old = __atomic_exchange_n(&slot->raw, value, __ATOMIC_ACQ_REL);
+        event.done = true;
+        sim_end(&event);
+    }
     return event.old;
 }
 
@@ -35,7 +36,7 @@ static inline s2_desc_t arch_desc_load(const s2_desc_t *slot)
     }
     event.old = arch_sim_peek(slot);
     event.new = event.old;
-    sim_begin(&event);
+    (void)sim_begin(&event);
     event.old = arch_sim_peek(slot);
     event.new = event.old;
     event.done = true;
@@ -71,7 +72,9 @@ static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_de
                               .old = arch_sim_peek(slot),
                               .new = desc.raw};
 
-    sim_begin(&event);
+    if (!sim_begin(&event)) {
+        return true;
+    }
     event.old = expected->raw;
     event.done = __atomic_compare_exchange_n(&slot->raw, &event.old, desc.raw, false,
                                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
@@ -87,9 +90,10 @@ static inline void arch_sim_execute(enum sim_kind kind, uint64_t operand, const 
 {
     struct sim_event event = {.kind = kind, .slot = line, .operand = operand};
 
-    sim_begin(&event);
-    event.done = true;
-    sim_end(&event);
+    if (sim_begin(&event)) {
+        event.done = true;
+        sim_end(&event);
+    }
 }
 
 #define ARCH_SIM_PLAIN(name, kind)         \
@@ -135,11 +139,12 @@ static inline void arch_sim_register(enum sim_kind kind, uint64_t *reg, uint64_t
 {
     struct sim_event event = {.kind = kind, .operand = value, .old = *reg, .new = value};
 
-    sim_begin(&event);
-    event.old = *reg;
-    *reg = value;
-    event.done = true;
-    sim_end(&event);
+    if (sim_begin(&event)) {
+        event.old = *reg;
+        *reg = value;
+        event.done = true;
+        sim_end(&event);
+    }
 }
 
 #define ARCH_SIM_REGISTER(name, kind)                       \

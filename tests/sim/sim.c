@@ -20,6 +20,8 @@ struct machine {
     bool loads;
     struct listener listeners[SIM_LISTENERS];
     size_t listener_count;
+    sim_swallow_fn swallow;
+    void *swallow_arg;
     struct sim_cpu cpus[SIM_CPUS];
     size_t cpu;
 };
@@ -61,6 +63,7 @@ void sim_reset(void)
     machine.keep = true;
     machine.loads = false;
     machine.listener_count = 0;
+    machine.swallow = NULL;
     machine.cpu = 0;
     for (size_t i = 0; i < SIM_CPUS; i++) {
         machine.cpus[i] = (struct sim_cpu){0};
@@ -105,6 +108,12 @@ bool sim_unlisten(sim_listener_fn fn, const void *arg)
         machine.listeners[i] = machine.listeners[i + 1];
     }
     return true;
+}
+
+void sim_set_swallow(sim_swallow_fn fn, void *arg)
+{
+    machine.swallow = fn;
+    machine.swallow_arg = arg;
 }
 
 const struct sim_event *sim_events(void)
@@ -270,7 +279,13 @@ static void append(const struct sim_event *event)
     machine.event_total++;
 }
 
-void sim_begin(struct sim_event *event)
+static bool is_swallowed(const struct sim_event *event)
+{
+    return machine.swallow != NULL && event->kind != SIM_LOAD &&
+           machine.swallow(machine.swallow_arg, event);
+}
+
+bool sim_begin(struct sim_event *event)
 {
     const struct sim_cpu *cpu = sim_cpu();
 
@@ -280,9 +295,13 @@ void sim_begin(struct sim_event *event)
     event->vtcr = cpu->vtcr;
     event->vttbr = cpu->vttbr;
     event->hcr = cpu->hcr;
+    if (is_swallowed(event)) {
+        return false;
+    }
     if (machine.listener_count != 0) {
         tell(SIM_BEFORE, event);
     }
+    return true;
 }
 
 void sim_end(struct sim_event *event)

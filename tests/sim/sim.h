@@ -119,6 +119,19 @@ bool sim_listen(sim_listener_fn fn, void *arg);
 /* The opposite, for the same pair; false: it was not listening. */
 bool sim_unlisten(sim_listener_fn fn, const void *arg);
 
+/**
+ * sim_swallow_fn - Whether this event is lost on its way to the hardware.
+ * @event:   as listeners see it BEFORE. Loads are not asked about.
+ *
+ * A lost event has no effect, is in no log and no count, and no listener hears of it; who made it
+ * is none the wiser: a swap answers what is there, a replace that it was done. So that a judge can
+ * be shown what a forgotten barrier looks like, without a switch in what is judged.
+ */
+typedef bool (*sim_swallow_fn)(void *arg, const struct sim_event *event);
+
+/* Ask @fn(@arg, ...) about every event from now on; NULL: none is lost, as after sim_reset(). */
+void sim_set_swallow(sim_swallow_fn fn, void *arg);
+
 /* The kept events, oldest first; valid until the next event. */
 const struct sim_event *sim_events(void);
 size_t sim_event_total(void); /* how many are kept */
@@ -145,8 +158,9 @@ struct sim_cpu *sim_cpu(void); /* the current one's registers */
 struct sim_cpu *sim_cpu_at(size_t cpu);
 
 /* For arch_impl.h: begin stamps the event and tells the listeners BEFORE; end logs it and tells
- * them AFTER. Between the two the primitive has its effect. */
-void sim_begin(struct sim_event *event);
+ * them AFTER. Between the two the primitive has its effect. If begin answers false, the event is
+ * swallowed: there is neither effect nor end. */
+bool sim_begin(struct sim_event *event);
 void sim_end(struct sim_event *event);
 bool sim_loads_are_events(void);
 

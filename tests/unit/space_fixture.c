@@ -74,12 +74,17 @@ void guest_init(struct guest *guest, struct rig_setup setup, size_t node_count, 
         .vmid = RIG_VMID,
     };
     ck_assert_int_eq(s2_space_init(&guest->space, &config), MAPPING_OK);
+    rig_judge(&guest->rig, s2_space_table(&guest->space));
+    if (size > 0) {
+        monitor_add_window(guest->rig.monitor, RIG_DATA, guest->memory.bytes, size);
+    }
     rig_enter(s2_space_table(&guest->space));
     sim_clear();
 }
 
 void guest_fini(struct guest *guest)
 {
+    rig_dismiss(&guest->rig, s2_space_table(&guest->space));
     s2_space_fini(&guest->space);
     ck_assert_ptr_null(guest->memory.ptr);
     rig_fini_machine(&guest->rig);

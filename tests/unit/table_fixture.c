@@ -70,6 +70,63 @@ struct rig_setup rig_setup_of(const struct rig_shape *shape)
     };
 }
 
+/* The CPU as the software MMU and the monitor know it. */
+static struct mmu_cpu mmu_cpu_of(const struct s2_features *cpu)
+{
+    return (struct mmu_cpu){
+        .pa_bits = cpu->pa_bits,
+        .has_4k = cpu->granule_4k != S2_GRANULE_ABSENT,
+        .has_16k = cpu->granule_16k != S2_GRANULE_ABSENT,
+        .has_64k = cpu->granule_64k != S2_GRANULE_ABSENT,
+        .lpa2_4k = cpu->granule_4k == S2_GRANULE_52_BITS,
+        .lpa2_16k = cpu->granule_16k == S2_GRANULE_52_BITS,
+        .ttst = cpu->has_small_tables,
+        .xnx = cpu->has_xnx,
+        .fwb = cpu->has_fwb,
+        .vmid16 = cpu->vmid_bits == 16,
+        .hafdbs = cpu->hafdbs,
+        .bbm = cpu->bbm,
+    };
+}
+
+static void report(void *arg, const struct monitor_verdict *verdict)
+{
+    (void)arg;
+    ck_abort_msg("%s", verdict->story);
+}
+
+static void attach_monitor(struct rig *rig)
+{
+    const struct s2_features *cpu = &rig->setup.cpu;
+    const struct monitor_config config = {
+        .memory = &rig->memory,
+        .cpu = mmu_cpu_of(cpu),
+        .has_ttl = cpu->has_ttl,
+        .has_ranges = cpu->tlb >= 2,
+        .has_dic = cpu->has_dic,
+        .has_speculative_at = cpu->has_speculative_at,
+        .cache_line = cpu->dcache_line,
+        .report = report,
+    };
+
+    rig->monitor = monitor_attach(&config);
+}
+
+void rig_judge(struct rig *rig, const struct s2_table *table)
+{
+    const struct monitor_guest guest = {s2_table_vtcr(table), s2_table_vttbr(table),
+                                        s2_table_hcr(table), &rig->pool,
+                                        rig->setup.config.walker == S2_WALKER_NON_COHERENT};
+
+    monitor_add_guest(rig->monitor, &guest);
+}
+
+void rig_dismiss(struct rig *rig, const struct s2_table *table)
+{
+    monitor_quiesce(rig->monitor);
+    monitor_remove_guest(rig->monitor, s2_table_vttbr(table));
+}
+
 void rig_init_machine(struct rig *rig, struct rig_setup setup)
 {
     *rig = (struct rig){.setup = setup};
@@ -80,10 +137,21 @@ void rig_init_machine(struct rig *rig, struct rig_setup setup)
     sim_memory_pool(&rig->memory, &rig->pool);
     rig->ballast = calloc(setup.frame_count, sizeof(*rig->ballast));
     ck_assert_ptr_nonnull(rig->ballast);
+    attach_monitor(rig);
+}
+
+void rig_unwatch(struct rig *rig)
+{
+    monitor_detach(rig->monitor);
+    rig->monitor = NULL;
 }
 
 void rig_fini_machine(struct rig *rig)
 {
+    if (rig->monitor != NULL) {
+        monitor_quiesce(rig->monitor);
+        rig_unwatch(rig);
+    }
     while (rig->ballast_count > 0) {
         rig_leave(rig, frame_pool_available(&rig->pool) + 1);
     }
@@ -105,6 +173,7 @@ void rig_init(struct rig *rig, struct rig_setup setup)
     rig_init_machine(rig, setup);
     ck_assert_int_eq(s2_table_init(&rig->table, &rig->setup.config, &rig->pool), MAPPING_OK);
     s2_table_set_vmid(&rig->table, RIG_VMID);
+    rig_judge(rig, &rig->table);
     rig_enter(&rig->table);
     sim_clear();
 }
@@ -112,6 +181,7 @@ void rig_init(struct rig *rig, struct rig_setup setup)
 void rig_fini(struct rig *rig)
 {
     ck_assert(s2_table_check(&rig->table));
+    rig_dismiss(rig, &rig->table);
     s2_table_fini(&rig->table);
     rig_fini_machine(rig);
 }
@@ -139,7 +209,6 @@ void rig_poison_free(struct rig *rig)
 
 struct mmu rig_mmu(const struct rig *rig, const struct s2_table *table)
 {
-    const struct s2_features *cpu = &rig->setup.cpu;
     union {
         const struct sim_memory *from;
         void *to;
@@ -149,18 +218,7 @@ struct mmu rig_mmu(const struct rig *rig, const struct s2_table *table)
         .vtcr = s2_table_vtcr(table),
         .vttbr = s2_table_vttbr(table),
         .hcr = s2_table_hcr(table),
-        .cpu = {.pa_bits = cpu->pa_bits,
-                .has_4k = cpu->granule_4k != S2_GRANULE_ABSENT,
-                .has_16k = cpu->granule_16k != S2_GRANULE_ABSENT,
-                .has_64k = cpu->granule_64k != S2_GRANULE_ABSENT,
-                .lpa2_4k = cpu->granule_4k == S2_GRANULE_52_BITS,
-                .lpa2_16k = cpu->granule_16k == S2_GRANULE_52_BITS,
-                .ttst = cpu->has_small_tables,
-                .xnx = cpu->has_xnx,
-                .fwb = cpu->has_fwb,
-                .vmid16 = cpu->vmid_bits == 16,
-                .hafdbs = cpu->hafdbs,
-                .bbm = cpu->bbm},
+        .cpu = mmu_cpu_of(&rig->setup.cpu),
         .options = MMU_CHECK_RUNS | MMU_PS_BOUNDS_IPA,
         .read = sim_memory_read,
         .memory = memory.to,
@@ -235,7 +293,7 @@ static unsigned software(mapping_flags_t flags)
     return ((flags & S2_SOFT0) != 0 ? 2U : 0U) | ((flags & S2_SOFT1) != 0 ? 4U : 0U);
 }
 
-/* The leaf that the machine found means @flags, in every bit. */
+/* The leaf that the machine found means @flags, in every bit; AF and dirty state of all its run. */
 static void judge_attributes(const struct judge *judge, uint64_t ipa,
                              const struct mmu_result *found, mapping_flags_t flags)
 {
@@ -245,7 +303,7 @@ static void judge_attributes(const struct judge *judge, uint64_t ipa,
     require(judge, found->memory == memory_kind(flags), ipa, "the memory type differs");
     require(judge, found->sh == shareability(flags), ipa, "the shareability differs");
     require(judge, (found->s2ap & 1) == ((flags & S2_READ) != 0), ipa, "S2AP[0] differs");
-    require(judge, (found->s2ap >> 1) == ((flags & S2_WRITE) != 0), ipa, "S2AP[1] differs");
+    require(judge, found->run_dirty == ((flags & S2_WRITE) != 0), ipa, "S2AP[1] differs");
     require(judge, found->can_read == ((flags & S2_READ) != 0), ipa, "reading differs");
     require(judge, found->can_write == (is_tracked || (flags & S2_WRITE) != 0), ipa,
             "writing differs");
@@ -253,7 +311,7 @@ static void judge_attributes(const struct judge *judge, uint64_t ipa,
             "EL1 execution differs");
     require(judge, found->can_fetch_el0 == ((flags & S2_EXEC_EL0) != 0), ipa,
             "EL0 execution differs");
-    require(judge, found->af == ((flags & S2_NO_AF) == 0), ipa, "the access flag differs");
+    require(judge, found->run_af == ((flags & S2_NO_AF) == 0), ipa, "the access flag differs");
     require(judge, found->dbm == ((flags & S2_DBM) != 0), ipa, "DBM differs");
     require(judge, found->software == software(flags), ipa, "the software bits differ");
     require(judge, !found->nt, ipa, "nT is set");
@@ -495,11 +553,10 @@ void rig_snapshot_free(struct rig_snapshot *snapshot)
 
 /* --- Steps ----------------------------------------------------------------------------------- */
 
-enum mapping_error rig_do(struct rig *rig, struct rig_step step)
+static enum mapping_error perform(struct rig *rig, struct rig_step step)
 {
     const struct ipa_range range = ipa_range(step.ipa, step.size);
 
-    rig_poison_free(rig);
     switch (step.verb) {
     case RIG_MAP:
         return s2_table_map(&rig->table, range, pa_of(step.pa), step.flags);
@@ -507,10 +564,22 @@ enum mapping_error rig_do(struct rig *rig, struct rig_step step)
         return s2_table_unmap(&rig->table, range);
     case RIG_PROTECT:
         return s2_table_protect(&rig->table, range, step.flags);
+    case RIG_REPLACE:
+        return s2_table_replace(&rig->table, range, pa_of(step.pa));
     case RIG_FOLD:
         break;
     }
     return s2_table_fold(&rig->table, range);
+}
+
+enum mapping_error rig_do(struct rig *rig, struct rig_step step)
+{
+    enum mapping_error error;
+
+    rig_poison_free(rig);
+    error = perform(rig, step);
+    monitor_quiesce(rig->monitor);
+    return error;
 }
 
 void rig_must(struct rig *rig, struct rig_step step)

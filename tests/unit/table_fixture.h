@@ -20,6 +20,7 @@
 #include "stage2/table.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/mmu.h"
+#include "tests/sim/monitor.h"
 #include "tests/sim/sim.h"
 
 #include <stdbool.h>
@@ -87,7 +88,8 @@ struct rig {
     struct sim_memory memory;
     struct frame_pool pool;
     struct s2_table table;
-    pa_t *ballast; /* frames taken by rig_leave() */
+    struct monitor *monitor; /* watches every event of the machine */
+    pa_t *ballast;           /* frames taken by rig_leave() */
     size_t ballast_count;
 };
 
@@ -99,6 +101,13 @@ void rig_fini_machine(struct rig *rig);
  * table apart and fails the test unless it is sound and every frame comes back. */
 void rig_init(struct rig *rig, struct rig_setup setup);
 void rig_fini(struct rig *rig);
+
+/* Tell the monitor of a table of the test's own, once it has its VMID; and before its fini. */
+void rig_judge(struct rig *rig, const struct s2_table *table);
+void rig_dismiss(struct rig *rig, const struct s2_table *table);
+
+/* No monitor from here on: for a test that breaks the wall on purpose. */
+void rig_unwatch(struct rig *rig);
 
 /* Load @table on the current CPU, without events. */
 void rig_enter(const struct s2_table *table);
@@ -145,13 +154,13 @@ s2_desc_t *rig_slot_at(const struct rig *rig, const struct s2_table *table, uint
                        int level);
 
 /* One call of a verb. */
-enum rig_verb { RIG_MAP, RIG_UNMAP, RIG_PROTECT, RIG_FOLD };
+enum rig_verb { RIG_MAP, RIG_UNMAP, RIG_PROTECT, RIG_FOLD, RIG_REPLACE };
 
 struct rig_step {
     enum rig_verb verb;
     uint64_t ipa;
     uint64_t size;
-    uint64_t pa; /* RIG_MAP */
+    uint64_t pa; /* RIG_MAP, RIG_REPLACE */
     mapping_flags_t flags;
 };
 

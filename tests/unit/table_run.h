@@ -23,6 +23,7 @@ struct machine {
     size_t frames;
     bool is_old;  /* Armv8.0: no FWB, no XNX */
     bool updates; /* the hardware sets AF and dirty state */
+    bool hints;   /* contiguous runs */
     uint64_t blocks[TABLE_MODEL_BLOCKS];
     struct ipa_range windows[TABLE_MODEL_WINDOWS];
     size_t window_count;
@@ -45,7 +46,7 @@ struct run {
     bool is_partial; /* a replacement that leaves something in the way */
     uint64_t op;
     size_t answered[MAPPING_UNSUPPORTED + 1];
-    size_t blocks_made, blocks_folded;
+    size_t blocks_made, blocks_folded, runs_seen;
 };
 
 /* What to do next, into run->steps. A step may be one that no verb takes. */

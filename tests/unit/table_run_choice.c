@@ -7,6 +7,7 @@ const struct machine machines[] = {
      .share = 50,
      .frames = 40,
      .is_old = true,
+     .hints = true,
      .blocks = {MIB(2), GIB(1)},
      .windows = {IPA_RANGE_INIT(0, MIB(6)), IPA_RANGE_INIT(GIB(1) - MIB(2), GIB(2) + MIB(4)),
                  IPA_RANGE_INIT(GIB(512) - MIB(4), MIB(8)),
@@ -26,6 +27,7 @@ const struct machine machines[] = {
     {.shape = 6, /* 64K, 52 bits: OA[51:48] lie in [15:12] */
      .share = 5,
      .frames = 14,
+     .hints = true,
      .blocks = {MIB(512), 0},
      .windows = {IPA_RANGE_INIT(0, GIB(1)), IPA_RANGE_INIT(TIB(4) - MIB(512), GIB(1)),
                  IPA_RANGE_INIT(TIB(4096) - GIB(1), GIB(1))},
@@ -117,6 +119,22 @@ static struct ipa_range hole_of(const struct run *run, struct ipa_range range)
     return range;
 }
 
+/* The first part of @range that is mapped without a hole, if it has one. */
+static struct ipa_range mapped_of(const struct run *run, struct ipa_range range)
+{
+    const ipa_t end = ipa_range_end(range);
+    ipa_t start = range.start, at;
+
+    while (ipa_lt(start, end) && !table_model_at(&run->model, start).is_mapped) {
+        start = ipa_add(start, table_model_run(&run->model, start, end));
+    }
+    at = start;
+    while (ipa_lt(at, end) && table_model_at(&run->model, at).is_mapped) {
+        at = ipa_add(at, table_model_run(&run->model, at, end));
+    }
+    return ipa_lt(start, at) ? ipa_range_between(start, at) : range;
+}
+
 /* Mostly one of few, so that neighbours are often alike and fold. */
 static mapping_flags_t some_flags(struct run *run)
 {
@@ -168,9 +186,13 @@ static struct model_step some_step(struct run *run)
     const uint64_t dice = random_below(&run->random, 100);
     struct model_step step = {.range = some_part(run, window), .flags = some_flags(run)};
 
-    step.verb = dice < 45 ? MODEL_MAP : dice < 70 ? MODEL_UNMAP : MODEL_PROTECT;
-    if (dice >= 90) {
-        step.verb = MODEL_FOLD;
+    step.verb = dice < 45 ? MODEL_MAP : dice < 67 ? MODEL_UNMAP : MODEL_PROTECT;
+    if (dice >= 82) {
+        step.verb = dice < 91 ? MODEL_REPLACE : MODEL_FOLD;
+    }
+    if (step.verb == MODEL_REPLACE) {
+        step.flags = 0;
+        step.range = random_once_in(&run->random, 4) ? step.range : mapped_of(run, step.range);
     }
     if (step.verb == MODEL_MAP && !random_once_in(&run->random, 4)) {
         step.range = hole_of(run, step.range);

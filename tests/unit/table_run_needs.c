@@ -7,8 +7,9 @@ static bool has_table(const struct run *run, const struct model_step *step, stru
 {
     const ipa_t inside = ipa_max(entry.start, step->range.start);
     const struct mmu_result found = run_walk(run, inside);
+    const int tables = level - run->shape->start_level + 1;
 
-    if (found.walk_count > (size_t)(level - run->shape->start_level + 1)) {
+    if (found.walk_count > (size_t)tables) {
         return true;
     }
     return found.has_leaf && !ipa_range_covers(step->range, entry);
@@ -102,6 +103,41 @@ static size_t tables_for_cut(const struct run *run, const struct model_step *ste
     return count;
 }
 
+/* Tables that it takes to put the new output of @step below @entry, a leaf of @level. */
+static size_t tables_under(const struct run *run, const struct model_step *step,
+                           struct ipa_range entry, int level)
+{
+    const uint64_t size = level < 3 ? run_span(run, level + 1) : 0;
+    size_t tables = 1;
+
+    if (level == 3 || !ipa_range_overlaps(step->range, entry) ||
+        run_is_leaf(run, step, entry, level)) {
+        return 0;
+    }
+    for (uint64_t at = 0; level < 2 && at < entry.size; at += size) {
+        const struct ipa_range part = {ipa_add(entry.start, at), size};
+
+        tables += tables_under(run, step, part, level + 1);
+    }
+    return tables;
+}
+
+static size_t tables_for_replace(const struct run *run, const struct model_step *step)
+{
+    const ipa_t end = ipa_range_end(step->range);
+    ipa_t at = step->range.start;
+    size_t tables = 0;
+
+    while (ipa_lt(at, end)) {
+        const struct mmu_result found = run_walk(run, at);
+        const struct ipa_range leaf = {ipa_align_down(at, found.leaf_size), found.leaf_size};
+
+        tables += tables_under(run, step, leaf, found.level);
+        at = ipa_range_end(leaf);
+    }
+    return tables;
+}
+
 size_t run_tables_for(const struct run *run, const struct model_step *step)
 {
     switch (step->verb) {
@@ -110,6 +146,8 @@ size_t run_tables_for(const struct run *run, const struct model_step *step)
     case MODEL_UNMAP:
     case MODEL_PROTECT:
         return tables_for_cut(run, step);
+    case MODEL_REPLACE:
+        return tables_for_replace(run, step);
     case MODEL_FOLD:
         return 0;
     }

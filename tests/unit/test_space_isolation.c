@@ -185,13 +185,15 @@ START_TEST(check_finds_area_that_shows_freed_frame)
     ck_assert_int_eq(frame_pool_alloc(&guest.rig.pool, 0, &frame), MAPPING_OK);
     guest_map(&guest, (struct guest_area){GIB(1), KIB(4), frame.raw, RIG_RW});
     ck_assert(s2_space_check(&guest.space));
+    rig_unwatch(&guest.rig); /* the monitor would not stand by either */
     ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frame, 0), MAPPING_OK);
     ck_assert(!s2_space_check(&guest.space));
     guest_map(&guest, (struct guest_area){GIB(8), KIB(4), DATA, RIG_RW}); /* a table takes it */
     ck_assert(!s2_space_check(&guest.space));
     guest_unmap(&guest, GIB(1), KIB(4));
     ck_assert(s2_space_check(&guest.space));
-    guest_fini(&guest);
+    s2_space_fini(&guest.space);
+    rig_fini_machine(&guest.rig);
 }
 END_TEST
 
@@ -215,6 +217,7 @@ START_TEST(check_accepts_what_the_hardware_wrote)
     slot = rig_slot(&guest.rig, s2_space_table(&guest.space), GIB(2));
     slot->raw |= UINT64_C(0x80); /* no DBM: the hardware would not */
     ck_assert(!s2_space_check(&guest.space));
+    monitor_trust(guest.rig.monitor, slot);
     guest_fini(&guest);
 }
 END_TEST
@@ -271,6 +274,7 @@ START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
     guest_map(&guest, (struct guest_area){GIB(1) - KIB(4), KIB(8), DATA, RIG_RW});
     guest_map(&guest, (struct guest_area){GIB(600), GIB(2), DATA, RIG_RW});
     ck_assert_uint_lt(frame_pool_available(&guest.rig.pool), 64 - 6);
+    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
     sim_clear();
     s2_space_fini(&guest.space);
     at = sim_find(SIM_TLBI_VMALLS12E1IS, 0);

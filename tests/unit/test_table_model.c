@@ -66,6 +66,7 @@ static void start_round(struct run *run)
         setup.cpu.has_xnx = false;
         setup.cpu.vmid_bits = 8;
     }
+    setup.config.contiguous = run->machine->hints ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
     if (run->machine->updates) {
         setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
     }
@@ -112,7 +113,8 @@ static void ask_first(const struct run *run)
 {
     static const enum s2_verb verbs[] = {[MODEL_MAP] = S2_VERB_MAP,
                                          [MODEL_UNMAP] = S2_VERB_UNMAP,
-                                         [MODEL_PROTECT] = S2_VERB_PROTECT};
+                                         [MODEL_PROTECT] = S2_VERB_PROTECT,
+                                         [MODEL_REPLACE] = S2_VERB_REPLACE};
     const struct model_step *step = &run->steps[0];
     const enum mapping_error predicted = table_model_answer(&run->model, step);
     struct s2_request request = {.range = step->range, .pa = step->pa, .flags = step->flags};
@@ -137,6 +139,8 @@ static enum mapping_error call(struct s2_table *table, const struct model_step *
         return s2_table_unmap(table, step->range);
     case MODEL_PROTECT:
         return s2_table_protect(table, step->range, step->flags);
+    case MODEL_REPLACE:
+        return s2_table_replace(table, step->range, step->pa);
     case MODEL_FOLD:
         return s2_table_fold(table, step->range);
     }
@@ -148,6 +152,9 @@ static enum mapping_error call_hold(struct s2_table *table, const struct model_s
     if (step->verb == MODEL_MAP) {
         return s2_table_hold_map(table, step->range, step->pa, step->flags);
     }
+    if (step->verb == MODEL_REPLACE) {
+        return s2_table_hold_replace(table, step->range, step->pa);
+    }
     return step->verb == MODEL_UNMAP ? s2_table_hold_unmap(table, step->range)
                                      : s2_table_hold_protect(table, step->range, step->flags);
 }
@@ -158,6 +165,8 @@ static void call_do(struct s2_table *table, const struct model_step *step)
         s2_table_do_map(table, step->range, step->pa, step->flags);
     } else if (step->verb == MODEL_UNMAP) {
         s2_table_do_unmap(table, step->range);
+    } else if (step->verb == MODEL_REPLACE) {
+        s2_table_do_replace(table, step->range, step->pa);
     } else {
         s2_table_do_protect(table, step->range, step->flags);
     }
@@ -242,6 +251,7 @@ static void look_around(struct run *run, const struct model_step *step)
             ipa_add(step->range.start, nth * page + 8 * random_below(&run->random, page / 8));
 
         look_at(run, addr);
+        run->runs_seen += run_walk(run, addr).contiguous ? 1 : 0;
         if (sizes) {
             look_at_size(run, step, addr);
         }
@@ -343,6 +353,12 @@ static void require_variety(const struct run *run, uint64_t ops)
     ck_assert_uint_gt(run->answered[MAPPING_UNSUPPORTED], ops / 1000);
     ck_assert_uint_gt(run->blocks_made, ops / 100);
     ck_assert_uint_gt(run->blocks_folded, ops / 1000);
+    ck_assert_uint_gt(run->answered[MAPPING_NOT_FOUND], ops / 1000);
+    if (run->machine->hints) {
+        ck_assert_uint_gt(run->runs_seen, ops / 10);
+    } else {
+        ck_assert_uint_eq(run->runs_seen, 0);
+    }
 }
 
 START_TEST(change_at_random_agrees_with_model_and_mmu)

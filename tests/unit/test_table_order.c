@@ -506,6 +506,7 @@ START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
     start(RIG_4K_40);
     given(RIG_MAP, KIB(4), KIB(8), RIG_DATA, RIG_RW);
     s2_table_set_vmid(&rig.table, 0x1234);
+    rig_judge(&rig, &rig.table);
     rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = KIB(4), .size = KIB(4)});
     ck_assert_str_eq(script(""), "SD(tviADVDivti)");
     ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->vttbr >> 48, 0x1234);
@@ -543,6 +544,7 @@ START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
     watch.available = frame_pool_available(&rig.pool);
     ck_assert_uint_lt(watch.available, rig.setup.frame_count - 4);
     ck_assert(sim_listen(watch_fini, &watch));
+    rig_dismiss(&rig, &rig.table);
     s2_table_fini(&rig.table);
     ck_assert(sim_unlisten(watch_fini, &watch));
     ck_assert_str_eq(script("()"), "DXDi");

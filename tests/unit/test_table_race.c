@@ -46,6 +46,11 @@ static const struct scene scenes[] = {
     {"retype pages", {{1, 0, 0, 9, RIG_RW}}, RIG_PROTECT, true, 1, 3, 0, 3, S2_NORMAL_NC},
     {"retype blocks", {{1, 0, 3, 4, RIG_RW}}, RIG_PROTECT, true, 1, 2, 2, 3, S2_NORMAL_NC},
     {"fold", {{1, 0, 2, 0, PAGES}, {3, 0, 1, 0, RIG_RW}}, RIG_FOLD, true, 0, 0, 8, 0, 0},
+    {"replace pages", {{1, 0, 0, 9, RIG_RW}}, RIG_REPLACE, true, 1, 3, 0, 3, 0},
+    {"replace blocks", {{1, 0, 3, 5, RIG_RW}}, RIG_REPLACE, true, 1, 0, 3, 5, 0},
+    {"replace parts", {{1, 0, 4, 0, RIG_RW}}, RIG_REPLACE, true, 1, 3, 2, 2, 0},
+    {"replace a table", {{1, 0, 1, 0, PAGES}}, RIG_REPLACE, true, 1, 2, 0, 40, 0},
+    {"protect a table", {{1, 0, 1, 0, PAGES}}, RIG_PROTECT, true, 1, 2, 0, 40, S2_NORMAL_NC},
 };
 
 #define SCENES ((int)RIG_COUNT(scenes))
@@ -73,8 +78,10 @@ static struct rig_step scene_step(const struct scene *scene)
 {
     const uint64_t ipa = bytes(scene->block, scene->page);
 
+    /* A replacement is a page beside, so that no block fits it. */
     return (struct rig_step){scene->verb, ipa, bytes(scene->block_count, scene->page_count),
-                             RIG_DATA + ipa, scene->flags};
+                             RIG_DATA + ipa + (scene->verb == RIG_REPLACE ? bytes(8, 1) : 0),
+                             scene->flags};
 }
 
 /* --- Witnesses ------------------------------------------------------------------------------- */
@@ -158,9 +165,10 @@ static void witness_init(struct witness *witness, const struct scene *scene)
 START_TEST(walkers_see_old_or_new_at_every_moment)
 {
     const struct scene *scene = &scenes[_i % SCENES];
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i / SCENES]);
+    struct rig_setup setup = rig_setup_of(&rig_shapes[_i / SCENES / 2]);
     struct witness witness;
 
+    setup.config.contiguous = _i / SCENES % 2 == 0 ? S2_CONTIGUOUS_OFF : S2_CONTIGUOUS_ON;
     /* Once to learn how it ends, once to watch. */
     sim_set_log(SIM_LOG_COUNT);
     rig_init(&rig, setup);
@@ -275,6 +283,7 @@ static struct rig_setup non_coherent_setup(int i)
     struct rig_setup setup = rig_setup_of(&rig_shapes[i % rig_shape_count]);
 
     setup.config.walker = S2_WALKER_NON_COHERENT;
+    setup.config.contiguous = i % 2 == 0 ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
     setup.cpu.dcache_line = i % 2 == 0 ? 64 : 32;
     return setup;
 }
@@ -417,6 +426,28 @@ START_TEST(update_before_the_break_reaches_every_dark_table)
 }
 END_TEST
 
+/* A clean block is to stay clean, in part: nothing to do when it is held, then it is written. */
+START_TEST(update_between_hold_and_do_finds_its_tables_held)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t block = rig_block(shape), page = rig_page(shape);
+    struct rig_setup setup = rig_setup_of(shape);
+    const struct ipa_range part = ipa_range(block + page, page);
+
+    setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
+    rig_init(&rig, setup);
+    rig_must(&rig, (struct rig_step){RIG_MAP, block, block, RIG_DATA, S2_READ | S2_DBM});
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(s2_table_hold_protect(&rig.table, part, S2_READ | S2_DBM), MAPPING_OK);
+    rig_slot(&rig, &rig.table, block)->raw |= 0x80; /* S2AP[1] */
+    s2_table_do_protect(&rig.table, part, S2_READ | S2_DBM);
+    s2_table_end(&rig.table);
+    rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 3, S2_READ | S2_WRITE | S2_DBM);
+    rig_assert_leaf(&rig, &rig.table, block + page, RIG_DATA + page, 3, S2_READ | S2_DBM);
+    rig_fini(&rig);
+}
+END_TEST
+
 /* And what is written anew into the dark table is in memory before it is linked. */
 START_TEST(update_before_the_break_is_cleaned_for_a_walker_past_the_caches)
 {
@@ -525,7 +556,7 @@ static TCase *others_case(void)
     TCase *others = tcase_create("others");
 
     tcase_add_loop_test(others, walkers_see_old_or_new_at_every_moment, 0,
-                        SCENES * rig_shape_count);
+                        2 * SCENES * rig_shape_count);
     tcase_add_loop_test(others, tables_are_in_memory_before_a_walker_past_the_caches_looks, 0,
                         SCENES * rig_shape_count);
     tcase_add_loop_test(others, root_is_in_memory_once_it_is_made, 0, rig_shape_count);
@@ -543,6 +574,8 @@ Suite *suite_table_race(void)
     suite_add_tcase(suite, others_case());
     tcase_add_loop_test(hardware, update_before_the_break_of_a_cut_is_not_lost, 0,
                         3 * rig_shape_count);
+    tcase_add_loop_test(hardware, update_between_hold_and_do_finds_its_tables_held, 0,
+                        rig_shape_count);
     tcase_add_loop_test(hardware, update_before_the_break_reaches_every_dark_table, 0, 6);
     tcase_add_loop_test(hardware, update_before_the_break_is_cleaned_for_a_walker_past_the_caches,
                         0, rig_shape_count);

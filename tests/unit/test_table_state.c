@@ -145,6 +145,7 @@ START_TEST(registers_are_what_the_manual_asks)
     ck_assert_uint_eq(s2_table_vttbr(&rig.table), UINT64_C(0x002a000000000000) | low | high << 2);
     ck_assert_uint_eq(s2_table_hcr(&rig.table), UINT64_C(0x0000400000000001));
     s2_table_set_vmid(&rig.table, 0xfffe);
+    rig_judge(&rig, &rig.table);
     ck_assert_uint_eq(s2_table_vttbr(&rig.table) >> 48, 0xfffe);
     rig_fini(&rig);
 }

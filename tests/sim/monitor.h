@@ -1,0 +1,168 @@
+/*
+ * monitor.h - the break-before-make monitor: judges the order of everything that is done to
+ * translation tables, event by event, while it is done.
+ *
+ * Each descriptor slot that walkers can reach is an automaton:
+ *
+ *      valid --break--> broken --DSB--> published --TLBI, stage 2--> --DSB--> gone from stage 2
+ *        ^                                   |                                      |
+ *        |                                   +--VMALLS12E1IS--+        VMALLE1IS ---+
+ *        |                                                    v        v
+ *        +---------------------- make ------------- clean <-- DSB <----+
+ *
+ * What is not clean is owed: a debt of its guest. A debt is of the VMID that it arose under, and a
+ * TLBI counts for it only if it ran under that VMID, on registers that an ISB had made current, with
+ * an operand that covers it. A frame belongs to the slot that led to it until that slot is clean. A
+ * tightened permission owes the same, without a break; a relaxed one at least the local forms on the
+ * CPU that relaxed it.
+ *
+ * It knows nothing of the library: it sees primitives, memory and registers, and decodes them on its
+ * own. Time is the order of events.
+ *
+ * In a fixture:
+ *
+ *      sim_reset();
+ *      monitor = monitor_attach(&config);      before the first table is made
+ *      ... a table is made ...
+ *      monitor_add_guest(monitor, &guest);     its registers are known now
+ *      ... one call of the library ...
+ *      monitor_quiesce(monitor);               after each: everything that is owed is paid
+ *      monitor_remove_guest(monitor, vttbr);   before the table is taken apart
+ *      ... it is taken apart ...
+ *      monitor_detach(monitor);                after a last quiesce
+ *
+ * One machine, one monitor: what other threads do to the same tables it cannot see.
+ *
+ * Not judged: what a descriptor means (the software MMU does that), direct changes by FEAT_BBM, which
+ * are refused.
+ *
+ * Source: Arm ARM DDI 0487, D8.14 "TLB maintenance requirements and the TLB maintenance
+ * instructions", "Using break-before-make when updating translation table entries", "Misprogramming
+ * the Contiguous bit"; B2.3 "Completion of TLB maintenance", "Data Synchronization Barrier"; D7.5
+ * "Caches".
+ */
+#ifndef TRESTLE_TESTS_SIM_MONITOR_H
+#define TRESTLE_TESTS_SIM_MONITOR_H
+
+#include "core/frame_pool.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/mmu.h"
+#include "tests/sim/sim.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What can be broken, each with the name that verdicts give it. */
+enum monitor_rule {
+    MONITOR_OK,
+    /* Break, invalidate, make. */
+    MONITOR_NO_BREAK,       /* a valid entry became another that asks for break-before-make */
+    MONITOR_NO_FIRST_DSB,   /* a TLBI went out before the broken entry was visible */
+    MONITOR_NO_STAGE2,      /* no stage-2 invalidation at all */
+    MONITOR_OPERAND,        /* one that is malformed, or covers not all that was broken */
+    MONITOR_LEVEL_HINT,     /* one whose level or granule hint is not that of the entry */
+    MONITOR_NO_MIDDLE_DSB,  /* stage 1 was invalidated before stage 2 was complete */
+    MONITOR_NO_STAGE1,      /* stage 1 was not invalidated after it */
+    MONITOR_NO_CLOSING_DSB, /* invalidated, but not complete */
+    MONITOR_LOCAL_ONLY,     /* on one CPU only */
+    /* The regime that a TLBI runs under. */
+    MONITOR_WRONG_VMID,     /* it went to another guest, or to none */
+    MONITOR_WRONG_REGIME,   /* VTCR_EL2 or the table of another guest */
+    MONITOR_TGE,            /* with HCR_EL2.E2H and TGE it goes to EL2&0 */
+    MONITOR_NO_ISB,         /* registers written, or tables changed, and no ISB */
+    MONITOR_IRQS_UNMASKED,  /* registers switched with interrupts on */
+    MONITOR_NOT_RESTORED,   /* not the registers that the operation found */
+    MONITOR_SPECULATIVE_AT, /* registers switched with stage-1 walks on, where they must be off */
+    /* Tables and their frames. */
+    MONITOR_EARLY_LINK,  /* linked before all its entries were written and published */
+    MONITOR_BAD_TABLE,   /* a table descriptor with other bits, to no memory, or linked twice */
+    MONITOR_FILL_LIVE,   /* a fill where walkers read */
+    MONITOR_REUSED,      /* written, or used for something else, while a TLB may lead to it */
+    MONITOR_RETURNED,    /* in the pool while walkers or a TLB may lead to it */
+    MONITOR_EXPOSED,     /* a guest was shown a frame that is a translation table */
+    MONITOR_BAD_RUN,     /* a contiguous entry where there are none, or misaligned */
+    MONITOR_MIXED_RUN,   /* a contiguous run that is not whole, or not all alike */
+    MONITOR_HARDWARE,    /* a field that hardware writes, changed by load and store */
+    MONITOR_NOT_VISIBLE, /* an operation ended before its stores were visible to walkers */
+    MONITOR_TABLE_DIRTY, /* a walker that is not coherent may miss what is in the cache */
+    /* Memory of guests. */
+    MONITOR_DATA_DIRTY, /* shown while what our side wrote may be in the cache */
+    MONITOR_CODE_STALE, /* shown executable while instruction caches may hold what was there */
+    MONITOR_READ_STALE, /* read back while caches may hold what was there before the guest wrote */
+    MONITOR_RULES
+};
+
+/* The first rule that was broken: the whole story, several lines. */
+struct monitor_verdict {
+    enum monitor_rule rule;
+    char story[6144];
+};
+
+typedef void (*monitor_report_fn)(void *arg, const struct monitor_verdict *verdict);
+
+struct monitor_config {
+    const struct sim_memory *memory; /* the banks where tables lie; all are there already */
+    struct mmu_cpu cpu;
+    bool has_ttl;            /* level hints */
+    bool has_ranges;         /* TLBI by range */
+    bool has_dic;            /* no instruction cache maintenance */
+    bool has_speculative_at; /* TCR_EL1.EPD0 and EPD1 before a switch of registers */
+    unsigned cache_line;     /* bytes; 0: 64 */
+    /* Told of the first broken rule; if it returns, nothing is judged any more. NULL: the story
+     * goes to stderr and the program ends. */
+    monitor_report_fn report;
+    void *arg;
+};
+
+/* A guest's tables, from its registers. */
+struct monitor_guest {
+    uint64_t vtcr;
+    uint64_t vttbr;
+    uint64_t hcr;
+    const struct frame_pool *pool; /* that its tables come from; NULL: not judged */
+    bool is_non_coherent;          /* walkers do not look into the caches */
+};
+
+struct monitor;
+
+/**
+ * monitor_attach() - Listen to this thread's machine.
+ * Context: after sim_reset(), which would end it, and after all banks were added.
+ * Cost:    memory: 4 bytes for each byte of the banks that is used; time: O(1) an event, but for a
+ *          DSB or a range, which look at what is owed, and a link, which looks at the new tables.
+ */
+struct monitor *monitor_attach(const struct monitor_config *config);
+void monitor_detach(struct monitor *monitor);
+
+/* Memory outside the banks, @memory on the host: for monitor_wrote(). */
+void monitor_add_window(struct monitor *monitor, uint64_t pa, const void *memory, uint64_t size);
+
+/* @guest's root is filled, and published, and walkers may read it from now on. With the root of a
+ * guest that is known already: it has another VMID now, and owes nothing. */
+void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *guest);
+
+/* The guest of that root will not run again: with the next invalidation of all of its VMID the
+ * tables are free, but not before. By the next quiesce they must be. */
+void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr);
+
+/* The operation is over: nothing is owed, everything is visible, registers are as they were. */
+void monitor_quiesce(struct monitor *monitor);
+
+/* The operation that is judged next is meant to leave other registers behind: it enters a guest. */
+void monitor_expect_entry(struct monitor *monitor);
+
+/* Our side wrote here with ordinary stores; reads what a guest may have left; gave this memory back
+ * to whoever may use it next. */
+void monitor_wrote(struct monitor *monitor, uint64_t pa, uint64_t size);
+void monitor_read(struct monitor *monitor, uint64_t pa, uint64_t size);
+void monitor_returned(struct monitor *monitor, uint64_t pa, uint64_t size);
+
+/* A test wrote this descriptor by hand: it is what it is. */
+void monitor_trust(struct monitor *monitor, const void *slot);
+
+/* .rule is MONITOR_OK as long as all is well. */
+const struct monitor_verdict *monitor_verdict(const struct monitor *monitor);
+
+const char *monitor_rule_name(enum monitor_rule rule); /* "no middle DSB" */
+
+#endif
