@@ -59,8 +59,8 @@ struct rig_setup rig_setup_of(const struct rig_shape *shape)
                 .has_dic = true,
                 .has_idc = true,
                 .dcache_line = 64},
-        /* Without the hint, so that a test says what it means by leaves of one size; test_table_runs.c
-         * has it on. */
+        /* Without the hint, so that a test says what it means by leaves of one size; table_runs.h has
+         * it on. */
         .config = {.contiguous = S2_CONTIGUOUS_OFF,
                    .granule = shape->granule,
                    .ipa_bits = shape->ipa_bits,
