@@ -3,7 +3,7 @@
  * cache instruction and every register that this library touches goes through here.
  *
  * Bodies are static inline in "arch_impl.h", which the build chooses with one -I:
- *   stage2/el2   the instructions themselves; the only asm of core and stage2
+ *   stage2/el2   the instructions themselves; nowhere else in core and stage2 is there one
  *   tests/sim    the host: each call is an event that tests assert on
  *   tests/bench  the host without a listener, for benchmarks and for an embedder's own host tests
  *

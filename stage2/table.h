@@ -249,6 +249,7 @@ MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t add
 
 /**
  * s2_table_dump() - Say what is mapped in @range, a line for each run of equal leaves.
+ * @range:   one that s2_table_is_range() accepts, else it asserts.
  * @line:    called once a line, ascending; the text lives until it returns, without a newline.
  *
  * The format is stable; words are separated by one space:
