@@ -40,7 +40,7 @@ static inline void arch_desc_publish(s2_desc_t *slot, s2_desc_t desc);
 static inline s2_desc_t arch_desc_swap(s2_desc_t *slot, s2_desc_t desc);
 
 /* Replace *expected by @desc and answer true; if the slot holds something else, write that to
- * *expected and answer false. Atomic. */
+ * *expected and answer false. Atomic; a release where it succeeds, as it may link a table. */
 static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_desc_t desc);
 
 /* --- Barriers ------------------------------------------------------------------------------- */
@@ -57,9 +57,18 @@ static inline void arch_tlbi_ripas2e1is(uint64_t operand); /* stage 2, by range;
 static inline void arch_tlbi_vmalle1is(void);              /* stage 1 and combined, all CPUs */
 static inline void arch_tlbi_vmalls12e1is(void);           /* both stages, all CPUs */
 static inline void arch_tlbi_alle1is(void);                /* every VMID, all CPUs */
-static inline void arch_tlbi_ipas2e1(uint64_t operand);    /* this CPU only, as the next two */
+
+/* FEAT_XS: the same, without waiting for accesses whose XS attribute is 1 (slow devices). */
+static inline void arch_tlbi_ipas2e1is_nxs(uint64_t operand);
+static inline void arch_tlbi_ripas2e1is_nxs(uint64_t operand);
+static inline void arch_tlbi_vmalle1is_nxs(void);
+static inline void arch_tlbi_vmalls12e1is_nxs(void);
+
+/* This CPU only. */
+static inline void arch_tlbi_ipas2e1(uint64_t operand);
 static inline void arch_tlbi_vmalle1(void);
 static inline void arch_tlbi_vmalls12e1(void);
+static inline void arch_tlbi_alle1(void);
 
 /* --- Caches --------------------------------------------------------------------------------- */
 
@@ -79,6 +88,10 @@ static inline uint64_t arch_read_tcr_el1(void); /* with HCR_EL2.E2H = 0 the gues
 static inline void arch_write_tcr_el1(uint64_t value);
 static inline uint64_t arch_read_tcr_el12(void); /* with HCR_EL2.E2H = 1 the guest's */
 static inline void arch_write_tcr_el12(uint64_t value);
+static inline uint64_t arch_read_sctlr_el1(void); /* with E2H = 0 and 1 likewise */
+static inline void arch_write_sctlr_el1(uint64_t value);
+static inline uint64_t arch_read_sctlr_el12(void);
+static inline void arch_write_sctlr_el12(uint64_t value);
 
 /* Mask interrupts on this CPU; answers the state before, for the restore. */
 static inline uint64_t arch_irq_mask(void);

@@ -34,7 +34,7 @@ static inline s2_desc_t arch_desc_swap(s2_desc_t *slot, s2_desc_t desc)
 static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_desc_t desc)
 {
     return __atomic_compare_exchange_n(&slot->raw, &expected->raw, desc.raw, false,
-                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 #define ARCH_PLAIN(name, text)               \
@@ -73,9 +73,17 @@ ARCH_OPERAND(arch_tlbi_ripas2e1is, "sys #4, c8, c0, #2, %0", uint64_t)
 ARCH_PLAIN(arch_tlbi_vmalle1is, "tlbi vmalle1is")
 ARCH_PLAIN(arch_tlbi_vmalls12e1is, "tlbi vmalls12e1is")
 ARCH_PLAIN(arch_tlbi_alle1is, "tlbi alle1is")
+
+/* FEAT_XS puts nXS into CRn: C9 in place of C8. */
+ARCH_OPERAND(arch_tlbi_ipas2e1is_nxs, "sys #4, c9, c0, #1, %0", uint64_t)
+ARCH_OPERAND(arch_tlbi_ripas2e1is_nxs, "sys #4, c9, c0, #2, %0", uint64_t)
+ARCH_PLAIN(arch_tlbi_vmalle1is_nxs, "sys #0, c9, c3, #0, xzr")
+ARCH_PLAIN(arch_tlbi_vmalls12e1is_nxs, "sys #4, c9, c3, #6, xzr")
+
 ARCH_OPERAND(arch_tlbi_ipas2e1, "tlbi ipas2e1, %0", uint64_t)
 ARCH_PLAIN(arch_tlbi_vmalle1, "tlbi vmalle1")
 ARCH_PLAIN(arch_tlbi_vmalls12e1, "tlbi vmalls12e1")
+ARCH_PLAIN(arch_tlbi_alle1, "tlbi alle1")
 
 ARCH_OPERAND(arch_dc_civac, "dc civac, %0", const void *)
 ARCH_OPERAND(arch_dc_cvac, "dc cvac, %0", const void *)
@@ -86,6 +94,8 @@ ARCH_REGISTER(vttbr, "vttbr_el2")
 ARCH_REGISTER(hcr, "hcr_el2")
 ARCH_REGISTER(tcr_el1, "tcr_el1")
 ARCH_REGISTER(tcr_el12, "s3_5_c2_c0_2") /* TCR_EL12: FEAT_VHE, newer than the assembler's base */
+ARCH_REGISTER(sctlr_el1, "sctlr_el1")
+ARCH_REGISTER(sctlr_el12, "s3_5_c1_c0_0")
 
 static inline uint64_t arch_irq_mask(void)
 {

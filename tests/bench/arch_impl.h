@@ -33,7 +33,7 @@ static inline s2_desc_t arch_desc_swap(s2_desc_t *slot, s2_desc_t desc)
 static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_desc_t desc)
 {
     return __atomic_compare_exchange_n(&slot->raw, &expected->raw, desc.raw, false,
-                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 /* clang-format off */
@@ -50,6 +50,11 @@ static inline void arch_tlbi_alle1is(void) {}
 static inline void arch_tlbi_ipas2e1(uint64_t operand) { (void)operand; }
 static inline void arch_tlbi_vmalle1(void) {}
 static inline void arch_tlbi_vmalls12e1(void) {}
+static inline void arch_tlbi_alle1(void) {}
+static inline void arch_tlbi_ipas2e1is_nxs(uint64_t operand) { (void)operand; }
+static inline void arch_tlbi_ripas2e1is_nxs(uint64_t operand) { (void)operand; }
+static inline void arch_tlbi_vmalle1is_nxs(void) {}
+static inline void arch_tlbi_vmalls12e1is_nxs(void) {}
 
 static inline void arch_dc_civac(const void *line) { (void)line; }
 static inline void arch_dc_cvac(const void *line) { (void)line; }
@@ -66,6 +71,10 @@ static inline uint64_t arch_read_tcr_el1(void) { return 0; }
 static inline void arch_write_tcr_el1(uint64_t value) { (void)value; }
 static inline uint64_t arch_read_tcr_el12(void) { return 0; }
 static inline void arch_write_tcr_el12(uint64_t value) { (void)value; }
+static inline uint64_t arch_read_sctlr_el1(void) { return 0; }
+static inline void arch_write_sctlr_el1(uint64_t value) { (void)value; }
+static inline uint64_t arch_read_sctlr_el12(void) { return 0; }
+static inline void arch_write_sctlr_el12(uint64_t value) { (void)value; }
 
 static inline uint64_t arch_irq_mask(void) { return 0; }
 static inline void arch_irq_restore(uint64_t state) { (void)state; }

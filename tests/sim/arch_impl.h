@@ -86,32 +86,43 @@ static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_de
 
 /* --- Instructions without a result ----------------------------------------------------------- */
 
-static inline void arch_sim_execute(enum sim_kind kind, uint64_t operand, const void *line)
+static inline void arch_sim_execute(struct sim_event event)
 {
-    struct sim_event event = {.kind = kind, .slot = line, .operand = operand};
-
     if (sim_begin(&event)) {
         event.done = true;
         sim_end(&event);
     }
 }
 
-#define ARCH_SIM_PLAIN(name, kind)         \
-    static inline void arch_##name(void)   \
-    {                                      \
-        arch_sim_execute((kind), 0, NULL); \
+#define ARCH_SIM_PLAIN(name, number)                            \
+    static inline void arch_##name(void)                        \
+    {                                                           \
+        arch_sim_execute((struct sim_event){.kind = (number)}); \
     }
 
-#define ARCH_SIM_OPERAND(name, kind)                 \
-    static inline void arch_##name(uint64_t operand) \
-    {                                                \
-        arch_sim_execute((kind), operand, NULL);     \
+#define ARCH_SIM_OPERAND(name, number)                                            \
+    static inline void arch_##name(uint64_t value)                                \
+    {                                                                             \
+        arch_sim_execute((struct sim_event){.kind = (number), .operand = value}); \
     }
 
-#define ARCH_SIM_LINE(name, kind)                    \
-    static inline void arch_##name(const void *line) \
-    {                                                \
-        arch_sim_execute((kind), 0, line);           \
+#define ARCH_SIM_LINE(name, number)                                           \
+    static inline void arch_##name(const void *line)                          \
+    {                                                                         \
+        arch_sim_execute((struct sim_event){.kind = (number), .slot = line}); \
+    }
+
+/* The nXS form is the same event, and says so. */
+#define ARCH_SIM_PLAIN_NXS(name, number)                                        \
+    static inline void arch_##name##_nxs(void)                                  \
+    {                                                                           \
+        arch_sim_execute((struct sim_event){.kind = (number), .is_nxs = true}); \
+    }
+
+#define ARCH_SIM_OPERAND_NXS(name, number)                                                        \
+    static inline void arch_##name##_nxs(uint64_t value)                                          \
+    {                                                                                             \
+        arch_sim_execute((struct sim_event){.kind = (number), .is_nxs = true, .operand = value}); \
     }
 
 ARCH_SIM_PLAIN(dsb_ish, SIM_DSB_ISH)
@@ -127,6 +138,12 @@ ARCH_SIM_PLAIN(tlbi_alle1is, SIM_TLBI_ALLE1IS)
 ARCH_SIM_OPERAND(tlbi_ipas2e1, SIM_TLBI_IPAS2E1)
 ARCH_SIM_PLAIN(tlbi_vmalle1, SIM_TLBI_VMALLE1)
 ARCH_SIM_PLAIN(tlbi_vmalls12e1, SIM_TLBI_VMALLS12E1)
+ARCH_SIM_PLAIN(tlbi_alle1, SIM_TLBI_ALLE1)
+
+ARCH_SIM_OPERAND_NXS(tlbi_ipas2e1is, SIM_TLBI_IPAS2E1IS)
+ARCH_SIM_OPERAND_NXS(tlbi_ripas2e1is, SIM_TLBI_RIPAS2E1IS)
+ARCH_SIM_PLAIN_NXS(tlbi_vmalle1is, SIM_TLBI_VMALLE1IS)
+ARCH_SIM_PLAIN_NXS(tlbi_vmalls12e1is, SIM_TLBI_VMALLS12E1IS)
 
 ARCH_SIM_LINE(dc_civac, SIM_DC_CIVAC)
 ARCH_SIM_LINE(dc_cvac, SIM_DC_CVAC)
@@ -160,18 +177,31 @@ static inline void arch_sim_register(enum sim_kind kind, uint64_t *reg, uint64_t
 ARCH_SIM_REGISTER(vtcr, SIM_WRITE_VTCR)
 ARCH_SIM_REGISTER(vttbr, SIM_WRITE_VTTBR)
 ARCH_SIM_REGISTER(hcr, SIM_WRITE_HCR)
-ARCH_SIM_REGISTER(tcr_el1, SIM_WRITE_TCR_EL1)
 
-/* TCR_EL12 is the guest's register by the name that it has while HCR_EL2.E2H = 1. */
-static inline uint64_t arch_read_tcr_el12(void)
+/* The guest's registers: under HCR_EL2.E2H by names of their own, which there are none of without it;
+ * the usual ones are then the hypervisor's, and nobody's business here. */
+#define ARCH_SIM_HCR_E2H BIT(34)
+
+static inline uint64_t *arch_sim_guest(uint64_t *reg, bool is_el12)
 {
-    return arch_read_tcr_el1();
+    MAPPING_ASSERT(((sim_cpu()->hcr & ARCH_SIM_HCR_E2H) != 0) == is_el12);
+    return reg;
 }
 
-static inline void arch_write_tcr_el12(uint64_t value)
-{
-    arch_write_tcr_el1(value);
-}
+#define ARCH_SIM_GUEST(name, field, kind, is_el12)                                      \
+    static inline uint64_t arch_read_##name(void)                                       \
+    {                                                                                   \
+        return *arch_sim_guest(&sim_cpu()->field, (is_el12));                           \
+    }                                                                                   \
+    static inline void arch_write_##name(uint64_t value)                                \
+    {                                                                                   \
+        arch_sim_register((kind), arch_sim_guest(&sim_cpu()->field, (is_el12)), value); \
+    }
+
+ARCH_SIM_GUEST(tcr_el1, tcr_el1, SIM_WRITE_TCR_EL1, false)
+ARCH_SIM_GUEST(tcr_el12, tcr_el1, SIM_WRITE_TCR_EL1, true)
+ARCH_SIM_GUEST(sctlr_el1, sctlr_el1, SIM_WRITE_SCTLR_EL1, false)
+ARCH_SIM_GUEST(sctlr_el12, sctlr_el1, SIM_WRITE_SCTLR_EL1, true)
 
 static inline uint64_t arch_irq_mask(void)
 {
@@ -189,6 +219,10 @@ static inline void arch_irq_restore(uint64_t state)
 #undef ARCH_SIM_PLAIN
 #undef ARCH_SIM_OPERAND
 #undef ARCH_SIM_LINE
+#undef ARCH_SIM_PLAIN_NXS
+#undef ARCH_SIM_OPERAND_NXS
 #undef ARCH_SIM_REGISTER
+#undef ARCH_SIM_GUEST
+#undef ARCH_SIM_HCR_E2H
 
 #endif

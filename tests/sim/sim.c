@@ -150,7 +150,7 @@ size_t sim_write_count(void)
 
 size_t sim_tlbi_count(void)
 {
-    return count_between(SIM_TLBI_IPAS2E1IS, SIM_TLBI_VMALLS12E1);
+    return count_between(SIM_TLBI_IPAS2E1IS, SIM_TLBI_ALLE1);
 }
 
 size_t sim_change_count(void)
@@ -202,6 +202,7 @@ const char *sim_kind_name(enum sim_kind kind)
         [SIM_TLBI_IPAS2E1] = "TLBI_IPAS2E1",
         [SIM_TLBI_VMALLE1] = "TLBI_VMALLE1",
         [SIM_TLBI_VMALLS12E1] = "TLBI_VMALLS12E1",
+        [SIM_TLBI_ALLE1] = "TLBI_ALLE1",
         [SIM_DC_CIVAC] = "DC_CIVAC",
         [SIM_DC_CVAC] = "DC_CVAC",
         [SIM_IC_IALLUIS] = "IC_IALLUIS",
@@ -209,6 +210,7 @@ const char *sim_kind_name(enum sim_kind kind)
         [SIM_WRITE_VTTBR] = "WRITE_VTTBR",
         [SIM_WRITE_HCR] = "WRITE_HCR",
         [SIM_WRITE_TCR_EL1] = "WRITE_TCR_EL1",
+        [SIM_WRITE_SCTLR_EL1] = "WRITE_SCTLR_EL1",
         [SIM_IRQ_MASK] = "IRQ_MASK",
         [SIM_IRQ_RESTORE] = "IRQ_RESTORE",
     };

@@ -43,6 +43,7 @@ enum sim_kind {
     SIM_TLBI_IPAS2E1,
     SIM_TLBI_VMALLE1,
     SIM_TLBI_VMALLS12E1,
+    SIM_TLBI_ALLE1,
     SIM_DC_CIVAC,
     SIM_DC_CVAC,
     SIM_IC_IALLUIS,
@@ -50,14 +51,27 @@ enum sim_kind {
     SIM_WRITE_VTTBR,
     SIM_WRITE_HCR,
     SIM_WRITE_TCR_EL1,
+    SIM_WRITE_SCTLR_EL1,
     SIM_IRQ_MASK,
     SIM_IRQ_RESTORE,
     SIM_KINDS /* how many there are */
 };
 
+/* Whether @kind is a TLBI; one for all CPUs. */
+static inline bool sim_is_tlbi(enum sim_kind kind)
+{
+    return kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_ALLE1;
+}
+
+static inline bool sim_is_broadcast(enum sim_kind kind)
+{
+    return kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_ALLE1IS;
+}
+
 /* One call of a primitive. A field that means nothing for the kind is 0. */
 struct sim_event {
     enum sim_kind kind;
+    bool is_nxs;      /* TLBI: the nXS form */
     bool done;        /* AFTER and in the log: false only for a REPLACE that found something else */
     size_t cpu;       /* which CPU executed it */
     uint64_t index;   /* events of this machine before this one, since sim_reset() */
@@ -75,7 +89,8 @@ struct sim_cpu {
     uint64_t vtcr;
     uint64_t vttbr;
     uint64_t hcr;
-    uint64_t tcr_el1;
+    uint64_t tcr_el1; /* the guest's, as the next: under either of their names */
+    uint64_t sctlr_el1;
     uint64_t daif;
 };
 

@@ -134,6 +134,7 @@ static const struct {
     [SIM_TLBI_IPAS2E1] = {FORM_LOST, NULL},
     [SIM_TLBI_VMALLE1] = {FORM_TLBI, "vmalle1"},
     [SIM_TLBI_VMALLS12E1] = {FORM_TLBI, "vmalls12e1"},
+    [SIM_TLBI_ALLE1] = {FORM_TLBI, "alle1"},
     [SIM_WRITE_VTCR] = {FORM_REGISTER, "vtcr_el2"},
     [SIM_WRITE_VTTBR] = {FORM_REGISTER, "vttbr_el2"},
     [SIM_WRITE_HCR] = {FORM_REGISTER, "hcr_el2"},

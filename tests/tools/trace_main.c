@@ -81,7 +81,7 @@ static bool is_of_sort(enum drop_sort sort, const struct sim_event *event)
     case DROP_NOTHING:
         return false;
     case DROP_TLBI:
-        return event->kind >= SIM_TLBI_IPAS2E1IS && event->kind <= SIM_TLBI_VMALLS12E1;
+        return sim_is_tlbi(event->kind);
     case DROP_DSB:
         return event->kind == SIM_DSB_ISH;
     case DROP_BREAK:

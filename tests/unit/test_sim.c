@@ -135,6 +135,7 @@ START_TEST(execute_barrier_or_tlbi_leaves_its_kind)
         {arch_tlbi_alle1is, SIM_TLBI_ALLE1IS},
         {arch_tlbi_vmalle1, SIM_TLBI_VMALLE1},
         {arch_tlbi_vmalls12e1, SIM_TLBI_VMALLS12E1},
+        {arch_tlbi_alle1, SIM_TLBI_ALLE1},
         {arch_ic_ialluis, SIM_IC_IALLUIS},
     };
 
@@ -144,10 +145,10 @@ START_TEST(execute_barrier_or_tlbi_leaves_its_kind)
         ck_assert_int_eq(last_event()->kind, plain[i].kind);
         ck_assert_uint_eq(sim_event_count(plain[i].kind), 1);
         ck_assert_ptr_null(last_event()->slot);
-        ck_assert(last_event()->operand == 0 && last_event()->done);
+        ck_assert(last_event()->operand == 0 && last_event()->done && !last_event()->is_nxs);
     }
     ck_assert_uint_eq(sim_event_total(), COUNT(plain));
-    ck_assert_uint_eq(sim_tlbi_count(), 5);
+    ck_assert_uint_eq(sim_tlbi_count(), 6);
     ck_assert_uint_eq(sim_write_count(), 0);
     ck_assert_uint_eq(sim_change_count(), COUNT(plain));
 }
@@ -177,6 +178,25 @@ START_TEST(execute_with_operand_keeps_it)
 }
 END_TEST
 
+START_TEST(execute_nxs_form_is_the_same_kind_and_says_so)
+{
+    sim_reset();
+    arch_tlbi_vmalle1is_nxs();
+    ck_assert(last_event()->kind == SIM_TLBI_VMALLE1IS && last_event()->is_nxs);
+    arch_tlbi_vmalls12e1is_nxs();
+    ck_assert(last_event()->kind == SIM_TLBI_VMALLS12E1IS && last_event()->is_nxs);
+    arch_tlbi_ipas2e1is_nxs(7);
+    ck_assert(last_event()->kind == SIM_TLBI_IPAS2E1IS && last_event()->is_nxs);
+    ck_assert_uint_eq(last_event()->operand, 7);
+    arch_tlbi_ripas2e1is_nxs(8);
+    ck_assert(last_event()->kind == SIM_TLBI_RIPAS2E1IS && last_event()->is_nxs);
+    ck_assert_uint_eq(last_event()->operand, 8);
+    arch_tlbi_ipas2e1is(7);
+    ck_assert(!last_event()->is_nxs);
+    ck_assert_uint_eq(sim_tlbi_count(), 5);
+}
+END_TEST
+
 /* --- Registers and CPUs ---------------------------------------------------------------------- */
 
 START_TEST(write_register_changes_the_current_cpu_only)
@@ -190,6 +210,7 @@ START_TEST(write_register_changes_the_current_cpu_only)
         {arch_read_vttbr, arch_write_vttbr, SIM_WRITE_VTTBR},
         {arch_read_hcr, arch_write_hcr, SIM_WRITE_HCR},
         {arch_read_tcr_el1, arch_write_tcr_el1, SIM_WRITE_TCR_EL1},
+        {arch_read_sctlr_el1, arch_write_sctlr_el1, SIM_WRITE_SCTLR_EL1},
     };
 
     sim_reset();
@@ -209,12 +230,47 @@ START_TEST(write_register_changes_the_current_cpu_only)
     ck_assert_uint_eq(sim_cpu_at(3)->vttbr, 0x21);
     ck_assert_uint_eq(sim_cpu_at(3)->hcr, 0x22);
     ck_assert_uint_eq(sim_cpu_at(3)->tcr_el1, 0x23);
+    ck_assert_uint_eq(sim_cpu_at(3)->sctlr_el1, 0x24);
     ck_assert_ptr_eq(sim_cpu(), sim_cpu_at(0));
     ck_assert_uint_eq(sim_cpu_number(), 0);
 }
 END_TEST
 
 /* What was in force as the instruction ran: a write of VTTBR_EL2 shows the one before. */
+/* HCR_EL2.E2H. */
+#define E2H (UINT64_C(1) << 34)
+
+START_TEST(write_guest_register_under_e2h_has_another_name)
+{
+    sim_reset();
+    sim_cpu()->hcr = E2H;
+    arch_write_tcr_el12(5);
+    arch_write_sctlr_el12(6);
+    ck_assert_int_eq(last_event()->kind, SIM_WRITE_SCTLR_EL1);
+    ck_assert(arch_read_tcr_el12() == 5 && arch_read_sctlr_el12() == 6);
+    ck_assert(sim_cpu()->tcr_el1 == 5 && sim_cpu()->sctlr_el1 == 6);
+}
+END_TEST
+
+/* Under E2H the usual names are the hypervisor's registers; without it there are no others. */
+static const struct {
+    uint64_t hcr;
+    void (*write)(uint64_t);
+} wrong_names[] = {
+    {E2H, arch_write_tcr_el1},
+    {E2H, arch_write_sctlr_el1},
+    {0, arch_write_tcr_el12},
+    {0, arch_write_sctlr_el12},
+};
+
+START_TEST(write_guest_register_by_the_wrong_name_dies)
+{
+    sim_reset();
+    sim_cpu()->hcr = wrong_names[_i].hcr;
+    wrong_names[_i].write(1);
+}
+END_TEST
+
 START_TEST(execute_tlbi_carries_the_registers_in_force)
 {
     sim_reset();
@@ -707,6 +763,7 @@ static TCase *primitive_case(void)
     tcase_add_test(tcase, load_descriptor_is_an_event_only_if_asked);
     tcase_add_test(tcase, execute_barrier_or_tlbi_leaves_its_kind);
     tcase_add_test(tcase, execute_with_operand_keeps_it);
+    tcase_add_test(tcase, execute_nxs_form_is_the_same_kind_and_says_so);
     return tcase;
 }
 
@@ -715,6 +772,9 @@ static TCase *register_case(void)
     TCase *tcase = tcase_create("registers");
 
     tcase_add_test(tcase, write_register_changes_the_current_cpu_only);
+    tcase_add_test(tcase, write_guest_register_under_e2h_has_another_name);
+    tcase_add_loop_test_raise_signal(tcase, write_guest_register_by_the_wrong_name_dies,
+                                     CONTRACT_DEATH, 0, (int)COUNT(wrong_names));
     tcase_add_test(tcase, execute_tlbi_carries_the_registers_in_force);
     tcase_add_test(tcase, mask_interrupts_nests_through_the_saved_state);
     tcase_add_test_raise_signal(tcase, choose_absent_cpu_dies, SIGABRT);
