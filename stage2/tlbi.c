@@ -1,6 +1,7 @@
 #include "stage2/tlbi.h"
 
 #include "stage2/arch.h"
+#include "stage2/regime.h"
 
 #define TLBI_IPA FIELD(39, 0)
 #define TLBI_TTL FIELD(47, 44)
@@ -9,9 +10,6 @@
 #define TTL_LEVEL FIELD(1, 0)
 
 #define HCR_TGE BIT(27)
-#define HCR_E2H BIT(34)
-#define TCR_EPD0 BIT(7)
-#define TCR_EPD1 BIT(23)
 
 /* The TLBI instructions count granules in a code of their own. */
 static unsigned tlbi_granule(const struct s2_geometry *geometry)
@@ -117,7 +115,8 @@ static void invalidate_by_address(const struct s2_tlb_target *target,
 
 /* What was live before this guest was made current for a tail. */
 struct regime {
-    uint64_t daif, hcr, vtcr, vttbr, tcr;
+    uint64_t daif, hcr, vtcr, vttbr;
+    struct s2_stage1 stage1;
     bool is_switched;
 };
 
@@ -125,20 +124,6 @@ static bool target_is_current(const struct s2_tlb_target *target, const struct r
 {
     return live->vttbr == target->vttbr && live->vtcr == target->geometry->vtcr &&
            (!target->has_vhe || (live->hcr & HCR_TGE) == 0);
-}
-
-static uint64_t read_guest_tcr(uint64_t hcr)
-{
-    return (hcr & HCR_E2H) != 0 ? arch_read_tcr_el12() : arch_read_tcr_el1();
-}
-
-static void write_guest_tcr(uint64_t hcr, uint64_t tcr)
-{
-    if ((hcr & HCR_E2H) != 0) {
-        arch_write_tcr_el12(tcr);
-    } else {
-        arch_write_tcr_el1(tcr);
-    }
 }
 
 /*
@@ -157,9 +142,7 @@ static void regime_enter(const struct s2_tlb_target *target, struct regime *live
         return;
     }
     if (target->has_speculative_at) {
-        live->tcr = read_guest_tcr(live->hcr);
-        write_guest_tcr(live->hcr, live->tcr | TCR_EPD0 | TCR_EPD1);
-        arch_isb();
+        live->stage1 = s2_stage1_stop();
     }
     arch_write_vtcr(target->geometry->vtcr);
     arch_write_vttbr(target->vttbr);
@@ -179,8 +162,7 @@ static void regime_leave(const struct s2_tlb_target *target, const struct regime
         arch_write_vtcr(live->vtcr);
         arch_isb();
         if (target->has_speculative_at) {
-            write_guest_tcr(live->hcr, live->tcr);
-            arch_isb();
+            s2_stage1_resume(&live->stage1);
         }
     }
     arch_irq_restore(live->daif);
