@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VTTBR_CNP UINT64_C(1)
+#define VTTBR_VMID (UINT64_MAX << 48)
 #define VTCR_HA (UINT64_C(1) << 21)
 #define VTCR_HD (UINT64_C(1) << 22)
 #define VTCR_DS (UINT64_C(1) << 32)
@@ -24,6 +26,9 @@ const char *monitor_rule_name(enum monitor_rule rule)
         [MONITOR_NO_STAGE1] = "no stage-1 invalidation",
         [MONITOR_NO_CLOSING_DSB] = "no closing DSB",
         [MONITOR_LOCAL_ONLY] = "invalidated on one CPU only",
+        [MONITOR_SLOW] = "a slow access may still be on its way",
+        [MONITOR_NOT_NOTIFIED] = "devices not notified",
+        [MONITOR_TRANSIENT] = "a mapping that stays was invalid",
         [MONITOR_WRONG_VMID] = "wrong VMID",
         [MONITOR_WRONG_REGIME] = "wrong VTCR or VTTBR",
         [MONITOR_TGE] = "TLBI with TGE",
@@ -31,6 +36,8 @@ const char *monitor_rule_name(enum monitor_rule rule)
         [MONITOR_IRQS_UNMASKED] = "registers switched with interrupts on",
         [MONITOR_NOT_RESTORED] = "registers not restored",
         [MONITOR_SPECULATIVE_AT] = "stage-1 walks on during a switch",
+        [MONITOR_SHARED_VMID] = "two guests under one VMID",
+        [MONITOR_STALE_ASID] = "stage 1 of another vCPU may be cached",
         [MONITOR_EARLY_LINK] = "table linked before it was filled",
         [MONITOR_BAD_TABLE] = "bad table descriptor",
         [MONITOR_FILL_LIVE] = "fill of a linked table",
@@ -97,8 +104,8 @@ static void tell_event(struct monitor_verdict *verdict, const struct sim_event *
         tell(verdict, " 0x%016llx -> 0x%016llx%s", (unsigned long long)event->old,
              (unsigned long long)event->new, event->done ? "" : " (refused)");
     } else if (monitor_is_tlbi(event->kind)) {
-        tell(verdict, " operand 0x%llx vttbr 0x%llx", (unsigned long long)event->operand,
-             (unsigned long long)event->vttbr);
+        tell(verdict, "%s operand 0x%llx vttbr 0x%llx", event->is_nxs ? " nXS" : "",
+             (unsigned long long)event->operand, (unsigned long long)event->vttbr);
     } else if (event->kind >= SIM_WRITE_VTCR) {
         tell(verdict, " 0x%llx -> 0x%llx", (unsigned long long)event->old,
              (unsigned long long)event->new);
@@ -252,6 +259,7 @@ static void see_after(struct monitor *monitor, const struct sim_event *event)
 {
     monitor->clock++;
     remember(monitor, event);
+    monitor_note_vttbr(monitor, event);
     if (is_write(event->kind)) {
         monitor_see_write(monitor, event);
     } else if (is_dsb(event->kind)) {
@@ -299,6 +307,13 @@ struct monitor *monitor_attach(const struct monitor_config *config)
     return monitor;
 }
 
+static void free_debt(struct debt *debt)
+{
+    free(debt->sent.extents);
+    free(debt->told.extents);
+    free(debt);
+}
+
 static void free_table(struct table *table)
 {
     while (table != NULL) {
@@ -308,8 +323,7 @@ static void free_table(struct table *table)
         for (struct debt *debt = table->debts; debt != NULL;) {
             struct debt *next_debt = debt->next_here;
 
-            free(debt->cover);
-            free(debt);
+            free_debt(debt);
             debt = next_debt;
         }
         free(table);
@@ -323,6 +337,8 @@ static void free_guests(struct guest *guest)
         struct guest *next = guest->next;
 
         free_table(guest->root);
+        monitor_free_stays(guest);
+        free(guest->torn);
         free(guest);
         guest = next;
     }
@@ -336,8 +352,7 @@ void monitor_detach(struct monitor *monitor)
     while (monitor->free_debts != NULL) {
         struct debt *next = monitor->free_debts->next;
 
-        free(monitor->free_debts->cover);
-        free(monitor->free_debts);
+        free_debt(monitor->free_debts);
         monitor->free_debts = next;
     }
     for (size_t i = 0; i < SIM_CPUS; i++) {
@@ -401,15 +416,18 @@ static struct guest *guest_new(struct monitor *monitor, const struct monitor_gue
     return guest;
 }
 
-/* The VMID changed. */
+/* The VMID changed, or is an allocator's from now on. */
 static void rename_guest(struct monitor *monitor, struct guest *guest,
                          const struct monitor_guest *given, unsigned vmid)
 {
+    if (guest->given.is_managed && given->is_managed) {
+        return; /* that is told by VTTBR_EL2 */
+    }
     monitor_settle_all(monitor);
     if (guest->debts != NULL || guest->table_debts != NULL) {
         const struct debt *debt = guest->debts != NULL ? guest->debts : guest->table_debts;
 
-        monitor_blame(monitor, monitor_debt_rule(debt), debt->slot,
+        monitor_blame(monitor, monitor_debt_rule(monitor, debt), debt->slot,
                       "the guest takes another VMID and owes this to the old one");
     }
     guest->given = *given;
@@ -434,15 +452,21 @@ void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *gues
             monitor, known, pa, mmu_root_size(&mmu),
             (size_t)((UINT64_C(1) << known->ipa_bits) / monitor_span(known, known->start_level)));
     }
+    if (!monitor_is_silent(monitor)) {
+        monitor_see_guest(monitor, known);
+    }
 }
 
 void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr)
 {
     for (struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
-        if (((guest->given.vttbr ^ vttbr) & ~UINT64_C(1)) == 0) {
+        const uint64_t aside = VTTBR_CNP | (guest->given.is_managed ? VTTBR_VMID : 0);
+
+        if (((guest->given.vttbr ^ vttbr) & ~aside) == 0 && !guest->is_leaving) {
             monitor->clock++;
             guest->is_leaving = true;
             guest->left_at = monitor->clock;
+            monitor_let_go(monitor, guest);
         }
     }
 }
@@ -484,7 +508,7 @@ static void judge_debts(struct monitor *monitor)
         const struct debt *debt = guest->table_debts != NULL ? guest->table_debts : guest->debts;
 
         if (debt != NULL) {
-            monitor_blame(monitor, monitor_debt_rule(debt), debt->slot,
+            monitor_blame(monitor, monitor_debt_rule(monitor, debt), debt->slot,
                           "0x%llx at IPA 0x%llx, level %d, is not gone from all TLBs",
                           (unsigned long long)debt->old, (unsigned long long)debt->ipa,
                           debt->level);
@@ -513,8 +537,10 @@ void monitor_quiesce(struct monitor *monitor)
         return;
     }
     monitor->clock++;
+    monitor_poll_vttbr(monitor);
     monitor_settle_all(monitor);
     judge_debts(monitor);
+    monitor_judge_torn(monitor);
     judge_lines(monitor);
     monitor_judge_runs(monitor);
     monitor_judge_rest(monitor);

@@ -11,13 +11,27 @@
  *        +---------------------- make ------------- clean <-- DSB <----+
  *
  * What is not clean is owed: a debt of its guest. A debt is of the VMID that it arose under, and a
- * TLBI counts for it only if it ran under that VMID, on registers that an ISB had made current, with
- * an operand that covers it. A frame belongs to the slot that led to it until that slot is clean. A
- * tightened permission owes the same, without a break; a relaxed one at least the local forms on the
- * CPU that relaxed it.
+ * TLBI counts for it only if it ran under that VMID, on registers that an ISB had made current,
+ * with an operand that covers it. A frame belongs to the slot that led to it until that slot is
+ * clean. A tightened permission owes the same, without a break; a relaxed one at least the local
+ * forms on the CPU that relaxed it.
  *
- * It knows nothing of the library: it sees primitives, memory and registers, and decodes them on its
- * own. Time is the order of events.
+ * Direct changes (FEAT_BBM level 2): where monitor_config.is_direct says so, a block may become a
+ * table that maps the same in the same way, a table whose leaves are all alike a block, and a leaf
+ * may gain or lose the contiguous hint, each by one store. What was replaced is owed like a leaf or
+ * table that was broken; until it is paid nothing else may be made in its place, as TLBs answer
+ * with either.
+ *
+ * nXS forms do not wait for slow accesses. They count only for what had XS = 0 for sure: leaves
+ * that force write-back, and tables below which all leaves do, or did since the last payment.
+ *
+ * Guests with VMIDs from an allocator (monitor_guest.is_managed): only CPUs walk them that have
+ * their root in VTTBR_EL2, from the write until the ISB after the next, and under the VMID of that
+ * write. What no CPU can hold is paid once it is visible. A guest that is not managed may be walked
+ * by every CPU at any time.
+ *
+ * It knows nothing of the library: it sees primitives, memory and registers, and decodes them on
+ * its own. Time is the order of events.
  *
  * In a fixture:
  *
@@ -27,14 +41,18 @@
  *      monitor_add_guest(monitor, &guest);     its registers are known now
  *      ... one call of the library ...
  *      monitor_quiesce(monitor);               after each: everything that is owed is paid
+ *      monitor_expect_entry(monitor);          a call that enters a guest
+ *      ... s2_enter() ...
+ *      monitor_enter(monitor, vcpu_id);        and there it runs
+ *      monitor_quiesce(monitor);
  *      monitor_remove_guest(monitor, vttbr);   before the table is taken apart
  *      ... it is taken apart ...
  *      monitor_detach(monitor);                after a last quiesce
  *
  * One machine, one monitor: what other threads do to the same tables it cannot see.
  *
- * Not judged: what a descriptor means (the software MMU does that), direct changes by FEAT_BBM, which
- * are refused.
+ * Not judged: what a descriptor means (the software MMU does that); what hardware writes into a
+ * table that a block has replaced, until that is paid.
  *
  * Source: Arm ARM DDI 0487, D8.14 "TLB maintenance requirements and the TLB maintenance
  * instructions", "Using break-before-make when updating translation table entries", "Misprogramming
@@ -65,6 +83,9 @@ enum monitor_rule {
     MONITOR_NO_STAGE1,      /* stage 1 was not invalidated after it */
     MONITOR_NO_CLOSING_DSB, /* invalidated, but not complete */
     MONITOR_LOCAL_ONLY,     /* on one CPU only */
+    MONITOR_SLOW,           /* by an nXS form, while a slow access may still be on its way */
+    MONITOR_NOT_NOTIFIED,   /* devices were not told, or not in time */
+    MONITOR_TRANSIENT,      /* a mapping that stays was invalid for a moment, where none may be */
     /* The regime that a TLBI runs under. */
     MONITOR_WRONG_VMID,     /* it went to another guest, or to none */
     MONITOR_WRONG_REGIME,   /* VTCR_EL2 or the table of another guest */
@@ -73,6 +94,9 @@ enum monitor_rule {
     MONITOR_IRQS_UNMASKED,  /* registers switched with interrupts on */
     MONITOR_NOT_RESTORED,   /* not the registers that the operation found */
     MONITOR_SPECULATIVE_AT, /* registers switched with stage-1 walks on, where they must be off */
+    /* Who runs under which VMID. */
+    MONITOR_SHARED_VMID, /* loaded under a VMID that tags another guest in this CPU's TLB */
+    MONITOR_STALE_ASID,  /* a vCPU runs where stage 1 of another vCPU of the guest may be cached */
     /* Tables and their frames. */
     MONITOR_EARLY_LINK,  /* linked before all its entries were written and published */
     MONITOR_BAD_TABLE,   /* a table descriptor with other bits, to no memory, or linked twice */
@@ -106,7 +130,9 @@ struct monitor_config {
     bool has_ttl;            /* level hints */
     bool has_ranges;         /* TLBI by range */
     bool has_dic;            /* no instruction cache maintenance */
-    bool has_speculative_at; /* TCR_EL1.EPD0 and EPD1 before a switch of registers */
+    bool has_xs;             /* nXS forms of TLBIs */
+    bool has_speculative_at; /* TCR_EL1.EPD0, EPD1 and SCTLR_EL1.M before a switch of registers */
+    bool is_direct;          /* FEAT_BBM level 2, and nobody minds two sizes in a TLB */
     unsigned cache_line;     /* bytes; 0: 64 */
     /* Told of the first broken rule; if it returns, nothing is judged any more. NULL: the story
      * goes to stderr and the program ends. */
@@ -121,6 +147,9 @@ struct monitor_guest {
     uint64_t hcr;
     const struct frame_pool *pool; /* that its tables come from; NULL: not judged */
     bool is_non_coherent;          /* walkers do not look into the caches */
+    bool is_managed;               /* its VMID is the one that it is loaded with; vttbr's is none */
+    bool has_device;               /* devices walk it too: monitor_notified() */
+    bool refuses_transient;        /* and cannot retry */
 };
 
 struct monitor;
@@ -138,18 +167,29 @@ void monitor_detach(struct monitor *monitor);
 void monitor_add_window(struct monitor *monitor, uint64_t pa, const void *memory, uint64_t size);
 
 /* @guest's root is filled, and published, and walkers may read it from now on. With the root of a
- * guest that is known already: it has another VMID now, and owes nothing. */
+ * guest that is known already: it has another VMID now, or is managed from now on, and owes
+ * nothing. */
 void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *guest);
 
-/* The guest of that root will not run again: with the next invalidation of all of its VMID the
- * tables are free, but not before. By the next quiesce they must be. */
+/* The guest of that root (whatever the VMID in @vttbr, if it is managed) will not run again: with
+ * the next invalidation of all of its VMID the tables are free, but not before. By the next quiesce
+ * they must be. A managed guest: once no VTTBR_EL2 leads to it, and no TLB can hold anything of it.
+ * */
 void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr);
 
 /* The operation is over: nothing is owed, everything is visible, registers are as they were. */
 void monitor_quiesce(struct monitor *monitor);
 
-/* The operation that is judged next is meant to leave other registers behind: it enters a guest. */
+/* The operation that is judged next is meant to leave another VTCR_EL2, VTTBR_EL2 and HCR_EL2
+ * behind: it enters a guest. */
 void monitor_expect_entry(struct monitor *monitor);
+
+/* The current CPU runs that vCPU of the guest in its VTTBR_EL2, now. */
+void monitor_enter(struct monitor *monitor, uint32_t vcpu_id);
+
+/* Devices hold nothing any more of what was broken and made visible before, in [@start, @start +
+ * @size) of the guest of that root. For a guest with .has_device: by its notifier. */
+void monitor_notified(struct monitor *monitor, uint64_t vttbr, uint64_t start, uint64_t size);
 
 /* Our side wrote here with ordinary stores; reads what a guest may have left; gave this memory back
  * to whoever may use it next. */

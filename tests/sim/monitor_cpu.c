@@ -3,12 +3,13 @@
 #define HCR_TGE (UINT64_C(1) << 27)
 #define HCR_E2H (UINT64_C(1) << 34)
 #define TCR_EPD ((UINT64_C(1) << 7) | (UINT64_C(1) << 23))
+#define SCTLR_M UINT64_C(1)
 #define DAIF_IF UINT64_C(0xc0)
 #define VTTBR_CNP UINT64_C(1)
 
 bool monitor_is_tlbi(enum sim_kind kind)
 {
-    return kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_VMALLS12E1;
+    return sim_is_tlbi(kind);
 }
 
 struct mmu monitor_mmu(const struct monitor *monitor, uint64_t vtcr, uint64_t vttbr, uint64_t hcr)
@@ -29,7 +30,9 @@ struct guest *monitor_current(struct monitor *monitor, const struct sim_event *e
     struct guest *current = NULL;
 
     for (struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
-        if (guest->vmid == vmid &&
+        const bool is_there = !guest->given.is_managed || guest->stays != NULL;
+
+        if (guest->vmid == vmid && is_there &&
             (current == NULL || is_regime_of(guest, event->vtcr, event->vttbr))) {
             current = guest;
         }
@@ -44,7 +47,7 @@ void monitor_judge_regime(struct monitor *monitor, const struct sim_event *event
     const uint64_t host = HCR_E2H | HCR_TGE;
     const struct guest *guest;
 
-    if (event->kind == SIM_TLBI_ALLE1IS) {
+    if (event->kind == SIM_TLBI_ALLE1IS || event->kind == SIM_TLBI_ALLE1) {
         return; /* whatever the registers say */
     }
     if (cpu->written_at > cpu->isb_at) {
@@ -84,12 +87,18 @@ static bool regime_is_restored(const struct cpu *cpu, const struct sim_cpu *now)
            now->hcr == cpu->baseline.hcr;
 }
 
+/* Stage 1 is on, and its walks are off: no address goes through the guest's mixed registers. */
+static bool is_quiet(const struct sim_cpu *now)
+{
+    return (now->tcr_el1 & TCR_EPD) == TCR_EPD && (now->sctlr_el1 & SCTLR_M) != 0;
+}
+
 /* Stage-1 walks of the guest are to be off while its registers are mixed. */
 static bool walks_are_off(const struct monitor *monitor, const struct sim_event *event)
 {
     const struct cpu *cpu = &monitor->cpus[event->cpu];
 
-    return (sim_cpu_at(event->cpu)->tcr_el1 & TCR_EPD) == TCR_EPD && cpu->isb_at > cpu->tcr_at;
+    return is_quiet(sim_cpu_at(event->cpu)) && cpu->isb_at >= cpu->stage1_at;
 }
 
 static void see_switch(struct monitor *monitor, const struct sim_event *event)
@@ -110,13 +119,19 @@ static void see_switch(struct monitor *monitor, const struct sim_event *event)
     }
 }
 
-static void see_tcr(struct monitor *monitor, const struct sim_event *event)
+/* TCR_EL1 or SCTLR_EL1. */
+static void see_stage1(struct monitor *monitor, const struct sim_event *event)
 {
     struct cpu *cpu = &monitor->cpus[event->cpu];
+    const struct sim_cpu *now = sim_cpu_at(event->cpu);
+    const bool is_back = monitor->expects_entry || regime_is_restored(cpu, now);
 
-    cpu->tcr_at = monitor->clock;
-    if (monitor->config.has_speculative_at && (event->new &TCR_EPD) != TCR_EPD &&
-        (cpu->written_at > cpu->isb_at || !regime_is_restored(cpu, sim_cpu_at(event->cpu)))) {
+    if (event->old == event->new) {
+        return;
+    }
+    cpu->stage1_at = monitor->clock;
+    if (monitor->config.has_speculative_at && !is_quiet(now) &&
+        (cpu->written_at > cpu->isb_at || !is_back)) {
         monitor_blame(monitor, MONITOR_SPECULATIVE_AT, NULL,
                       "stage-1 walks are on again before the registers are back");
     }
@@ -144,15 +159,43 @@ void monitor_see_register(struct monitor *monitor, const struct sim_event *event
 
     if (event->kind == SIM_ISB) {
         cpu->isb_at = monitor->clock;
+        monitor_end_stays(monitor, event->cpu);
     } else if (event->kind == SIM_IC_IALLUIS) {
         cpu->ic_at = monitor->clock;
-    } else if (event->kind == SIM_WRITE_TCR_EL1) {
-        see_tcr(monitor, event);
+    } else if (event->kind == SIM_WRITE_TCR_EL1 || event->kind == SIM_WRITE_SCTLR_EL1) {
+        see_stage1(monitor, event);
     } else if (event->kind == SIM_IRQ_RESTORE) {
         see_unmask(monitor, event);
     } else if (event->kind >= SIM_WRITE_VTCR && event->kind <= SIM_WRITE_HCR) {
         see_switch(monitor, event);
+        if (event->kind == SIM_WRITE_VTTBR) {
+            monitor_see_load(monitor, event);
+        }
     }
+}
+
+/* Another guest may be entered; its stage 1 stays what its own registers say. */
+static bool is_as_found(const struct monitor *monitor, const struct cpu *cpu,
+                        const struct sim_cpu *now)
+{
+    return (monitor->expects_entry || regime_is_restored(cpu, now)) &&
+           now->tcr_el1 == cpu->baseline.tcr_el1 && now->sctlr_el1 == cpu->baseline.sctlr_el1 &&
+           now->daif == cpu->baseline.daif;
+}
+
+static void blame_registers(struct monitor *monitor, size_t number, const struct sim_cpu *now)
+{
+    const struct sim_cpu *then = &monitor->cpus[number].baseline;
+
+    monitor_blame(monitor, MONITOR_NOT_RESTORED, NULL,
+                  "CPU %zu: VTCR 0x%llx VTTBR 0x%llx HCR 0x%llx TCR_EL1 0x%llx SCTLR_EL1 0x%llx "
+                  "DAIF 0x%llx; they were 0x%llx 0x%llx 0x%llx 0x%llx 0x%llx 0x%llx",
+                  number, (unsigned long long)now->vtcr, (unsigned long long)now->vttbr,
+                  (unsigned long long)now->hcr, (unsigned long long)now->tcr_el1,
+                  (unsigned long long)now->sctlr_el1, (unsigned long long)now->daif,
+                  (unsigned long long)then->vtcr, (unsigned long long)then->vttbr,
+                  (unsigned long long)then->hcr, (unsigned long long)then->tcr_el1,
+                  (unsigned long long)then->sctlr_el1, (unsigned long long)then->daif);
 }
 
 static void judge_registers(struct monitor *monitor, size_t number)
@@ -163,18 +206,8 @@ static void judge_registers(struct monitor *monitor, size_t number)
     if (cpu->written_at > cpu->isb_at) {
         monitor_blame(monitor, MONITOR_NO_ISB, NULL,
                       "CPU %zu: no ISB after the last register write", number);
-    } else if (cpu->has_baseline && !monitor->expects_entry &&
-               (!regime_is_restored(cpu, now) || now->tcr_el1 != cpu->baseline.tcr_el1 ||
-                now->daif != cpu->baseline.daif)) {
-        monitor_blame(
-            monitor, MONITOR_NOT_RESTORED, NULL,
-            "CPU %zu: VTCR 0x%llx VTTBR 0x%llx HCR 0x%llx TCR_EL1 0x%llx DAIF 0x%llx; "
-            "they were 0x%llx 0x%llx 0x%llx 0x%llx 0x%llx",
-            number, (unsigned long long)now->vtcr, (unsigned long long)now->vttbr,
-            (unsigned long long)now->hcr, (unsigned long long)now->tcr_el1,
-            (unsigned long long)now->daif, (unsigned long long)cpu->baseline.vtcr,
-            (unsigned long long)cpu->baseline.vttbr, (unsigned long long)cpu->baseline.hcr,
-            (unsigned long long)cpu->baseline.tcr_el1, (unsigned long long)cpu->baseline.daif);
+    } else if (cpu->has_baseline && !is_as_found(monitor, cpu, now)) {
+        blame_registers(monitor, number, now);
     }
     cpu->has_baseline = false;
 }

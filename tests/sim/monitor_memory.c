@@ -185,7 +185,7 @@ static bool next_overlap(struct monitor *monitor, uint64_t pa, uint64_t size, si
 }
 
 /* Whether stage 2 forces write-back, whatever the guest's stage 1 says. */
-static bool is_write_back(const struct guest *guest, uint64_t raw)
+bool monitor_is_write_back(const struct guest *guest, uint64_t raw)
 {
     return (guest->given.hcr & HCR_FWB) != 0 && MEMATTR(raw) == MEMATTR_FORCED;
 }
@@ -226,7 +226,7 @@ void monitor_leaf_gone(struct monitor *monitor, struct table *table, uint64_t ra
 {
     const uint64_t pa = monitor_output(table->guest, raw);
     const uint64_t size = monitor_span(table->guest, table->level);
-    const bool is_forced = is_write_back(table->guest, raw);
+    const bool is_forced = monitor_is_write_back(table->guest, raw);
     struct overlap overlap;
 
     for (size_t from = 0; next_overlap(monitor, pa, size, &from, &overlap);) {
@@ -281,7 +281,7 @@ void monitor_judge_data(struct monitor *monitor, const struct table *table, cons
                         uint64_t raw)
 {
     const struct guest *guest = table->guest;
-    const bool is_forced = is_write_back(guest, raw);
+    const bool is_forced = monitor_is_write_back(guest, raw);
     const bool is_code = monitor_can_execute(monitor, raw);
     const size_t lines = (size_t)(UINT64_C(1) << UNIT_SHIFT) / line_size(monitor);
     const uint64_t pa = monitor_output(guest, raw);
@@ -347,23 +347,78 @@ void monitor_read(struct monitor *monitor, uint64_t pa, uint64_t size)
     }
 }
 
+/* Whether what is owed, paid or not, led there. */
 static bool debt_leads_to(const struct debt *debt, uint64_t pa, uint64_t size)
 {
     const uint64_t output = monitor_output(debt->table->guest, debt->old);
 
-    return debt->kind == DEBT_LEAF && !monitor_is_paid(debt) && output < pa + size &&
-           pa < output + debt->size;
+    return debt->kind == DEBT_LEAF && output < pa + size && pa < output + debt->size;
 }
 
 void monitor_returned(struct monitor *monitor, uint64_t pa, uint64_t size)
 {
     for (const struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
         for (const struct debt *debt = guest->debts; debt != NULL; debt = debt->next) {
-            if (debt_leads_to(debt, pa, size)) {
+            if (debt_leads_to(debt, pa, size) && !monitor_is_paid(monitor, debt)) {
                 monitor_blame(monitor, MONITOR_REUSED, debt->slot,
                               "memory at PA 0x%llx is used while a TLB may lead to it",
                               (unsigned long long)pa);
                 return;
+            }
+        }
+    }
+}
+
+/* --- The pool -------------------------------------------------------------------------------- */
+
+static unsigned log2_of(uint64_t value)
+{
+    unsigned log2 = 0;
+
+    while (value > 1) {
+        value >>= 1;
+        log2++;
+    }
+    return log2;
+}
+
+bool monitor_is_taken(const struct guest *guest, uint64_t pa, uint64_t size)
+{
+    const struct frame_pool *pool = guest->given.pool;
+
+    return pool == NULL ||
+           frame_pool_is_taken(pool, pa_of(pa), log2_of(size >> frame_pool_shift(pool)));
+}
+
+static void judge_taken(struct monitor *monitor, const struct table *table, const struct slot *slot)
+{
+    const uint64_t least = UINT64_C(1) << table->guest->shift;
+    const uint64_t size = table->entries * sizeof(uint64_t);
+
+    if (!monitor_is_taken(table->guest, table->pa, size > least ? size : least)) {
+        monitor_blame(monitor, MONITOR_RETURNED, slot,
+                      "the pool has the table at PA 0x%llx, to which walkers or a TLB may lead",
+                      (unsigned long long)table->pa);
+        return;
+    }
+    for (const struct table *child = table->child; child != NULL; child = child->next) {
+        judge_taken(monitor, child, slot);
+    }
+}
+
+/* Called before barriers and TLBIs, while a frame that went too early is still seen to be gone. */
+void monitor_poll_pool(struct monitor *monitor)
+{
+    for (const struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
+        if (guest->given.pool == NULL || guest->root == NULL) {
+            continue;
+        }
+        if (monitor->event == NULL || guest->is_leaving) {
+            judge_taken(monitor, guest->root, NULL);
+        }
+        for (const struct debt *debt = guest->table_debts; debt != NULL; debt = debt->next) {
+            if (debt->below != NULL) {
+                judge_taken(monitor, debt->below, debt->slot);
             }
         }
     }

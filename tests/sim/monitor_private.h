@@ -2,10 +2,15 @@
  * monitor_private.h - what the parts of the monitor share.
  *
  *      monitor.c         events in, verdicts out; guests come and go; the end of an operation
- *      monitor_slot.c    writes to descriptors: tables linked and unlinked, runs
- *      monitor_debt.c    what is owed to the TLBs, and how it is paid
- *      monitor_cpu.c     registers of the CPUs, barriers
- *      monitor_memory.c  regions, lines and frames
+ *      monitor_desc.c    what descriptors say
+ *      monitor_slot.c    writes to them: tables linked and unlinked, runs
+ *      monitor_direct.c  leaves and tables that become each other by one store
+ *      monitor_debt.c    what is owed to the TLBs
+ *      monitor_tlbi.c    and how it is paid: TLBIs, barriers
+ *      monitor_vmid.c    who is loaded where under which VMID
+ *      monitor_device.c  devices: what they are told, and what they must not see
+ *      monitor_cpu.c     registers of the CPUs
+ *      monitor_memory.c  regions, lines, frames and the pool
  *
  * Times are values of the monitor's clock, which counts events; 0 is never.
  */
@@ -81,6 +86,35 @@ struct table {
     size_t leaves_here; /* entries that lead into regions: others need no accounting */
 };
 
+/* Invalidations of everything under one VMID. */
+struct sweeps {
+    uint64_t s1_done;  /* the newest of stage 1 on all CPUs that is complete: when it was issued */
+    uint64_t s12_done; /* the same for both stages */
+    uint64_t s1_done_on[SIM_CPUS]; /* and on one CPU at least */
+    uint64_t s12_done_on[SIM_CPUS];
+};
+
+/* A CPU has, or had, a guest's root in VTTBR_EL2 under a VMID, and its TLB may remember. */
+struct stay {
+    struct stay *next; /* of the guest */
+    size_t cpu;
+    unsigned vmid;
+    uint64_t since;
+    uint64_t until;    /* the ISB that ended it; 0: loaded */
+    uint64_t clean_at; /* both stages, newest complete invalidation: when it was issued */
+    uint64_t full_at;  /* the newest that was no nXS form */
+    uint64_t s1_at;    /* stage 1 at least, while no vCPU ran here */
+    uint64_t run_at;   /* monitor_enter(); 0: no vCPU has run */
+    uint32_t vcpu;     /* that ran last */
+};
+
+/* A leaf that was broken where nothing that stays may be. */
+struct torn {
+    uint64_t ipa;
+    uint64_t size;
+    uint64_t pa;
+};
+
 struct guest {
     struct guest *next;
     struct monitor_guest given;
@@ -100,12 +134,14 @@ struct guest {
     uint64_t own_tlbi_at;     /* last TLBI of its VMID */
     uint64_t address_tlbi_at; /* by address or range */
     uint64_t foreign_tlbi_at; /* last TLBI that went elsewhere */
-    uint64_t s1_issued_at;    /* last invalidation of stage 1 on all CPUs */
-    uint64_t s1_done;         /* the newest of them that is complete: when it was issued */
-    uint64_t s12_issued_at;   /* the same for both stages */
-    uint64_t s12_done;
-    uint64_t s1_done_on[SIM_CPUS]; /* the same on one CPU at least */
-    uint64_t s12_done_on[SIM_CPUS];
+    uint64_t s1_issued_at;    /* last TLBI of stage 1 on all CPUs, */
+    uint64_t s12_issued_at;   /* and of both stages */
+    struct sweeps any;        /* whole invalidations, of every form, */
+    struct sweeps full;       /* and those that waited for slow accesses */
+    struct stay *stays;
+    struct torn *torn; /* in this operation */
+    size_t torn_count;
+    size_t torn_capacity;
 };
 
 /* --- Debts ----------------------------------------------------------------------------------- */
@@ -122,12 +158,20 @@ struct extent {
     uint64_t end;
 };
 
+/* Parts of a debt's span; those that touch are one. */
+struct cover {
+    struct extent *extents;
+    size_t count;
+    size_t capacity;
+};
+
 struct debt {
     struct slot *slot;
     struct table *table;     /* that the slot is in */
     struct table *below;     /* DEBT_TABLE: that it led to */
     struct debt *next;       /* of the guest; of free ones */
     struct debt **link;      /* that points here; NULL: absorbed by the debt of a table above */
+    struct debt *older;      /* of the same slot */
     struct debt *next_here;  /* of the table */
     struct debt **link_here; /* that points here */
     enum debt_kind kind;
@@ -140,14 +184,20 @@ struct debt {
     uint64_t size;
     uint64_t begun_at;
     uint64_t published_at;
-    uint64_t covered_at;  /* the TLBI that completed the cover */
-    uint64_t gone_at;     /* its DSB */
-    bool missed_early;    /* TLBIs that would have counted but were too early, */
-    bool missed_hint;     /* had another hint, */
-    bool missed_local;    /* or were local */
-    struct extent *cover; /* DEBT_TABLE: what TLBIs by address have covered */
-    size_t cover_count;
-    size_t cover_capacity;
+    uint64_t covered_at; /* the TLBI that completed the cover */
+    uint64_t gone_at;    /* its DSB */
+    bool missed_early;   /* TLBIs that would have counted but were too early, */
+    bool missed_hint;    /* had another hint, */
+    bool missed_local;   /* or were local */
+    bool missed_slow;    /* or did not wait for slow accesses */
+    bool is_slow;        /* such an access may be on its way */
+    bool is_direct;      /* what replaced it is as large, and in place */
+    bool had_hint;       /* in place: a TLB may hold a whole run */
+    bool is_unheld;      /* by no CPU, when it was published */
+    size_t told_cpu;     /* that told the devices, */
+    uint64_t told_at;    /* and when all of it was told */
+    struct cover sent;   /* DEBT_TABLE: what TLBIs by address have covered */
+    struct cover told;   /* what devices were told of */
 };
 
 /* A debt that a CPU's next barrier moves on, if it is still the same. */
@@ -165,10 +215,13 @@ struct debt_list {
 
 /* A whole invalidation that awaits its DSB. */
 struct whole {
-    struct guest *guest;
+    struct guest *guest; /* NULL: of the stays, under .vmid */
+    unsigned vmid;
     uint64_t issued_at;
+    bool is_all;  /* VMIDs */
     bool is_both; /* stages */
     bool is_broadcast;
+    bool is_nxs;
 };
 
 struct cpu {
@@ -178,7 +231,8 @@ struct cpu {
     uint64_t dsb_ish_at;
     uint64_t isb_at;
     uint64_t written_at; /* VTCR, VTTBR, HCR */
-    uint64_t tcr_at;     /* TCR_EL1 */
+    uint64_t stage1_at;  /* TCR_EL1, SCTLR_EL1 */
+    uint64_t vttbr;      /* as last seen */
     uint64_t ic_at;
     bool has_baseline;
     struct sim_cpu baseline; /* the registers that the operation found */
@@ -190,6 +244,9 @@ struct cpu {
 };
 
 /* --- The monitor ----------------------------------------------------------------------------- */
+
+/* What a guest may do by a leaf. */
+enum access { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EL1 = 4, ACCESS_EL0 = 8, ACCESS_ANY = 16 };
 
 struct record {
     struct sim_event event;
@@ -257,32 +314,82 @@ void monitor_leaf_gone(struct monitor *monitor, struct table *table, uint64_t ra
 /* The content of @raw's output is fit for the guest to see. */
 void monitor_judge_data(struct monitor *monitor, const struct table *table, const struct slot *slot,
                         uint64_t raw);
+bool monitor_is_write_back(const struct guest *guest, uint64_t raw); /* whatever stage 1 says */
+void monitor_poll_pool(struct monitor *monitor);
+bool monitor_is_taken(const struct guest *guest, uint64_t pa, uint64_t size);
 
 /* monitor_slot.c */
 void monitor_see_write(struct monitor *monitor, const struct sim_event *event);
 void monitor_link_root(struct monitor *monitor, struct guest *guest, uint64_t pa, uint64_t size,
                        size_t entries);
-void monitor_release(struct monitor *monitor, struct table *table); /* with all below */
+void monitor_link_below(struct monitor *monitor, struct table *parent, struct slot *slot,
+                        uint64_t raw, bool is_release);
+void monitor_unlink(struct table *table, struct debt *way);         /* with all below */
+void monitor_release(struct monitor *monitor, struct table *table); /* likewise */
 void monitor_judge_runs(struct monitor *monitor);
+void monitor_judge_run(struct monitor *monitor, struct table *table, struct slot *slot,
+                       uint64_t raw);
+void monitor_judge_atomic(struct monitor *monitor, const struct table *table,
+                          const struct slot *slot, const struct sim_event *event);
+bool monitor_is_release(const struct sim_event *event);
+size_t monitor_index_of(const struct table *table, const struct slot *slot);
+
+/* monitor_desc.c */
+uint64_t monitor_address_bits(const struct guest *guest);
 uint64_t monitor_output(const struct guest *guest, uint64_t raw);
 uint64_t monitor_span(const struct guest *guest, int level); /* bytes of an entry */
+size_t monitor_run_entries(const struct guest *guest, int level);
 enum entry_kind monitor_entry_kind(int level, uint64_t raw);
+unsigned monitor_accesses(const struct monitor *monitor, const struct guest *guest, uint64_t raw);
 bool monitor_can_execute(const struct monitor *monitor, uint64_t raw);
+bool monitor_is_cacheable(const struct guest *guest, uint64_t raw);
 uint64_t monitor_hardware_bits(const struct guest *guest, uint64_t raw);
 
+/* monitor_direct.c */
+/* A leaf became a table, or a table a leaf. */
+void monitor_see_direct(struct monitor *monitor, struct table *table, struct slot *slot,
+                        const struct sim_event *event);
+/* Whether nothing changed but the contiguous hint, and what may change with it. */
+bool monitor_is_hint_change(const struct guest *guest, uint64_t old, uint64_t new);
+/* What was made at @slot agrees with the larger leaves and runs that TLBs may still hold. */
+void monitor_judge_larger(struct monitor *monitor, struct table *table, struct slot *slot,
+                          uint64_t raw);
+
 /* monitor_debt.c */
-void monitor_owe(struct monitor *monitor, struct table *table, struct slot *slot, uint64_t old,
-                 enum debt_kind kind);
+struct debt *monitor_owe(struct monitor *monitor, struct table *table, struct slot *slot,
+                         uint64_t old, enum debt_kind kind);
 void monitor_settle(struct monitor *monitor, struct debt *debt);
 void monitor_absorb(struct table *table); /* a debt above it stands for all in it */
-void monitor_debt_free(struct monitor *monitor, struct debt *debt);
-bool monitor_is_paid(const struct debt *debt);
-enum monitor_rule monitor_debt_rule(const struct debt *debt);
+bool monitor_is_paid(const struct monitor *monitor, const struct debt *debt);
+/* The newest of a slot's debts that is not paid; NULL: all are. */
+const struct debt *monitor_unpaid(const struct monitor *monitor, const struct slot *slot);
+enum monitor_rule monitor_debt_rule(const struct monitor *monitor, const struct debt *debt);
 void monitor_settle_all(struct monitor *monitor); /* what is paid */
+/* Note [start, end), of a debt's span; whether all of it is there now. */
+bool monitor_cover(const struct debt *debt, struct cover *cover, uint64_t start, uint64_t end);
+
+/* monitor_tlbi.c */
 void monitor_see_tlbi(struct monitor *monitor, const struct sim_event *event);
 void monitor_see_dsb(struct monitor *monitor, const struct sim_event *event);
-void monitor_poll_pool(struct monitor *monitor);
-bool monitor_is_taken(const struct guest *guest, uint64_t pa, uint64_t size);
+void monitor_await(struct monitor *monitor, struct debt *debt); /* the DSB that publishes it */
+void monitor_let_go(struct monitor *monitor, struct guest *guest);
+
+/* monitor_vmid.c */
+void monitor_poll_vttbr(struct monitor *monitor); /* registers that were written by no event */
+void monitor_note_vttbr(struct monitor *monitor, const struct sim_event *event);
+void monitor_see_load(struct monitor *monitor, const struct sim_event *event);
+void monitor_see_guest(struct monitor *monitor, struct guest *guest); /* one that is new */
+void monitor_end_stays(struct monitor *monitor, size_t cpu);          /* an ISB */
+void monitor_sweep_stays(struct monitor *monitor, const struct whole *whole, size_t cpu);
+bool monitor_is_held(const struct debt *debt); /* some CPU of a managed guest's may hold it */
+bool monitor_is_deserted(const struct guest *guest);
+void monitor_free_stays(struct guest *guest);
+
+/* monitor_device.c */
+bool monitor_is_told(const struct monitor *monitor, const struct debt *debt);
+void monitor_note_torn(struct monitor *monitor, const struct table *table, const struct slot *slot,
+                       uint64_t raw);
+void monitor_judge_torn(struct monitor *monitor);
 
 /* monitor_cpu.c */
 bool monitor_is_tlbi(enum sim_kind kind);

@@ -17,123 +17,33 @@
 /* What may change in a valid leaf. */
 #define DESC_IN_PLACE (DESC_READ | DESC_WRITE | DESC_AF | DESC_DBM | DESC_XN | DESC_SOFTWARE)
 
-/* --- Descriptors ----------------------------------------------------------------------------- */
-
-enum entry_kind monitor_entry_kind(int level, uint64_t raw)
-{
-    if ((raw & DESC_VALID) == 0) {
-        return ENTRY_INVALID;
-    }
-    if (level == LEVEL_PAGE) {
-        return (raw & DESC_TABLE) != 0 ? ENTRY_LEAF : ENTRY_INVALID;
-    }
-    return (raw & DESC_TABLE) != 0 ? ENTRY_TABLE : ENTRY_LEAF;
-}
-
-/* Where the address lies in a descriptor: in place, and elsewhere. */
-static uint64_t address_bits(const struct guest *guest)
-{
-    if (guest->has_ds) {
-        return MASK(49, guest->shift) | MASK(9, 8);
-    }
-    return MASK(47, guest->shift) | (guest->shift == 16 ? MASK(15, 12) : 0);
-}
-
-uint64_t monitor_output(const struct guest *guest, uint64_t raw)
-{
-    if (guest->has_ds) {
-        return (raw & MASK(49, guest->shift)) | (raw & MASK(9, 8)) << 42;
-    }
-    return (raw & MASK(47, guest->shift)) | (guest->shift == 16 ? (raw & MASK(15, 12)) << 36 : 0);
-}
-
-static unsigned level_shift(const struct guest *guest, int level)
-{
-    return guest->shift + (unsigned)(LEVEL_PAGE - level) * guest->stride;
-}
-
-uint64_t monitor_span(const struct guest *guest, int level)
-{
-    return UINT64_C(1) << level_shift(guest, level);
-}
-
-/* Entries of a contiguous run; 1: there are none. */
-static size_t run_entries(const struct guest *guest, int level)
-{
-    switch (guest->shift) {
-    case 12:
-        return level >= 1 ? 16 : 1;
-    case 14:
-        return level == 3 ? 128 : level == 2 ? 32 : 1;
-    default:
-        return level >= 2 ? 32 : 1;
-    }
-}
-
-/* What hardware may write into a leaf. */
-uint64_t monitor_hardware_bits(const struct guest *guest, uint64_t raw)
-{
-    const bool is_tracked = guest->has_hd && (raw & DESC_DBM) != 0;
-
-    return (guest->has_ha ? DESC_AF : 0) | (is_tracked ? DESC_WRITE : 0);
-}
-
-/* --- Permissions ----------------------------------------------------------------------------- */
-
-enum access { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EL1 = 4, ACCESS_EL0 = 8, ACCESS_ANY = 16 };
-
-static unsigned execution(const struct monitor *monitor, uint64_t raw)
-{
-    static const unsigned by_xn[] = {ACCESS_EL1 | ACCESS_EL0, ACCESS_EL0, 0, ACCESS_EL1};
-    const unsigned xn = (unsigned)((raw & DESC_XN) >> 53);
-
-    return by_xn[monitor->config.cpu.xnx ? xn : xn & 2];
-}
-
-static unsigned accesses(const struct monitor *monitor, const struct guest *guest, uint64_t raw)
-{
-    const bool is_tracked = guest->has_hd && (raw & DESC_DBM) != 0;
-
-    return ((raw & DESC_READ) != 0 ? ACCESS_READ : 0U) |
-           ((raw & DESC_WRITE) != 0 || is_tracked ? ACCESS_WRITE : 0U) |
-           ((raw & DESC_AF) != 0 || guest->has_ha ? ACCESS_ANY : 0U) | execution(monitor, raw);
-}
-
-bool monitor_can_execute(const struct monitor *monitor, uint64_t raw)
-{
-    return execution(monitor, raw) != 0;
-}
-
-/* A walk that ends here is cached only if it may set AF, or AF is set. */
-static bool is_cacheable(const struct guest *guest, uint64_t raw)
-{
-    return (raw & DESC_AF) != 0 || guest->has_ha;
-}
-
 /* --- Contiguous runs ------------------------------------------------------------------------- */
 
-static size_t index_of(const struct table *table, const struct slot *slot)
+size_t monitor_index_of(const struct table *table, const struct slot *slot)
 {
     return (size_t)(slot - table->region->slots) -
            (size_t)((table->pa - table->region->pa) / sizeof(uint64_t));
 }
 
-/* What two members of a run may differ in: what hardware sets, and what it ignores. */
-static bool is_run_mate(const struct guest *guest, uint64_t a, uint64_t b)
+/* What two members of a run may differ in: what hardware sets, what it ignores, and @aside. */
+static bool is_run_mate(const struct guest *guest, uint64_t a, uint64_t b, uint64_t aside)
 {
     const uint64_t dirty = (a & b & DESC_DBM) != 0 ? DESC_WRITE : 0;
 
-    return ((a ^ b) & ~(address_bits(guest) | DESC_AF | DESC_SOFTWARE | dirty)) == 0;
+    return ((a ^ b) & ~(monitor_address_bits(guest) | DESC_AF | DESC_SOFTWARE | dirty | aside)) ==
+           0;
 }
 
-/* A leaf or table @raw at @slot beside the members of its run that are there: one of them stands for
- * all, as they were judged before. */
+/* A leaf or table @raw at @slot beside the members of its run that are there. One of them stands
+ * for all, as they were judged before, unless direct changes may have made them unlike. */
 static void judge_mates(struct monitor *monitor, const struct table *table, const struct slot *slot,
                         uint64_t raw)
 {
-    const size_t run = run_entries(table->guest, table->level);
-    const size_t into = index_of(table, slot) % run;
+    const size_t run = monitor_run_entries(table->guest, table->level);
+    const size_t into = monitor_index_of(table, slot) % run;
     const uint64_t span = monitor_span(table->guest, table->level);
+    const bool is_direct = monitor->config.is_direct;
+    const bool is_in_place = monitor_entry_kind(table->level, slot->raw) == ENTRY_LEAF;
     const struct slot *first = slot - into;
 
     for (size_t i = 0; i < run; i++) {
@@ -144,25 +54,29 @@ static void judge_mates(struct monitor *monitor, const struct table *table, cons
             continue;
         }
         if (either != 0 && (monitor_entry_kind(table->level, raw) != ENTRY_LEAF ||
-                            !is_run_mate(table->guest, mate, raw) ||
+                            !is_run_mate(table->guest, mate, raw,
+                                         is_direct && is_in_place ? DESC_CONTIGUOUS : 0) ||
                             monitor_output(table->guest, raw) - into * span !=
                                 monitor_output(table->guest, mate) - i * span)) {
             monitor_blame(monitor, MONITOR_MIXED_RUN, slot,
                           "entry %zu of a run beside entry %zu, which is 0x%llx", into, i,
                           (unsigned long long)mate);
         }
-        return;
+        if (!is_direct) {
+            return;
+        }
     }
 }
 
-static void judge_run(struct monitor *monitor, struct table *table, struct slot *slot, uint64_t raw)
+void monitor_judge_run(struct monitor *monitor, struct table *table, struct slot *slot,
+                       uint64_t raw)
 {
-    const size_t run = run_entries(table->guest, table->level);
-    const size_t into = index_of(table, slot) % run;
+    const size_t run = monitor_run_entries(table->guest, table->level);
+    const size_t into = monitor_index_of(table, slot) % run;
     const uint64_t span = monitor_span(table->guest, table->level);
 
     if ((raw & DESC_CONTIGUOUS) != 0 && monitor_entry_kind(table->level, raw) == ENTRY_LEAF) {
-        if (run == 1 || index_of(table, slot) - into + run > table->entries ||
+        if (run == 1 || monitor_index_of(table, slot) - into + run > table->entries ||
             monitor_output(table->guest, raw) % (run * span) != into * span) {
             monitor_blame(monitor, MONITOR_BAD_RUN, slot,
                           "entry %zu of a run of %zu leads to PA 0x%llx", into, run,
@@ -171,7 +85,7 @@ static void judge_run(struct monitor *monitor, struct table *table, struct slot 
         }
         monitor_note_slot(&monitor->runs, slot - into);
     }
-    if (run > 1 && index_of(table, slot) - into + run <= table->entries) {
+    if (run > 1 && monitor_index_of(table, slot) - into + run <= table->entries) {
         judge_mates(monitor, table, slot, raw);
     }
 }
@@ -187,7 +101,7 @@ void monitor_judge_runs(struct monitor *monitor)
         if (place.table == NULL || place.table->state != TABLE_LIVE) {
             continue;
         }
-        run = run_entries(place.table->guest, place.table->level);
+        run = monitor_run_entries(place.table->guest, place.table->level);
         for (size_t k = 0; k < run; k++) {
             members += monitor_entry_kind(place.table->level, first[k].raw) == ENTRY_LEAF &&
                        (first[k].raw & DESC_CONTIGUOUS) != 0;
@@ -302,13 +216,13 @@ void monitor_release(struct monitor *monitor, struct table *table)
 }
 
 /* Walkers have lost the way to @table; TLBs may know it until @way is paid. */
-static void table_unlink(struct table *table, struct debt *way)
+void monitor_unlink(struct table *table, struct debt *way)
 {
     table->state = TABLE_UNLINKED;
     table->way = way;
     monitor_absorb(table);
     for (struct table *child = table->child; child != NULL; child = child->next) {
-        table_unlink(child, way);
+        monitor_unlink(child, way);
     }
 }
 
@@ -326,9 +240,6 @@ static bool is_visible(const struct monitor *monitor, const struct guest *guest,
     return is_release || monitor->cpus[slot->cpu].dsb_at > slot->written_at;
 }
 
-static void link_below(struct monitor *monitor, struct table *parent, struct slot *slot,
-                       uint64_t raw, bool is_release);
-
 static void link_entry(struct monitor *monitor, struct table *table, const struct place *place,
                        bool is_release)
 {
@@ -336,14 +247,15 @@ static void link_entry(struct monitor *monitor, struct table *table, const struc
 
     if (slot->written_at <= place->unit->released_at) {
         monitor_blame(monitor, MONITOR_EARLY_LINK, slot,
-                      "entry %zu of the linked table was never written", index_of(table, slot));
+                      "entry %zu of the linked table was never written",
+                      monitor_index_of(table, slot));
         return;
     }
     if (!is_visible(monitor, table->guest, place, is_release)) {
         monitor_blame(
             monitor, table->guest->given.is_non_coherent ? MONITOR_TABLE_DIRTY : MONITOR_EARLY_LINK,
             slot, "entry %zu of the linked table is not yet visible to walkers",
-            index_of(table, slot));
+            monitor_index_of(table, slot));
         return;
     }
     slot->raw = monitor_peek(place);
@@ -351,7 +263,7 @@ static void link_entry(struct monitor *monitor, struct table *table, const struc
     case ENTRY_INVALID:
         return;
     case ENTRY_TABLE:
-        link_below(monitor, table, slot, slot->raw, is_release);
+        monitor_link_below(monitor, table, slot, slot->raw, is_release);
         return;
     case ENTRY_LEAF:
         break;
@@ -359,7 +271,7 @@ static void link_entry(struct monitor *monitor, struct table *table, const struc
     monitor_leaf_shown(monitor, table, slot, slot->raw);
     monitor_judge_data(monitor, table, slot, slot->raw);
     if ((slot->raw & DESC_CONTIGUOUS) != 0) {
-        judge_run(monitor, table, slot, slot->raw);
+        monitor_judge_run(monitor, table, slot, slot->raw);
     }
 }
 
@@ -405,15 +317,15 @@ static bool judge_frame(struct monitor *monitor, const struct guest *guest, cons
 }
 
 /* The table descriptor @raw in @slot of @parent, and all that can be reached by it. */
-static void link_below(struct monitor *monitor, struct table *parent, struct slot *slot,
-                       uint64_t raw, bool is_release)
+void monitor_link_below(struct monitor *monitor, struct table *parent, struct slot *slot,
+                        uint64_t raw, bool is_release)
 {
     struct guest *guest = parent->guest;
     const uint64_t pa = monitor_output(guest, raw);
     struct table *table;
     struct place place;
 
-    if ((raw & ~(address_bits(guest) | DESC_VALID | DESC_TABLE)) != 0 ||
+    if ((raw & ~(monitor_address_bits(guest) | DESC_VALID | DESC_TABLE)) != 0 ||
         !monitor_place_pa(monitor, pa, &place)) {
         monitor_blame(monitor, MONITOR_BAD_TABLE, slot, "0x%llx is no descriptor of a table",
                       (unsigned long long)raw);
@@ -425,7 +337,7 @@ static void link_below(struct monitor *monitor, struct table *parent, struct slo
     table = table_new(guest, parent, &place, pa);
     table->level = parent->level + 1;
     table->ipa =
-        parent->ipa + ((uint64_t)index_of(parent, slot) << level_shift(guest, parent->level));
+        parent->ipa + (uint64_t)monitor_index_of(parent, slot) * monitor_span(guest, parent->level);
     table->entries = (size_t)1 << guest->stride;
     link_table(monitor, table, place, is_release);
 }
@@ -451,6 +363,11 @@ void monitor_link_root(struct monitor *monitor, struct guest *guest, uint64_t pa
 
 /* --- Live writes ----------------------------------------------------------------------------- */
 
+bool monitor_is_release(const struct sim_event *event)
+{
+    return event->kind == SIM_PUBLISH || event->kind == SIM_REPLACE;
+}
+
 static bool is_plain(enum sim_kind kind)
 {
     return kind == SIM_STORE || kind == SIM_PUBLISH;
@@ -463,8 +380,8 @@ static bool is_racing(const struct guest *guest, uint64_t raw)
     return (monitor_hardware_bits(guest, raw) & ~raw) != 0;
 }
 
-static void judge_atomic(struct monitor *monitor, const struct table *table,
-                         const struct slot *slot, const struct sim_event *event)
+void monitor_judge_atomic(struct monitor *monitor, const struct table *table,
+                          const struct slot *slot, const struct sim_event *event)
 {
     const uint64_t bits = monitor_hardware_bits(table->guest, slot->raw);
     const uint64_t set = event->old & ~slot->raw & bits;
@@ -472,10 +389,18 @@ static void judge_atomic(struct monitor *monitor, const struct table *table,
     if (is_plain(event->kind) && event->new != 0 && is_racing(table->guest, slot->raw)) {
         monitor_blame(monitor, MONITOR_HARDWARE, slot,
                       "a plain store over what hardware may just have set");
-    } else if (event->kind == SIM_SWAP && (event->new &DESC_VALID) != 0 &&
-               (set & ~event->new) != 0) {
+    } else if (event->kind == SIM_SWAP && (set & ~event->new) != 0 &&
+               monitor_entry_kind(table->level, event->new) == ENTRY_LEAF) {
         monitor_blame(monitor, MONITOR_HARDWARE, slot, "a swap loses what hardware has set");
     }
+}
+
+/* The run that the slot is in is looked at when the operation is over. */
+static void note_run(struct monitor *monitor, const struct table *table, struct slot *slot)
+{
+    const size_t run = monitor_run_entries(table->guest, table->level);
+
+    monitor_note_slot(&monitor->runs, slot - monitor_index_of(table, slot) % run);
 }
 
 static void see_break(struct monitor *monitor, struct table *table, struct slot *slot,
@@ -484,23 +409,22 @@ static void see_break(struct monitor *monitor, struct table *table, struct slot 
     const struct guest *guest = table->guest;
     struct place place;
 
+    monitor_note_torn(monitor, table, slot, event->old);
     if (monitor_entry_kind(table->level, event->old) == ENTRY_TABLE) {
-        monitor_owe(monitor, table, slot, event->old, DEBT_TABLE);
+        (void)monitor_owe(monitor, table, slot, event->old, DEBT_TABLE);
         if (monitor_place_pa(monitor, monitor_output(guest, event->old), &place) &&
             place.table != NULL && place.table->parent == table) {
             slot->debt->below = place.table;
-            table_unlink(place.table, slot->debt);
+            monitor_unlink(place.table, slot->debt);
         }
         return;
     }
-    judge_atomic(monitor, table, slot, event);
+    monitor_judge_atomic(monitor, table, slot, event);
     if ((event->old & DESC_CONTIGUOUS) != 0) {
-        const size_t run = run_entries(guest, table->level);
-
-        monitor_note_slot(&monitor->runs, slot - index_of(table, slot) % run);
+        note_run(monitor, table, slot);
     }
-    if (slot->debt != NULL || is_cacheable(guest, event->old)) {
-        monitor_owe(monitor, table, slot, event->old, DEBT_LEAF);
+    if (slot->debt != NULL || monitor_is_cacheable(guest, event->old)) {
+        (void)monitor_owe(monitor, table, slot, event->old, DEBT_LEAF);
     } else {
         monitor_leaf_gone(monitor, table, event->old);
     }
@@ -509,45 +433,66 @@ static void see_break(struct monitor *monitor, struct table *table, struct slot 
 static void see_make(struct monitor *monitor, struct table *table, struct slot *slot,
                      const struct sim_event *event)
 {
-    if (slot->debt != NULL) {
-        if (!monitor_is_paid(slot->debt)) {
-            monitor_blame(monitor, monitor_debt_rule(slot->debt), slot,
-                          "made again before it is clean");
-            return;
-        }
+    const struct debt *unpaid = monitor_unpaid(monitor, slot);
+
+    if (unpaid != NULL) {
+        monitor_blame(monitor, monitor_debt_rule(monitor, unpaid), slot,
+                      "made again before it is clean");
+        return;
+    }
+    while (slot->debt != NULL) {
         monitor_settle(monitor, slot->debt);
     }
     if (monitor_entry_kind(table->level, event->new) == ENTRY_TABLE) {
-        judge_run(monitor, table, slot, event->new);
-        link_below(monitor, table, slot, event->new, event->kind == SIM_PUBLISH);
-        return;
+        monitor_judge_run(monitor, table, slot, event->new);
+        monitor_link_below(monitor, table, slot, event->new, monitor_is_release(event));
+    } else {
+        monitor_leaf_shown(monitor, table, slot, event->new);
+        monitor_judge_data(monitor, table, slot, event->new);
+        monitor_judge_run(monitor, table, slot, event->new);
     }
-    monitor_leaf_shown(monitor, table, slot, event->new);
-    monitor_judge_data(monitor, table, slot, event->new);
-    judge_run(monitor, table, slot, event->new);
+    if (monitor->config.is_direct && !monitor_is_silent(monitor)) {
+        monitor_judge_larger(monitor, table, slot, event->new);
+    }
+}
+
+/* A leaf gains or loses the contiguous hint, and stays what it is. */
+static void see_hint(struct monitor *monitor, struct table *table, struct slot *slot,
+                     const struct sim_event *event)
+{
+    monitor_judge_atomic(monitor, table, slot, event);
+    monitor_judge_run(monitor, table, slot, event->new);
+    note_run(monitor, table, slot);
+    if (monitor_is_cacheable(table->guest, event->old)) {
+        (void)monitor_owe(monitor, table, slot, event->old, DEBT_TIGHTENED);
+    }
 }
 
 /* A valid leaf that becomes another. */
 static void see_change(struct monitor *monitor, struct table *table, struct slot *slot,
                        const struct sim_event *event)
 {
-    const unsigned before = accesses(monitor, table->guest, event->old);
-    const unsigned after = accesses(monitor, table->guest, event->new);
+    const unsigned before = monitor_accesses(monitor, table->guest, event->old);
+    const unsigned after = monitor_accesses(monitor, table->guest, event->new);
     const unsigned code = ACCESS_EL1 | ACCESS_EL0;
 
+    if (monitor->config.is_direct && monitor_is_hint_change(table->guest, event->old, event->new)) {
+        see_hint(monitor, table, slot, event);
+        return;
+    }
     if (((event->old ^ event->new) & ~DESC_IN_PLACE) != 0) {
         monitor_blame(monitor, MONITOR_NO_BREAK, slot, "0x%llx became 0x%llx",
                       (unsigned long long)event->old, (unsigned long long)event->new);
         return;
     }
-    judge_atomic(monitor, table, slot, event);
-    judge_run(monitor, table, slot, event->new);
+    monitor_judge_atomic(monitor, table, slot, event);
+    monitor_judge_run(monitor, table, slot, event->new);
     if ((after & ~before & code) != 0) {
         monitor_judge_data(monitor, table, slot, event->new);
     }
-    if (before != after && is_cacheable(table->guest, event->old)) {
-        monitor_owe(monitor, table, slot, event->old,
-                    (before & ~after) != 0 ? DEBT_TIGHTENED : DEBT_RELAXED);
+    if (before != after && monitor_is_cacheable(table->guest, event->old)) {
+        (void)monitor_owe(monitor, table, slot, event->old,
+                          (before & ~after) != 0 ? DEBT_TIGHTENED : DEBT_RELAXED);
     }
 }
 
@@ -567,6 +512,8 @@ static void see_live(struct monitor *monitor, struct table *table, struct slot *
         see_break(monitor, table, slot, event);
     } else if (before == ENTRY_LEAF && after == ENTRY_LEAF) {
         see_change(monitor, table, slot, event);
+    } else if (before != after && monitor->config.is_direct) {
+        monitor_see_direct(monitor, table, slot, event);
     } else if (event->old != event->new) {
         monitor_blame(monitor, MONITOR_NO_BREAK, slot, "0x%llx became 0x%llx",
                       (unsigned long long)event->old, (unsigned long long)event->new);

@@ -158,7 +158,8 @@ static void touch_slot(struct moving *moving, const struct sim_event *event)
     pa_t pa;
 
     if (!sim_memory_pa(moving->tlb->reach.memory, event->slot, &pa) ||
-        !reach_place(&moving->tlb->reach, pa_distance(pa_of(0), pa), &place)) {
+        !reach_place(&moving->tlb->reach, pa_distance(pa_of(0), pa), &place) ||
+        !stale_tlb_is_walked(moving->tlb, place.guest)) {
         return;
     }
     guest = guest_at(moving, place.guest);
@@ -213,7 +214,7 @@ static void touch_stale(struct moving *moving)
         return;
     }
     guest = guest_at(moving, place.guest);
-    if (!guest->is_live || !guest->has_ha) {
+    if (!stale_tlb_is_walked(moving->tlb, place.guest) || !guest->has_ha) {
         return;
     }
     is_write = guest->has_hd && (desc & DESC_DBM) != 0 && next_random(moving) % 2 == 0;
@@ -232,7 +233,9 @@ static void touch_watched(struct moving *moving)
                                                         ? moving->watch_count
                                                         : MOVING_WATCHES)];
 
-        (void)moving_access(moving, watch->guest, watch->ipa, random_access(moving));
+        if (stale_tlb_is_walked(moving->tlb, watch->guest)) {
+            (void)moving_access(moving, watch->guest, watch->ipa, random_access(moving));
+        }
     }
 }
 

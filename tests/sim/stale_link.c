@@ -3,6 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define DESC_TABLE (UINT64_C(1) << 1)
+#define DESC_MEMATTR (UINT64_C(0xf) << 2)
+#define DESC_FORCED (UINT64_C(0x6) << 2) /* with FWB: write-back, whatever stage 1 says */
+#define HCR_FWB (UINT64_C(1) << 46)
+#define RIGHT_DIRTY 4U
+#define RIGHT_ACCESSED 32U
 #define DESC_S2AP_READ (UINT64_C(1) << 6)
 #define DESC_S2AP_WRITE (UINT64_C(1) << 7)
 #define DESC_AF (UINT64_C(1) << 10)
@@ -37,21 +43,102 @@ unsigned stale_leaf_rights(const struct reach_guest *guest, uint64_t desc)
     const bool can_write = is_dirty || (guest->has_hd && (desc & DESC_DBM) != 0);
 
     return ((desc & DESC_S2AP_READ) != 0 ? 1U : 0U) | (can_write ? 2U : 0U) |
-           (is_dirty ? 4U : 0U) | /* writes without marking the page */
+           (is_dirty ? RIGHT_DIRTY : 0U) | /* writes without marking the page */
            (xn == 0 || xn == 3 ? 8U : 0U) | (xn == 0 || xn == 1 ? 16U : 0U) |
-           ((desc & DESC_AF) != 0 ? 32U : 0U);
+           ((desc & DESC_AF) != 0 ? RIGHT_ACCESSED : 0U);
+}
+
+/* What may differ in two leaves that translate alike, but for OA bits. */
+static uint64_t aside(const struct reach_guest *guest)
+{
+    return DESC_S2AP_READ | DESC_S2AP_WRITE | DESC_AF | DESC_NT | DESC_DBM | DESC_XN |
+           DESC_SOFTWARE | guest->address_mask | guest->high_mask >> guest->high_shift;
 }
 
 /* Two leaves, or entries of a run, that translate alike but for what may change in place. */
 bool stale_leaf_is_alike(const struct reach_guest *guest, int level, uint64_t a, uint64_t a_ipa,
                          uint64_t b, uint64_t b_ipa)
 {
-    const uint64_t in_place = DESC_S2AP_READ | DESC_S2AP_WRITE | DESC_AF | DESC_NT | DESC_DBM |
-                              DESC_XN | DESC_SOFTWARE | guest->address_mask |
-                              guest->high_mask >> guest->high_shift;
+    return ((a ^ b) & ~aside(guest)) == 0 && stale_leaf_address(guest, a, level) - a_ipa ==
+                                                 stale_leaf_address(guest, b, level) - b_ipa;
+}
 
-    return ((a ^ b) & ~in_place) == 0 && stale_leaf_address(guest, a, level) - a_ipa ==
-                                             stale_leaf_address(guest, b, level) - b_ipa;
+bool stale_leaf_agrees(const struct reach_guest *guest, uint64_t a, struct reach_place a_place,
+                       uint64_t b, struct reach_place b_place)
+{
+    return ((a ^ b) & ~(aside(guest) | DESC_TABLE | DESC_CONTIGUOUS)) == 0 &&
+           stale_leaf_address(guest, a, a_place.level) - a_place.ipa ==
+               stale_leaf_address(guest, b, b_place.level) - b_place.ipa;
+}
+
+/* Whether accesses by the leaf may be slow ones (XS = 1). */
+static bool leaf_is_slow(const struct reach_guest *guest, uint64_t desc)
+{
+    return (guest->mmu.hcr & HCR_FWB) == 0 || (desc & DESC_MEMATTR) != DESC_FORCED;
+}
+
+/* --- Changes of size ------------------------------------------------------------------------- */
+
+/* Leaves of a table beside one that stands for all of them. */
+struct likeness {
+    const struct reach_guest *guest;
+    struct reach_place place;
+    uint64_t desc;
+    uint64_t covered; /* bytes where they agree, in rights too */
+};
+
+static bool has_same_rights(const struct reach_guest *guest, uint64_t a, uint64_t b)
+{
+    const unsigned by_hardware = RIGHT_DIRTY | RIGHT_ACCESSED;
+
+    return ((stale_leaf_rights(guest, a) ^ stale_leaf_rights(guest, b)) & ~by_hardware) == 0;
+}
+
+static void likeness_visit(void *arg, struct reach_place place, uint64_t pa, uint64_t desc)
+{
+    struct likeness *likeness = arg;
+    const struct reach_guest *guest = likeness->guest;
+
+    (void)pa;
+    if (reach_kind(guest, desc, place.level) == REACH_LEAF &&
+        stale_leaf_agrees(guest, desc, place, likeness->desc, likeness->place) &&
+        has_same_rights(guest, desc, likeness->desc)) {
+        likeness->covered += reach_span(guest, place.level);
+    }
+}
+
+static bool tree_is_like(struct stale_tlb *tlb, struct reach_place place, uint64_t table,
+                         uint64_t leaf)
+{
+    const struct reach_guest *guest = stale_guest(tlb, place);
+    const struct reach_place first = {place.guest, place.level + 1, place.ipa};
+    struct likeness likeness = {guest, place, leaf, 0};
+
+    reach_visit(&tlb->reach, reach_address(guest, table), reach_table_size(guest), first,
+                likeness_visit, &likeness);
+    return likeness.covered == reach_span(guest, place.level);
+}
+
+bool stale_is_direct(struct stale_tlb *tlb, struct reach_place place, const struct sim_event *event)
+{
+    const struct reach_guest *guest = stale_guest(tlb, place);
+    const enum reach_kind before = reach_kind(guest, event->old, place.level);
+    const enum reach_kind after = reach_kind(guest, event->new, place.level);
+
+    if (before == REACH_LEAF && after == REACH_LEAF) {
+        return ((event->old ^ event->new) & DESC_CONTIGUOUS) != 0 &&
+               stale_leaf_agrees(guest, event->old, place, event->new, place) &&
+               has_same_rights(guest, event->old, event->new);
+    }
+    if (before == REACH_INVALID || after == REACH_INVALID || before == after) {
+        return false;
+    }
+    if (!(before == REACH_TABLE ? tree_is_like(tlb, place, event->old, event->new)
+                                : tree_is_like(tlb, place, event->new, event->old))) {
+        stale_problem(tlb, "a size is changed by one store, and what is new translates otherwise",
+                      NULL, event);
+    }
+    return true;
 }
 
 /* --- Entries --------------------------------------------------------------------------------- */
@@ -101,8 +188,10 @@ static uint32_t retire(struct stale_tlb *tlb, struct reach_place place, uint64_t
     forget_same(tlb, place, desc);
     number = stale_store_add(&tlb->store, place, desc, is_table);
     entry = stale_store_at(&tlb->store, number);
-    entry->stage2 = ALL_CPUS;
-    entry->combined = is_table ? 0 : ALL_CPUS;
+    entry->stage2 = stale_holders(tlb, place.guest);
+    entry->combined = is_table ? 0 : entry->stage2;
+    entry->is_direct = tlb->in_direct;
+    entry->is_slow = !is_table && leaf_is_slow(stale_guest(tlb, place), desc);
     if (event != NULL) {
         entry->unseen = ALL_CPUS;
         entry->writer = (uint8_t)event->cpu;
@@ -231,8 +320,11 @@ static bool is_second(const struct stale_tlb *tlb, const struct stale_entry *ent
     const struct reach_guest *guest = stale_guest(tlb, made);
     const bool is_leaf = reach_kind(guest, desc, made.level) == REACH_LEAF;
 
-    if (entry->is_table) {
-        return !stale_pointer_is_live(tlb, entry);
+    if (entry->is_table) { /* a direct change: what its leaves translate is looked at by itself */
+        return !entry->is_direct && !stale_pointer_is_live(tlb, entry);
+    }
+    if (is_leaf && entry->is_direct) {
+        return !stale_leaf_agrees(guest, entry->desc, entry->place, desc, made);
     }
     if (!is_leaf) {
         return false; /* a pointer translates nothing; its leaves are looked at by themselves */
@@ -263,17 +355,22 @@ static void check_above(struct stale_tlb *tlb, struct reach_place made, uint64_t
 }
 
 /* Stale entries below a new leaf. */
-static void check_below(struct stale_tlb *tlb, struct reach_place made,
+static void check_below(struct stale_tlb *tlb, struct reach_place made, uint64_t desc,
                         const struct sim_event *event)
 {
-    const uint64_t span = reach_span(stale_guest(tlb, made), made.level);
+    const struct reach_guest *guest = stale_guest(tlb, made);
+    const uint64_t span = reach_span(guest, made.level);
 
     for (uint32_t i = tlb->store.first; i != STALE_TLB_NONE;
          i = stale_store_at(&tlb->store, i)->next) {
         const struct stale_entry *entry = stale_store_at(&tlb->store, i);
 
+        const bool is_alike =
+            entry->is_direct &&
+            (entry->is_table || stale_leaf_agrees(guest, entry->desc, entry->place, desc, made));
+
         if (entry->place.guest == made.guest && entry->place.level > made.level &&
-            entry->place.ipa - made.ipa < span) {
+            entry->place.ipa - made.ipa < span && !is_alike) {
             stale_problem(tlb, "made while a TLB may still hold smaller translations", entry,
                           event);
         }
@@ -296,6 +393,10 @@ static void check_run(struct stale_tlb *tlb, struct reach_place made, uint64_t d
         for (; i != STALE_TLB_NONE; i = stale_store_find_next(&tlb->store, i)) {
             const struct stale_entry *entry = stale_store_at(&tlb->store, i);
 
+            if (entry->is_direct &&
+                stale_leaf_agrees(guest, entry->desc, entry->place, desc, made)) {
+                continue;
+            }
             if (!entry->is_table && ((entry->desc | desc) & DESC_CONTIGUOUS) != 0 &&
                 !stale_leaf_is_alike(guest, made.level, entry->desc, entry->place.ipa, desc,
                                      made.ipa)) {
@@ -317,7 +418,7 @@ static void check_made(struct stale_tlb *tlb, struct reach_place made, uint64_t 
     check_above(tlb, made, desc, event);
     if (reach_kind(guest, desc, made.level) == REACH_LEAF) {
         if (made.level < 3) {
-            check_below(tlb, made, event);
+            check_below(tlb, made, desc, event);
         }
         if (reach_run(guest, made.level) != reach_span(guest, made.level)) {
             check_run(tlb, made, desc, event);
@@ -381,7 +482,8 @@ unsigned stale_tlb_add_guest(struct stale_tlb *tlb, uint64_t vtcr, uint64_t vttb
          i = stale_store_at(&tlb->store, i)->next) {
         const struct stale_entry *entry = stale_store_at(&tlb->store, i);
 
-        if (stale_guest(tlb, entry->place)->vmid == guest->vmid) {
+        if (!tlb->cpus[entry->place.guest].is_managed &&
+            stale_guest(tlb, entry->place)->vmid == guest->vmid) {
             stale_problem(tlb, "a VMID is given to a guest while TLBs hold another's", entry, NULL);
         }
     }
@@ -405,4 +507,14 @@ void stale_tlb_stop_guest(struct stale_tlb *tlb, unsigned guest)
         reach_frame(&tlb->reach, stopped->root_pa + at)->is_linked = false;
     }
     stopped->is_live = false;
+    tlb->cpus[guest].loaded = 0;
+    for (uint32_t i = tlb->store.first; i != STALE_TLB_NONE;) {
+        const struct stale_entry *entry = stale_store_at(&tlb->store, i);
+        const uint32_t next = entry->next;
+
+        if ((entry->stage2 | entry->combined | entry->unseen) == 0) {
+            stale_forget(tlb, i); /* nobody had walked there */
+        }
+        i = next;
+    }
 }

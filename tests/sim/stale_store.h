@@ -27,6 +27,7 @@ enum stale_reason {
     STALE_NOT_IN_CONTEXT, /* no ISB since a write to VTTBR, VTCR or HCR */
     STALE_REFILLED,       /* combined copies: made again of a stage-2 copy still held */
     STALE_BELOW_STALE,    /* walked again from a stale table pointer above it */
+    STALE_STILL_SLOW,     /* an nXS form does not wait for accesses by it */
     STALE_REASONS
 };
 
@@ -43,6 +44,8 @@ struct stale_entry {
     uint64_t desc;
     uint64_t serial; /* never the same for two */
     bool is_table;
+    bool is_direct;   /* what replaced it translates alike, in another size */
+    bool is_slow;     /* accesses by it may have XS = 1 */
     uint8_t stage2;   /* who may hold a stage-2 copy, or a table pointer in a walk cache */
     uint8_t combined; /* who may hold one combined with stage 1; leaves only */
     uint8_t unseen;   /* whose walkers may still read it in memory */

@@ -18,11 +18,6 @@ static uint64_t field(uint64_t word, unsigned hi, unsigned lo)
     return (word << (63 - hi)) >> (63 - hi + lo);
 }
 
-static uint8_t cpu_bit(size_t cpu)
-{
-    return (uint8_t)(1U << cpu);
-}
-
 /* --- Telling --------------------------------------------------------------------------------- */
 
 static const char *reason_text(enum stale_reason reason)
@@ -36,6 +31,7 @@ static const char *reason_text(enum stale_reason reason)
         [STALE_NOT_VISIBLE] = "came before a DSB made the write visible to walkers",
         [STALE_NOT_IN_CONTEXT] = "came before an ISB after a write to VTTBR, VTCR or HCR",
         [STALE_REFILLED] = "in vain: the stage-2 copy is still held, and refills the combined one",
+        [STALE_STILL_SLOW] = "does not wait for slow accesses, which may be by it",
         [STALE_BELOW_STALE] = "in vain: a stale table pointer above leads to it again",
     };
 
@@ -166,16 +162,18 @@ static void on_write(struct stale_tlb *tlb, const struct sim_event *event)
     if (event->kind == SIM_FILL) {
         stale_problem(tlb, "a table that walkers reach is filled as if it were dark", NULL, event);
     }
-    tlb->unpublished |= cpu_bit(event->cpu);
+    tlb->unpublished |= stale_cpu_bit(event->cpu);
     if (event->old == event->new) {
         return;
     }
+    tlb->in_direct = tlb->is_direct && stale_is_direct(tlb, place, event);
     if (reach_kind(stale_guest(tlb, place), event->old, place.level) != REACH_INVALID) {
         stale_unlink(tlb, place, event->old, event);
     }
     if (reach_kind(stale_guest(tlb, place), event->new, place.level) != REACH_INVALID) {
         stale_link(tlb, place, event->new, event);
     }
+    tlb->in_direct = false;
 }
 
 /* --- Invalidations --------------------------------------------------------------------------- */
@@ -228,32 +226,29 @@ static void mark_combined(const struct invalidation *tlbi, struct stale_entry *e
     }
 }
 
-static bool guest_is_addressed(const struct stale_tlb *tlb, const struct reach_guest *guest,
-                               const struct sim_event *event)
-{
-    const struct mmu now = {.vtcr = event->vtcr, .vttbr = event->vttbr, .cpu = tlb->reach.cpu};
-
-    return event->kind == SIM_TLBI_ALLE1IS || guest->vmid == mmu_vmid(&now);
-}
-
 /* What the invalidation does to an entry that it covers. */
 static void apply(struct stale_tlb *tlb, const struct invalidation *tlbi, uint32_t number)
 {
     struct stale_entry *entry = stale_store_at(&tlb->store, number);
     const struct reach_guest *guest = stale_guest(tlb, entry->place);
+    const struct sim_event *event = tlbi->event;
+    struct invalidation here = *tlbi;
 
-    if (!guest_is_addressed(tlb, guest, tlbi->event)) {
-        stale_entry_note(entry, tlbi->event, STALE_WRONG_VMID);
-    } else if ((tlb->out_of_context & cpu_bit(tlbi->event->cpu)) != 0) {
-        stale_entry_note(entry, tlbi->event, STALE_NOT_IN_CONTEXT);
+    here.targets &= stale_addressed(tlb, entry->place.guest, event);
+    if (here.targets == 0) {
+        stale_entry_note(entry, event, STALE_WRONG_VMID);
+    } else if ((tlb->out_of_context & stale_cpu_bit(event->cpu)) != 0 && !stale_is_of_all(event)) {
+        stale_entry_note(entry, event, STALE_NOT_IN_CONTEXT);
+    } else if (event->is_nxs && entry->is_slow) {
+        stale_entry_note(entry, event, STALE_STILL_SLOW);
     } else if (tlbi->granule != 0 && tlbi->granule != guest->granule_shift) {
-        stale_entry_note(entry, tlbi->event, STALE_WRONG_GRANULE);
+        stale_entry_note(entry, event, STALE_WRONG_GRANULE);
     } else if (tlbi->level != ANY_LEVEL && (entry->is_table || tlbi->level != entry->place.level)) {
-        stale_entry_note(entry, tlbi->event, STALE_WRONG_LEVEL);
+        stale_entry_note(entry, event, STALE_WRONG_LEVEL);
     } else if (tlbi->is_stage2) {
-        mark_stage2(tlb, tlbi, entry);
+        mark_stage2(tlb, &here, entry);
     } else {
-        mark_combined(tlbi, entry);
+        mark_combined(&here, entry);
     }
 }
 
@@ -335,10 +330,9 @@ static bool is_vmalle1(enum sim_kind kind)
 static void on_tlbi(struct stale_tlb *tlb, const struct sim_event *event)
 {
     const uint64_t in_host = HCR_TGE | HCR_E2H;
-    const bool is_local = event->kind == SIM_TLBI_IPAS2E1 || event->kind == SIM_TLBI_VMALLE1 ||
-                          event->kind == SIM_TLBI_VMALLS12E1;
+    const bool is_local = !sim_is_broadcast(event->kind);
     struct invalidation tlbi = {.event = event,
-                                .targets = is_local ? cpu_bit(event->cpu) : (uint8_t)ALL_CPUS,
+                                .targets = is_local ? stale_cpu_bit(event->cpu) : (uint8_t)ALL_CPUS,
                                 .serial = ++tlb->tlbi_count,
                                 .size = UINT64_MAX,
                                 .level = ANY_LEVEL};
@@ -356,7 +350,10 @@ static void on_tlbi(struct stale_tlb *tlb, const struct sim_event *event)
         tlbi.is_combined = true;
         tlbi.is_stage2 = !is_vmalle1(event->kind);
     }
-    tlb->has_marks |= cpu_bit(event->cpu);
+    tlb->has_marks |= stale_cpu_bit(event->cpu);
+    if (tlbi.is_stage2 && tlbi.is_combined) {
+        stale_on_sweep(tlb, event, tlbi.targets);
+    }
     if (is_by_address(event->kind)) {
         apply_at(tlb, &tlbi);
     } else {
@@ -397,19 +394,32 @@ static void check_frames_taken(struct stale_tlb *tlb, const struct sim_event *ev
     }
 }
 
+/* What no TLB holds, and no walker can read any more. */
+static void forget_if_gone(struct stale_tlb *tlb, uint32_t number)
+{
+    const struct stale_entry *entry = stale_store_at(&tlb->store, number);
+
+    if ((entry->stage2 | entry->combined | entry->unseen) == 0) {
+        stale_forget(tlb, number);
+    }
+}
+
 /* What @cpu wrote is visible to the walkers of @scope. */
 static void settle(struct stale_tlb *tlb, size_t cpu, uint8_t scope)
 {
+    uint32_t i = tlb->store.first;
     uint8_t rest = 0;
 
-    for (uint32_t i = tlb->store.first; i != STALE_TLB_NONE;
-         i = stale_store_at(&tlb->store, i)->next) {
+    while (i != STALE_TLB_NONE) {
         struct stale_entry *entry = stale_store_at(&tlb->store, i);
+        const uint32_t next = entry->next;
 
         if (entry->writer == cpu) {
             entry->unseen = (uint8_t)(entry->unseen & ~scope);
         }
         rest |= entry->unseen;
+        forget_if_gone(tlb, i);
+        i = next;
     }
     tlb->has_unseen = rest != 0;
 }
@@ -427,16 +437,15 @@ static void complete(struct stale_tlb *tlb, size_t cpu, uint8_t scope)
         entry->combined = (uint8_t)(entry->combined & ~(entry->combined_marks[cpu] & scope));
         entry->stage2_marks[cpu] = (uint8_t)(entry->stage2_marks[cpu] & ~scope);
         entry->combined_marks[cpu] = (uint8_t)(entry->combined_marks[cpu] & ~scope);
-        if ((entry->stage2 | entry->combined) == 0) {
-            stale_forget(tlb, i);
-        }
+        forget_if_gone(tlb, i);
         i = next;
     }
+    stale_sweep_done(tlb, cpu, scope);
 }
 
 static void on_dsb(struct stale_tlb *tlb, const struct sim_event *event)
 {
-    const uint8_t self = cpu_bit(event->cpu);
+    const uint8_t self = stale_cpu_bit(event->cpu);
     const uint8_t scope = event->kind == SIM_DSB_NSH ? self : (uint8_t)ALL_CPUS;
 
     if (tlb->has_unseen) {
@@ -463,16 +472,21 @@ static void on_event(void *arg, enum sim_phase phase, const struct sim_event *ev
     if (phase == SIM_BEFORE) {
         return;
     }
+    stale_note_vttbr(tlb, event->cpu, event->vttbr);
     if (event->kind >= SIM_FILL && event->kind <= SIM_REPLACE) {
         on_write(tlb, event);
     } else if (event->kind >= SIM_DSB_ISH && event->kind <= SIM_DSB_NSH) {
         on_dsb(tlb, event);
     } else if (event->kind == SIM_ISB) {
-        tlb->out_of_context = (uint8_t)(tlb->out_of_context & ~cpu_bit(event->cpu));
-    } else if (event->kind >= SIM_TLBI_IPAS2E1IS && event->kind <= SIM_TLBI_VMALLS12E1) {
+        tlb->out_of_context = (uint8_t)(tlb->out_of_context & ~stale_cpu_bit(event->cpu));
+        stale_on_isb(tlb, event->cpu);
+    } else if (sim_is_tlbi(event->kind)) {
         on_tlbi(tlb, event);
     } else if (event->kind >= SIM_WRITE_VTCR && event->kind <= SIM_WRITE_HCR) {
-        tlb->out_of_context |= cpu_bit(event->cpu);
+        tlb->out_of_context |= stale_cpu_bit(event->cpu);
+        if (event->kind == SIM_WRITE_VTTBR) {
+            stale_on_load(tlb, event);
+        }
     }
 }
 
@@ -486,6 +500,11 @@ void stale_tlb_init(struct stale_tlb *tlb, struct sim_memory *memory, struct mmu
         fputs("stale TLB: too many listeners\n", stderr);
         abort();
     }
+}
+
+void stale_tlb_allow_direct(struct stale_tlb *tlb)
+{
+    tlb->is_direct = true;
 }
 
 void stale_tlb_fini(struct stale_tlb *tlb)
@@ -522,6 +541,9 @@ static const char *judge_leaf(const struct stale_tlb *tlb, const struct stale_en
 
 static const char *judge_entry(const struct stale_tlb *tlb, const struct stale_entry *entry)
 {
+    if ((entry->stage2 | entry->combined) == 0) {
+        return NULL; /* on its way to walkers, and held by nobody */
+    }
     if (!entry->is_table) {
         return judge_leaf(tlb, entry);
     }
@@ -562,6 +584,9 @@ static void torn_run(struct stale_tlb *tlb, struct reach_place run)
 
 const char *stale_tlb_quiesce(struct stale_tlb *tlb)
 {
+    for (size_t i = 0; i < SIM_CPUS; i++) {
+        stale_note_vttbr(tlb, i, sim_cpu_at(i)->vttbr);
+    }
     for (uint32_t i = tlb->store.first; i != STALE_TLB_NONE;
          i = stale_store_at(&tlb->store, i)->next) {
         const struct stale_entry *entry = stale_store_at(&tlb->store, i);

@@ -44,6 +44,8 @@ static const struct {
     {"moving", suite_moving},
     {"monitor", suite_monitor},
     {"monitor_machine", suite_monitor_machine},
+    {"monitor_direct", suite_monitor_direct},
+    {"monitor_vmid", suite_monitor_vmid},
     {"judge_library", suite_judge_library},
     {"features", suite_features},
     {"geometry", suite_geometry},

@@ -1,5 +1,7 @@
 #include "tests/unit/monitor_bench.h"
 
+#include "tests/sim/stale_tlb.h"
+
 #include <check.h>
 #include <string.h>
 
@@ -119,6 +121,9 @@ static struct monitor_guest guest_with(unsigned options, size_t root, uint64_t v
         .vttbr = vmid << 48 | (BENCH_PA + root * 4096),
         .hcr = (options & BENCH_FWB) != 0 ? UINT64_C(0x400000000001) : 1,
         .is_non_coherent = (options & BENCH_NON_COHERENT) != 0,
+        .is_managed = (options & BENCH_MANAGED) != 0,
+        .has_device = (options & BENCH_DEVICE) != 0,
+        .refuses_transient = (options & BENCH_REFUSES) != 0,
     };
 }
 
@@ -165,6 +170,8 @@ static void bench_init(struct bench *bench, unsigned options)
         .has_ranges = (options & BENCH_NO_RANGES) == 0,
         .has_dic = (options & BENCH_DIC) != 0,
         .has_speculative_at = (options & BENCH_SPECULATIVE) != 0,
+        .has_xs = (options & BENCH_XS) != 0,
+        .is_direct = (options & BENCH_DIRECT) != 0,
         .report = note,
     };
     bench->guest = guest_with(options, 0, BENCH_VMID);
@@ -203,6 +210,44 @@ void bench_judge(const struct bench_program *program)
                   monitor_rule_name(program->rule),
                   verdict->rule == MONITOR_OK ? "all is well" : verdict->story);
     memcpy(last_story, verdict->story, sizeof(last_story));
+    monitor_detach(bench.monitor);
+    sim_memory_fini(&bench.memory);
+}
+
+static void watch(struct stale_tlb *tlb, struct bench *bench)
+{
+    const struct monitor_guest *guests[] = {&bench->guest, &bench->other};
+
+    stale_tlb_init(tlb, &bench->memory, bench->config.cpu, &bench->pool, STALE_TLB_RECORDS);
+    for (size_t i = 0; i < 2; i++) {
+        const unsigned number =
+            stale_tlb_add_guest(tlb, guests[i]->vtcr, guests[i]->vttbr, guests[i]->hcr);
+
+        if (guests[i]->is_managed) {
+            stale_tlb_manage_guest(tlb, number);
+        }
+    }
+    if (bench->config.is_direct) {
+        stale_tlb_allow_direct(tlb);
+    }
+}
+
+void bench_judge_tlb(const struct bench_program *program)
+{
+    static struct bench bench;
+    static struct stale_tlb tlb;
+    const char *problem;
+
+    bench_init(&bench, program->options);
+    watch(&tlb, &bench);
+    program->run(&bench);
+    problem = stale_tlb_quiesce(&tlb);
+    ck_assert_msg((problem == NULL) == (program->problem == NULL) &&
+                      (problem == NULL || strcmp(problem, program->problem) == 0),
+                  "%s: expected \"%s\", but: %s", program->name,
+                  program->problem == NULL ? "nothing" : program->problem,
+                  problem == NULL ? "nothing" : stale_tlb_story(&tlb));
+    stale_tlb_fini(&tlb);
     monitor_detach(bench.monitor);
     sim_memory_fini(&bench.memory);
 }

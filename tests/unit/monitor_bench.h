@@ -51,7 +51,9 @@ struct bench {
     struct monitor_guest guest;
     struct monitor_guest other;
     struct monitor *monitor;
-    unsigned char window[2 * 4096]; /* BENCH_WINDOW: memory of ours that a guest may be given */
+    _Alignas(
+        8) unsigned char window[2 *
+                                4096]; /* BENCH_WINDOW: memory of ours that a guest may be given */
 };
 
 #define BENCH_WINDOW (BENCH_DATA + UINT64_C(0x40000000))
@@ -65,7 +67,13 @@ enum bench_options {
     BENCH_NO_RANGES = 1 << 4,
     BENCH_SPECULATIVE = 1 << 5,
     BENCH_DIC = 1 << 6,
-    BENCH_DS = 1 << 7 /* LPA2 */
+    BENCH_DS = 1 << 7, /* LPA2 */
+    BENCH_XS = 1 << 8,
+    BENCH_DIRECT = 1 << 9, /* FEAT_BBM level 2 */
+    BENCH_MANAGED =
+        1 << 10, /* VMIDs as they are loaded; CPUs 0 and 1 have the first guest loaded */
+    BENCH_DEVICE = 1 << 11,
+    BENCH_REFUSES = 1 << 12 /* transients */
 };
 
 struct bench_program {
@@ -73,10 +81,29 @@ struct bench_program {
     void (*run)(struct bench *bench);
     enum monitor_rule rule; /* that it breaks */
     unsigned options;
+    const char *problem; /* that the adversarial TLB finds; NULL: none */
 };
+
+/* What it says, the most of it. */
+#define BENCH_UNMAPPED "a TLB may still hold a translation of what is no longer mapped"
+#define BENCH_ANOTHER "a TLB may still hold another translation"
+#define BENCH_ALLOWS "a TLB may still allow what the tables no longer do"
+#define BENCH_WALK_CACHE "a walk cache may still lead to a table that is no longer linked"
+#define BENCH_SECOND "made while a TLB may still hold another translation"
+#define BENCH_SECOND_RUN "made while a TLB may still hold another translation of its run"
+#define BENCH_TORN "a contiguous run is one only in part"
+#define BENCH_WRITTEN "a table is written that a stale pointer still leads to"
+#define BENCH_OTHERWISE "a size is changed by one store, and what is new translates otherwise"
+#define BENCH_NO_DSB "a write that walkers see is not followed by a DSB"
+#define BENCH_GIVEN_BACK "a table is given back while a stale pointer leads to it"
+#define BENCH_RETAGGED "a guest is loaded while the TLB may hold it under another VMID"
+#define BENCH_TAGGED "a guest is loaded under a VMID that tags another in the TLB"
 
 /* Run it, with a quiesce at its end; fails the test unless the verdict is program->rule. */
 void bench_judge(const struct bench_program *program);
+
+/* The same under the adversarial TLB, which must find program->problem. */
+void bench_judge_tlb(const struct bench_program *program);
 
 /* What the verdict on the last program said. */
 const char *bench_story(void);

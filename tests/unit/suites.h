@@ -31,6 +31,8 @@ Suite *suite_stale_tlb_library(void);
 Suite *suite_moving(void);
 Suite *suite_monitor(void);
 Suite *suite_monitor_machine(void);
+Suite *suite_monitor_direct(void);
+Suite *suite_monitor_vmid(void);
 Suite *suite_judge_library(void);
 Suite *suite_features(void);
 Suite *suite_table_map(void);

@@ -114,9 +114,13 @@ static void attach_monitor(struct rig *rig)
 
 void rig_judge(struct rig *rig, const struct s2_table *table)
 {
-    const struct monitor_guest guest = {s2_table_vtcr(table), s2_table_vttbr(table),
-                                        s2_table_hcr(table), &rig->pool,
-                                        rig->setup.config.walker == S2_WALKER_NON_COHERENT};
+    const struct monitor_guest guest = {
+        .vtcr = s2_table_vtcr(table),
+        .vttbr = s2_table_vttbr(table),
+        .hcr = s2_table_hcr(table),
+        .pool = &rig->pool,
+        .is_non_coherent = rig->setup.config.walker == S2_WALKER_NON_COHERENT,
+    };
 
     monitor_add_guest(rig->monitor, &guest);
 }

@@ -594,13 +594,13 @@ static void bad_block_became_table(struct bench *bench)
 
 /* --- The suite ------------------------------------------------------------------------------- */
 
-#define GOOD(name)                 \
-    {                              \
-#name, name, MONITOR_OK, 0 \
+#define GOOD(name)                       \
+    {                                    \
+#name, name, MONITOR_OK, 0, NULL \
     }
-#define BAD(name, rule)                \
-    {                                  \
-#name, name, MONITOR_##rule, 0 \
+#define BAD(name, rule)                      \
+    {                                        \
+#name, name, MONITOR_##rule, 0, NULL \
     }
 
 static const struct bench_program leaf_programs[] = {
@@ -650,8 +650,9 @@ static const struct bench_program permission_programs[] = {
 static const struct bench_program operand_programs[] = {
     GOOD(good_range_from_unaligned_start),
     GOOD(good_hint_of_level_one),
-    {"good_range_with_lpa2", good_range_with_lpa2, MONITOR_OK, BENCH_DS},
-    {"bad_range_with_lpa2_in_granules", bad_range_with_lpa2_in_granules, MONITOR_OPERAND, BENCH_DS},
+    {"good_range_with_lpa2", good_range_with_lpa2, MONITOR_OK, BENCH_DS, NULL},
+    {"bad_range_with_lpa2_in_granules", bad_range_with_lpa2_in_granules, MONITOR_OPERAND, BENCH_DS,
+     NULL},
     BAD(bad_operand_not_shifted, OPERAND),
     BAD(bad_operand_beyond_input, OPERAND),
     BAD(bad_operand_shifted_too_far, OPERAND),
@@ -660,11 +661,12 @@ static const struct bench_program operand_programs[] = {
     BAD(bad_hint_of_another_level, LEVEL_HINT),
     BAD(bad_hint_of_another_granule, LEVEL_HINT),
     BAD(bad_hint_of_level_zero, LEVEL_HINT),
-    {"bad_hint_without_feature", bad_hint_without_feature, MONITOR_LEVEL_HINT, BENCH_NO_TTL},
+    {"bad_hint_without_feature", bad_hint_without_feature, MONITOR_LEVEL_HINT, BENCH_NO_TTL, NULL},
     BAD(bad_range_too_short, OPERAND),
     BAD(bad_range_of_another_level, LEVEL_HINT),
     BAD(bad_range_of_another_granule, OPERAND),
-    {"bad_range_without_feature", bad_range_without_feature, MONITOR_OPERAND, BENCH_NO_RANGES},
+    {"bad_range_without_feature", bad_range_without_feature, MONITOR_OPERAND, BENCH_NO_RANGES,
+     NULL},
 };
 
 static const struct bench_program table_programs[] = {
@@ -709,7 +711,7 @@ END_TEST
 START_TEST(verdict_tells_the_event_and_the_history_of_the_slot)
 {
     const struct bench_program program = {"bad_middle_dsb_missing", bad_middle_dsb_missing,
-                                          MONITOR_NO_MIDDLE_DSB, 0};
+                                          MONITOR_NO_MIDDLE_DSB, 0, NULL};
     const char *at;
 
     bench_judge(&program);

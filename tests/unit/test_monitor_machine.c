@@ -14,6 +14,7 @@
 #define HCR_TGE (UINT64_C(1) << 27)
 #define HCR_E2H (UINT64_C(1) << 34)
 #define TCR_EPD UINT64_C(0x800080)
+#define SCTLR_M UINT64_C(1)
 #define RUN_FIRST 16
 #define RUN_LAST 31
 #define NEW 8 /* a free frame */
@@ -191,28 +192,109 @@ static void bad_tge(struct bench *bench)
     invalidate();
 }
 
-static void switch_with_walks_off(struct bench *bench)
+/* Stage 1 is on, so that no address goes to stage 2 as it is; and its walks are off. */
+static void walks_off(void)
 {
     arch_write_tcr_el1(TCR_EPD);
+    arch_write_sctlr_el1(SCTLR_M);
     arch_isb();
-    bench_switch(&bench->guest);
-    invalidate();
+}
+
+static void walks_back(void)
+{
+    arch_write_sctlr_el1(0);
+    arch_write_tcr_el1(0);
+    arch_isb();
+}
+
+static void break_masked(struct bench *bench)
+{
+    break_from_other(bench);
+    sim_cpu()->daif = SIM_DAIF_ALL;
 }
 
 static void good_walks_off(struct bench *bench)
 {
-    break_from_other(bench);
-    sim_cpu()->daif = SIM_DAIF_ALL;
-    switch_with_walks_off(bench);
+    break_masked(bench);
+    walks_off();
+    bench_switch(&bench->guest);
+    invalidate();
+    bench_switch(&bench->other);
+    walks_back();
+}
+
+static void bad_walks_off_with_stage1_off(struct bench *bench)
+{
+    break_masked(bench);
+    arch_write_tcr_el1(TCR_EPD);
+    arch_isb();
+    bench_switch(&bench->guest);
+    invalidate();
+    bench_switch(&bench->other);
+    walks_back();
+}
+
+static void bad_walks_off_without_isb(struct bench *bench)
+{
+    break_masked(bench);
+    arch_write_tcr_el1(TCR_EPD);
+    arch_isb();
+    arch_write_sctlr_el1(SCTLR_M);
+    bench_switch(&bench->guest);
+    invalidate();
+    bench_switch(&bench->other);
+    walks_back();
+}
+
+static void bad_stage1_off_too_soon(struct bench *bench)
+{
+    break_masked(bench);
+    walks_off();
+    bench_switch(&bench->guest);
+    invalidate();
+    arch_write_sctlr_el1(0);
+    bench_switch(&bench->other);
+    walks_back();
+}
+
+static void bad_sctlr_not_restored(struct bench *bench)
+{
+    break_masked(bench);
+    walks_off();
+    bench_switch(&bench->guest);
+    invalidate();
     bench_switch(&bench->other);
     arch_write_tcr_el1(0);
     arch_isb();
 }
 
+/* Whoever is entered finds its own stage 1. */
+static void good_entry_with_walks_off(struct bench *bench)
+{
+    const uint64_t daif = arch_irq_mask();
+
+    monitor_expect_entry(bench->monitor);
+    walks_off();
+    bench_switch(&bench->other);
+    walks_back();
+    arch_irq_restore(daif);
+}
+
+static void bad_entry_leaves_walks_off(struct bench *bench)
+{
+    const uint64_t daif = arch_irq_mask();
+
+    monitor_expect_entry(bench->monitor);
+    walks_off();
+    bench_switch(&bench->other);
+    arch_write_sctlr_el1(0);
+    arch_isb();
+    arch_irq_restore(daif);
+}
+
 static void bad_walks_on(struct bench *bench)
 {
-    break_from_other(bench);
-    sim_cpu()->daif = SIM_DAIF_ALL;
+    break_masked(bench);
     bench_switch(&bench->guest);
     invalidate();
     bench_switch(&bench->other);
@@ -220,11 +302,13 @@ static void bad_walks_on(struct bench *bench)
 
 static void bad_walks_on_too_soon(struct bench *bench)
 {
-    break_from_other(bench);
-    sim_cpu()->daif = SIM_DAIF_ALL;
-    switch_with_walks_off(bench);
+    break_masked(bench);
+    walks_off();
+    bench_switch(&bench->guest);
+    invalidate();
     arch_write_tcr_el1(0);
     bench_switch(&bench->other);
+    walks_back();
 }
 
 /* --- Linking --------------------------------------------------------------------------------- */
@@ -881,13 +965,13 @@ static void bad_read_after_early_clean(struct bench *bench)
 
 /* --- The suite ------------------------------------------------------------------------------- */
 
-#define GOOD(name, options)              \
-    {                                    \
-#name, name, MONITOR_OK, options \
-    }
-#define BAD(name, rule, options)               \
+#define GOOD(name, options)                    \
     {                                          \
-#name, name, MONITOR_##rule, (options) \
+#name, name, MONITOR_OK, options, NULL \
+    }
+#define BAD(name, rule, options)                     \
+    {                                                \
+#name, name, MONITOR_##rule, (options), NULL \
     }
 
 static const struct bench_program register_programs[] = {
@@ -907,6 +991,12 @@ static const struct bench_program register_programs[] = {
     BAD(bad_no_isb_after_restore, NO_ISB, 0),
     BAD(bad_interrupts_stay_masked, NOT_RESTORED, 0),
     BAD(bad_tge, TGE, 0),
+    GOOD(good_entry_with_walks_off, BENCH_SPECULATIVE),
+    BAD(bad_walks_off_with_stage1_off, SPECULATIVE_AT, BENCH_SPECULATIVE),
+    BAD(bad_walks_off_without_isb, SPECULATIVE_AT, BENCH_SPECULATIVE),
+    BAD(bad_stage1_off_too_soon, SPECULATIVE_AT, BENCH_SPECULATIVE),
+    BAD(bad_sctlr_not_restored, NOT_RESTORED, BENCH_SPECULATIVE),
+    BAD(bad_entry_leaves_walks_off, NOT_RESTORED, BENCH_SPECULATIVE),
     BAD(bad_walks_on, SPECULATIVE_AT, BENCH_SPECULATIVE),
     BAD(bad_walks_on_too_soon, SPECULATIVE_AT, BENCH_SPECULATIVE),
 };

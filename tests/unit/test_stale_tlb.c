@@ -196,6 +196,9 @@ static void act_tlbi(const struct act *act)
     case SIM_TLBI_VMALLE1:
         arch_tlbi_vmalle1();
         break;
+    case SIM_TLBI_ALLE1:
+        arch_tlbi_alle1();
+        break;
     default:
         arch_tlbi_vmalls12e1();
         break;
@@ -240,7 +243,7 @@ static void perform(const struct act acts[], size_t count)
 
         if (kind >= SIM_FILL && kind <= SIM_REPLACE) {
             act_write(&acts[i]);
-        } else if (kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_VMALLS12E1) {
+        } else if (kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_ALLE1) {
             act_tlbi(&acts[i]);
         } else {
             act_rest(&acts[i]);
@@ -333,6 +336,9 @@ static const struct program good[] = {
     {"unmap and invalidate everything",
      NULL,
      {STORE(LOW, 0, 0), ISH, DO(SIM_TLBI_ALLE1IS), ISH, ISB}},
+    {"unmap and invalidate everything, whoever is about to be loaded",
+     NULL,
+     {STORE(LOW, 0, 0), ISH, SWITCH(OTHER_VMID), DO(SIM_TLBI_ALLE1IS), ISH, ISB}},
     {"the first DSB is for stores alone",
      NULL,
      {STORE(LOW, 0, 0), ISHST, IPAS2(BY_IPA(PAGE_IPA(0))), ISH, VMALLE1, ISH}},
@@ -536,6 +542,9 @@ static const struct program bad[] = {
      SECOND_RUN,
      {STORE(LOW, 20, 0), TAIL(BY_IPA(PAGE_IPA(20))), STORE(LOW, 21, 0), ISH,
       STORE(LOW, 20, PAGE(ELSEWHERE)), ISH, ALL, ISH}},
+    {"everything is invalidated on one CPU",
+     MAPPED_NO_MORE,
+     {STORE(LOW, 0, 0), ISH, DO(SIM_TLBI_ALLE1), ISH}},
     {"mapped without a DSB", NO_DSB, {STORE(LOW, 4, PAGE(DATA)), ISB}},
     {"mapped with a DSB for this CPU alone", NO_DSB, {STORE(LOW, 4, PAGE(DATA)), NSH, ISB}},
 };
