@@ -217,6 +217,13 @@ const struct memory_area *memory_set_find(const struct memory_set *set, ipa_t ad
     return node != NULL && ipa_le(node_start(node), addr) ? &node->area : NULL;
 }
 
+const struct memory_area *memory_set_find_from(const struct memory_set *set, ipa_t addr)
+{
+    const struct memory_node *node = first_ending_after(set, addr);
+
+    return node == NULL ? NULL : &node->area;
+}
+
 const struct memory_area *memory_set_first(const struct memory_set *set)
 {
     return area_or_null(node_of_link(avl_first(&set->tree)));

@@ -85,6 +85,10 @@ bool memory_set_overlaps(const struct memory_set *set, struct ipa_range range);
  */
 const struct memory_area *memory_set_find(const struct memory_set *set, ipa_t addr);
 
+/* The lowest area that @addr is in or below: where to start on what lies from @addr on. NULL: none;
+ * valid until the set next changes. O(log n). */
+const struct memory_area *memory_set_find_from(const struct memory_set *set, ipa_t addr);
+
 /**
  * memory_set_first() - The lowest area.
  * memory_set_next()  - The one above @area.

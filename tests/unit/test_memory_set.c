@@ -213,6 +213,24 @@ START_TEST(find_each_byte_answers_its_area)
 }
 END_TEST
 
+/* From a hole on, the area above it; from an area on, that one; above all, none. */
+START_TEST(find_from_each_byte_answers_it_or_the_next)
+{
+    static const char drawing[] = ".AaBb..Cc.";
+
+    fixture_draw(&f, drawing, FIXTURE_NODES, MOCK_PLAIN);
+    for (size_t i = 0; drawing[i] != '\0'; i++) {
+        const struct memory_area *area = memory_set_find_from(&f.set, ipa_of(FIXTURE_BASE + i));
+        const size_t at = i + strspn(drawing + i, ".");
+
+        ck_assert_int_eq(area != NULL, drawing[at] != '\0');
+        if (area != NULL) {
+            ck_assert_uint_eq(area->flags, fixture_flags(drawing[at]) | 0x20);
+        }
+    }
+}
+END_TEST
+
 START_TEST(overlaps_of_wrapping_range_reaches_the_top)
 {
     fixture_draw(&f, "....Aa", FIXTURE_NODES, MOCK_PLAIN);
@@ -229,6 +247,7 @@ START_TEST(iterate_empty_set_ends_at_once)
     ck_assert_uint_eq(memory_set_len(&f.set), 0);
     ck_assert_ptr_null(memory_set_first(&f.set));
     ck_assert_ptr_null(memory_set_find(&f.set, ipa_of(FIXTURE_BASE)));
+    ck_assert_ptr_null(memory_set_find_from(&f.set, ipa_of(0)));
     ck_assert(memory_set_check(&f.set));
 }
 END_TEST
@@ -461,6 +480,7 @@ Suite *suite_memory_set(void)
     tcase_add_test(overlaps, clear_gives_all_nodes_back);
     tcase_add_test(queries, map_at_both_ends_of_the_space_is_found);
     tcase_add_test(queries, find_each_byte_answers_its_area);
+    tcase_add_test(queries, find_from_each_byte_answers_it_or_the_next);
     tcase_add_test(queries, overlaps_of_wrapping_range_reaches_the_top);
     tcase_add_test(queries, iterate_empty_set_ends_at_once);
     tcase_add_test(queries, protect_asks_areas_in_range_at_most_twice_others_never);
