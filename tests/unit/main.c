@@ -55,6 +55,7 @@ static const struct {
     {"tlbi", suite_tlbi},
     {"tlb_flush", suite_tlb_flush},
     {"memory", suite_memory},
+    {"vmid", suite_vmid},
     {"table_map", suite_table_map},
     {"table_unmap", suite_table_unmap},
     {"table_protect", suite_table_protect},

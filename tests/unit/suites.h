@@ -58,5 +58,6 @@ Suite *suite_desc_format(void);
 Suite *suite_tlbi(void);
 Suite *suite_tlb_flush(void);
 Suite *suite_memory(void);
+Suite *suite_vmid(void);
 
 #endif

@@ -1,0 +1,570 @@
+/*
+ * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent.
+ */
+#include "stage2/vmid.h"
+#include "tests/sim/sim.h"
+#include "tests/unit/suites.h"
+
+#include <stdlib.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define CPUS 3
+#define GUESTS 32
+#define LAST 9 /* numbers that most tests have */
+
+static struct s2_vmid_allocator vmids;
+static struct s2_cpu cpus[CPUS];
+static struct s2_vmid guests[GUESTS];
+
+static void setup(void)
+{
+    sim_reset();
+    s2_vmid_init(&vmids, 8);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_OK);
+    for (size_t i = 0; i < CPUS; i++) {
+        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
+    }
+    for (size_t i = 0; i < GUESTS; i++) {
+        atomic_init(&guests[i].tag, 0);
+    }
+}
+
+static unsigned take(size_t cpu, size_t guest)
+{
+    sim_set_cpu(cpu);
+    return s2_vmid_take(&vmids, &guests[guest], &cpus[cpu]);
+}
+
+/* The whole of s2_enter() that VMIDs are about. */
+static unsigned enter(size_t cpu, size_t guest)
+{
+    const unsigned number = take(cpu, guest);
+
+    s2_vmid_settle(&cpus[cpu]);
+    return number;
+}
+
+/* Guests from the last one down, on CPU 2, until a generation begins with them. */
+static void roll_over(void)
+{
+    const uint64_t before = vmids.rollovers;
+
+    for (size_t guest = GUESTS - 1; vmids.rollovers == before; guest--) {
+        ck_assert_uint_gt(guest, GUESTS / 2);
+        atomic_init(&guests[guest].tag, 0); /* a new guest in an old one's place */
+        enter(2, guest);
+    }
+    s2_vmid_release(&cpus[2]);
+    ck_assert_uint_eq(vmids.rollovers, before + 1);
+}
+
+/* What s2_vmid_pin() says of the guest: its number, S2_VMID_NOBODY for false. */
+static unsigned pin(size_t guest)
+{
+    uint16_t number = S2_VMID_NOBODY;
+
+    if (s2_vmid_pin(&vmids, &guests[guest], &number)) {
+        ck_assert_uint_ne(number, S2_VMID_NOBODY);
+        ck_assert(lock_is_held(&vmids.lock));
+        s2_vmid_unpin(&vmids);
+    }
+    ck_assert(!lock_is_held(&vmids.lock));
+    return number;
+}
+
+static unsigned number_of(size_t guest)
+{
+    return s2_vmid_number(&vmids, &guests[guest]);
+}
+
+/* --- Numbers ---------------------------------------------------------------------------------- */
+
+START_TEST(take_gives_every_number_once_and_then_begins_a_generation)
+{
+    const unsigned bits = _i == 0 ? 8 : 16;
+    const unsigned last = (1U << bits) - 1;
+    struct s2_vmid *many = calloc(last + 1, sizeof(*many));
+
+    ck_assert_ptr_nonnull(many);
+    s2_vmid_init(&vmids, bits);
+    ck_assert_int_eq(s2_cpu_init(&cpus[0], &vmids), MAPPING_OK);
+    for (unsigned i = 0; i < last; i++) {
+        ck_assert_uint_eq(s2_vmid_take(&vmids, &many[i], &cpus[0]), i + 1);
+        s2_vmid_settle(&cpus[0]);
+    }
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 0);
+    ck_assert_uint_eq(s2_vmid_take(&vmids, &many[last], &cpus[0]), 1);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 1);
+    free(many);
+}
+END_TEST
+
+START_TEST(take_of_a_number_held_says_nothing_to_anybody)
+{
+    const unsigned number = enter(0, 0);
+
+    enter(0, 1);
+    sim_clear();
+    ck_assert_uint_eq(enter(0, 0), number);
+    ck_assert_uint_eq(enter(1, 0), number);
+    ck_assert_uint_eq(enter(1, 0), number);
+    ck_assert_uint_eq(sim_event_total(), 0);
+    ck_assert_uint_eq(number_of(0), number);
+}
+END_TEST
+
+START_TEST(take_for_the_first_time_sends_one_barrier)
+{
+    const enum sim_kind expected[] = {SIM_DSB_ISH};
+
+    ck_assert_uint_eq(number_of(0), S2_VMID_NOBODY);
+    ck_assert_uint_eq(take(0, 0), 1);
+    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
+    ck_assert(sim_matches(0, expected, COUNT(expected)));
+}
+END_TEST
+
+START_TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
+{
+    const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH};
+
+    for (size_t i = 0; i < LAST; i++) {
+        enter(0, i);
+    }
+    sim_clear();
+    enter(0, LAST);
+    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
+    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    ck_assert_uint_eq(vmids.rollovers, 1);
+    /* The one that ran here keeps its number, the others have none. */
+    ck_assert_uint_eq(pin(LAST - 1), LAST);
+    ck_assert_uint_eq(number_of(0), S2_VMID_NOBODY);
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+}
+END_TEST
+
+START_TEST(take_without_end_never_gives_what_a_cpu_runs)
+{
+    enter(0, 0);
+    enter(1, 1);
+    for (size_t i = 0; i < 10 * LAST; i++) {
+        atomic_init(&guests[2].tag, 0);
+        ck_assert_uint_gt(enter(2, 2), 2);
+    }
+    ck_assert_uint_gt(vmids.rollovers, 5);
+    ck_assert_uint_eq(enter(0, 0), 1);
+    ck_assert_uint_eq(enter(1, 1), 2);
+}
+END_TEST
+
+/* --- Who keeps its number --------------------------------------------------------------------- */
+
+START_TEST(generation_leaves_what_runs_and_drops_what_has_left)
+{
+    const unsigned runs = enter(0, 0);
+    const unsigned left = enter(1, 1);
+
+    s2_vmid_release(&cpus[1]);
+    roll_over();
+    ck_assert_uint_eq(pin(0), runs);
+    ck_assert_uint_eq(number_of(0), runs);
+    ck_assert_uint_ne(left, S2_VMID_NOBODY);
+    ck_assert_uint_eq(pin(1), S2_VMID_NOBODY);
+}
+END_TEST
+
+START_TEST(generation_after_generation_leaves_what_runs)
+{
+    const unsigned runs = enter(0, 0);
+
+    for (size_t i = 0; i < 4; i++) {
+        roll_over();
+    }
+    ck_assert_uint_eq(enter(1, 0), runs); /* its vCPU on another CPU */
+    for (size_t i = 0; i < 4; i++) {
+        roll_over();
+    }
+    ck_assert_uint_eq(pin(0), runs);
+    s2_vmid_release(&cpus[0]);
+    roll_over();
+    ck_assert_uint_eq(pin(0), runs); /* the other CPU is in it still */
+    s2_vmid_release(&cpus[1]);
+    roll_over();
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+}
+END_TEST
+
+START_TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
+{
+    const unsigned before = enter(0, 0);
+    const unsigned after = take(0, 1);
+
+    roll_over();
+    roll_over();
+    ck_assert_uint_eq(pin(0), before);
+    ck_assert_uint_eq(pin(1), after);
+    roll_over();
+    s2_vmid_settle(&cpus[0]);
+    roll_over();
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+    ck_assert_uint_eq(pin(1), after);
+}
+END_TEST
+
+/* The CPU takes its next guest after one generation and before another; meanwhile the guest that it
+ * leaves is looked at by a tail, which gives it a tag of the present generation. */
+START_TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
+{
+    const unsigned before = enter(0, 0);
+
+    roll_over();
+    take(0, 1);
+    ck_assert_uint_eq(pin(0), before);
+    roll_over();
+    ck_assert_uint_eq(pin(0), before);
+    roll_over();
+    ck_assert_uint_eq(pin(0), before);
+    s2_vmid_settle(&cpus[0]);
+    roll_over();
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+}
+END_TEST
+
+START_TEST(generation_that_a_cpu_begins_leaves_what_it_comes_from)
+{
+    unsigned before;
+
+    for (size_t i = 0; i < LAST; i++) {
+        before = enter(0, i);
+    }
+    take(0, LAST);
+    ck_assert_uint_eq(vmids.rollovers, 1);
+    roll_over();
+    ck_assert_uint_eq(pin(LAST - 1), before);
+    s2_vmid_settle(&cpus[0]);
+    roll_over();
+    ck_assert_uint_eq(pin(LAST - 1), S2_VMID_NOBODY);
+}
+END_TEST
+
+START_TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
+{
+    s2_vmid_init(&vmids, 8);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 2 * CPUS), MAPPING_OK);
+    for (size_t i = 0; i < CPUS; i++) {
+        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
+    }
+    for (size_t cpu = 0; cpu < CPUS; cpu++) {
+        enter(cpu, 2 * cpu);
+    }
+    for (size_t cpu = 0; cpu + 1 < CPUS; cpu++) {
+        take(cpu, 2 * cpu + 1);
+    }
+    enter(CPUS - 1, 2 * CPUS - 1);
+    /* Every number is given; all are in use but 3, where the last CPU was before it settled. */
+    ck_assert_uint_eq(vmids.rollovers, 0);
+    ck_assert_uint_eq(take(CPUS - 1, 2 * CPUS), 3);
+    ck_assert_uint_eq(vmids.rollovers, 1);
+}
+END_TEST
+
+/* --- Tails ------------------------------------------------------------------------------------ */
+
+START_TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
+{
+    uint16_t number = 77;
+
+    ck_assert(!s2_vmid_pin(&vmids, &guests[0], &number));
+    ck_assert_uint_eq(number, 77);
+    ck_assert(!lock_is_held(&vmids.lock));
+}
+END_TEST
+
+START_TEST(pin_of_a_guest_that_ran_holds_the_lock)
+{
+    uint16_t number;
+
+    enter(0, 3);
+    enter(0, 4);
+    s2_vmid_release(&cpus[0]);
+    sim_clear();
+    ck_assert(s2_vmid_pin(&vmids, &guests[4], &number));
+    ck_assert_uint_eq(number, 2);
+    ck_assert(lock_is_held(&vmids.lock));
+    s2_vmid_unpin(&vmids);
+    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert_uint_eq(sim_event_total(), 0);
+}
+END_TEST
+
+/* --- CPUs come and go ------------------------------------------------------------------------- */
+
+START_TEST(limit_that_cannot_be_is_refused)
+{
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 0), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST + 1), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 2 * CPUS - 1), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 2 * CPUS), MAPPING_OK);
+    s2_vmid_init(&vmids, 8);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 256), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, 255), MAPPING_OK);
+}
+END_TEST
+
+START_TEST(limit_after_a_number_was_given_is_refused)
+{
+    enter(0, 0);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_BAD_STATE);
+    s2_vmid_release(&cpus[0]);
+    s2_cpu_fini(&cpus[0]); /* a new generation: none is given in it yet */
+    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_BAD_STATE);
+    ck_assert(!lock_is_held(&vmids.lock));
+}
+END_TEST
+
+START_TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
+{
+    struct s2_cpu more = {.vmids = NULL};
+    struct s2_cpu *unknown = malloc(sizeof(*unknown));
+
+    ck_assert_ptr_nonnull(unknown);
+    ck_assert_int_eq(s2_cpu_init(unknown, &vmids), MAPPING_OK); /* 4 CPUs, 9 numbers */
+    ck_assert_int_eq(s2_cpu_init(&more, &vmids), MAPPING_DENIED);
+    ck_assert_ptr_null(more.vmids);
+    s2_cpu_fini(unknown);
+    free(unknown); /* its storage is free */
+    ck_assert_int_eq(s2_cpu_init(&more, &vmids), MAPPING_OK);
+    s2_cpu_fini(&more);
+    ck_assert_uint_eq(sim_event_total(), 0); /* nothing was given, so no TLB holds anything */
+    roll_over();
+}
+END_TEST
+
+/* The number that CPU 0 reserves is in use on CPU 1, which reserves none. */
+START_TEST(fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere)
+{
+    const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH};
+    unsigned number;
+
+    for (size_t i = 0; i < LAST; i++) {
+        number = enter(0, i);
+    }
+    roll_over();
+    ck_assert_uint_eq(enter(1, LAST - 1), number);
+    s2_vmid_release(&cpus[0]);
+    sim_clear();
+    s2_cpu_fini(&cpus[0]);
+    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
+    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    for (size_t i = 0; i < 3 * LAST; i++) {
+        atomic_init(&guests[0].tag, 0);
+        ck_assert_uint_ne(enter(2, 0), number);
+    }
+    ck_assert_uint_eq(pin(LAST - 1), number);
+}
+END_TEST
+
+START_TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
+{
+    enter(0, 0);
+    s2_vmid_release(&cpus[0]);
+    roll_over();
+    s2_cpu_fini(&cpus[0]);
+    ck_assert_uint_eq(vmids.cpu_count, CPUS - 1);
+    roll_over();
+}
+END_TEST
+
+/* --- vCPUs ------------------------------------------------------------------------------------ */
+
+static bool changes(size_t cpu, size_t guest, uint32_t vcpu)
+{
+    enter(cpu, guest);
+    return s2_vmid_changes_vcpu(&cpus[cpu], &guests[guest], vcpu);
+}
+
+START_TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)
+{
+    ck_assert(!changes(0, 0, 7));
+    ck_assert(!changes(0, 0, 7));
+    ck_assert(!changes(1, 0, 8)); /* another TLB */
+    ck_assert(changes(0, 0, 8));
+    ck_assert(!changes(0, 0, 8));
+    ck_assert(!changes(0, 1, 9)); /* another number */
+    ck_assert(!changes(0, 0, 8));
+    ck_assert(changes(0, 0, 0));
+}
+END_TEST
+
+/* Numbers 1 and 1 + S2_CPU_GUESTS share a slot. */
+static void give_all_slots_twice(void)
+{
+    s2_vmid_init(&vmids, 8);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, GUESTS), MAPPING_OK);
+    for (size_t i = 0; i < CPUS; i++) {
+        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
+    }
+    for (size_t i = 0; i < GUESTS; i++) {
+        ck_assert_uint_eq(enter(0, i), i + 1);
+    }
+}
+
+START_TEST(changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation)
+{
+    give_all_slots_twice();
+    ck_assert(!changes(0, 0, 7));
+    ck_assert(changes(0, S2_CPU_GUESTS, 7));
+    ck_assert(changes(0, 0, 7));
+    ck_assert(!changes(0, 0, 7));
+    ck_assert(!changes(0, 1, 7)); /* a slot of its own */
+}
+END_TEST
+
+START_TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
+{
+    give_all_slots_twice();
+    ck_assert(!changes(0, 0, 7));
+    ck_assert(changes(0, S2_CPU_GUESTS, 7));
+    enter(1, 0); /* where it keeps its number */
+    atomic_init(&guests[5].tag, 0);
+    ck_assert_uint_eq(enter(2, 5), 2);
+    ck_assert_uint_eq(vmids.rollovers, 1);
+    ck_assert_uint_eq(enter(0, 0), 1);
+    ck_assert(!changes(0, 0, 8)); /* not since all TLBs were emptied */
+    ck_assert(changes(0, 0, 7));
+}
+END_TEST
+
+/* The CPU runs a guest for two generations while its entries of that guest's come and go. */
+START_TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
+{
+    ck_assert(!changes(0, 0, 7));
+    roll_over();
+    roll_over();
+    ck_assert(!changes(0, 0, 7));
+    roll_over();
+    ck_assert(changes(0, 0, 8));
+}
+END_TEST
+
+/* While the CPU went from one guest to the next, a generation began, and the one that it left, which
+ * keeps its number, was walked still: what is told of the next must not hide it. */
+START_TEST(changes_vcpu_of_the_guest_left_in_a_new_generation_is_true)
+{
+    give_all_slots_twice();
+    ck_assert(!changes(0, 0, 7));
+    take(0, S2_CPU_GUESTS);
+    atomic_init(&guests[5].tag, 0);
+    enter(2, 5);
+    ck_assert_uint_eq(vmids.rollovers, 1);
+    s2_vmid_settle(&cpus[0]);
+    (void)s2_vmid_changes_vcpu(&cpus[0], &guests[S2_CPU_GUESTS], 7);
+    ck_assert_uint_eq(enter(0, 0), 1);
+    ck_assert(changes(0, 0, 8));
+}
+END_TEST
+
+/* --- Contract deaths -------------------------------------------------------------------------- */
+
+START_TEST(init_with_no_width_of_a_cpu_dies)
+{
+    s2_vmid_init(&vmids, 7);
+}
+END_TEST
+
+START_TEST(init_of_a_cpu_twice_dies)
+{
+    (void)!s2_cpu_init(&cpus[0], &vmids);
+}
+END_TEST
+
+START_TEST(take_on_a_cpu_of_another_allocator_dies)
+{
+    struct s2_vmid_allocator other;
+
+    s2_vmid_init(&other, 8);
+    (void)s2_vmid_take(&other, &guests[0], &cpus[0]);
+}
+END_TEST
+
+START_TEST(release_on_the_way_dies)
+{
+    enter(0, 0);
+    take(0, 1);
+    s2_vmid_release(&cpus[0]);
+}
+END_TEST
+
+START_TEST(fini_of_a_running_cpu_dies)
+{
+    enter(0, 0);
+    if (_i == 1) {
+        roll_over(); /* though it does not say so itself any more */
+    }
+    s2_cpu_fini(&cpus[0]);
+}
+END_TEST
+
+START_TEST(unpin_without_pin_dies)
+{
+    s2_vmid_unpin(&vmids);
+}
+END_TEST
+
+static TCase *tcase(Suite *suite, const char *name)
+{
+    TCase *made = tcase_create(name);
+
+    tcase_add_checked_fixture(made, setup, NULL);
+    suite_add_tcase(suite, made);
+    return made;
+}
+
+static void add_deaths(Suite *suite)
+{
+    TCase *deaths = tcase(suite, "contract");
+
+    tcase_add_test_raise_signal(deaths, init_with_no_width_of_a_cpu_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, init_of_a_cpu_twice_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, take_on_a_cpu_of_another_allocator_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, release_on_the_way_dies, CONTRACT_DEATH);
+    tcase_add_loop_test_raise_signal(deaths, fini_of_a_running_cpu_dies, CONTRACT_DEATH, 0, 2);
+    tcase_add_test_raise_signal(deaths, unpin_without_pin_dies, CONTRACT_DEATH);
+}
+
+Suite *suite_vmid(void)
+{
+    Suite *suite = suite_create("vmid");
+    TCase *numbers = tcase(suite, "numbers");
+    TCase *keeping = tcase(suite, "generations");
+    TCase *tails = tcase(suite, "tails");
+    TCase *machine = tcase(suite, "cpus");
+    TCase *vcpus = tcase(suite, "vcpus");
+
+    tcase_add_loop_test(numbers, take_gives_every_number_once_and_then_begins_a_generation, 0, 2);
+    tcase_add_test(numbers, take_of_a_number_held_says_nothing_to_anybody);
+    tcase_add_test(numbers, take_for_the_first_time_sends_one_barrier);
+    tcase_add_test(numbers, take_of_the_last_number_and_one_more_flushes_all_guests_once);
+    tcase_add_test(numbers, take_without_end_never_gives_what_a_cpu_runs);
+    tcase_add_test(keeping, generation_leaves_what_runs_and_drops_what_has_left);
+    tcase_add_test(keeping, generation_after_generation_leaves_what_runs);
+    tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_until_it_settles);
+    tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new);
+    tcase_add_test(keeping, generation_that_a_cpu_begins_leaves_what_it_comes_from);
+    tcase_add_test(keeping, generation_with_all_cpus_on_their_way_still_has_a_number);
+    tcase_add_test(tails, pin_of_a_guest_that_never_ran_says_false_and_locks_nothing);
+    tcase_add_test(tails, pin_of_a_guest_that_ran_holds_the_lock);
+    tcase_add_test(machine, limit_that_cannot_be_is_refused);
+    tcase_add_test(machine, limit_after_a_number_was_given_is_refused);
+    tcase_add_test(machine, init_of_more_cpus_than_there_are_numbers_for_is_denied);
+    tcase_add_test(machine, fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere);
+    tcase_add_test(machine, fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine);
+    tcase_add_test(vcpus, changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu);
+    tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation);
+    tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation);
+    tcase_add_test(vcpus, changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu);
+    tcase_add_test(vcpus, changes_vcpu_of_the_guest_left_in_a_new_generation_is_true);
+    add_deaths(suite);
+    return suite;
+}
