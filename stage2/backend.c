@@ -59,13 +59,19 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
     return MAPPING_OK;
 }
 
-/* Whether what @range maps, one area's, went past the caches while the guest had it. */
-static bool was_uncached(const struct s2_table *table, struct ipa_range range)
+/* Whether what @range maps, one area's, went past the caches while the guest had it. Its first leaf
+ * tells, which the piece before may have broken, if areas share a block: then it is made first. */
+static bool was_uncached(struct s2_table *table, struct ipa_range range)
 {
     struct s2_leaf leaf;
+    enum mapping_error error = s2_table_lookup(table, range.start, &leaf);
 
-    return s2_table_lookup(table, range.start, &leaf) == MAPPING_OK &&
-           s2_table_needs_clean(table, leaf.flags);
+    if (error == MAPPING_BAD_STATE) {
+        s2_table_flush(table);
+        error = s2_table_lookup(table, range.start, &leaf);
+    }
+    MAPPING_ASSERT(error == MAPPING_OK || error == MAPPING_NOT_FOUND);
+    return error == MAPPING_OK && s2_table_needs_clean(table, leaf.flags);
 }
 
 static enum mapping_error linear_unmap(const struct mapping_backend *self, struct ipa_range range,
@@ -76,9 +82,7 @@ static enum mapping_error linear_unmap(const struct mapping_backend *self, struc
 
     s2_table_do_unmap(table, range);
     if (cleans) {
-        /* Only after the tail has the guest lost it for good. */
-        s2_table_flush(table);
-        s2_memory_reclaim(&table->memory, s2_linear_pa(self, range.start), range.size);
+        s2_table_reclaim(table, s2_linear_pa(self, range.start), range.size);
     }
     return MAPPING_OK;
 }

@@ -5,11 +5,11 @@
  *
  *      find the edges     what sticks out of the range                    reads only
  *      build dark         tables for the blocks that are cut
- *      break the edges    ----- from here on hardware sees it
+ *      break the edges    ----- from here on hardware sees it; or split them directly
  *      the range          unmap: remove. protect: in place where that is allowed, else break.
  *                         replace: break
- *      tail               if anything that stays was broken; else it is left to the end
- *      make the edges
+ *      tail               at the end of the operation, or before something that was broken is needed
+ *      make the edges     ----- s2_pending_make(): what was broken, of all pieces
  *      make the range
  *
  * One tail for all of it.
@@ -64,7 +64,8 @@ static void leave_and_prune(struct s2_walk *walk)
             arch_desc_store(step.slot, S2_DESC_NONE);
             s2_operation_stored(walk->table, step.slot, 1);
             s2_operation_owe(walk->table, span, S2_TLB_LEVEL_ANY);
-            s2_operation_retire(walk->table, step.pa, walk->level);
+            /* Nothing hangs below it: it need not be looked at again. */
+            s2_operation_retire(walk->table, step.pa, S2_LEVEL_PAGE);
         }
         s2_walk_ascend(walk);
         MAPPING_ASSERT(*s2_walk_count(walk) > 0);
@@ -156,17 +157,18 @@ static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *
     return *is_broken ? s2_desc_break(desc) : next;
 }
 
-/* Change the leaf @desc at the cursor's @i-th entry where the hardware may set AF and dirty state at
- * any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly, as
- * the new flags say it all. A run goes as one: it lies whole in the range, as the edges took those
- * that do not. Returns: how many entries that were. */
-static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t desc, s2_desc_t next,
+/* Change the leaf *@desc at the cursor's @i-th entry where the hardware may set AF and dirty state
+ * at any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly,
+ * as the new flags say it all; then *@desc is what was overwritten, as a TLB may know it. A run goes
+ * as one: it lies whole in the range, as the edges took those that do not. Returns: how many entries
+ * that were. */
+static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s2_desc_t next,
                             bool is_broken)
 {
     const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
     s2_desc_t *slot = s2_walk_slot(walk) + i;
 
-    if (is_broken && s2_desc_is_contiguous(desc) && walk->table->format.has_access_flag) {
+    if (is_broken && s2_desc_is_contiguous(*desc) && walk->table->format.has_access_flag) {
         MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0);
         (void)s2_run_break(walk->table, slot, run);
         return run;
@@ -174,11 +176,31 @@ static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t desc, s2
     if (is_broken) {
         (void)s2_operation_break(slot);
     } else {
-        while (!arch_desc_replace(slot, &desc, next)) {
-            MAPPING_ASSERT(s2_desc_is_valid(desc));
+        while (!arch_desc_replace(slot, desc, next)) {
+            MAPPING_ASSERT(s2_desc_is_valid(*desc));
         }
     }
     return 1;
+}
+
+/* Whether nothing that @desc allows is refused by @next. */
+static bool is_relaxed(const struct s2_table *table, s2_desc_t desc, s2_desc_t next, bool is_broken)
+{
+    return table->rules.is_local && !is_broken && s2_desc_allows(&table->format, next, desc);
+}
+
+/* The entries [@first, @last), counted from the cursor, were changed. */
+static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, bool has_revoked)
+{
+    const struct ipa_range stretch =
+        s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last);
+
+    s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
+    if (has_revoked) {
+        s2_operation_owe(walk->table, stretch, walk->level);
+    } else {
+        s2_operation_owe_relaxed(walk->table, stretch, walk->level);
+    }
 }
 
 /* First pass over the next @count entries, up to the first table; how many entries that were. */
@@ -188,10 +210,11 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
     const uint64_t size = BIT(s2_walk_shift(walk));
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned first = count, last = 0, i = 0;
+    bool has_revoked = false;
 
     MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
     while (i < count) {
-        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        s2_desc_t desc = arch_desc_load(&slot[i]);
         s2_desc_t next;
         bool is_broken;
 
@@ -204,8 +227,9 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
         }
         next = first_pass(table, edit, desc, &is_broken);
         first = i < first ? i : first;
-        i += change_leaf(walk, i, desc, next, is_broken);
+        i += change_leaf(walk, i, &desc, next, is_broken);
         edit->has_broken |= is_broken;
+        has_revoked |= !is_relaxed(table, desc, next, is_broken);
         if (!table->format.has_access_flag) {
             i += run_follow(&slot[i], count - i, desc, next, size);
         }
@@ -213,10 +237,36 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
     }
     MAPPING_ASSERT(i <= count);
     if (first < last) {
-        s2_operation_stored(table, slot + first, last - first);
-        s2_operation_owe(table,
-                         s2_entry_stretch(&table->geometry, walk->level, walk->at, first, last),
-                         walk->level);
+        owe_entries(walk, first, last, has_revoked);
+    }
+    return i;
+}
+
+/* Before it, where sizes change directly: the runs that a protect changes are opened, so that each
+ * member can be changed in place. Folding makes them runs again. One whose type changes has to be
+ * broken anyway, and stays a run. */
+static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    const unsigned run = s2_run_entries(&table->geometry, walk->level);
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_leaf(desc, walk->level) || !s2_desc_is_contiguous(desc) ||
+            !s2_edit_changes(table, edit, desc) || !s2_attr_is_alike(desc, edit->attr)) {
+            i++;
+            continue;
+        }
+        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0 && i + run <= count);
+        s2_run_open(table, &slot[i], run);
+        owe_entries(walk, i, i + run, true);
+        i += run;
     }
     return i;
 }
@@ -381,36 +431,95 @@ static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn v
 
 /* --- The verbs ------------------------------------------------------------------------------- */
 
-static size_t count_edges(struct s2_table *table, const struct s2_edit *edit)
+/* The tables that the edges need; MAPPING_DENIED, if what stays would be invalid for a moment. */
+static enum mapping_error count_edges(struct s2_table *table, const struct s2_edit *edit,
+                                      size_t *tables)
 {
     struct s2_edges edges;
 
     s2_edges_find(table, edit, &edges);
-    return s2_edges_tables(table, edit, &edges);
+    *tables = s2_edges_tables(table, edit, &edges);
+    return table->refuses_transient && !table->is_direct && edges.run_count > 0 ? MAPPING_DENIED
+                                                                                : MAPPING_OK;
 }
 
-static void edit_do(struct s2_table *table, struct s2_edit *edit)
+/* What a direct change does first: nothing sticks out, and no run has to be broken. */
+static void split_directly(struct s2_table *table, struct s2_edit *edit, struct s2_edges *edges)
 {
-    struct s2_edges edges;
+    s2_edges_split(table, edit, edges);
+    edges->run_count = 0;
+    edges->cut_count = 0;
+    if (edit->kind == S2_EDIT_PROTECT) {
+        visit_range(table, edit, open_runs);
+    }
+}
+
+/* Up to the tail; the rest waits for it. */
+static void edit_do(struct s2_table *table, struct s2_edit edit)
+{
+    struct s2_pending *pending = s2_operation_pending(table, edit.range);
+    struct s2_edges *edges = &pending->edges;
 
     MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(s2_table_is_range(table, edit->range));
-    MAPPING_ASSERT(!edit->has_broken);
-    s2_edges_find(table, edit, &edges);
-    s2_edges_build(table, edit, &edges);
-    s2_edges_break(table, edit, &edges);
-    if (edit->kind == S2_EDIT_UNMAP) {
-        clear_range(table, edit->range);
+    MAPPING_ASSERT(s2_table_is_range(table, edit.range));
+    MAPPING_ASSERT(!edit.has_broken);
+    pending->edit = edit;
+    s2_edges_find(table, &edit, edges);
+    s2_edges_build(table, &edit, edges);
+    if (table->is_direct) {
+        split_directly(table, &pending->edit, edges);
     } else {
-        visit_range(table, edit, change_entries);
+        s2_edges_break(table, &pending->edit, edges);
     }
-    if (edges.run_count > 0 || edit->has_broken) {
-        s2_table_flush(table);
-        s2_edges_make(table, edit, &edges);
+    if (edit.kind == S2_EDIT_UNMAP) {
+        clear_range(table, edit.range);
+    } else {
+        visit_range(table, &pending->edit, change_entries);
     }
+    if (edges->run_count > 0 || pending->edit.has_broken) {
+        s2_operation_keep(table, pending);
+    }
+}
+
+void s2_pending_make(struct s2_table *table, struct s2_pending *pending)
+{
+    struct s2_edit *edit = &pending->edit;
+
+    s2_edges_make(table, edit, &pending->edges);
     if (edit->has_broken) {
         visit_range(table, edit, edit->kind == S2_EDIT_PROTECT ? make_protected : make_replaced);
     }
+}
+
+/* Whether a protect would break leaf @desc for a moment, had its run been opened if it can be. */
+static bool is_transient(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc)
+{
+    const s2_desc_t now = table->is_direct ? s2_desc_without_hint(desc) : desc;
+
+    return s2_edit_changes(table, edit, desc) &&
+           !s2_desc_is_in_place(now, s2_desc_with_attr(&table->format, now, edit->attr));
+}
+
+/* Whether all leaves in the range can be protected as they stand. */
+static bool can_stay_valid(struct s2_table *table, const struct s2_edit *edit)
+{
+    struct s2_walk walk;
+
+    s2_walk_begin(&walk, table, edit->range);
+    while (!s2_walk_is_done(&walk)) {
+        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+
+        if (s2_desc_is_table(desc, walk.level)) {
+            s2_walk_descend(&walk, desc);
+            continue;
+        }
+        if (s2_desc_is_leaf(desc, walk.level) && is_transient(table, edit, desc)) {
+            return false;
+        }
+        s2_walk_skip_entry(&walk);
+        s2_walk_ascend_all(&walk);
+    }
+    return true;
 }
 
 /* What a replace needs inside the range: whole blocks that the new output does not fit. Every byte
@@ -419,8 +528,9 @@ static enum mapping_error count_replace(struct s2_table *table, const struct s2_
                                         size_t *tables)
 {
     struct s2_walk walk;
+    enum mapping_error error;
 
-    *tables = count_edges(table, edit);
+    error = count_edges(table, edit, tables);
     s2_walk_begin(&walk, table, edit->range);
     while (!s2_walk_is_done(&walk)) {
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
@@ -439,7 +549,8 @@ static enum mapping_error count_replace(struct s2_table *table, const struct s2_
         s2_walk_skip_entry(&walk);
         s2_walk_ascend_all(&walk);
     }
-    return MAPPING_OK;
+    /* All of it is mapped, so all of it would be invalid for a moment. */
+    return table->refuses_transient ? MAPPING_DENIED : error;
 }
 
 enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range, size_t *tables)
@@ -449,8 +560,7 @@ enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range
     if (!s2_table_is_range(table, range)) {
         return MAPPING_INVALID_PARAM;
     }
-    *tables = count_edges(table, &edit);
-    return MAPPING_OK;
+    return count_edges(table, &edit, tables);
 }
 
 enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
@@ -463,10 +573,10 @@ enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range ran
         return MAPPING_INVALID_PARAM;
     }
     error = s2_attr_encode(&table->format, flags, &edit.attr);
-    if (error == MAPPING_OK) {
-        *tables = count_edges(table, &edit);
+    if (error == MAPPING_OK && table->refuses_transient && !can_stay_valid(table, &edit)) {
+        error = MAPPING_DENIED;
     }
-    return error;
+    return error == MAPPING_OK ? count_edges(table, &edit, tables) : error;
 }
 
 enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range range, pa_t pa,
@@ -519,9 +629,7 @@ enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_rang
 
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range)
 {
-    struct s2_edit edit = {.range = range, .kind = S2_EDIT_UNMAP};
-
-    edit_do(table, &edit);
+    edit_do(table, (struct s2_edit){.range = range, .kind = S2_EDIT_UNMAP});
 }
 
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags)
@@ -532,17 +640,18 @@ void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping
     MAPPING_ASSERT(error == MAPPING_OK);
     (void)error;
     s2_operation_show_code(table, flags);
-    edit_do(table, &edit);
+    s2_operation_maps(table, flags);
+    edit_do(table, edit);
 }
 
 void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
 {
-    struct s2_edit edit = {
+    const struct s2_edit edit = {
         .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
 
     MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     s2_operation_show_code(table, S2_EXEC);
-    edit_do(table, &edit);
+    edit_do(table, edit);
 }
 
 enum mapping_error s2_table_unmap(struct s2_table *table, struct ipa_range range)

@@ -169,6 +169,16 @@ mapping_flags_t s2_attr_decode(const struct s2_format *format, s2_desc_t leaf)
     return flags;
 }
 
+bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from)
+{
+    const uint64_t granted =
+        S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | (format->has_dirty ? S2_DESC_DBM : 0);
+    const mapping_flags_t lost = xn_decode((unsigned)FIELD_GET(S2_DESC_XN, from.raw)) &
+                                 ~xn_decode((unsigned)FIELD_GET(S2_DESC_XN, to.raw));
+
+    return (from.raw & granted & ~to.raw) == 0 && lost == 0;
+}
+
 static bool leaf_is_legal(const struct s2_format *format, s2_desc_t desc)
 {
     const uint64_t address = format->address_mask | (format->high_mask >> format->high_shift);

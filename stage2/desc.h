@@ -281,6 +281,10 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
                        (is_tracked ? S2_DESC_S2AP_WRITE : 0)};
 }
 
+/* Whether @to refuses no access that @from allows; both leaves that differ in what may change in place,
+ * at most. An access flag that is clear refuses the first. */
+bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from);
+
 /* Whether two leaves, or attributes, have the same memory type and shareability. */
 static inline bool s2_attr_is_alike(s2_desc_t a, s2_desc_t b)
 {

@@ -169,14 +169,13 @@ static void dump_leaf(struct dump *dump, s2_desc_t leaf, int level, struct ipa_r
 
 void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line, void *arg)
 {
-    struct s2_table view = *table; /* the walk asks for one that it may change */
     struct dump dump = {.table = table, .line = line, .arg = arg};
     struct s2_walk walk;
 
     MAPPING_ASSERT(line != NULL);
     MAPPING_ASSERT(s2_table_is_range(table, range));
 
-    s2_walk_begin(&walk, &view, range);
+    s2_walk_begin(&walk, s2_walk_reading(table), range);
     while (!s2_walk_is_done(&walk)) {
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
 

@@ -51,21 +51,21 @@ static struct s2_torn_run run_at(struct s2_walk *walk, s2_desc_t leaf)
     MAPPING_ASSERT(s2_level_is_leaf(&walk->table->geometry, walk->level));
     return (struct s2_torn_run){
         .slot = s2_walk_slot(walk) - s2_walk_index(walk) % count,
-        .count = count,
-        .level = walk->level,
         .range = {ipa_align_down(walk->at, size), size},
+        .count = (uint16_t)count,
+        .level = (int8_t)walk->level,
     };
 }
 
-/* The run, unless the other end of the range has found it already. */
-static const struct s2_torn_run *run_add(struct s2_edges *edges, struct s2_torn_run run)
+/* The run, unless the other end of the range has found it already. Returns: its index. */
+static uint8_t run_add(struct s2_edges *edges, struct s2_torn_run run)
 {
     if (edges->run_count == 0 || edges->runs[0].slot != run.slot) {
         MAPPING_ASSERT(edges->run_count < 2);
         edges->runs[edges->run_count++] = run;
     }
     MAPPING_ASSERT(edges->runs[edges->run_count - 1].slot == run.slot);
-    return &edges->runs[edges->run_count - 1];
+    return (uint8_t)(edges->run_count - 1);
 }
 
 static void cut_add(struct s2_edges *edges, struct s2_cut cut)
@@ -80,9 +80,9 @@ static void cut_add(struct s2_edges *edges, struct s2_cut cut)
 static void edge_find(struct s2_table *table, const struct s2_edit *edit, ipa_t addr,
                       struct s2_edges *edges)
 {
-    const struct s2_torn_run *run;
     struct s2_torn_run found;
     struct s2_walk walk;
+    uint8_t run;
     const s2_desc_t desc = walk_to(&walk, table, edit->range, addr);
     const struct ipa_range block = s2_walk_entry(&walk);
 
@@ -97,8 +97,8 @@ static void edge_find(struct s2_table *table, const struct s2_edit *edit, ipa_t 
     if (!ipa_range_covers(edit->range, block)) {
         cut_add(edges, (struct s2_cut){.slot = s2_walk_slot(&walk),
                                        .desc = desc,
-                                       .level = walk.level,
                                        .block = block,
+                                       .level = (int8_t)walk.level,
                                        .run = run});
     }
 }
@@ -127,7 +127,7 @@ static struct s2_mapping cut_mapping(const struct s2_table *table, const struct 
     };
 }
 
-/* How what lies inside the range will. */
+/* How what lies inside the range will be once the operation is over. */
 static struct s2_mapping cut_mapping_inside(const struct s2_table *table,
                                             const struct s2_edit *edit, const struct s2_cut *cut)
 {
@@ -158,41 +158,52 @@ static void cut_fill(struct s2_table *table, const struct s2_cut *cut, ipa_t sta
                      const struct s2_mapping *mapping)
 {
     struct s2_walk walk;
+    const struct s2_walk_step dark = {.entries = frame_pool_ptr(table->pool, cut->dark),
+                                      .pa = cut->dark,
+                                      .base = cut->block.start};
 
     if (ipa_lt(start, end)) {
-        s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), cut->level + 1, cut->dark);
+        s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), cut->level + 1, dark);
         s2_map_fill(&walk, mapping);
     }
 }
 
-/* What the block maps outside the range. */
-static void cut_fill_outside(struct s2_table *table, const struct s2_edit *edit,
-                             const struct s2_cut *cut, const struct s2_mapping *mapping)
+/* What the block maps, as it is, with the border of the range as a border of leaves. Directly: all of
+ * it; else what is outside. */
+static void cut_fill_old(struct s2_table *table, const struct s2_edit *edit,
+                         const struct s2_cut *cut, bool is_rewrite)
 {
     const struct ipa_range inside = ipa_range_meet(cut->block, edit->range);
+    struct s2_mapping mapping = cut_mapping(table, cut);
 
-    cut_fill(table, cut, cut->block.start, inside.start, mapping);
-    cut_fill(table, cut, ipa_range_end(inside), ipa_range_end(cut->block), mapping);
+    mapping.is_rewrite = is_rewrite;
+    cut_fill(table, cut, cut->block.start, inside.start, &mapping);
+    cut_fill(table, cut, ipa_range_end(inside), ipa_range_end(cut->block), &mapping);
+    if (table->is_direct) {
+        /* What is protected next, in place, must be no run, which would have to be opened first. */
+        mapping.has_runs =
+            edit->kind != S2_EDIT_PROTECT || !s2_attr_is_alike(mapping.attr, edit->attr);
+        cut_fill(table, cut, inside.start, ipa_range_end(inside), &mapping);
+    }
 }
 
 static void cut_build(struct s2_table *table, const struct s2_edit *edit, struct s2_cut *cut)
 {
     const struct ipa_range inside = ipa_range_meet(cut->block, edit->range);
     const unsigned entries = s2_table_entries(&table->geometry);
-    const struct s2_mapping outer = cut_mapping(table, cut);
     const struct s2_mapping inner = cut_mapping_inside(table, edit, cut);
-    const pa_t pa = s2_operation_take(table);
+    s2_desc_t *dark;
 
-    cut->dark = (struct s2_walk_step){
-        .entries = frame_pool_ptr(table->pool, pa), .pa = pa, .base = cut->block.start};
-    MAPPING_ASSERT(cut->dark.entries != NULL);
-    MAPPING_ASSERT(*frame_pool_count(table->pool, pa) == 0);
-    s2_zero_dark(cut->dark.entries, entries);
-    cut_fill_outside(table, edit, cut, &outer);
-    if (edit->kind != S2_EDIT_UNMAP) {
+    cut->dark = s2_operation_take(table);
+    dark = frame_pool_ptr(table->pool, cut->dark);
+    MAPPING_ASSERT(dark != NULL);
+    MAPPING_ASSERT(*frame_pool_count(table->pool, cut->dark) == 0);
+    s2_zero_dark(dark, entries);
+    cut_fill_old(table, edit, cut, false);
+    if (edit->kind != S2_EDIT_UNMAP && !table->is_direct) {
         cut_fill(table, cut, inside.start, ipa_range_end(inside), &inner);
     }
-    s2_clean_descs(table, cut->dark.entries, entries);
+    s2_clean_descs(table, dark, entries);
 }
 
 void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges)
@@ -230,27 +241,28 @@ static void run_break(struct s2_table *table, struct s2_torn_run *run)
     s2_operation_owe(table, run->range, run->level);
 }
 
-/* What the hardware had set in the run, up to the last moment, every leaf that is left of the
- * block inherits: any page of it may have been the one that was written. */
-static void cut_inherit(struct s2_table *table, const struct s2_edit *edit, struct s2_cut *cut)
+/* What the hardware has set in the block, up to the last moment, every leaf that is left of it
+ * inherits: any page of it may have been the one that was written. @last: the block as it was then. */
+static void cut_inherit(struct s2_table *table, const struct s2_edit *edit, struct s2_cut *cut,
+                        s2_desc_t last)
 {
-    const s2_desc_t last = s2_desc_or(cut->desc, cut->run->hardware);
+    const struct ipa_range inside = ipa_range_meet(cut->block, edit->range);
+    const bool is_same =
+        s2_desc_eq(s2_desc_attr(&table->format, cut->desc), s2_desc_attr(&table->format, last));
     struct s2_mapping mapping;
 
-    MAPPING_ASSERT(cut->dark.entries != NULL);
-    if (!s2_desc_eq(cut->desc, last)) {
-        cut->desc = last;
-        mapping = cut_mapping(table, cut);
-        mapping.is_rewrite = true;
-        cut_fill_outside(table, edit, cut, &mapping);
-        if (edit->kind == S2_EDIT_REPLACE) {
-            const struct ipa_range inside = ipa_range_meet(cut->block, edit->range);
-
-            mapping.offset = edit->offset;
-            cut_fill(table, cut, inside.start, ipa_range_end(inside), &mapping);
-        }
-        s2_clean_descs(table, cut->dark.entries, s2_table_entries(&table->geometry));
+    if (is_same) {
+        return;
     }
+    cut->desc = last;
+    cut_fill_old(table, edit, cut, true);
+    if (edit->kind == S2_EDIT_REPLACE && !table->is_direct) {
+        mapping = cut_mapping_inside(table, edit, cut);
+        mapping.is_rewrite = true;
+        cut_fill(table, cut, inside.start, ipa_range_end(inside), &mapping);
+    }
+    s2_clean_descs(table, frame_pool_ptr(table->pool, cut->dark),
+                   s2_table_entries(&table->geometry));
 }
 
 void s2_edges_break(struct s2_table *table, struct s2_edit *edit, struct s2_edges *edges)
@@ -260,7 +272,64 @@ void s2_edges_break(struct s2_table *table, struct s2_edit *edit, struct s2_edge
         edit->has_broken |= edges->runs[i].count > 1 && edit->kind != S2_EDIT_UNMAP;
     }
     for (unsigned i = 0; i < edges->cut_count; i++) {
-        cut_inherit(table, edit, &edges->cuts[i]);
+        struct s2_cut *cut = &edges->cuts[i];
+
+        cut_inherit(table, edit, cut, s2_desc_or(cut->desc, edges->runs[cut->run].hardware));
+    }
+}
+
+/* --- Splitting directly ---------------------------------------------------------------------- */
+
+/* First each member gives up the hint, in an exchange that knows what the hardware had set there;
+ * from then on it sets nothing on behalf of the run, and what it had set anywhere each is given. */
+void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count)
+{
+    s2_desc_t hardware = S2_DESC_NONE;
+
+    MAPPING_ASSERT(table->is_direct);
+    for (unsigned i = 0; i < count; i++) {
+        s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        while (!arch_desc_replace(&slot[i], &desc, s2_desc_without_hint(desc))) {
+            MAPPING_ASSERT(s2_desc_is_contiguous(desc));
+        }
+        hardware =
+            s2_desc_or(hardware, s2_desc_and(desc, s2_desc_hardware_bits(&table->format, desc)));
+    }
+    for (unsigned i = 0; i < count && !s2_desc_is_none(hardware); i++) {
+        s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        while (!arch_desc_replace(&slot[i], &desc, s2_desc_or(desc, hardware))) {
+            MAPPING_ASSERT(s2_desc_is_valid(desc));
+        }
+    }
+}
+
+/* The dark table over the block: as long as the hardware was faster, with what it had set. */
+static void cut_split(struct s2_table *table, const struct s2_edit *edit, struct s2_cut *cut)
+{
+    s2_desc_t last = arch_desc_load(cut->slot);
+
+    MAPPING_ASSERT(s2_desc_is_leaf(last, cut->level));
+    do {
+        cut_inherit(table, edit, cut, last);
+    } while (
+        !s2_operation_link_over(table, cut->slot, &last, s2_desc_table(&table->format, cut->dark)));
+}
+
+void s2_edges_split(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges)
+{
+    for (unsigned i = 0; i < edges->run_count; i++) {
+        const struct s2_torn_run *run = &edges->runs[i];
+
+        if (run->count > 1) {
+            s2_run_open(table, run->slot, run->count);
+            s2_operation_stored(table, run->slot, run->count);
+        }
+        s2_operation_owe(table, run->range, run->level);
+    }
+    for (unsigned i = 0; i < edges->cut_count; i++) {
+        cut_split(table, edit, &edges->cuts[i]);
     }
 }
 
@@ -304,6 +373,6 @@ void s2_edges_make(struct s2_table *table, const struct s2_edit *edit, const str
     for (unsigned i = 0; i < edges->cut_count; i++) {
         cut_clean(table, edit, &edges->cuts[i]);
         s2_operation_link(table, edges->cuts[i].slot,
-                          s2_desc_table(&table->format, edges->cuts[i].dark.pa));
+                          s2_desc_table(&table->format, edges->cuts[i].dark));
     }
 }

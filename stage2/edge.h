@@ -17,53 +17,22 @@
  *      break   |..|..|..|..|..|..|..|..|             all of it, hint and all
  *      make    |--|--|--|T |BB|T |--|--|             without the hint
  *
- * Both ends share one tail, together with all that changes between them. Private to stage2/.
+ * Both ends share one tail, together with all that changes between them.
+ *
+ * Where sizes may change directly (S2_SIZE_CHANGE_DIRECT), nothing is broken. The edges are split
+ * first, and nothing but the size changes; what lies in the range is then changed as if it had been
+ * small from the beginning:
+ *
+ *      dark    |AAAAAAA|AAAAAAAA|AAAAAAAAAAA|        all of it as it is
+ *      link    |AAAAAAA|AAAAAAAA|AAAAAAAAAAA|        over the block, which is owed to the TLBs
+ *
+ * Private to stage2/.
  */
 #ifndef TRESTLE_STAGE2_EDGE_H
 #define TRESTLE_STAGE2_EDGE_H
 
+#include "stage2/edit.h"
 #include "stage2/map.h"
-
-enum s2_edit_kind {
-    S2_EDIT_UNMAP,
-    S2_EDIT_PROTECT, /* other attributes */
-    S2_EDIT_REPLACE, /* another output, attributes kept */
-};
-
-/* What is done to the leaves of a range. */
-struct s2_edit {
-    struct ipa_range range;
-    enum s2_edit_kind kind;
-    s2_desc_t attr;  /* S2_EDIT_PROTECT: the new attributes */
-    uint64_t offset; /* S2_EDIT_REPLACE: the new PA - IPA */
-    bool has_broken; /* leaves inside the range were broken, and are still to be made */
-};
-
-/* A run that sticks out, or a single block: as a run of one. */
-struct s2_torn_run {
-    s2_desc_t *slot; /* its first member */
-    unsigned count;
-    int level;
-    struct ipa_range range;
-    s2_desc_t hardware; /* what the hardware had set in any member */
-};
-
-/* A block that the end of the range goes through. */
-struct s2_cut {
-    s2_desc_t *slot;
-    s2_desc_t desc; /* what the dark table was built from */
-    int level;
-    struct ipa_range block;
-    struct s2_walk_step dark; /* the table that will take its place */
-    const struct s2_torn_run *run;
-};
-
-struct s2_edges {
-    struct s2_torn_run runs[2];
-    unsigned run_count;
-    struct s2_cut cuts[2];
-    unsigned cut_count;
-};
 
 /* Whether @edit changes a leaf @desc at all, or would if the hardware wrote it first. */
 bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc);
@@ -80,6 +49,13 @@ size_t s2_edges_tables(const struct s2_table *table, const struct s2_edit *edit,
 
 /* Fill a dark table for each cut, from held frames. */
 void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
+
+/* Split what was found, directly, and owe what it was to the TLBs: nothing sticks out any more. */
+void s2_edges_split(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
+
+/* Take the hint from each of @count members of a run from @slot on, directly; each is left with what
+ * the hardware had set in any of them. The caller owes the range and says stored. */
+void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
 /* Break each of @count members of a run from @slot on, and leave it with what the hardware had set in
  * any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller owes the

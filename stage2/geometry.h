@@ -18,6 +18,7 @@
 #define S2_LEVEL_FIRST (-1)
 #define S2_LEVEL_PAGE 3
 #define S2_LEVEL_COUNT (S2_LEVEL_PAGE - S2_LEVEL_FIRST + 1)
+#define S2_TLB_LEVEL_ANY INT8_MAX /* in place of a level: a table was there, or several levels */
 
 /* FEAT_LPA2 (VTCR_EL2.DS) for 4K and 16K. */
 enum s2_lpa2 {
@@ -65,6 +66,59 @@ enum s2_write_execute {
     S2_WRITE_EXECUTE_DENIED,
 };
 
+/* Whether a mapping that stays may be invalid for a moment, between break and make. */
+enum s2_transient {
+    S2_TRANSIENT_OK,      /* whoever faults there asks again */
+    S2_TRANSIENT_REFUSED, /* a device walks the tables and cannot: such a change is MAPPING_DENIED,
+                           * unless it can go direct */
+};
+
+/* How a leaf changes its size: block to table and back, contiguous hint on and off. */
+enum s2_size_change {
+    S2_SIZE_CHANGE_BREAK,  /* by break-before-make */
+    S2_SIZE_CHANGE_DIRECT, /* by one store, where the CPU has FEAT_BBM level 2. The embedder vouches
+                            * that no CPU, and no device, answers two sizes of one mapping in its TLB
+                            * with a conflict: one that is attributed to stage 1 goes to the guest,
+                            * which cannot recover. One that comes to EL2 can:
+                            * s2_table_recover_conflict() */
+};
+
+/* TLBI by range, where the CPU has it (FEAT_TLBIRANGE). */
+enum s2_tlb_ranges {
+    S2_TLB_RANGES_AUTO, /* but not with LPA2 (VTCR_EL2.DS), where sources disagree on what scales
+                         * the operand's base */
+    S2_TLB_RANGES_OFF,
+    S2_TLB_RANGES_ON, /* with LPA2 too: base in units of 64 KiB */
+};
+
+/* Who hears of it when a permission is relaxed and nothing is taken away. */
+enum s2_relax {
+    S2_RELAX_EVERYWHERE, /* all CPUs: no access that is allowed now faults any more */
+    S2_RELAX_HERE,       /* this CPU. Another may fault once more by what its TLB holds, and calls
+                          * s2_table_refresh() for a fault that the tables do not explain */
+};
+
+/* A workaround for parts that may miss a TLBI: each is sent again after a DSB. */
+enum s2_tlbi_repeat { S2_TLBI_ONCE, S2_TLBI_TWICE };
+
+/* VTTBR_EL2.CnP, where the CPU has it. */
+enum s2_common {
+    S2_COMMON_NO,
+    S2_COMMON_PROMISED, /* CPUs that share a TLB use equal VTCR_EL2 and VTTBR_EL2 for a VMID */
+};
+
+/* Told of every stretch whose translations are invalidated: for a device with a TLB of its own that
+ * walks the same tables. */
+struct s2_notifier {
+    /* @range: any part of it may have changed; all of the input size if that is more than is kept
+     * track of. @level: of all leaves in it; S2_TLB_LEVEL_ANY.
+     * Order:   after the break is visible to every walker, before the closing DSB, so before any
+     *          frame returns and anything is made again: on return the device holds nothing of it.
+     * Context: the space is locked; calls nothing of it. */
+    void (*invalidated)(void *arg, struct ipa_range range, int level);
+    void *arg;
+};
+
 _Static_assert(S2_LEVEL_COUNT == 5, "levels -1, 0, 1, 2, 3");
 
 /* What an embedder asks for. Zero is a good default for all but the first three. */
@@ -82,6 +136,13 @@ struct s2_config {
     enum s2_hardware_update hardware_update;
     enum s2_contiguous contiguous;
     enum s2_write_execute write_execute;
+    enum s2_transient transient;
+    enum s2_size_change size_change;
+    enum s2_tlb_ranges tlb_ranges;
+    enum s2_relax relax;
+    enum s2_tlbi_repeat tlbi_repeat;
+    enum s2_common common;
+    struct s2_notifier notifier; /* .invalidated NULL: nobody is told */
 };
 
 /* What was decided. */

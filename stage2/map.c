@@ -395,6 +395,10 @@ enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range, 
     if (!will_be_free(table, range)) {
         return MAPPING_ALREADY_EXISTS;
     }
+    /* Mapped before and after, so invalid for a moment in between: as a replace. */
+    if (table->refuses_transient && !is_free(table, range.start, ipa_range_end(range))) {
+        return MAPPING_DENIED;
+    }
     *tables = count_tables(table, range, &mapping);
     return MAPPING_OK;
 }
@@ -419,10 +423,14 @@ void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, ma
     MAPPING_ASSERT(s2_table_is_range(table, range));
     MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     (void)error;
-    /* What this operation removed may still be cached; a make before its tail would put two
-     * translations of one IPA into the world. It also frees the tables that are needed again. */
-    s2_table_flush(table);
+    /* What was removed here may still be cached; a make before its tail would put two translations of
+     * one IPA into the world. It also frees the tables that are needed again: what they spanned is
+     * owed. */
+    if (s2_tlb_batch_touches(&table->operation.owed, range)) {
+        s2_table_flush(table);
+    }
     s2_operation_show_code(table, flags);
+    s2_operation_maps(table, flags);
     s2_walk_begin(&walk, table, range);
     s2_map_fill(&walk, &mapping);
 }

@@ -1,24 +1,54 @@
 #include "stage2/operation.h"
 
-static struct s2_tlb_target tlb_target(const struct s2_table *table)
+#include "stage2/tail.h"
+
+static struct s2_tlb_target tlb_target(struct s2_table *table)
 {
     return (struct s2_tlb_target){
         .geometry = &table->geometry,
+        .rules = &table->rules,
+        .notifier = &table->notifier,
+        .counters = &table->counters,
         .vttbr = s2_table_vttbr(table),
-        .has_ttl = table->has_ttl,
-        .has_vhe = table->has_vhe,
-        .has_speculative_at = table->has_speculative_at,
+        .vmids = atomic_load_explicit(&table->vmids, memory_order_acquire),
+        .vmid = &table->vmid,
+        .has_slow_memory = table->has_slow_memory,
     };
+}
+
+/* --- Frames ---------------------------------------------------------------------------------- */
+
+/* Of tables that wait for a tail there may be enough. Only when they come from operations before this
+ * one can they: it holds before it does anything. */
+static enum mapping_error hold_after_flush(struct s2_table *table, size_t count)
+{
+    const size_t before = frame_reserve_count(&table->operation.held);
+    size_t gained;
+
+    s2_table_flush(table);
+    gained = frame_reserve_count(&table->operation.held) - before;
+    if (gained >= count) {
+        return MAPPING_OK;
+    }
+    return frame_pool_reserve(table->pool, table->table_order, count - gained,
+                              &table->operation.held);
 }
 
 enum mapping_error s2_operation_hold(struct s2_table *table, size_t count)
 {
-    MAPPING_ASSERT(table->operation.depth > 0);
+    enum mapping_error error;
 
+    MAPPING_ASSERT(table->operation.depth > 0);
+    /* So a flush takes nothing of what is held. */
+    MAPPING_ASSERT(table->operation.pending_count == 0);
     if (count == 0) {
         return MAPPING_OK;
     }
-    return frame_pool_reserve(table->pool, table->table_order, count, &table->operation.held);
+    error = frame_pool_reserve(table->pool, table->table_order, count, &table->operation.held);
+    if (error == MAPPING_NO_FRAME && s2_operation_has_retired(table)) {
+        error = hold_after_flush(table, count);
+    }
+    return error;
 }
 
 pa_t s2_operation_take(struct s2_table *table)
@@ -51,14 +81,46 @@ void s2_operation_release(struct s2_table *table, pa_t pa)
     frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
 }
 
-void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level)
+/* --- Debts ----------------------------------------------------------------------------------- */
+
+static void owe(struct s2_table *table, struct ipa_range range, int level,
+                enum s2_tlb_reason reason)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_level_is_leaf(&table->geometry, level));
     MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
 
-    s2_tlb_batch_add(&table->operation.owed, range, level);
+    s2_tlb_batch_add(&table->operation.owed, range, level, reason);
 }
+
+void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level)
+{
+    owe(table, range, level, S2_TLB_REVOKED);
+}
+
+void s2_operation_owe_relaxed(struct s2_table *table, struct ipa_range range, int level)
+{
+    owe(table, range, level, S2_TLB_RELAXED);
+}
+
+void s2_operation_maps(struct s2_table *table, mapping_flags_t flags)
+{
+    table->has_slow_memory |= !table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL;
+}
+
+void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size)
+{
+    struct s2_operation *operation = &table->operation;
+
+    MAPPING_ASSERT(operation->depth > 0);
+    if (operation->reclaim_count == S2_RECLAIM_MAX) {
+        s2_table_flush(table);
+    }
+    MAPPING_ASSERT(operation->reclaim_count < S2_RECLAIM_MAX);
+    operation->reclaims[operation->reclaim_count++] = (struct s2_reclaim){pa, size};
+}
+
+/* --- Stores ---------------------------------------------------------------------------------- */
 
 void s2_clean_descs(const struct s2_table *table, const s2_desc_t *slot, size_t count)
 {
@@ -81,17 +143,36 @@ void s2_operation_stored(struct s2_table *table, const s2_desc_t *slot, size_t c
     table->operation.is_stored = true;
 }
 
+/* The lines of a new table are on their way to memory, which a release does not wait for; nor does a
+ * DSB for stores alone. */
+static void wait_for_lines(const struct s2_table *table)
+{
+    if (table->cleans_tables) {
+        arch_dsb_ish();
+    }
+}
+
 void s2_operation_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
 {
     MAPPING_ASSERT(s2_desc_is_valid(desc));
 
-    if (table->cleans_tables) {
-        /* The lines of the new table are on their way to memory, which a release does not wait
-         * for; nor does a DSB for stores alone. */
-        arch_dsb_ish();
-    }
+    wait_for_lines(table);
     arch_desc_publish(slot, desc);
     s2_operation_stored(table, slot, 1);
+}
+
+bool s2_operation_link_over(struct s2_table *table, s2_desc_t *slot, s2_desc_t *expected,
+                            s2_desc_t desc)
+{
+    MAPPING_ASSERT(table->is_direct);
+    MAPPING_ASSERT(s2_desc_is_valid(desc) && s2_desc_is_valid(*expected));
+
+    wait_for_lines(table);
+    if (!arch_desc_replace(slot, expected, desc)) {
+        return false;
+    }
+    s2_operation_stored(table, slot, 1);
+    return true;
 }
 
 void s2_operation_publish(const struct s2_table *table)
@@ -125,6 +206,8 @@ void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
     }
 }
 
+/* --- The tail -------------------------------------------------------------------------------- */
+
 /* The children of the table at @pa follow it out, onto the list of their level. */
 static void retire_children(struct s2_table *table, pa_t pa, int level)
 {
@@ -142,33 +225,120 @@ static void retire_children(struct s2_table *table, pa_t pa, int level)
     }
 }
 
-/* From the top down, so that a subtree goes without recursion; without a look at its leaves. */
-static void release_retired(struct s2_table *table)
+/* Tables of pages, up to @budget of them; their entries are not looked at. How many that were. */
+static size_t release_pages(struct s2_table *table, size_t budget)
 {
-    struct s2_operation *operation = &table->operation;
+    struct frame_list *list = &table->operation.retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST];
+    const size_t count = list->count;
     pa_t pa;
 
-    for (int level = S2_LEVEL_FIRST; level < S2_LEVEL_PAGE; level++) {
-        while (frame_list_pop(table->pool, &operation->retired[level - S2_LEVEL_FIRST], &pa)) {
-            retire_children(table, pa, level);
-            s2_operation_release(table, pa);
-        }
+    MAPPING_ASSERT(table->table_count >= count);
+    if (count <= budget) {
+        table->table_count -= count;
+        frame_pool_untake_all(table->pool, list, table->table_order, &table->operation.held);
+        return count;
     }
-    MAPPING_ASSERT(table->table_count >= operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST].count);
-    table->table_count -= operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST].count;
-    frame_pool_untake_all(table->pool, &operation->retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST],
-                          table->table_order, &operation->held);
+    for (size_t i = 0; i < budget && frame_list_pop(table->pool, list, &pa); i++) {
+        s2_operation_release(table, pa);
+    }
+    return budget;
+}
+
+/* A subtree goes from the top down, without recursion, and the lowest tables there are go first. */
+bool s2_operation_release_some(struct s2_table *table, size_t *budget)
+{
+    const size_t entries = s2_table_entries(&table->geometry);
+    int level = S2_LEVEL_PAGE;
+    pa_t pa;
+
+    MAPPING_ASSERT(*budget > 0);
+    while (level >= S2_LEVEL_FIRST && table->operation.retired[level - S2_LEVEL_FIRST].count == 0) {
+        level--;
+    }
+    if (level == S2_LEVEL_PAGE) {
+        *budget -= release_pages(table, *budget);
+    } else if (level >= S2_LEVEL_FIRST &&
+               frame_list_pop(table->pool, &table->operation.retired[level - S2_LEVEL_FIRST],
+                              &pa)) {
+        retire_children(table, pa, level);
+        s2_operation_release(table, pa);
+        *budget -= entries < *budget ? entries : *budget;
+    }
+    return level >= S2_LEVEL_FIRST;
+}
+
+static void release_retired(struct s2_table *table)
+{
+    size_t budget = SIZE_MAX;
+
+    while (s2_operation_release_some(table, &budget)) {
+    }
     MAPPING_ASSERT(!s2_operation_has_retired(table));
+}
+
+/* Tables that wait for a tail; of those that were unlinked with a subtree, the topmost. */
+static size_t waiting(const struct s2_table *table)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
+        count += table->operation.retired[i].count;
+    }
+    return count;
 }
 
 bool s2_operation_has_retired(const struct s2_table *table)
 {
-    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        if (table->operation.retired[i].count != 0) {
-            return true;
+    return waiting(table) > 0;
+}
+
+struct s2_pending *s2_operation_pending(struct s2_table *table, struct ipa_range range)
+{
+    struct s2_operation *operation = &table->operation;
+    bool is_free = operation->pending_count < S2_PENDING_MAX;
+
+    for (unsigned i = 0; i < operation->pending_count && is_free; i++) {
+        const struct s2_pending *pending = &operation->pending[i];
+
+        is_free = !ipa_range_overlaps(pending->edit.range, range);
+        for (unsigned k = 0; k < pending->edges.run_count; k++) {
+            is_free &= !ipa_range_overlaps(pending->edges.runs[k].range, range);
         }
     }
-    return false;
+    if (!is_free) {
+        s2_table_flush(table);
+    }
+    return &operation->pending[operation->pending_count];
+}
+
+void s2_operation_keep(struct s2_table *table, struct s2_pending *pending)
+{
+    MAPPING_ASSERT(pending == &table->operation.pending[table->operation.pending_count]);
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&table->operation.owed));
+
+    table->operation.pending_count++;
+}
+
+/* Nobody reaches it any more: what the guest wrote past the caches is what is there. */
+static void clean_reclaimed(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    for (unsigned i = 0; i < operation->reclaim_count; i++) {
+        s2_memory_reclaim(&table->memory, operation->reclaims[i].pa, operation->reclaims[i].size);
+    }
+    operation->reclaim_count = 0;
+}
+
+static void make_pending(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
+    for (unsigned i = 0; i < operation->pending_count; i++) {
+        s2_pending_make(table, &operation->pending[i]);
+    }
+    operation->pending_count = 0;
 }
 
 void s2_table_flush(struct s2_table *table)
@@ -181,10 +351,12 @@ void s2_table_flush(struct s2_table *table)
     if (!s2_tlb_batch_is_empty(&operation->owed)) {
         const struct s2_tlb_target target = tlb_target(table);
 
-        s2_tlb_flush(&target, &operation->owed);
+        s2_tail_pay(&target, &operation->owed);
         operation->is_stored = false;
     }
     release_retired(table);
+    clean_reclaimed(table);
+    make_pending(table);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
 }
 
@@ -194,9 +366,28 @@ void s2_operation_flush_vmid(struct s2_table *table)
 
     MAPPING_ASSERT(table->operation.depth > 0);
 
-    s2_tlb_flush_vmid(&target);
-    release_retired(table);
+    s2_tail_pay_vmid(&target);
+    table->operation.owed = (struct s2_tlb_batch){.count = 0};
+    table->operation.is_stored = false;
+    clean_reclaimed(table);
 }
+
+void s2_table_recover_conflict(struct s2_table *table)
+{
+    const struct s2_tlb_target target = tlb_target(table);
+
+    s2_tail_recover(&target);
+}
+
+void s2_table_refresh(struct s2_table *table, ipa_t addr)
+{
+    const struct s2_tlb_target target = tlb_target(table);
+
+    MAPPING_ASSERT(ipa_lt(addr, table->end));
+    s2_tail_refresh(&target, addr);
+}
+
+/* --- Begin and end --------------------------------------------------------------------------- */
 
 void s2_table_begin(struct s2_table *table)
 {
@@ -205,20 +396,20 @@ void s2_table_begin(struct s2_table *table)
     MAPPING_ASSERT(table->operation.depth > 0 || !table->operation.is_stored);
     MAPPING_ASSERT(table->operation.depth > 0 || frame_reserve_count(&table->operation.held) == 0);
 
+    /* A verb inside an open operation: it counts what it needs, and finds all of it made. */
+    if (table->operation.pending_count > 0) {
+        s2_table_flush(table);
+    }
     table->operation.depth++;
 }
 
-void s2_table_end(struct s2_table *table)
+/* All that the operation promised has been kept, but for debts that may wait. */
+static void operation_close(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
-    MAPPING_ASSERT(operation->depth > 0);
-
-    if (operation->depth > 1) {
-        operation->depth--;
-        return;
-    }
-    s2_table_flush(table);
+    MAPPING_ASSERT(operation->depth == 1);
+    MAPPING_ASSERT(operation->pending_count == 0);
     if (operation->is_stored) {
         s2_operation_publish(table);
         operation->is_stored = false;
@@ -227,4 +418,34 @@ void s2_table_end(struct s2_table *table)
     frame_pool_unreserve(table->pool, &operation->held);
     operation->depth = 0;
     MAPPING_ASSERT(frame_reserve_count(&operation->held) == 0);
+}
+
+void s2_table_end(struct s2_table *table)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+
+    if (table->operation.depth > 1) {
+        table->operation.depth--;
+        return;
+    }
+    s2_table_flush(table);
+    operation_close(table);
+}
+
+bool s2_table_is_owing(const struct s2_table *table)
+{
+    return !s2_tlb_batch_is_empty(&table->operation.owed) || s2_operation_has_retired(table) ||
+           table->operation.reclaim_count > 0;
+}
+
+bool s2_table_end_deferred(struct s2_table *table, size_t frames)
+{
+    MAPPING_ASSERT(table->operation.depth == 1);
+
+    /* What stays must not be away for as long as a batch is open. */
+    if (table->operation.pending_count > 0 || waiting(table) > frames) {
+        s2_table_flush(table);
+    }
+    operation_close(table);
+    return s2_table_is_owing(table);
 }

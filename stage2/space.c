@@ -1,5 +1,7 @@
 #include "stage2/space.h"
 
+#include "stage2/locked.h"
+
 enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_config *config)
 {
     enum mapping_error error;
@@ -14,45 +16,67 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     if (error != MAPPING_OK) {
         return error;
     }
-    s2_table_set_vmid(&space->table, config->vmid);
+    if (config->vmids != NULL) {
+        s2_table_set_vmids(&space->table, config->vmids);
+    } else {
+        s2_table_set_vmid(&space->table, config->vmid);
+    }
     s2_table_set_memory(&space->table, config->memory);
     memory_set_init(&space->set, config->nodes, config->node_count);
     lock_init(&space->lock);
     return MAPPING_OK;
 }
 
-/* Tables first, as one: an unmap of area after area would pay a tail for each, and might have to cut
- * a block that two of them share. Only then has the guest lost its memory for good. */
-void s2_space_fini(struct s2_space *space)
+enum mapping_error s2_locked_map_linear(struct s2_space *space, const struct memory_area *area,
+                                        enum overlap_policy policy)
 {
-    const struct memory_area *area;
+    MAPPING_ASSERT(lock_is_held(&space->lock));
 
-    lock_acquire(&space->lock);
-    s2_table_fini(&space->table);
-    for (area = memory_set_first(&space->set); area != NULL;
-         area = memory_set_next(&space->set, area)) {
-        if (s2_table_needs_clean(&space->table, area->flags)) {
-            s2_memory_reclaim(&space->table.memory, s2_linear_pa(&area->backend, area->range.start),
-                              area->range.size);
-        }
+    if (!s2_table_is_range(&space->table, area->range)) {
+        return MAPPING_INVALID_PARAM;
     }
-    lock_release(&space->lock);
+    return memory_set_map(&space->set, *area, &space->table, policy);
 }
 
-static enum mapping_error map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
-                                     mapping_flags_t flags, enum overlap_policy policy)
+enum mapping_error s2_locked_unmap(struct s2_space *space, struct ipa_range range)
 {
-    const struct memory_area area = {
-        .range = range,
-        .flags = flags,
-        .backend = s2_linear_backend(range.start, pa),
-    };
+    MAPPING_ASSERT(lock_is_held(&space->lock));
+
+    if (!s2_table_is_range(&space->table, range)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    return memory_set_unmap(&space->set, range, &space->table);
+}
+
+static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
+{
+    const mapping_flags_t *flags = arg;
+
+    *new_flags = s2_flags_protected(old_flags, *flags);
+    return old_flags != *new_flags;
+}
+
+enum mapping_error s2_locked_protect(struct s2_space *space, struct ipa_range range,
+                                     mapping_flags_t flags)
+{
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
-    lock_acquire(&space->lock);
+    MAPPING_ASSERT(lock_is_held(&space->lock));
     if (s2_table_is_range(&space->table, range)) {
-        error = memory_set_map(&space->set, area, &space->table, policy);
+        error = s2_table_check_flags(&space->table, flags);
     }
+    return error == MAPPING_OK
+               ? memory_set_protect(&space->set, range, give_flags, &flags, &space->table)
+               : error;
+}
+
+static enum mapping_error map_linear(struct s2_space *space, const struct memory_area *area,
+                                     enum overlap_policy policy)
+{
+    enum mapping_error error;
+
+    lock_acquire(&space->lock);
+    error = s2_locked_map_linear(space, area, policy);
     lock_release(&space->lock);
     return error;
 }
@@ -60,49 +84,36 @@ static enum mapping_error map_linear(struct s2_space *space, struct ipa_range ra
 enum mapping_error s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                        mapping_flags_t flags)
 {
-    return map_linear(space, range, pa, flags, OVERLAP_REJECT);
+    const struct memory_area area = s2_linear_area(range, pa, flags);
+
+    return map_linear(space, &area, OVERLAP_REJECT);
 }
 
 enum mapping_error s2_space_replace_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                            mapping_flags_t flags)
 {
-    return map_linear(space, range, pa, flags, OVERLAP_UNMAP);
+    const struct memory_area area = s2_linear_area(range, pa, flags);
+
+    return map_linear(space, &area, OVERLAP_UNMAP);
 }
 
 enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range)
 {
-    enum mapping_error error = MAPPING_INVALID_PARAM;
+    enum mapping_error error;
 
     lock_acquire(&space->lock);
-    if (s2_table_is_range(&space->table, range)) {
-        error = memory_set_unmap(&space->set, range, &space->table);
-    }
+    error = s2_locked_unmap(space, range);
     lock_release(&space->lock);
     return error;
-}
-
-/* An area keeps its S2_BUILD_FLAGS: its leaves were made with them, and an area that differed from its
- * neighbour in nothing else would end inside a block. */
-static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
-{
-    const mapping_flags_t *flags = arg;
-
-    *new_flags = (*flags & ~S2_BUILD_FLAGS) | (old_flags & S2_BUILD_FLAGS);
-    return old_flags != *new_flags;
 }
 
 enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
                                     mapping_flags_t flags)
 {
-    enum mapping_error error = MAPPING_INVALID_PARAM;
+    enum mapping_error error;
 
     lock_acquire(&space->lock);
-    if (s2_table_is_range(&space->table, range)) {
-        error = s2_table_check_flags(&space->table, flags);
-    }
-    if (error == MAPPING_OK) {
-        error = memory_set_protect(&space->set, range, give_flags, &flags, &space->table);
-    }
+    error = s2_locked_protect(space, range, flags);
     lock_release(&space->lock);
     return error;
 }
@@ -127,6 +138,29 @@ const struct memory_set *s2_space_areas(const struct s2_space *space)
     return &space->set;
 }
 
+/* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one that
+ * cannot is known before anything is joined. */
+static bool may_fold(const struct s2_space *space, struct ipa_range range)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+    const struct memory_area *next;
+    bool is_allowed = true;
+
+    for (; area != NULL && is_allowed; area = next) {
+        struct ipa_range joined = area->range;
+
+        next = memory_set_next(&space->set, area);
+        while (next != NULL && memory_area_continues(area, next)) {
+            joined = ipa_range_join(joined, next->range);
+            area = next;
+            next = memory_set_next(&space->set, area);
+        }
+        is_allowed = !ipa_range_overlaps(joined, range) ||
+                     s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
+    }
+    return is_allowed;
+}
+
 /* Area by area, so that no block or run spans two, and each keeps to its own caps. */
 static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range range)
 {
@@ -149,7 +183,7 @@ enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
 
     lock_acquire(&space->lock);
     if (s2_table_is_range(&space->table, range)) {
-        error = memory_set_merge(&space->set, range);
+        error = may_fold(space, range) ? memory_set_merge(&space->set, range) : MAPPING_DENIED;
     }
     if (error == MAPPING_OK) {
         error = fold_areas(space, range);

@@ -23,6 +23,7 @@ struct s2_space_config {
     struct memory_node *nodes;     /* one for each area there may be at once */
     size_t node_count;
     const struct s2_memory_ops *memory; /* kept; NULL: nothing outside the pool is cleaned */
+    struct s2_vmid_allocator *vmids;    /* gives the VMID, at s2_enter(); NULL: .vmid is it */
     uint16_t vmid;                      /* not in use by another space; 0 is best kept for nobody */
 };
 
@@ -31,6 +32,7 @@ struct s2_space {
     struct memory_set set;
     struct s2_table table;
     struct lock lock;
+    ipa_t reclaimed; /* s2_space_fini_step(): memory below it is cleaned */
 };
 
 /**
@@ -60,14 +62,16 @@ MAPPING_MUST_USE enum mapping_error
 s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa, mapping_flags_t flags);
 
 /* The same over whatever is there, as one operation: at no time a half-way state that an error
- * could leave behind. Vacates exactly @range. */
+ * could leave behind. Vacates exactly @range. Where transients are refused, MAPPING_DENIED if
+ * anything is. */
 MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *space,
                                                             struct ipa_range range, pa_t pa,
                                                             mapping_flags_t flags);
 
 /**
  * s2_space_unmap() - Take @range from the guest; holes are fine, areas are cut exactly.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
+ *           transients are refused (struct s2_config), as in the next.
  * Order:    on return no CPU can reach it, and the memory may be reused.
  */
 MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range);
@@ -85,7 +89,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, str
 /**
  * s2_space_fold() - Join areas that are alike, and turn what is uniform in @range into blocks and
  *                   runs, after many small changes; area by area, each within its own caps.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_DENIED: as s2_table_fold(), of any area.
  * Order:    as s2_table_fold().
  */
 MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range);
@@ -93,6 +97,12 @@ MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct
 /* As s2_table_lookup(). */
 MAPPING_MUST_USE enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr,
                                                     struct s2_leaf *leaf);
+
+/* What s2_enter() takes. It is all that may be done to it past this header. */
+static inline struct s2_table *s2_space_enterable(struct s2_space *space)
+{
+    return &space->table;
+}
 
 /* What is inside, to look at: registers, geometry, areas. Not locked: for one who knows that no
  * call is under way. */

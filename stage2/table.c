@@ -5,7 +5,10 @@
 #include "stage2/operation.h"
 #include "stage2/walk.h"
 
-_Static_assert(sizeof(struct s2_table) <= 1024, "a guest's tables cost the caller at most 1 KiB");
+#define VTTBR_CNP BIT(0)
+#define BBM_DIRECT 2 /* FEAT_BBM level */
+
+_Static_assert(sizeof(struct s2_table) <= 2048, "a guest's tables cost the caller at most 2 KiB");
 _Static_assert(sizeof(struct s2_leaf) <= 40, "an answer is five words");
 
 /* --- Init and fini --------------------------------------------------------------------------- */
@@ -34,14 +37,18 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .pool = pool,
         .end = ipa_of(BIT(geometry->ipa_bits)),
         .vmid_bits = config->cpu->vmid_bits,
-        .has_ttl = config->cpu->has_ttl,
-        .has_vhe = config->cpu->has_vhe,
-        .has_speculative_at = config->cpu->has_speculative_at,
+        .rules = s2_tlb_rules_of(geometry, config),
+        .notifier = config->notifier,
         .has_dic = config->cpu->has_dic,
+        .is_common = config->common == S2_COMMON_PROMISED && config->cpu->has_cnp,
+        .is_direct = config->size_change == S2_SIZE_CHANGE_DIRECT && config->cpu->bbm >= BBM_DIRECT,
+        .refuses_transient = config->transient == S2_TRANSIENT_REFUSED,
         .cleans_tables = config->walker == S2_WALKER_NON_COHERENT,
         .table_order = geometry->granule_shift - frame_pool_shift(pool),
         .memory = {.pool = pool, .cache_line = config->cpu->dcache_line},
     };
+    atomic_init(&table->vmid.tag, 0);
+    atomic_init(&table->vmids, NULL);
     frame_reserve_init(&table->operation.held);
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
         frame_list_init(&table->operation.retired[i]);
@@ -99,37 +106,26 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
     return MAPPING_OK;
 }
 
-void s2_table_fini(struct s2_table *table)
-{
-    const unsigned entries = s2_root_entries(&table->geometry);
-    enum mapping_error error;
-
-    MAPPING_ASSERT(table->operation.depth == 0);
-
-    s2_table_begin(table);
-    for (unsigned i = 0; i < entries; i++) {
-        const s2_desc_t desc = arch_desc_load(&table->root[i]);
-
-        if (s2_desc_is_table(desc, table->geometry.start_level)) {
-            s2_operation_retire(table, s2_desc_address(&table->format, desc),
-                                table->geometry.start_level + 1);
-        }
-    }
-    s2_operation_flush_vmid(table);
-    s2_table_end(table);
-    MAPPING_ASSERT(table->table_count == 0);
-    error = frame_pool_free(table->pool, table->root_pa, root_order(table));
-    MAPPING_ASSERT(error == MAPPING_OK);
-    (void)error;
-    table->root = NULL;
-}
-
 void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
 {
     MAPPING_ASSERT(vmid < BIT(table->vmid_bits));
     MAPPING_ASSERT(table->operation.depth == 0);
+    MAPPING_ASSERT(atomic_load_explicit(&table->vmids, memory_order_relaxed) == NULL);
 
-    table->vmid = vmid;
+    table->given_vmid = vmid;
+}
+
+/* Released for whoever finds the pointer: nothing but the pointer is new, yet a change that goes on
+ * without it must come before the guest's first walk. */
+void s2_table_set_vmids(struct s2_table *table, struct s2_vmid_allocator *vmids)
+{
+    struct s2_vmid_allocator *before = atomic_load_explicit(&table->vmids, memory_order_relaxed);
+
+    MAPPING_ASSERT(vmids != NULL);
+    MAPPING_ASSERT(before == NULL || before == vmids);
+    if (before == NULL) {
+        atomic_store_explicit(&table->vmids, vmids, memory_order_release);
+    }
 }
 
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops)
@@ -141,6 +137,7 @@ void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops
 
 bool s2_table_is_range(const struct s2_table *table, struct ipa_range range)
 {
+    MAPPING_ASSERT(table->root != NULL);
     return ipa_range_is_valid(range) &&
            ipa_range_is_aligned(range, s2_granule_size(&table->geometry)) &&
            ipa_le(ipa_range_end(range), table->end);
@@ -180,7 +177,17 @@ uint64_t s2_table_vtcr(const struct s2_table *table)
 
 uint64_t s2_table_vttbr(const struct s2_table *table)
 {
-    return s2_geometry_vttbr(&table->geometry, table->root_pa, table->vmid);
+    const struct s2_vmid_allocator *vmids =
+        atomic_load_explicit(&table->vmids, memory_order_acquire);
+    const uint16_t vmid = vmids == NULL ? table->given_vmid : s2_vmid_number(vmids, &table->vmid);
+
+    return s2_geometry_vttbr(&table->geometry, table->root_pa, vmid) |
+           (table->is_common ? VTTBR_CNP : 0);
+}
+
+const struct s2_tlb_counters *s2_table_tlb_counters(const struct s2_table *table)
+{
+    return &table->counters;
 }
 
 uint64_t s2_table_hcr(const struct s2_table *table)
@@ -386,24 +393,23 @@ bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
 enum mapping_error s2_table_frames_needed(const struct s2_table *table,
                                           const struct s2_request *request, size_t *frames)
 {
-    /* Counting walks as changing does, and so asks for a table that it may change. */
-    struct s2_table view = *table;
+    struct s2_table *view = s2_walk_reading(table);
     enum mapping_error error = MAPPING_INVALID_PARAM;
     size_t tables = 0;
 
     MAPPING_ASSERT(frames != NULL);
     switch (request->verb) {
     case S2_VERB_MAP:
-        error = s2_count_map(&view, request->range, request->pa, request->flags, &tables);
+        error = s2_count_map(view, request->range, request->pa, request->flags, &tables);
         break;
     case S2_VERB_UNMAP:
-        error = s2_count_unmap(&view, request->range, &tables);
+        error = s2_count_unmap(view, request->range, &tables);
         break;
     case S2_VERB_PROTECT:
-        error = s2_count_protect(&view, request->range, request->flags, &tables);
+        error = s2_count_protect(view, request->range, request->flags, &tables);
         break;
     case S2_VERB_REPLACE:
-        error = s2_count_replace(&view, request->range, request->pa, &tables);
+        error = s2_count_replace(view, request->range, request->pa, &tables);
         break;
     }
     if (error == MAPPING_OK) {

@@ -20,7 +20,7 @@
  *
  * Context of all: the caller serialises calls on one table (a space does it with its lock) and
  * masks interrupts; vCPUs may run, hardware may walk at any time. Tables may share a pool.
- * Stack: at most 1 KiB; no recursion.
+ * Stack: at most 2 KiB; no recursion.
  */
 #ifndef TRESTLE_STAGE2_TABLE_H
 #define TRESTLE_STAGE2_TABLE_H
@@ -29,11 +29,13 @@
 #include "core/err.h"
 #include "core/frame_pool.h"
 #include "stage2/desc.h"
+#include "stage2/edit.h"
 #include "stage2/features.h"
 #include "stage2/flags.h"
 #include "stage2/geometry.h"
 #include "stage2/memory.h"
-#include "stage2/tlbi.h"
+#include "stage2/tlb_batch.h"
+#include "stage2/vmid.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +47,11 @@ struct s2_operation {
     struct frame_reserve held; /* frames promised to it, and those it unlinked and flushed */
     struct frame_list retired[S2_LEVEL_COUNT]; /* unlinked, their tail is owed; by level */
     struct s2_tlb_batch owed;                  /* what was broken or tightened */
-    bool is_stored;                            /* live stores are not yet followed by a DSB */
+    struct s2_pending pending[S2_PENDING_MAX]; /* what was broken and is to be made */
+    struct s2_reclaim reclaims[S2_RECLAIM_MAX];
+    uint8_t pending_count;
+    uint8_t reclaim_count;
+    bool is_stored;             /* live stores are not yet followed by a DSB */
     struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
 };
 
@@ -60,16 +66,24 @@ struct s2_table {
     size_t table_count;    /* below the root */
     uint64_t fast_bias;    /* pointer - PA of every table, if fast_granule is not 0 */
     unsigned fast_granule; /* the granule's shift; 0: s2_table_translate() goes the general way */
-    uint16_t vmid;
     unsigned vmid_bits;
-    unsigned table_order; /* of a table's frames */
-    bool cleans_tables;   /* the walker is not coherent */
-    bool has_ttl;
-    bool has_vhe;
-    bool has_speculative_at;
-    bool has_dic;
+    struct s2_vmid vmid;                     /* the allocator's */
+    struct s2_vmid_allocator *_Atomic vmids; /* NULL: none */
+    struct s2_tlb_counters counters;
+    struct s2_notifier notifier;
     struct s2_memory memory; /* how guests' memory is reached, to clean it */
     struct s2_operation operation;
+    unsigned table_order; /* of a table's frames */
+    unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked; */
+    bool is_forgotten;    /* and no TLB holds anything */
+    bool cleans_tables;   /* the walker is not coherent */
+    bool has_dic;
+    bool is_common;         /* VTTBR_EL2.CnP */
+    bool has_slow_memory;   /* it has mapped what may have XS = 1 */
+    bool is_direct;         /* sizes change by one store */
+    bool refuses_transient; /* nothing that stays may be invalid for a moment */
+    struct s2_tlb_rules rules;
+    uint16_t given_vmid; /* by s2_table_set_vmid(), as long as no allocator gives one */
 };
 
 /**
@@ -103,6 +117,11 @@ void s2_table_fini(struct s2_table *table);
  * Context:  the guest is not running.
  */
 void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
+
+/* The VMID comes from @vmids, at the first s2_enter() and after each of its generations; the table
+ * has not been entered by hand. Until then nothing is cached of it, and no change pays a tail.
+ * Implied by the first s2_enter(). */
+void s2_table_set_vmids(struct s2_table *table, struct s2_vmid_allocator *vmids);
 
 /* How memory outside the pool is reached, to clean it; NULL: it is not. Kept. */
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops);
@@ -148,7 +167,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_map(struct s2_table *table, struct 
 /**
  * s2_table_unmap() - Remove every mapping from @range; holes are fine.
  * @range:   as for s2_table_map(). A block that sticks out is cut exactly, its attributes kept.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
+ *           MAPPING_DENIED: transients are refused, and a cut goes by break-before-make.
  * On error: as s2_table_map().
  * Order:    cuts go by break-before-make, what they keep faults for a moment: vCPUs that fault
  *           there find a broken descriptor and retry. On return no TLB holds anything of @range,
@@ -162,7 +182,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
  * s2_table_protect() - Give all mappings in @range the attributes of @flags; holes are fine.
  * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
- *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map().
+ *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map(), or transients are refused, and
+ *           something that is mapped goes by break-before-make.
  * On error: as s2_table_map().
  * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
  *           out, a run that is changed, or a changed type or shareability goes by
@@ -179,7 +200,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_protect(struct s2_table *table, str
  * @pa:      as for s2_table_map(). Where a leaf's new output is not aligned to its size, smaller
  *           ones take its place.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NOT_FOUND: a hole in @range;
- *           MAPPING_NO_FRAME; MAPPING_DENIED: as s2_table_map().
+ *           MAPPING_NO_FRAME; MAPPING_DENIED: as s2_table_map(), or transients are refused: all of
+ *           @range is invalid for a moment.
  * On error: as s2_table_map().
  * Order:    break-before-make, once for all of @range. On return no CPU reaches the old memory,
  *           which may be reused; what it held is the caller's to copy, and to clean.
@@ -192,8 +214,10 @@ MAPPING_MUST_USE enum mapping_error s2_table_replace(struct s2_table *table, str
  * s2_table_fold() - Turn tables in @range whose entries are one uniform stretch into blocks, and
  *                   uniform runs into contiguous ones.
  * @range:   as for s2_table_map(); tables and runs that stick out of it stay.
- * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM.
- * Order:    break-before-make, one tail a level; frames are back in the pool on return.
+ * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM; MAPPING_DENIED:
+ *           transients are refused, and something would be folded by break-before-make.
+ * Order:    break-before-make, one tail a level; or directly, one tail for all. Frames are back in
+ *           the pool on return.
  * Cost:     O(entries in @range). AF and dirty state of the entries are merged by OR.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_fold(struct s2_table *table, struct ipa_range range);
@@ -201,6 +225,11 @@ MAPPING_MUST_USE enum mapping_error s2_table_fold(struct s2_table *table, struct
 /* The same within the S2_BUILD_FLAGS of @flags: no block above the cap, no runs if they say so. */
 MAPPING_MUST_USE enum mapping_error
 s2_table_fold_within(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
+
+/* Whether that would not be MAPPING_DENIED: nothing that stays mapped would be invalid for a moment,
+ * or it may be. @range, @flags: as there. Changes nothing. O(entries in @range). */
+MAPPING_MUST_USE bool s2_table_may_fold(const struct s2_table *table, struct ipa_range range,
+                                        mapping_flags_t flags);
 
 /* A change to ask about. */
 enum s2_verb { S2_VERB_MAP, S2_VERB_UNMAP, S2_VERB_PROTECT, S2_VERB_REPLACE };
@@ -268,7 +297,22 @@ typedef void (*s2_dump_fn)(void *arg, const char *line);
 void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line,
                    void *arg);
 
-/* Ready to write. HCR_EL2: the bits that this table relies on, VM and FWB. */
+/**
+ * s2_table_recover_conflict() - After a TLB conflict abort that came to EL2 (FSC 0b110000): this CPU
+ * holds nothing of the VMID any more, and the guest may try again.
+ * s2_table_refresh() - After a permission or translation fault at @addr that the tables do not
+ * explain: this CPU holds nothing of that page any more.
+ * Context:  the guest is current on this CPU.
+ */
+void s2_table_recover_conflict(struct s2_table *table);
+void s2_table_refresh(struct s2_table *table, ipa_t addr);
+
+/* What was sent to the TLBs for this table since it was made, and what was saved. */
+const struct s2_tlb_counters *s2_table_tlb_counters(const struct s2_table *table);
+
+/* Ready to write. HCR_EL2: the bits that this table relies on, VM and FWB. VTTBR_EL2: where VMIDs
+ * come from an allocator, with S2_VMID_NOBODY while the table has none: s2_enter() is what enters
+ * it. */
 uint64_t s2_table_vtcr(const struct s2_table *table);
 uint64_t s2_table_vttbr(const struct s2_table *table);
 uint64_t s2_table_hcr(const struct s2_table *table);
@@ -300,7 +344,8 @@ void s2_table_begin(struct s2_table *table);
  * s2_table_hold_protect()
  * s2_table_hold_replace()
  * Returns:  what the operation of that name would; on an error the caller ends the operation
- *           without doing any piece.
+ *           without doing any piece. A map where another piece unmaps something is MAPPING_DENIED
+ *           if transients are refused: what is mapped before and after would be invalid between.
  * Order:    pieces are held in the order in which they will be done, all before the first is.
  */
 MAPPING_MUST_USE enum mapping_error
@@ -321,10 +366,23 @@ void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
 void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa);
 
-/* Pay what is owed so far: on return no TLB holds anything that the open operation has removed. */
+/* Once no CPU can reach it, clean @size bytes from @pa on, which a guest may have written past the
+ * caches: after the tail that this operation pays, or a later one if it is deferred. */
+void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size);
+
+/* Pay what is owed so far, then make what was broken: on return no TLB holds anything that the open
+ * operation has removed, and what stays is mapped. */
 void s2_table_flush(struct s2_table *table);
 
 /* Close the operation: pay what is owed, publish, give back frames. */
 void s2_table_end(struct s2_table *table);
+
+/* The same, but let what was removed or tightened wait for whoever flushes next; unless something
+ * that stays was broken, or more than @frames tables would wait.
+ * Returns: whether something waits. */
+bool s2_table_end_deferred(struct s2_table *table, size_t frames);
+
+/* Whether something does. */
+bool s2_table_is_owing(const struct s2_table *table);
 
 #endif

@@ -1,7 +1,7 @@
 #include "stage2/tlbi.h"
 
-#include "stage2/arch.h"
-#include "stage2/regime.h"
+#include "core/assert.h"
+#include "core/bits.h"
 
 #define TLBI_IPA FIELD(39, 0)
 #define TLBI_TTL FIELD(47, 44)
@@ -9,7 +9,20 @@
 #define TTL_TG FIELD(3, 2)
 #define TTL_LEVEL FIELD(1, 0)
 
-#define HCR_TGE BIT(27)
+#define RANGE_BASE FIELD(36, 0)
+#define RANGE_TTL FIELD(38, 37) /* without the granule: that has a field of its own */
+#define RANGE_NUM FIELD(43, 39)
+#define RANGE_SCALE FIELD(45, 44)
+#define RANGE_TG FIELD(47, 46)
+#define RANGE_BASE_SHIFT_LPA2 16
+
+#define SCALE_MAX 3U
+#define NUM_SHIFT(scale) (5 * (scale) + 1) /* NUM + 1 counts so many granules, as a power of two */
+#define NUM_COUNT 32U                      /* NUM + 1 at most */
+
+_Static_assert(((uint64_t)NUM_COUNT << NUM_SHIFT(SCALE_MAX)) == S2_TLBI_GRANULES_MAX, "NUM, SCALE");
+_Static_assert((RANGE_BASE | RANGE_TTL | RANGE_NUM | RANGE_SCALE | RANGE_TG) == FIELD(47, 0),
+               "the fields of a range meet and do not overlap");
 
 /* The TLBI instructions count granules in a code of their own. */
 static unsigned tlbi_granule(const struct s2_geometry *geometry)
@@ -48,156 +61,88 @@ unsigned s2_tlbi_ttl(const struct s2_geometry *geometry, int level)
 
 uint64_t s2_tlbi_by_ipa(ipa_t ipa, unsigned ttl)
 {
-    return FIELD_PREP(TLBI_IPA, ipa.raw >> TLBI_IPA_SHIFT) | FIELD_PREP(TLBI_TTL, ttl);
+    return FIELD_PREP(TLBI_IPA, ipa_index(ipa, TLBI_IPA_SHIFT)) | FIELD_PREP(TLBI_TTL, ttl);
 }
 
-/* Whether @range goes on where @last ends, at the same level. */
-static bool range_follows(const struct s2_tlb_range *last, struct ipa_range range, int level)
+/* log2 of the bytes that a range's base counts. */
+static unsigned base_shift(const struct s2_geometry *geometry)
 {
-    return last->level == level && ipa_eq(ipa_range_end(last->range), range.start);
+    return geometry->has_lpa2 ? RANGE_BASE_SHIFT_LPA2 : geometry->granule_shift;
 }
 
-void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int level)
+/* How many of @range's granules come before the first address that can be a range's base. */
+static uint64_t lead_of(const struct s2_geometry *geometry, struct ipa_range range)
 {
+    const uint64_t unit = BIT(base_shift(geometry));
+    const uint64_t beyond = ipa_offset(range.start, unit);
+    const uint64_t lead = beyond == 0 ? 0 : unit - beyond;
+
     MAPPING_ASSERT(ipa_range_is_valid(range));
-
-    if (batch->is_whole) {
-        return;
-    }
-    if (batch->count > 0 && range_follows(&batch->ranges[batch->count - 1], range, level)) {
-        batch->ranges[batch->count - 1].range.size += range.size;
-        return;
-    }
-    if (batch->count == S2_TLB_BATCH_RANGES) {
-        batch->is_whole = true;
-        return;
-    }
-    batch->ranges[batch->count++] = (struct s2_tlb_range){range, (int8_t)level};
+    MAPPING_ASSERT(ipa_range_is_aligned(range, s2_granule_size(geometry)));
+    return u64_min(lead, range.size) >> geometry->granule_shift;
 }
 
-/* How far apart the IPAs of a range's TLBIs are: one a leaf, or one a granule. */
-static uint64_t range_step(const struct s2_geometry *geometry, const struct s2_tlb_range *owed)
+/* The highest SCALE of which @granules, at least 2, hold a multiple. */
+static unsigned scale_of(uint64_t granules)
 {
-    return owed->level == S2_TLB_LEVEL_ANY ? s2_granule_size(geometry)
-                                           : s2_level_size(geometry, owed->level);
+    unsigned scale = SCALE_MAX;
+
+    MAPPING_ASSERT(granules > 1);
+    while ((granules >> NUM_SHIFT(scale)) == 0) {
+        scale--;
+    }
+    return scale;
 }
 
-size_t s2_tlb_batch_cost(const struct s2_geometry *geometry, const struct s2_tlb_batch *batch)
+static uint64_t encode_range(const struct s2_geometry *geometry, ipa_t base, unsigned ttl,
+                             unsigned scale, uint64_t units)
 {
-    size_t cost = 0;
+    MAPPING_ASSERT(units >= 1 && units <= NUM_COUNT);
+    MAPPING_ASSERT(ipa_is_aligned(base, BIT(base_shift(geometry))));
 
-    if (batch->is_whole) {
-        return SIZE_MAX;
-    }
-    for (size_t i = 0; i < batch->count; i++) {
-        cost += (size_t)(batch->ranges[i].range.size / range_step(geometry, &batch->ranges[i]));
-    }
-    return cost;
-}
-
-static void invalidate_by_address(const struct s2_tlb_target *target,
-                                  const struct s2_tlb_batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct s2_tlb_range *owed = &batch->ranges[i];
-        const uint64_t step = range_step(target->geometry, owed);
-        const unsigned ttl = target->has_ttl ? s2_tlbi_ttl(target->geometry, owed->level) : 0;
-
-        for (uint64_t offset = 0; offset < owed->range.size; offset += step) {
-            arch_tlbi_ipas2e1is(s2_tlbi_by_ipa(ipa_add(owed->range.start, offset), ttl));
-        }
-    }
-    /* Without this DSB another CPU could refill a combined entry, after its stage-1 invalidation,
-     * from a stage-2 entry that is still on its way out. */
-    arch_dsb_ish();
-    arch_tlbi_vmalle1is();
-}
-
-/* What was live before this guest was made current for a tail. */
-struct regime {
-    uint64_t daif, hcr, vtcr, vttbr;
-    struct s2_stage1 stage1;
-    bool is_switched;
-};
-
-static bool target_is_current(const struct s2_tlb_target *target, const struct regime *live)
-{
-    return live->vttbr == target->vttbr && live->vtcr == target->geometry->vtcr &&
-           (!target->has_vhe || (live->hcr & HCR_TGE) == 0);
+    return FIELD_PREP(RANGE_BASE, ipa_index(base, base_shift(geometry))) |
+           FIELD_PREP(RANGE_TTL, FIELD_GET(TTL_LEVEL, ttl)) | FIELD_PREP(RANGE_NUM, units - 1) |
+           FIELD_PREP(RANGE_SCALE, scale) | FIELD_PREP(RANGE_TG, tlbi_granule(geometry));
 }
 
 /*
- * TLBIs act on the current VMID and regime. Interrupts stay masked, as a handler would run under
- * the wrong guest. On parts with the speculative-AT errata stage-1 walks are stopped first, so
- * that nothing can be cached from a half-switched pair of registers.
+ * A count of granules in binary, and which TLBI takes which of its digits:
+ *
+ *      ... 21 | 20..16  | 15..11  | 10..6   | 5..1    | 0
+ *      full   | SCALE 3 | SCALE 2 | SCALE 1 | SCALE 0 | one granule
+ *
+ * A full one is SCALE 3 and NUM 31. From the left to the right, as with LPA2 each base must be a
+ * multiple of 64 KiB: all but the last two lengths are that.
  */
-static void regime_enter(const struct s2_tlb_target *target, struct regime *live)
+struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range *left, unsigned ttl)
 {
-    live->daif = arch_irq_mask();
-    live->hcr = arch_read_hcr();
-    live->vtcr = arch_read_vtcr();
-    live->vttbr = arch_read_vttbr();
-    live->is_switched = !target_is_current(target, live);
-    if (!live->is_switched) {
-        return;
-    }
-    if (target->has_speculative_at) {
-        live->stage1 = s2_stage1_stop();
-    }
-    arch_write_vtcr(target->geometry->vtcr);
-    arch_write_vttbr(target->vttbr);
-    if (target->has_vhe && (live->hcr & HCR_TGE) != 0) {
-        arch_write_hcr(live->hcr & ~HCR_TGE);
-    }
-    arch_isb();
-}
+    const uint64_t granules = left->size >> geometry->granule_shift;
+    struct s2_tlbi tlbi = {.covers = {left->start, s2_granule_size(geometry)}};
 
-static void regime_leave(const struct s2_tlb_target *target, const struct regime *live)
-{
-    if (live->is_switched) {
-        if (target->has_vhe && (live->hcr & HCR_TGE) != 0) {
-            arch_write_hcr(live->hcr);
-        }
-        arch_write_vttbr(live->vttbr);
-        arch_write_vtcr(live->vtcr);
-        arch_isb();
-        if (target->has_speculative_at) {
-            s2_stage1_resume(&live->stage1);
-        }
-    }
-    arch_irq_restore(live->daif);
-}
-
-/* The recipe. @batch NULL: everything of the VMID. */
-static void flush(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch)
-{
-    struct regime live;
-
-    /* The broken descriptors are visible to every walker before anything is invalidated, else it
-     * is cached again; and before the registers change, as stores are for all guests. */
-    arch_dsb_ish();
-    regime_enter(target, &live);
-    if (batch != NULL && s2_tlb_batch_cost(target->geometry, batch) <= S2_TLB_BY_ADDRESS_MAX) {
-        invalidate_by_address(target, batch);
+    if (lead_of(geometry, *left) > 0 || granules == 1) {
+        tlbi.operand = s2_tlbi_by_ipa(left->start, ttl);
     } else {
-        arch_tlbi_vmalls12e1is();
+        const unsigned scale = scale_of(granules);
+        const uint64_t units = u64_min(granules >> NUM_SHIFT(scale), NUM_COUNT);
+
+        tlbi.is_range = true;
+        tlbi.operand = encode_range(geometry, left->start, ttl, scale, units);
+        tlbi.covers.size = units << (NUM_SHIFT(scale) + geometry->granule_shift);
     }
-    /* Closing: invalidations are complete on every CPU, and so are the accesses that used what
-     * they removed. Only now may it be made again, or its frames reused. */
-    arch_dsb_ish();
-    arch_isb();
-    regime_leave(target, &live);
+    *left = ipa_range_between(ipa_range_end(tlbi.covers), ipa_range_end(*left));
+    return tlbi;
 }
 
-void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
+uint64_t s2_tlbi_cut_count(const struct s2_geometry *geometry, struct ipa_range range)
 {
-    if (!s2_tlb_batch_is_empty(batch)) {
-        flush(target, batch);
-        *batch = (struct s2_tlb_batch){.count = 0};
-    }
-}
+    const uint64_t lead = lead_of(geometry, range);
+    const uint64_t granules = (range.size >> geometry->granule_shift) - lead;
+    uint64_t count = lead + granules / S2_TLBI_GRANULES_MAX;
+    uint64_t rest = granules % S2_TLBI_GRANULES_MAX;
 
-void s2_tlb_flush_vmid(const struct s2_tlb_target *target)
-{
-    flush(target, NULL);
+    count += rest % 2;
+    for (rest /= 2; rest != 0; rest /= NUM_COUNT) {
+        count += rest % NUM_COUNT != 0 ? 1 : 0;
+    }
+    return count;
 }

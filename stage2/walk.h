@@ -42,6 +42,13 @@ struct s2_walk {
     struct s2_walk_step path[S2_LEVEL_COUNT];
 };
 
+/* A table to walk and not to change. The cursor asks for one that may be changed; and a copy would be
+ * large, and be taken while another CPU gives the guest a VMID. */
+static inline struct s2_table *s2_walk_reading(const struct s2_table *table)
+{
+    return (struct s2_table *)(uintptr_t)table;
+}
+
 /* Over @range from the root. @range: inside the input size. */
 static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
                                  struct ipa_range range)

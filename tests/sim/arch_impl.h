@@ -100,10 +100,10 @@ static inline void arch_sim_execute(struct sim_event event)
         arch_sim_execute((struct sim_event){.kind = (number)}); \
     }
 
-#define ARCH_SIM_OPERAND(name, number)                                            \
-    static inline void arch_##name(uint64_t value)                                \
-    {                                                                             \
-        arch_sim_execute((struct sim_event){.kind = (number), .operand = value}); \
+#define ARCH_SIM_OPERAND(name, number)                                              \
+    static inline void arch_##name(uint64_t operand)                                \
+    {                                                                               \
+        arch_sim_execute((struct sim_event){.kind = (number), .operand = operand}); \
     }
 
 #define ARCH_SIM_LINE(name, number)                                           \
@@ -119,10 +119,11 @@ static inline void arch_sim_execute(struct sim_event event)
         arch_sim_execute((struct sim_event){.kind = (number), .is_nxs = true}); \
     }
 
-#define ARCH_SIM_OPERAND_NXS(name, number)                                                        \
-    static inline void arch_##name##_nxs(uint64_t value)                                          \
-    {                                                                                             \
-        arch_sim_execute((struct sim_event){.kind = (number), .is_nxs = true, .operand = value}); \
+#define ARCH_SIM_OPERAND_NXS(name, number)                                             \
+    static inline void arch_##name##_nxs(uint64_t operand)                             \
+    {                                                                                  \
+        arch_sim_execute(                                                              \
+            (struct sim_event){.kind = (number), .is_nxs = true, .operand = operand}); \
     }
 
 ARCH_SIM_PLAIN(dsb_ish, SIM_DSB_ISH)

@@ -15,11 +15,13 @@
  * everything but that.
  *
  * (src "STEP:INDEX") is the scenario's step and the number of events before this one.
- * Loads, caches, interrupt masks and TCR_EL1 are left out: Casemate does not look at them. TLBIs by
- * range and IPAS2E1 for one CPU it does not know: they are counted, see trace_lost().
+ * Loads, caches, interrupt masks, TCR_EL1 and SCTLR_EL1 are left out: Casemate does not look at
+ * them. TLBIs by range and IPAS2E1 for one CPU it does not know: they are counted, see
+ * trace_lost(). An nXS form is written as the form that it is one of: memory attributes are none of
+ * its concern.
  *
- * Source: rems-project/casemate 3.0.2, doc/asciidoc/sections/trace-format.adoc, and its parser, which
- * insists on "src" and calls the operand of a TLBI "value".
+ * Source: rems-project/casemate 3.0.2, doc/asciidoc/sections/trace-format.adoc, and its parser,
+ * which insists on "src" and calls the operand of a TLBI "value".
  */
 #ifndef TRESTLE_TESTS_SIM_TRACE_H
 #define TRESTLE_TESTS_SIM_TRACE_H
@@ -62,7 +64,8 @@ void trace_fini(struct trace *trace);
 /* What the scenario is about to do: a short word, kept; for (src). */
 void trace_step(struct trace *trace, const char *step);
 
-/* The tree at @root is protected by the lock that is called @lock, not 0. Once, before it is used. */
+/* The tree at @root is protected by the lock that is called @lock, not 0. Once, before it is used.
+ * */
 void trace_root(struct trace *trace, pa_t root, uint64_t lock);
 
 /* The current CPU takes or drops the lock of the tree at @root. Frames that it begins to fill

@@ -86,7 +86,8 @@ static void open_guest(struct judged *judged, unsigned i)
                                      .pa_bits = setup->shape->bits,
                                      .walker = setup->walker,
                                      .hardware_update = setup->update,
-                                     .contiguous = setup->contiguous};
+                                     .contiguous = setup->contiguous,
+                                     .size_change = setup->size_change};
 
     ck_assert_int_eq(s2_table_init(table, &config, &judged->pool), MAPPING_OK);
     s2_table_set_vmid(table, (uint16_t)(FIRST_VMID + i));
@@ -115,6 +116,9 @@ void judged_open(struct judged *judged, struct judged_setup setup)
     sim_memory_add(&judged->memory, pa_of(POOL), pool_frames(judged));
     sim_memory_pool(&judged->memory, &judged->pool);
     stale_tlb_init(&judged->tlb, &judged->memory, newest_mmu, &judged->pool, setup.verdict);
+    if (setup.size_change == S2_SIZE_CHANGE_DIRECT) {
+        stale_tlb_allow_direct(&judged->tlb);
+    }
     for (unsigned i = 0; i < JUDGED_GUESTS; i++) {
         open_guest(judged, i);
     }

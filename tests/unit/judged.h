@@ -31,6 +31,7 @@ struct judged_setup {
     enum s2_hardware_update update;
     enum s2_contiguous contiguous;
     enum s2_walker walker;
+    enum s2_size_change size_change;
     bool has_ttl;
     bool is_moving; /* hardware moves during operations */
     bool has_loads; /* between loads, too */

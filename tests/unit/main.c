@@ -53,7 +53,8 @@ static const struct {
     {"desc", suite_desc},
     {"desc_format", suite_desc_format},
     {"tlbi", suite_tlbi},
-    {"tlb_flush", suite_tlb_flush},
+    {"tlb_batch", suite_tlb_batch},
+    {"tail", suite_tail},
     {"memory", suite_memory},
     {"vmid", suite_vmid},
     {"table_map", suite_table_map},
@@ -67,11 +68,17 @@ static const struct {
     {"table_dump", suite_table_dump},
     {"table_needs", suite_table_needs},
     {"table_order", suite_table_order},
+    {"table_pieces", suite_table_pieces},
     {"table_race", suite_table_race},
+    {"table_direct", suite_table_direct},
+    {"table_direct_hardware", suite_table_direct_hardware},
+    {"table_transient", suite_table_transient},
     {"table_state", suite_table_state},
     {"table_model", suite_table_model},
+    {"step", suite_step},
     {"backend", suite_backend},
     {"space", suite_space},
+    {"space_step", suite_space_step},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))

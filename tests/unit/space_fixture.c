@@ -189,7 +189,7 @@ size_t guest_tails(void)
 
 bool guest_is_tlbi(enum sim_kind kind)
 {
-    return kind >= SIM_TLBI_IPAS2E1IS && kind <= SIM_TLBI_VMALLS12E1;
+    return sim_is_tlbi(kind);
 }
 
 size_t guest_last_tlbi(void)

@@ -50,12 +50,15 @@ struct rig_setup rig_setup_of(const struct rig_shape *shape)
                 .vmid_bits = 16,
                 .hafdbs = 2,
                 .bbm = 2,
+                .tlb = 2,
                 .has_xnx = true,
                 .has_fwb = true,
                 .has_ttl = true,
+                .has_cnp = true,
                 .has_small_tables = true,
                 .has_vhe = true,
                 .has_lse = true,
+                .has_xs = true,
                 .has_dic = true,
                 .has_idc = true,
                 .dcache_line = 64},
@@ -95,6 +98,17 @@ static void report(void *arg, const struct monitor_verdict *verdict)
     ck_abort_msg("%s", verdict->story);
 }
 
+/* The device in front of the rig: it holds nothing any more, and says so. */
+static void tell_monitor(void *arg, struct ipa_range range, int level)
+{
+    const struct rig *rig = arg;
+
+    (void)level;
+    if (rig->monitor != NULL && rig->device_of != NULL) {
+        monitor_notified(rig->monitor, s2_table_vttbr(rig->device_of), range.start.raw, range.size);
+    }
+}
+
 static void attach_monitor(struct rig *rig)
 {
     const struct s2_features *cpu = &rig->setup.cpu;
@@ -104,7 +118,9 @@ static void attach_monitor(struct rig *rig)
         .has_ttl = cpu->has_ttl,
         .has_ranges = cpu->tlb >= 2,
         .has_dic = cpu->has_dic,
+        .has_xs = cpu->has_xs,
         .has_speculative_at = cpu->has_speculative_at,
+        .is_direct = rig->setup.config.size_change == S2_SIZE_CHANGE_DIRECT && cpu->bbm >= 2,
         .cache_line = cpu->dcache_line,
         .report = report,
     };
@@ -120,8 +136,11 @@ void rig_judge(struct rig *rig, const struct s2_table *table)
         .hcr = s2_table_hcr(table),
         .pool = &rig->pool,
         .is_non_coherent = rig->setup.config.walker == S2_WALKER_NON_COHERENT,
+        .has_device = rig->setup.has_device,
+        .refuses_transient = rig->setup.config.transient == S2_TRANSIENT_REFUSED,
     };
 
+    rig->device_of = table;
     monitor_add_guest(rig->monitor, &guest);
 }
 
@@ -135,6 +154,9 @@ void rig_init_machine(struct rig *rig, struct rig_setup setup)
 {
     *rig = (struct rig){.setup = setup};
     rig->setup.config.cpu = &rig->setup.cpu;
+    if (setup.has_device) {
+        rig->setup.config.notifier = (struct s2_notifier){tell_monitor, rig};
+    }
     sim_reset();
     sim_memory_init(&rig->memory, setup.frame_shift);
     sim_memory_add(&rig->memory, pa_of(setup.shape->frames), setup.frame_count);

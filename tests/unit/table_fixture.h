@@ -79,6 +79,7 @@ struct rig_setup {
     struct s2_config config; /* its cpu is filled in by rig_init() */
     unsigned frame_shift;
     size_t frame_count;
+    bool has_device; /* one walks the table that is judged last; its notifier tells the monitor */
 };
 
 struct rig_setup rig_setup_of(const struct rig_shape *shape);
@@ -88,10 +89,20 @@ struct rig {
     struct sim_memory memory;
     struct frame_pool pool;
     struct s2_table table;
-    struct monitor *monitor; /* watches every event of the machine */
-    pa_t *ballast;           /* frames taken by rig_leave() */
+    struct monitor *monitor;          /* watches every event of the machine */
+    const struct s2_table *device_of; /* setup.has_device: whose it walks */
+    pa_t *ballast;                    /* frames taken by rig_leave() */
     size_t ballast_count;
 };
+
+/* A CPU as it was before TLBIs by range: level hints as its newest, all else too. */
+static inline struct rig_setup rig_setup_without_ranges(const struct rig_shape *shape)
+{
+    struct rig_setup setup = rig_setup_of(shape);
+
+    setup.cpu.tlb = 0;
+    return setup;
+}
 
 /* The machine alone: memory, pool, and setup.config ready for tables of the test's own. */
 void rig_init_machine(struct rig *rig, struct rig_setup setup);

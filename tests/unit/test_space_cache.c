@@ -249,6 +249,34 @@ START_TEST(unmap_cleans_what_it_took_after_the_tail)
 }
 END_TEST
 
+static bool keep_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
+{
+    (void)arg;
+    *new_flags = old_flags;
+    return true;
+}
+
+/* Areas that an embedder's set has split, and nothing differs between them: they share a block. The
+ * first is cut, so the second finds its memory between break and make. */
+START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
+    ck_assert_int_eq(memory_set_protect(&guest.space.set, ipa_range(GIB(1) + MIB(1), MIB(1)),
+                                        keep_flags, NULL, &guest.space.table),
+                     MAPPING_OK);
+    ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 2);
+    sim_clear();
+    guest_unmap(&guest, GIB(1) + KIB(4), MIB(2) - KIB(4));
+    expect_cleaned(&guest, whole_log(), KIB(4), MIB(2) - KIB(4));
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_TLBI_VMALLE1IS, 0));
+    guest_assert(&guest, (struct guest_area[]){{GIB(1), KIB(4), DATA, RIG_RW}}, 1);
+    guest_fini(&guest);
+}
+END_TEST
+
 START_TEST(replace_cleans_the_new_before_and_the_old_after)
 {
     struct guest guest;
@@ -368,6 +396,7 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_loop_test(cache, map_of_memory_that_does_not_open_is_denied, 0, 3);
     tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
     tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_tail, 0, (int)RIG_COUNT(taken));
+    tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
     tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
                         (int)RIG_COUNT(changes));

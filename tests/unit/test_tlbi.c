@@ -1,5 +1,6 @@
 /*
- * test_tlbi.c - TLBI operands, and what a batch collects.
+ * test_tlbi.c - TLBI operands, and the cover by ranges: every instruction is decoded by the manual's
+ * formula and laid end to end.
  */
 #include "stage2/tlbi.h"
 #include "tests/unit/suites.h"
@@ -81,123 +82,197 @@ START_TEST(operand_is_ipa_over_4k_and_ttl)
 }
 END_TEST
 
-/* --- Batches ---------------------------------------------------------------------------------- */
+/* --- Ranges ----------------------------------------------------------------------------------- */
 
-START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
-{
-    const struct s2_geometry geometry = geometry_of(K4, 48);
-    const struct s2_tlb_batch batch = {0};
-
-    ck_assert(s2_tlb_batch_is_empty(&batch));
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), 0);
-}
-END_TEST
-
-/* Two ranges: one if the second goes on where the first ends, at the same level. */
-static const struct merge_case {
-    struct s2_tlb_range first, second;
-    size_t count;
-} merge_cases[] = {
-    {{{{0x1000}, 0x1000}, 3}, {{{0x2000}, 0x3000}, 3}, 1},
-    {{{{0x200000}, 0x200000}, 2}, {{{0x400000}, 0x200000}, 2}, 1},
-    {{{{0x1000}, 0x1000}, ANY}, {{{0x2000}, 0x1000}, ANY}, 1},
-    {{{{0x1000}, 0x1000}, 3}, {{{0x3000}, 0x1000}, 3}, 2},       /* a gap */
-    {{{{0x1000}, 0x1000}, 3}, {{{0x1000}, 0x1000}, 3}, 2},       /* once more */
-    {{{{0x2000}, 0x1000}, 3}, {{{0x1000}, 0x1000}, 3}, 2},       /* backwards */
-    {{{{0x1ff000}, 0x1000}, 3}, {{{0x200000}, 0x200000}, 2}, 2}, /* another level */
-    {{{{0x1000}, 0x1000}, 3}, {{{0x2000}, 0x1000}, ANY}, 2},
-    {{{{0x1000}, 0x1000}, ANY}, {{{0x2000}, 0x1000}, 3}, 2},
-};
-
-START_TEST(add_neighbour_at_same_level_is_joined)
-{
-    const struct merge_case *c = &merge_cases[_i];
-    struct s2_tlb_batch batch = {0};
-
-    s2_tlb_batch_add(&batch, c->first.range, c->first.level);
-    ck_assert(!s2_tlb_batch_is_empty(&batch));
-    s2_tlb_batch_add(&batch, c->second.range, c->second.level);
-    ck_assert_uint_eq(batch.count, c->count);
-    ck_assert(!batch.is_whole);
-    ck_assert_int_eq(batch.ranges[0].level, c->first.level);
-    ck_assert(ipa_eq(batch.ranges[0].range.start, c->first.range.start));
-    if (c->count == 1) {
-        ck_assert_uint_eq(batch.ranges[0].range.size, c->first.range.size + c->second.range.size);
-    } else {
-        ck_assert_uint_eq(batch.ranges[0].range.size, c->first.range.size);
-        ck_assert(ipa_range_eq(batch.ranges[1].range, c->second.range));
-        ck_assert_int_eq(batch.ranges[1].level, c->second.level);
-    }
-}
-END_TEST
-
-START_TEST(add_more_than_fits_is_the_whole_vmid)
-{
-    const struct s2_geometry geometry = geometry_of(K4, 48);
-    struct s2_tlb_batch batch = {0};
-
-    for (uint64_t i = 0; i < S2_TLB_BATCH_RANGES; i++) {
-        s2_tlb_batch_add(&batch, ipa_range(i * 0x2000, 0x1000), 3);
-    }
-    ck_assert_uint_eq(batch.count, S2_TLB_BATCH_RANGES);
-    ck_assert(!batch.is_whole);
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), S2_TLB_BATCH_RANGES);
-    /* A full batch still takes what goes on at its end. */
-    s2_tlb_batch_add(&batch, ipa_range((S2_TLB_BATCH_RANGES - 1) * 0x2000 + 0x1000, 0x1000), 3);
-    ck_assert(!batch.is_whole);
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), S2_TLB_BATCH_RANGES + 1);
-    s2_tlb_batch_add(&batch, ipa_range(0x100000, 0x1000), 3);
-    ck_assert(batch.is_whole && !s2_tlb_batch_is_empty(&batch));
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), SIZE_MAX);
-    /* And stays so. */
-    s2_tlb_batch_add(&batch, ipa_range(0x200000, 0x1000), 3);
-    ck_assert(batch.is_whole);
-}
-END_TEST
-
-/* One TLBI a leaf; a page at a time where levels are mixed or a table went. */
-static const struct cost_case {
+/* All shapes that have a TG, and whether their bases count 64 KiB. */
+static const struct shape {
     enum s2_granule granule;
-    uint64_t size;
-    int level;
-    size_t cost;
-} cost_cases[] = {
-    {K4, 0x1000, 3, 1},
-    {K4, 0x200000, 3, 512},
-    {K4, 0x200000, 2, 1},
-    {K4, 0x40000000, 2, 512},
-    {K4, 0x40000000, 1, 1},
-    {K4, 0x40000000, ANY, 0x40000},
-    {K16, 0x4000, 3, 1},
-    {K16, 0x2000000, 2, 1},
-    {K16, 0x2000000, ANY, 2048},
-    {K64, 0x10000, 3, 1},
-    {K64, 0x20000000, 2, 1},
-    {K64, 0x20000000, ANY, 8192},
-    {K4, 0x1000000000000, ANY, (size_t)1 << 36},
+    unsigned pa_bits;
+    bool has_lpa2;
+} shapes[] = {
+    {K4, 48, false}, {K4, 52, true},   {K16, 48, false},
+    {K16, 52, true}, {K64, 48, false}, {K64, 52, false},
 };
 
-START_TEST(cost_is_one_tlbi_a_leaf_or_page)
-{
-    const struct cost_case *c = &cost_cases[_i];
-    const struct s2_geometry geometry = geometry_of(c->granule, 48);
-    struct s2_tlb_batch batch = {0};
+#define UNIT UINT64_C(0x10000) /* bytes that a base counts under LPA2 */
 
-    s2_tlb_batch_add(&batch, ipa_range(0, c->size), c->level);
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), c->cost);
-    s2_tlb_batch_add(&batch, ipa_range(UINT64_C(4) << 46, UINT64_C(1) << c->granule), 3);
-    ck_assert_uint_eq(s2_tlb_batch_cost(&geometry, &batch), c->cost + 1);
+/* As ck_assert(), which notes every place that it passes: too slow for millions of times. */
+#define REQUIRE(expr)                                \
+    do {                                             \
+        if (!(expr)) {                               \
+            ck_abort_msg("%s does not hold", #expr); \
+        }                                            \
+    } while (false)
+
+/* What an operand says, read as the manual writes it. */
+struct said {
+    uint64_t start, size;
+    unsigned scale; /* 4: not by range */
+    unsigned level; /* 0: any */
+};
+
+static struct said decode(const struct shape *shape, const struct s2_tlbi *tlbi)
+{
+    const unsigned tg = shape->granule == K4 ? 1 : shape->granule == K16 ? 2 : 3;
+    const uint64_t x = tlbi->operand;
+    struct said said;
+
+    REQUIRE(x >> 48 == 0);
+    if (!tlbi->is_range) {
+        REQUIRE((x >> 40 & 0xf) == 0);
+        REQUIRE(x >> 44 == 0 || x >> 46 == tg);
+        return (struct said){(x & 0xffffffffff) << 12, UINT64_C(1) << shape->granule, 4,
+                             (unsigned)(x >> 44) & 3};
+    }
+    REQUIRE(x >> 46 == tg);
+    said.scale = (unsigned)(x >> 44) & 3;
+    said.level = (unsigned)(x >> 37) & 3;
+    said.start = (x & 0x1fffffffff) << (shape->has_lpa2 ? 16 : shape->granule);
+    said.size = ((x >> 39 & 0x1f) + 1) << (5 * said.scale + 1) << shape->granule;
+    return said;
+}
+
+/* Cut all of @range, and see that it is covered from start to end without a gap, nothing twice, and
+ * in no more instructions than promised. */
+static void check_cover(const struct shape *shape, const struct s2_geometry *geometry,
+                        struct ipa_range range, unsigned ttl)
+{
+    const uint64_t granules = range.size >> shape->granule;
+    const uint64_t lead = shape->has_lpa2 ? (UNIT >> shape->granule) - 1 : 0;
+    const uint64_t end = range.start.raw + range.size;
+    struct ipa_range left = range;
+    uint64_t at = range.start.raw;
+    uint64_t count = 0;
+    unsigned scale = 3;
+
+    while (left.size != 0) {
+        const struct s2_tlbi tlbi = s2_tlbi_cut(geometry, &left, ttl);
+        const struct said said = decode(shape, &tlbi);
+
+        REQUIRE(said.start == at);
+        REQUIRE(tlbi.covers.start.raw == at && tlbi.covers.size == said.size);
+        REQUIRE(said.level == (ttl & 3));
+        REQUIRE(!tlbi.is_range || said.scale <= scale);
+        scale = tlbi.is_range ? said.scale : scale;
+        at += said.size;
+        count++;
+        REQUIRE(at <= end && left.size == end - at);
+    }
+    REQUIRE(at == end);
+    REQUIRE(count == s2_tlbi_cut_count(geometry, range));
+    REQUIRE(count <= 5 + lead + granules / S2_TLBI_GRANULES_MAX);
+}
+
+START_TEST(cut_every_length_is_covered_exactly)
+{
+    const struct shape *shape = &shapes[_i];
+    const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
+    const uint64_t granule = UINT64_C(1) << shape->granule;
+
+    ck_assert(geometry.has_lpa2 == shape->has_lpa2);
+    /* From every place in two units on, and right below the top. */
+    for (uint64_t length = 1; length <= 4096; length++) {
+        for (uint64_t place = 0; place < 2 * UNIT; place += granule) {
+            check_cover(shape, &geometry, ipa_range(0x40000000 + place, length * granule), 0);
+        }
+        check_cover(shape, &geometry, ipa_range(BIT(48) - length * granule, length * granule), 0);
+    }
 }
 END_TEST
 
-static const struct ipa_range bad_ranges[] = {IPA_RANGE_INIT(0x1000, 0),
-                                              IPA_RANGE_INIT(UINT64_MAX - 0xfff, 0x2000)};
-
-START_TEST(add_of_no_range_dies)
+START_TEST(cut_extreme_lengths_are_covered_exactly)
 {
-    struct s2_tlb_batch batch = {0};
+    const struct shape *shape = &shapes[_i];
+    const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
+    const unsigned bits = shape->pa_bits;
 
-    s2_tlb_batch_add(&batch, bad_ranges[_i], 3);
+    for (unsigned k = 12; k <= bits - shape->granule; k++) {
+        for (int more = -3; more <= 3; more++) {
+            const uint64_t size = (BIT(k) + (uint64_t)(int64_t)more) << shape->granule;
+
+            if (size <= BIT(bits)) {
+                check_cover(shape, &geometry, ipa_range(0, size), 0);
+                check_cover(shape, &geometry, ipa_range(BIT(bits) - size, size), 0);
+            }
+        }
+    }
+    /* Chunks of full length, and all that may be left after them. */
+    for (uint64_t more = 0; more < 4096; more += 61) {
+        const uint64_t granules = 3 * S2_TLBI_GRANULES_MAX + more * 513;
+
+        check_cover(shape, &geometry, ipa_range(0, granules << shape->granule), 0);
+    }
+}
+END_TEST
+
+START_TEST(cut_of_leaves_hints_at_their_level)
+{
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        const struct shape *shape = &shapes[i];
+        const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
+
+        for (int level = 0; level <= 3; level++) {
+            const uint64_t size = s2_level_size(&geometry, level);
+
+            if (size <= BIT(46)) {
+                check_cover(shape, &geometry, ipa_range(size, 3 * size),
+                            s2_tlbi_ttl(&geometry, level));
+            }
+        }
+    }
+}
+END_TEST
+
+static const struct operand_case {
+    struct shape shape;
+    uint64_t start, granules;
+    unsigned ttl;
+    bool is_range;
+    uint64_t operand;
+    uint64_t covered; /* granules */
+} operand_cases[] = {
+    {{K4, 48, false}, 0x1000, 1, 0, false, 0x1, 1},
+    {{K4, 48, false}, 0x1000, 1, 7, false, 0x700000000001, 1},
+    {{K4, 48, false}, 0x1000, 2, 0, true, 0x400000000001, 2},
+    {{K4, 48, false}, 0x1000, 3, 0, true, 0x400000000001, 2},
+    {{K4, 48, false}, 0x1000, 63, 0, true, 0x4f0000000001, 62},
+    {{K4, 48, false}, 0x1000, 64, 0, true, 0x500000000001, 64},
+    {{K4, 48, false}, 0x40000000, 0x40000, 0, true, 0x718000040000, 0x40000},
+    {{K4, 48, false}, 0x40000000, 0x40000, 7, true, 0x71e000040000, 0x40000},
+    {{K4, 48, false}, 0x40000000, 0x40000, 6, true, 0x71c000040000, 0x40000},
+    {{K4, 48, false}, 0, 0x200000, 0, true, 0x7f8000000000, 0x200000},
+    {{K4, 48, false}, 0, 0x1000000000, 0, true, 0x7f8000000000, 0x200000},
+    {{K16, 48, false}, 0x4000, 2, 0xb, true, 0x806000000001, 2},
+    {{K64, 48, false}, 0x10000, 2, 0xf, true, 0xc06000000001, 2},
+    {{K4, 52, true}, 0x1000, 64, 0, false, 0x1, 1}, /* not where a base can be */
+    {{K4, 52, true}, 0x10000, 2, 0, true, 0x400000000001, 2},
+    {{K4, 52, true}, 0x40000000, 0x40000, 4, true, 0x718000004000, 0x40000}, /* level 0: none */
+    {{K16, 52, true}, 0x40000000, 2, 9, true, 0x802000004000, 2},
+};
+
+START_TEST(cut_gives_the_literal_operand)
+{
+    const struct operand_case *c = &operand_cases[_i];
+    const struct s2_geometry geometry = geometry_of(c->shape.granule, c->shape.pa_bits);
+    struct ipa_range left = ipa_range(c->start, c->granules << c->shape.granule);
+    const struct s2_tlbi tlbi = s2_tlbi_cut(&geometry, &left, c->ttl);
+
+    ck_assert(tlbi.is_range == c->is_range);
+    ck_assert_uint_eq(tlbi.operand, c->operand);
+    ck_assert_uint_eq(tlbi.covers.size >> c->shape.granule, c->covered);
+    ck_assert_uint_eq(left.size >> c->shape.granule, c->granules - c->covered);
+}
+END_TEST
+
+static const struct ipa_range uncut[] = {IPA_RANGE_INIT(0x1000, 0), IPA_RANGE_INIT(0x1000, 0x1800),
+                                         IPA_RANGE_INIT(0x1800, 0x1000)};
+
+START_TEST(cut_of_no_granules_dies)
+{
+    const struct s2_geometry geometry = geometry_of(K4, 48);
+    struct ipa_range left = uncut[_i];
+
+    s2_tlbi_cut(&geometry, &left, 0);
 }
 END_TEST
 
@@ -205,18 +280,18 @@ Suite *suite_tlbi(void)
 {
     Suite *suite = suite_create("tlbi");
     TCase *operand = tcase_create("operand");
-    TCase *batch = tcase_create("batch");
+    TCase *range = tcase_create("range");
 
     tcase_add_loop_test(operand, ttl_names_granule_and_level_where_a_hint_exists, 0,
                         (int)COUNT(ttl_cases));
     tcase_add_test(operand, operand_is_ipa_over_4k_and_ttl);
-    tcase_add_test(batch, batch_of_nothing_is_empty_and_costs_nothing);
-    tcase_add_loop_test(batch, add_neighbour_at_same_level_is_joined, 0, (int)COUNT(merge_cases));
-    tcase_add_test(batch, add_more_than_fits_is_the_whole_vmid);
-    tcase_add_loop_test(batch, cost_is_one_tlbi_a_leaf_or_page, 0, (int)COUNT(cost_cases));
-    tcase_add_loop_test_raise_signal(batch, add_of_no_range_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(bad_ranges));
+    tcase_add_loop_test(range, cut_every_length_is_covered_exactly, 0, (int)COUNT(shapes));
+    tcase_add_loop_test(range, cut_extreme_lengths_are_covered_exactly, 0, (int)COUNT(shapes));
+    tcase_add_test(range, cut_of_leaves_hints_at_their_level);
+    tcase_add_loop_test(range, cut_gives_the_literal_operand, 0, (int)COUNT(operand_cases));
+    tcase_add_loop_test_raise_signal(range, cut_of_no_granules_dies, CONTRACT_DEATH, 0,
+                                     (int)COUNT(uncut));
     suite_add_tcase(suite, operand);
-    suite_add_tcase(suite, batch);
+    suite_add_tcase(suite, range);
     return suite;
 }

@@ -1,0 +1,394 @@
+/*
+ * test_space_step.c - changes to a space in steps: areas and tables as the verb leaves them, memory
+ * cleaned within the budget, no node or frame missing where the pause does not need one.
+ */
+#include "stage2/step.h"
+#include "tests/unit/space_fixture.h"
+#include "tests/unit/step_fixture.h"
+#include "tests/unit/suites.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+
+static struct guest guest;
+
+/* Pages and blocks; two areas that are alike and touch, one of its own flags, a hole, and two that
+ * only a fold joins. */
+static const struct guest_area layout[] = {
+    {MIB(2), MIB(1), RIG_DATA, RIG_RW},
+    {MIB(3), MIB(3), RIG_DATA + MIB(1), RIG_RW},
+    {MIB(6), KIB(64), RIG_DATA + MIB(8), S2_READ},
+    {MIB(8), KIB(40), RIG_DATA + MIB(32), RIG_RW | S2_CAP_PAGES},
+    {MIB(8) + KIB(40), MIB(2) - KIB(40), RIG_DATA + MIB(32) + KIB(40), RIG_RW | S2_CAP_PAGES},
+    {MIB(12), KIB(8), RIG_DATA + MIB(16), RIG_RW},
+};
+
+#define LAYOUT_AREAS RIG_COUNT(layout)
+
+static void start(struct rig_setup setup, size_t nodes)
+{
+    guest_init(&guest, setup, nodes, 0);
+}
+
+static void build(void)
+{
+    guest_map_all(&guest, layout, LAYOUT_AREAS);
+}
+
+static void clear_all(void)
+{
+    guest_unmap(&guest, 0, UINT64_C(1) << 40);
+}
+
+enum kind { UNMAP, PROTECT, FOLD, KINDS };
+
+static const char *const kind_names[KINDS] = {"unmap", "protect", "fold"};
+
+static enum mapping_error take_step(enum kind kind, struct s2_cursor *cursor, size_t budget)
+{
+    enum mapping_error error;
+
+    rig_poison_free(&guest.rig);
+    switch (kind) {
+    case UNMAP:
+        error = s2_space_unmap_step(&guest.space, cursor, budget);
+        break;
+    case PROTECT:
+        error = s2_space_protect_step(&guest.space, cursor, S2_READ, budget);
+        break;
+    case FOLD:
+    case KINDS:
+    default:
+        error = s2_space_fold_step(&guest.space, cursor, budget);
+        break;
+    }
+    monitor_quiesce(guest.rig.monitor);
+    return error;
+}
+
+static enum mapping_error do_whole(enum kind kind, struct ipa_range range)
+{
+    switch (kind) {
+    case UNMAP:
+        return s2_space_unmap(&guest.space, range);
+    case PROTECT:
+        return s2_space_protect(&guest.space, range, S2_READ);
+    case FOLD:
+    case KINDS:
+    default:
+        return s2_space_fold(&guest.space, range);
+    }
+}
+
+/* --- The same in the end --------------------------------------------------------------------- */
+
+struct likeness {
+    struct portrait tables;
+    struct memory_area areas[GUEST_NODES];
+    size_t count;
+};
+
+static size_t list_areas(struct memory_area areas[])
+{
+    const struct memory_set *set = s2_space_areas(&guest.space);
+    size_t count = 0;
+
+    for (const struct memory_area *area = memory_set_first(set); area != NULL;
+         area = memory_set_next(set, area)) {
+        areas[count] = *area;
+        count++;
+    }
+    return count;
+}
+
+static void likeness_take(struct likeness *likeness)
+{
+    portrait_take(&likeness->tables, s2_space_table(&guest.space));
+    likeness->count = list_areas(likeness->areas);
+}
+
+static void likeness_assert_same(const struct likeness *likeness, const char *what, size_t budget)
+{
+    struct memory_area areas[GUEST_NODES];
+
+    portrait_assert_same(&likeness->tables, s2_space_table(&guest.space), what, budget);
+    ck_assert_uint_eq(list_areas(areas), likeness->count);
+    for (size_t i = 0; i < likeness->count; i++) {
+        ck_assert(ipa_range_eq(areas[i].range, likeness->areas[i].range));
+        ck_assert_uint_eq(areas[i].flags, likeness->areas[i].flags);
+    }
+}
+
+static void run_steps(enum kind kind, struct ipa_range range, size_t budget)
+{
+    struct s2_cursor cursor = s2_cursor(range);
+
+    while (!s2_cursor_is_done(&cursor)) {
+        const ipa_t at = cursor.next;
+
+        ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_OK);
+        ck_assert(ipa_lt(at, cursor.next));
+        ck_assert(s2_space_check(&guest.space));
+    }
+}
+
+/* Whole areas, ends inside areas, ends inside a block, everything, ends between two that are alike. */
+static const struct ipa_range ranges[] = {
+    IPA_RANGE_INIT(MIB(2), MIB(10)),
+    IPA_RANGE_INIT(MIB(2) + KIB(4), MIB(6) + KIB(8)),
+    IPA_RANGE_INIT(MIB(4) + KIB(12), KIB(400)),
+    IPA_RANGE_INIT(0, UINT64_C(1) << 40),
+    IPA_RANGE_INIT(MIB(8), MIB(2)),
+    IPA_RANGE_INIT(MIB(8), KIB(40)),
+    IPA_RANGE_INIT(MIB(8) + KIB(40), MIB(1)),
+};
+
+START_TEST(step_of_a_space_leaves_what_the_verb_leaves)
+{
+    const enum kind kind = (enum kind)(_i % KINDS);
+    const struct ipa_range range = ranges[_i / KINDS];
+    struct likeness whole;
+
+    start(guest_setup_fwb(), GUEST_NODES);
+    build();
+    ck_assert_int_eq(do_whole(kind, range), MAPPING_OK);
+    likeness_take(&whole);
+    clear_all();
+    for (size_t budget = 0; budget < 600; budget += 1 + budget / 3) {
+        build();
+        run_steps(kind, range, budget);
+        likeness_assert_same(&whole, kind_names[kind], budget);
+        clear_all();
+    }
+    build();
+    run_steps(kind, range, S2_STEP_ALL);
+    likeness_assert_same(&whole, kind_names[kind], S2_STEP_ALL);
+    portrait_free(&whole.tables);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* At each pause an area is in two parts at most, however many pauses there were. */
+START_TEST(step_protect_needs_one_node_however_often_it_pauses)
+{
+    start(guest_setup_fwb(), 3);
+    guest_map(&guest, (struct guest_area){MIB(2), KIB(400), RIG_DATA, RIG_RW});
+    run_steps(PROTECT, ipa_range(MIB(2), KIB(400)), 1);
+    guest_assert(&guest, (struct guest_area[]){{MIB(2), KIB(400), RIG_DATA, S2_READ}}, 1);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* Every other call that the space takes may come between two steps: here one that takes the node. */
+START_TEST(step_without_a_node_undoes_itself_alone)
+{
+    const enum kind kind = _i == 0 ? UNMAP : PROTECT;
+    struct s2_cursor cursor = s2_cursor(ipa_range(MIB(2) + KIB(4), KIB(396)));
+    struct guest_snapshot before;
+
+    start(guest_setup_fwb(), kind == UNMAP ? 2 : 3);
+    guest_map(&guest, (struct guest_area){MIB(2), KIB(400), RIG_DATA, RIG_RW});
+    if (kind == PROTECT) {
+        ck_assert_int_eq(take_step(kind, &cursor, 10), MAPPING_OK);
+    } else {
+        guest_map(&guest, (struct guest_area){MIB(4), KIB(4), RIG_DATA + MIB(2), RIG_RW});
+    }
+    rig_poison_free(&guest.rig);
+    guest_snapshot_take(&before, &guest);
+    sim_clear();
+    ck_assert_int_eq(take_step(kind, &cursor, 10), MAPPING_NO_NODE);
+    ck_assert_uint_eq(sim_change_count(), 0);
+    guest_snapshot_assert_same(&before, &guest);
+    guest_snapshot_free(&before);
+    ck_assert_int_eq(take_step(kind, &cursor, S2_STEP_ALL), MAPPING_OK);
+    ck_assert(s2_cursor_is_done(&cursor));
+    guest_fini(&guest);
+}
+END_TEST
+
+START_TEST(step_of_a_space_over_a_bad_range_is_refused)
+{
+    static const struct ipa_range bad[] = {
+        IPA_RANGE_INIT(KIB(2), KIB(4)),
+        IPA_RANGE_INIT(KIB(4), 0),
+        IPA_RANGE_INIT(UINT64_C(1) << 40, KIB(4)),
+        IPA_RANGE_INIT(UINT64_MAX - KIB(4) + 1, KIB(8)),
+    };
+    struct s2_cursor cursor;
+
+    start(guest_setup_fwb(), GUEST_NODES);
+    build();
+    for (size_t i = 0; i < RIG_COUNT(bad) * KINDS; i++) {
+        cursor = s2_cursor(bad[i / KINDS]);
+        ck_assert(!s2_cursor_is_done(&cursor));
+        ck_assert_int_eq(take_step((enum kind)(i % KINDS), &cursor, 10), MAPPING_INVALID_PARAM);
+    }
+    cursor = s2_cursor(ipa_range(MIB(2), MIB(1)));
+    ck_assert_int_eq(s2_space_protect_step(&guest.space, &cursor, S2_DEVICE_nGnRE | S2_EXEC, 10),
+                     MAPPING_DENIED);
+    guest_assert(&guest, layout, LAYOUT_AREAS);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Bounds ---------------------------------------------------------------------------------- */
+
+/* An area costs one, whether it is changed or not, and the holes between them nothing. */
+START_TEST(step_of_a_space_counts_areas)
+{
+    const enum kind kind = (enum kind)(_i % KINDS);
+    struct s2_cursor cursor = s2_cursor(ipa_range(0, GIB(2)));
+    size_t steps = 0;
+
+    start(guest_setup_fwb(), GUEST_NODES);
+    for (uint64_t i = 0; i < 12; i++) {
+        guest_map(&guest,
+                  (struct guest_area){i * MIB(64), MIB(2), RIG_DATA + 2 * i * MIB(2), S2_READ});
+    }
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(kind, &cursor, 8), MAPPING_OK);
+        steps++;
+    }
+    /* Seen: the way down to a block, and the block; protected they already are. */
+    ck_assert_uint_ge(steps, kind == PROTECT ? 2 : 4);
+    ck_assert_uint_le(steps, kind == PROTECT ? 2 : 12);
+    guest_fini(&guest);
+}
+END_TEST
+
+#define NC_SIZE MIB(4)
+
+static void start_uncached(mapping_flags_t build_flags)
+{
+    guest_init(&guest, guest_setup(), GUEST_NODES, NC_SIZE);
+    guest_map(&guest,
+              (struct guest_area){MIB(4), NC_SIZE, RIG_DATA, RIG_RW | S2_NORMAL_NC | build_flags});
+    sim_clear();
+}
+
+/* A table of pages is left for page after page, if cleaning it all would take too long; a block is
+ * never torn for that. Unmapped, or given another type. */
+START_TEST(step_cleans_within_its_budget)
+{
+    const enum kind kind = _i < 2 ? UNMAP : PROTECT;
+    const uint64_t leaf = _i % 2 == 0 ? KIB(4) : MIB(2);
+    const size_t budget = 1000;
+    struct s2_cursor cursor = s2_cursor(ipa_range(MIB(4), NC_SIZE));
+    size_t cleaned = 0;
+
+    start_uncached(_i % 2 == 0 ? S2_CAP_PAGES | S2_NO_CONTIGUOUS : 0);
+    while (!s2_cursor_is_done(&cursor)) {
+        size_t lines;
+
+        sim_clear();
+        ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_OK);
+        lines = sim_event_count(SIM_DC_CIVAC);
+        ck_assert_uint_gt(lines, 0);
+        ck_assert_uint_le(lines, leaf / GUEST_LINE > budget ? leaf / GUEST_LINE : budget);
+        ck_assert_uint_lt(guest_last_tlbi(), sim_find(SIM_DC_CIVAC, 0));
+        cleaned += lines;
+    }
+    ck_assert_uint_eq(cleaned, NC_SIZE / GUEST_LINE);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Fini ------------------------------------------------------------------------------------ */
+
+/* All lines once, after the VMID is gone, no more a step than the budget or a granule; and the
+ * frames come back though nothing is cleaned yet. */
+START_TEST(fini_in_steps_cleans_every_line_once)
+{
+    static const size_t budgets[] = {0, 1, 63, 64, 65, 1000, 5000, 100000, S2_STEP_ALL};
+    const size_t budget = budgets[_i];
+    const size_t most = budget > KIB(4) / GUEST_LINE ? budget : KIB(4) / GUEST_LINE;
+    bool is_last = false;
+    size_t cleaned = 0;
+
+    start_uncached(S2_CAP_PAGES);
+    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
+    sim_clear();
+    while (!is_last) {
+        const size_t before = sim_event_count(SIM_DC_CIVAC);
+
+        is_last = s2_space_fini_step(&guest.space, budget);
+        cleaned = sim_event_count(SIM_DC_CIVAC);
+        ck_assert_uint_le(cleaned - before, most);
+    }
+    ck_assert_uint_eq(cleaned, NC_SIZE / GUEST_LINE);
+    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_lt(guest_last_tlbi(), sim_find(SIM_DC_CIVAC, 0));
+    rig_fini_machine(&guest.rig);
+    free(guest.memory.bytes);
+}
+END_TEST
+
+/* What write-back is forced on needs no cleaning: a step for some areas, and that is all. */
+START_TEST(fini_in_steps_of_forced_write_back_cleans_nothing)
+{
+    size_t steps = 1;
+
+    start(guest_setup_fwb(), GUEST_NODES);
+    build();
+    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
+    while (!s2_space_fini_step(&guest.space, 600)) {
+        steps++;
+    }
+    ck_assert_uint_le(steps, 5);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
+    rig_fini_machine(&guest.rig);
+}
+END_TEST
+
+START_TEST(call_after_the_first_step_of_a_spaces_fini_dies)
+{
+    struct s2_cursor cursor = s2_cursor(ipa_range(0, KIB(4)));
+    struct s2_leaf leaf;
+
+    start(guest_setup_fwb(), GUEST_NODES);
+    build();
+    ck_assert(!s2_space_fini_step(&guest.space, 1));
+    switch (_i) {
+    case 0:
+        guest_map(&guest, layout[0]);
+        break;
+    case 1:
+        guest_unmap(&guest, 0, KIB(4));
+        break;
+    case 2:
+        (void)!s2_space_protect(&guest.space, cursor.range, S2_READ);
+        break;
+    case 3:
+        (void)!s2_space_lookup(&guest.space, cursor.next, &leaf);
+        break;
+    default:
+        (void)!s2_space_fold_step(&guest.space, &cursor, 1);
+        break;
+    }
+}
+END_TEST
+
+/* --- The suite ------------------------------------------------------------------------------- */
+
+Suite *suite_space_step(void)
+{
+    Suite *suite = suite_create("space_step");
+    TCase *areas = tcase_create("areas");
+    TCase *fini = tcase_create("fini");
+
+    tcase_add_loop_test(areas, step_of_a_space_leaves_what_the_verb_leaves, 0,
+                        KINDS * (int)RIG_COUNT(ranges));
+    tcase_add_test(areas, step_protect_needs_one_node_however_often_it_pauses);
+    tcase_add_loop_test(areas, step_without_a_node_undoes_itself_alone, 0, 2);
+    tcase_add_test(areas, step_of_a_space_over_a_bad_range_is_refused);
+    tcase_add_loop_test(areas, step_of_a_space_counts_areas, 0, KINDS);
+    tcase_add_loop_test(areas, step_cleans_within_its_budget, 0, 4);
+    suite_add_tcase(suite, areas);
+    tcase_add_loop_test(fini, fini_in_steps_cleans_every_line_once, 0, 9);
+    tcase_add_test(fini, fini_in_steps_of_forced_write_back_cleans_nothing);
+    tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_a_spaces_fini_dies,
+                                     CONTRACT_DEATH, 0, 5);
+    suite_add_tcase(suite, fini);
+    return suite;
+}

@@ -1,0 +1,788 @@
+/*
+ * test_step.c - changes to a table in steps: at the end what the verb would have left, at every pause
+ * tables that are sound and a judge that is content, and no step that goes past its budget.
+ *
+ * Tables of two layouts, the same numbers of pages and blocks for every granule:
+ *
+ *      small   |       20 pages|     block     |20 pages ..... |
+ *      mixed   |block|block|pages, all alike|pages, one in two, |block|
+ */
+#include "stage2/step.h"
+#include "tests/model/random.h"
+#include "tests/unit/step_fixture.h"
+#include "tests/unit/suites.h"
+#include "tests/unit/table_runs.h"
+
+#include <check.h>
+#include <signal.h>
+
+static struct rig rig;
+
+static void start(const struct rig_shape *shape)
+{
+    rig_init(&rig, runs_setup_of(shape));
+}
+
+static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
+{
+    rig_must(&rig, (struct rig_step){RIG_MAP, ipa, size, pa, flags});
+}
+
+static void clear_all(void)
+{
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP,
+                                     .ipa = 0,
+                                     .size = UINT64_C(1) << rig.setup.shape->ipa_bits});
+}
+
+/* --- Layouts --------------------------------------------------------------------------------- */
+
+static uint64_t small_base(void)
+{
+    return 4 * rig_block(rig.setup.shape);
+}
+
+static void build_small(void)
+{
+    const uint64_t page = rig_page(rig.setup.shape), block = rig_block(rig.setup.shape);
+    const uint64_t base = small_base();
+
+    map(base - 20 * page, 20 * page, RIG_DATA + block - 20 * page, RIG_RW | S2_CAP_PAGES);
+    map(base, block, RIG_DATA + block, RIG_RW);
+    map(base + block, 20 * page, RIG_DATA + 2 * block, RIG_RW | S2_CAP_PAGES);
+}
+
+static void build_mixed(void)
+{
+    const uint64_t page = rig_page(rig.setup.shape), block = rig_block(rig.setup.shape);
+    const uint64_t base = small_base();
+
+    map(base, 2 * block, RIG_DATA, RIG_RW);
+    map(base + 2 * block, block, RIG_DATA + 2 * block, RIG_RW | S2_CAP_PAGES | S2_NO_CONTIGUOUS);
+    for (uint64_t i = 0; i < 16; i++) {
+        map(base + 3 * block + 2 * i * page, page, RIG_DATA + 3 * block, RIG_RW);
+    }
+    map(base + 4 * block, block, RIG_DATA + 4 * block, RIG_RW);
+}
+
+/* --- Steps ----------------------------------------------------------------------------------- */
+
+enum kind { UNMAP, PROTECT, RETYPE, FOLD, KINDS };
+
+static const char *const kind_names[KINDS] = {"unmap", "protect", "retype", "fold"};
+
+static mapping_flags_t flags_of(enum kind kind)
+{
+    return kind == PROTECT ? S2_READ : kind == RETYPE ? S2_READ | S2_NORMAL_NC : 0;
+}
+
+static enum mapping_error take_step(enum kind kind, struct s2_cursor *cursor, size_t budget)
+{
+    enum mapping_error error = MAPPING_OK;
+
+    rig_poison_free(&rig);
+    switch (kind) {
+    case UNMAP:
+        error = s2_table_unmap_step(&rig.table, cursor, budget);
+        break;
+    case PROTECT:
+    case RETYPE:
+        error = s2_table_protect_step(&rig.table, cursor, flags_of(kind), budget);
+        break;
+    case FOLD:
+    case KINDS:
+        error = s2_table_fold_step(&rig.table, cursor, 0, budget);
+        break;
+    }
+    monitor_quiesce(rig.monitor);
+    return error;
+}
+
+static void do_whole(enum kind kind, struct ipa_range range)
+{
+    enum mapping_error error = MAPPING_OK;
+
+    switch (kind) {
+    case UNMAP:
+        error = s2_table_unmap(&rig.table, range);
+        break;
+    case PROTECT:
+    case RETYPE:
+        error = s2_table_protect(&rig.table, range, flags_of(kind));
+        break;
+    case FOLD:
+    case KINDS:
+        error = s2_table_fold(&rig.table, range);
+        break;
+    }
+    ck_assert_int_eq(error, MAPPING_OK);
+    monitor_quiesce(rig.monitor);
+}
+
+/* The software MMU at an address that a step is about to change, or has: @was is how it was mapped
+ * before. */
+static void assert_pause(enum kind kind, const struct mmu_result *was, uint64_t ipa, bool is_done)
+{
+    const struct mmu mmu = rig_mmu(&rig, &rig.table);
+    const struct mmu_result now = mmu_translate(&mmu, ipa, MMU_READ);
+
+    if (kind == UNMAP && is_done) {
+        ck_assert(!now.has_leaf);
+        return;
+    }
+    ck_assert_int_eq(now.has_leaf, was->has_leaf);
+    ck_assert(!now.has_leaf || now.pa == was->pa);
+    if (kind != FOLD && now.has_leaf) {
+        ck_assert_int_eq(now.can_write, !is_done);
+        ck_assert_int_eq(now.memory == MMU_NORMAL_NC, kind == RETYPE && is_done);
+    }
+}
+
+/* All steps of a change over what the layout mapped with RIG_RW; how many there were. */
+static size_t run_steps(enum kind kind, struct ipa_range range, size_t budget)
+{
+    const uint64_t page = rig_page(rig.setup.shape);
+    /* At each pause, but tables of thousands of entries only now and then. */
+    const size_t stride = s2_table_entries(s2_table_geometry(&rig.table)) / 256;
+    struct s2_cursor cursor = s2_cursor(range);
+    size_t steps = 0;
+
+    while (!s2_cursor_is_done(&cursor)) {
+        const uint64_t at = cursor.next.raw;
+        const struct mmu mmu = rig_mmu(&rig, &rig.table);
+        const struct mmu_result was = mmu_translate(&mmu, at, MMU_READ);
+
+        assert_pause(kind, &was, at, false);
+        ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_OK);
+        ck_assert_uint_gt(cursor.next.raw, at);
+        ck_assert_uint_eq(cursor.next.raw % page, 0);
+        assert_pause(kind, &was, at, true);
+        steps++;
+        ck_assert(steps % stride != 0 || s2_table_check(&rig.table));
+    }
+    ck_assert(s2_table_check(&rig.table));
+    ck_assert(ipa_eq(cursor.next, ipa_range_end(range)));
+    return steps;
+}
+
+typedef void (*build_fn)(void);
+
+/* Once by the verb, then with each budget in steps. */
+static void compare(enum kind kind, build_fn build, struct ipa_range range, const size_t budgets[],
+                    size_t count)
+{
+    struct portrait whole;
+
+    build();
+    do_whole(kind, range);
+    portrait_take(&whole, &rig.table);
+    clear_all();
+    for (size_t i = 0; i < count; i++) {
+        size_t steps;
+
+        build();
+        steps = run_steps(kind, range, budgets[i]);
+        ck_assert(budgets[i] != S2_STEP_ALL || steps == 1);
+        ck_assert(budgets[i] != 1 || steps > 1);
+        portrait_assert_same(&whole, &rig.table, kind_names[kind], budgets[i]);
+        clear_all();
+    }
+    portrait_free(&whole);
+}
+
+#define SMALL_BUDGETS 50
+
+START_TEST(step_with_any_budget_leaves_what_the_verb_leaves)
+{
+    size_t budgets[SMALL_BUDGETS];
+    uint64_t page, block, base;
+
+    for (size_t i = 0; i < SMALL_BUDGETS; i++) {
+        budgets[i] = i;
+    }
+    start(&rig_shapes[_i / KINDS]);
+    page = rig_page(rig.setup.shape);
+    block = rig_block(rig.setup.shape);
+    base = small_base();
+    compare((enum kind)(_i % KINDS), build_small, ipa_range(base - 20 * page, block + 40 * page),
+            budgets, SMALL_BUDGETS);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Both ends in a block, tables of pages whole between them. */
+START_TEST(step_over_torn_ends_leaves_what_the_verb_leaves)
+{
+    static const size_t budgets[] = {3, 17, 100, 513, 2049, 9000, S2_STEP_ALL};
+    uint64_t page, block, base;
+
+    start(&rig_shapes[_i / KINDS]);
+    page = rig_page(rig.setup.shape);
+    block = rig_block(rig.setup.shape);
+    base = small_base();
+    compare((enum kind)(_i % KINDS), build_mixed,
+            ipa_range(base + block + 3 * page, 3 * block + page), budgets, RIG_COUNT(budgets));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Where blocks become tables by one store, and runs are opened: other ways, the same ends. */
+START_TEST(step_where_sizes_change_directly_leaves_what_the_verb_leaves)
+{
+    static const size_t budgets[] = {3, 100, 513, 9000, S2_STEP_ALL};
+    struct rig_setup setup = runs_setup_of(&rig_shapes[_i / KINDS]);
+    const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
+
+    setup.config.size_change = S2_SIZE_CHANGE_DIRECT;
+    rig_init(&rig, setup);
+    compare((enum kind)(_i % KINDS), build_mixed,
+            ipa_range(small_base() + block + 3 * page, 3 * block + page), budgets,
+            RIG_COUNT(budgets));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Not a frame is there: a step that tore what the verb does not tear would need one. */
+START_TEST(step_tears_nothing_that_the_verb_does_not)
+{
+    const enum kind kind = (enum kind)(_i % KINDS);
+    struct ipa_range range;
+    uint64_t block;
+
+    start(&rig_shapes[_i / KINDS]);
+    block = rig_block(rig.setup.shape);
+    range = ipa_range(small_base(), 5 * block);
+    build_mixed();
+    rig_leave(&rig, 0);
+    (void)run_steps(kind, range, 5);
+    if (kind == PROTECT || kind == RETYPE) {
+        ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 2), 3);
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The last step cuts a block and has no frame for it: it alone does not happen, and may be tried
+ * again. */
+START_TEST(step_without_a_frame_undoes_itself_alone)
+{
+    const enum kind kind = _i % 2 == 0 ? UNMAP : PROTECT;
+    struct rig_snapshot before;
+    struct s2_cursor cursor;
+    enum mapping_error error = MAPPING_OK;
+    uint64_t block;
+    size_t frames;
+
+    start(&rig_shapes[_i / 2]);
+    block = rig_block(rig.setup.shape);
+    map(4 * block, 3 * block, RIG_DATA, RIG_RW);
+    cursor = s2_cursor(ipa_range(4 * block, 2 * block + rig_page(rig.setup.shape)));
+    frames = frame_pool_available(&rig.pool);
+    rig_leave(&rig, 0);
+    while (error == MAPPING_OK) {
+        rig_snapshot_take(&before, &rig);
+        error = take_step(kind, &cursor, 1);
+        if (error == MAPPING_OK) {
+            rig_snapshot_free(&before);
+        }
+    }
+    ck_assert_int_eq(error, MAPPING_NO_FRAME);
+    ck_assert_uint_eq(cursor.next.raw, 6 * block);
+    rig_snapshot_assert_same(&before, &rig);
+    rig_snapshot_free(&before);
+    rig_leave(&rig, frames);
+    ck_assert_int_eq(take_step(kind, &cursor, 1), MAPPING_OK);
+    ck_assert(s2_cursor_is_done(&cursor));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A device walks the tables: what would have to be broken for a moment is refused by the step that
+ * comes to it, which changes nothing. */
+START_TEST(step_that_would_break_what_stays_undoes_itself_alone)
+{
+    static const enum kind kinds[] = {UNMAP, PROTECT, FOLD};
+    const enum kind kind = kinds[_i % 3];
+    struct rig_setup setup = runs_setup_of(&rig_shapes[_i / 3]);
+    const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
+    const uint64_t size = kind == FOLD ? 4 * block : 2 * block + page;
+    const size_t budget = kind == FOLD ? 100 : 1;
+    struct s2_cursor cursor = s2_cursor(ipa_range(4 * block, size));
+    struct rig_snapshot before;
+    size_t steps = 0;
+
+    setup.config.transient = S2_TRANSIENT_REFUSED;
+    rig_init(&rig, setup);
+    map(4 * block, 3 * block, RIG_DATA, RIG_RW);
+    map(7 * block, block, RIG_DATA + 3 * block, RIG_RW | S2_CAP_PAGES);
+    while (cursor.next.raw < (kind == FOLD ? 8 : 6) * block && steps < 100000) {
+        rig_snapshot_take(&before, &rig);
+        if (take_step(kind, &cursor, budget) != MAPPING_OK) {
+            break;
+        }
+        rig_snapshot_free(&before);
+        steps++;
+    }
+    if (kind != FOLD) {
+        ck_assert_uint_eq(cursor.next.raw, 6 * block);
+        rig_snapshot_take(&before, &rig);
+    }
+    ck_assert_uint_gt(steps, 0);
+    ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_DENIED);
+    ck_assert(!s2_cursor_is_done(&cursor));
+    rig_poison_free(&rig);
+    rig_snapshot_assert_same(&before, &rig);
+    rig_snapshot_free(&before);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* What comes in between, behind the cursor, is nobody's to undo. */
+START_TEST(step_leaves_what_was_mapped_behind_the_cursor)
+{
+    struct s2_cursor cursor;
+    uint64_t page, block;
+
+    start(&rig_shapes[_i]);
+    page = rig_page(rig.setup.shape);
+    block = rig_block(rig.setup.shape);
+    map(4 * block, 20 * page, RIG_DATA, RIG_RW | S2_CAP_PAGES);
+    cursor = s2_cursor(ipa_range(4 * block, 20 * page));
+    ck_assert_int_eq(take_step(UNMAP, &cursor, 12), MAPPING_OK);
+    ck_assert_uint_lt(cursor.next.raw, 4 * block + 20 * page);
+    map(4 * block, page, RIG_DATA + 7 * block, S2_READ);
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(UNMAP, &cursor, 12), MAPPING_OK);
+    }
+    rig_assert_map(&rig, &rig.table,
+                   (struct rig_map){4 * block, page, RIG_DATA + 7 * block, S2_READ});
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Refusals -------------------------------------------------------------------------------- */
+
+START_TEST(step_over_a_bad_range_is_refused)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t page = rig_page(shape), top = UINT64_C(1) << shape->ipa_bits;
+    const struct ipa_range bad[] = {
+        ipa_range(page / 2, page),
+        ipa_range(page, page / 2),
+        ipa_range(page, 0),
+        ipa_range(top, page),
+        ipa_range(0 - page, page),
+        ipa_range(0 - page, 2 * page),
+        ipa_range(top - page, 2 * page),
+    };
+    struct rig_snapshot before;
+
+    start(shape);
+    map(0, rig_block(shape), RIG_DATA, RIG_RW | S2_CAP_PAGES);
+    rig_poison_free(&rig);
+    rig_snapshot_take(&before, &rig);
+    for (size_t i = 0; i < RIG_COUNT(bad) * KINDS; i++) {
+        struct s2_cursor cursor = s2_cursor(bad[i / KINDS]);
+
+        ck_assert(!s2_cursor_is_done(&cursor));
+        ck_assert_int_eq(take_step((enum kind)(i % KINDS), &cursor, 10), MAPPING_INVALID_PARAM);
+        ck_assert(ipa_eq(cursor.next, bad[i / KINDS].start));
+    }
+    rig_snapshot_assert_same(&before, &rig);
+    rig_snapshot_free(&before);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(step_with_bad_flags_is_refused)
+{
+    struct s2_cursor cursor;
+
+    start(RIG_4K_40);
+    map(0, MIB(2), RIG_DATA, RIG_RW | S2_CAP_PAGES);
+    cursor = s2_cursor(ipa_range(0, MIB(2)));
+    ck_assert_int_eq(s2_table_protect_step(&rig.table, &cursor, S2_DEVICE_nGnRE | S2_EXEC, 9),
+                     MAPPING_DENIED);
+    ck_assert_int_eq(s2_table_fold_step(&rig.table, &cursor, UINT64_C(1) << 63, 9),
+                     MAPPING_INVALID_PARAM);
+    ck_assert(ipa_eq(cursor.next, ipa_of(0)));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(step_of_a_change_that_is_done_dies)
+{
+    struct s2_cursor cursor = s2_cursor(ipa_range(0, KIB(4)));
+
+    start(RIG_4K_40);
+    ck_assert_int_eq(s2_table_unmap_step(&rig.table, &cursor, 1), MAPPING_OK);
+    ck_assert(s2_cursor_is_done(&cursor));
+    (void)!s2_table_unmap_step(&rig.table, &cursor, 1);
+}
+END_TEST
+
+/* --- Bounds ---------------------------------------------------------------------------------- */
+
+/* What a step of any kind may see past its budget: the way to its ends, and the rest of a run. */
+#define PATHS 10U
+#define RUN_MAX 128U
+
+static size_t slack(enum kind kind)
+{
+    const size_t entries = s2_table_entries(s2_table_geometry(&rig.table));
+
+    return PATHS + RUN_MAX + (kind == FOLD ? 3 * entries : 0);
+}
+
+/* No step looks at more descriptors than it may, at any of them more often than a few times, or pays
+ * more tails than one, a fold one a level. */
+static void assert_bounded(enum kind kind, struct ipa_range range, size_t budget)
+{
+    struct s2_cursor cursor = s2_cursor(range);
+
+    while (!s2_cursor_is_done(&cursor)) {
+        sim_clear();
+        ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_OK);
+        ck_assert_uint_le(step_slots_seen(), budget + slack(kind));
+        ck_assert_uint_le(sim_event_count(SIM_LOAD) + sim_change_count(),
+                          8 * (budget + slack(kind)));
+        ck_assert_uint_le(runs_tail_count(), kind == FOLD ? 6 : 1);
+    }
+}
+
+START_TEST(step_looks_at_no_more_than_its_budget)
+{
+    static const size_t budgets[] = {1, 2, 10, 100, 1000, 10000};
+    const enum kind kind = (enum kind)(_i % KINDS);
+    uint64_t block;
+
+    start(&rig_shapes[_i / KINDS]);
+    block = rig_block(rig.setup.shape);
+    for (size_t i = kind == UNMAP ? 0 : 2; i < RIG_COUNT(budgets); i++) {
+        build_mixed();
+        sim_set_loads(SIM_LOADS_ON);
+        assert_bounded(kind, ipa_range(small_base(), 5 * block), budgets[i]);
+        sim_set_loads(SIM_LOADS_OFF);
+        clear_all();
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* 512 tables of pages go by without a look at a page: an unmap takes few steps, and none of them
+ * waits for tables that others emptied. */
+START_TEST(step_unmap_of_many_tables_never_sees_their_pages)
+{
+    static const size_t budgets[] = {10, 100, 600};
+    struct rig_setup setup = runs_setup_of(&rig_shapes[_i]);
+    size_t steps = 0;
+
+    setup.frame_count = 600;
+    rig_init(&rig, setup);
+    for (size_t i = 0; i < RIG_COUNT(budgets); i++) {
+        struct s2_cursor cursor = s2_cursor(ipa_range(GIB(1), GIB(1)));
+
+        sim_set_log(SIM_LOG_COUNT);
+        map(GIB(1), GIB(1), GIB(64), RIG_RW | S2_CAP_PAGES);
+        sim_set_log(SIM_LOG_KEEP);
+        sim_set_loads(SIM_LOADS_ON);
+        for (steps = 0; !s2_cursor_is_done(&cursor); steps++) {
+            sim_clear();
+            ck_assert_int_eq(take_step(UNMAP, &cursor, budgets[i]), MAPPING_OK);
+            ck_assert_uint_le(step_slots_seen(), budgets[i] + PATHS);
+        }
+        sim_set_loads(SIM_LOADS_OFF);
+        ck_assert_uint_le(steps, 512 / (budgets[i] - 4) + 1);
+        rig_assert_empty(&rig, &rig.table);
+    }
+    ck_assert_uint_eq(steps, 1);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Folding --------------------------------------------------------------------------------- */
+
+/* Level by level: pages to blocks, blocks to one block, across many pauses. */
+START_TEST(step_fold_reaches_the_upper_levels)
+{
+    static const size_t budgets[] = {1000, 7777, 300000};
+    struct rig_setup setup = runs_setup_of(RIG_4K_40);
+
+    setup.frame_count = 600;
+    rig_init(&rig, setup);
+    sim_set_log(SIM_LOG_COUNT);
+    map(GIB(1), GIB(1), GIB(64), RIG_RW | S2_CAP_PAGES | S2_NO_CONTIGUOUS);
+    for (struct s2_cursor cursor = s2_cursor(ipa_range(GIB(1) - MIB(4), GIB(1) + MIB(8)));
+         !s2_cursor_is_done(&cursor);) {
+        ck_assert_int_eq(take_step(FOLD, &cursor, budgets[_i]), MAPPING_OK);
+    }
+    rig_assert_leaf(&rig, &rig.table, GIB(1), GIB(64), 1, RIG_RW);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Blocks, runs of them and one block above them, from smaller blocks, with every small budget. */
+START_TEST(step_fold_of_blocks_with_any_budget_is_the_fold)
+{
+    const size_t budget = (size_t)_i;
+    struct s2_cursor cursor = s2_cursor(ipa_range(MIB(512), GIB(1) + MIB(612)));
+    struct portrait whole;
+
+    start(RIG_4K_40);
+    for (int turn = 0; turn < 2; turn++) {
+        map(MIB(64), GIB(2), GIB(64) + MIB(64), RIG_RW | S2_CAP_LEVEL2 | S2_NO_CONTIGUOUS);
+        if (turn == 0) {
+            do_whole(FOLD, cursor.range);
+            portrait_take(&whole, &rig.table);
+            clear_all();
+        }
+    }
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(FOLD, &cursor, budget), MAPPING_OK);
+    }
+    portrait_assert_same(&whole, &rig.table, "fold of blocks", budget);
+    rig_assert_leaf(&rig, &rig.table, GIB(1), GIB(65), 1, RIG_RW);
+    portrait_free(&whole);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Pages of four tables: nearly all alike, some not, some missing. The same for the same seed. */
+static void build_random(uint64_t seed)
+{
+    const uint64_t page = rig_page(rig.setup.shape), block = rig_block(rig.setup.shape);
+    const uint64_t base = small_base();
+    struct random random = {seed};
+
+    map(base, 4 * block, RIG_DATA, RIG_RW | S2_CAP_PAGES | S2_NO_CONTIGUOUS);
+    for (unsigned i = 0; i < 6; i++) {
+        const uint64_t at = base + random_below(&random, 4 * block / page) * page;
+        const enum rig_verb verb = random_below(&random, 2) == 0 ? RIG_UNMAP : RIG_PROTECT;
+
+        rig_must(&rig, (struct rig_step){verb, at, page, 0, S2_READ});
+    }
+}
+
+START_TEST(step_fold_of_anything_is_the_fold)
+{
+    const uint64_t seed = (uint64_t)_i;
+    struct random random = {~seed};
+    const size_t budget = 1 + random_below(&random, 1500);
+    struct s2_cursor cursor;
+    struct portrait whole;
+    uint64_t page;
+
+    start(&rig_shapes[_i % 3]);
+    page = rig_page(rig.setup.shape);
+    cursor = s2_cursor(ipa_range(small_base() + random_below(&random, 200) * page,
+                                 4 * rig_block(rig.setup.shape) - 300 * page));
+    build_random(seed);
+    do_whole(FOLD, cursor.range);
+    portrait_take(&whole, &rig.table);
+    clear_all();
+    build_random(seed);
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(FOLD, &cursor, budget), MAPPING_OK);
+    }
+    portrait_assert_same(&whole, &rig.table, "fold of anything", budget);
+    portrait_free(&whole);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* No page is broken twice: what becomes a block is not made a run first. */
+START_TEST(step_fold_breaks_nothing_twice)
+{
+    struct s2_cursor cursor;
+    uint64_t block;
+
+    start(&rig_shapes[_i]);
+    block = rig_block(rig.setup.shape);
+    map(4 * block, block, RIG_DATA, RIG_RW | S2_CAP_PAGES | S2_NO_CONTIGUOUS);
+    cursor = s2_cursor(ipa_range(4 * block, block));
+    sim_clear();
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(FOLD, &cursor, 150), MAPPING_OK);
+    }
+    ck_assert_uint_eq(sim_write_count(), 2);
+    ck_assert_uint_eq(runs_tail_count(), 1);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- Fini ------------------------------------------------------------------------------------ */
+
+/* A table of its own on the rig's machine, with subtrees at every level. */
+static void init_deep(struct s2_table *table)
+{
+    const struct rig_shape *shape = rig.setup.shape;
+
+    ck_assert_int_eq(s2_table_init(table, &rig.setup.config, &rig.pool), MAPPING_OK);
+    s2_table_set_vmid(table, RIG_VMID + 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        for (uint64_t k = 0; k < 3; k++) {
+            const uint64_t ipa = i * shape->span[1 + 1] + k * rig_block(shape);
+
+            ck_assert_int_eq(s2_table_map(table, ipa_range(ipa, rig_page(shape)), pa_of(RIG_DATA),
+                                          RIG_RW | S2_CAP_PAGES),
+                             MAPPING_OK);
+        }
+    }
+}
+
+static size_t vmid_tails(void)
+{
+    return sim_event_count(SIM_TLBI_VMALLS12E1IS) + sim_event_count(SIM_TLBI_VMALLS12E1);
+}
+
+/* Of the table's root, wherever its frames are by now. */
+static bool root_is_empty(const struct s2_table *table)
+{
+    const uint64_t *root = frame_pool_ptr(&rig.pool, table->root_pa);
+    const unsigned entries = s2_root_entries(s2_table_geometry(table));
+
+    for (unsigned i = 0; i < entries; i++) {
+        if (root[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Take it apart: each step looks at its budget and a table at most, and gives back at once what it
+ * takes out. */
+static void fini_bounded(struct s2_table *table, size_t budget)
+{
+    const size_t entries = s2_table_entries(s2_table_geometry(table));
+    const size_t roots = s2_root_entries(s2_table_geometry(table));
+    size_t available = frame_pool_available(&rig.pool);
+    const size_t target = available + s2_table_frame_count(table);
+    bool is_last = false;
+
+    ck_assert(!root_is_empty(table));
+    sim_clear();
+    sim_set_loads(SIM_LOADS_ON);
+    for (size_t steps = 0; !is_last; steps++) {
+        is_last = s2_table_fini_step(table, budget);
+        /* The root is emptied first, by as many entries a step as the budget; no walk that the
+         * VMID's tail sets off itself finds a way to a frame that goes back. */
+        ck_assert_uint_eq(vmid_tails(), (steps + 1) * budget >= roots ? 1 : 0);
+        ck_assert(vmid_tails() == 1 || frame_pool_available(&rig.pool) == available);
+        ck_assert(vmid_tails() == 0 || root_is_empty(table));
+        ck_assert_uint_le(sim_event_count(SIM_LOAD), (steps + 1) * (budget + entries));
+        ck_assert_uint_eq(rig.pool.held, 0);
+        ck_assert_uint_ge(frame_pool_available(&rig.pool), available);
+        ck_assert_uint_le(frame_pool_available(&rig.pool),
+                          available + budget + (is_last ? target : 0));
+        available = frame_pool_available(&rig.pool);
+    }
+    sim_set_loads(SIM_LOADS_OFF);
+    ck_assert_uint_eq(available, target);
+    ck_assert(frame_pool_check(&rig.pool));
+}
+
+START_TEST(fini_in_steps_gives_back_every_frame)
+{
+    static const size_t budgets[] = {1, 2, 3, 5, 100, 511, 512, 513, 2049, 100000};
+    struct s2_table table;
+    struct rig_setup setup = runs_setup_of(&rig_shapes[_i]);
+
+    setup.frame_count = 64;
+    rig_init(&rig, setup);
+    for (size_t i = 0; i < RIG_COUNT(budgets); i++) {
+        init_deep(&table);
+        fini_bounded(&table, budgets[i]);
+    }
+    init_deep(&table);
+    ck_assert(s2_table_fini_step(&table, S2_STEP_ALL));
+    init_deep(&table);
+    while (!s2_table_fini_step(&table, 0)) {
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The first step has taken the root away. */
+START_TEST(call_after_the_first_step_of_fini_dies)
+{
+    struct ipa_range page = ipa_range(0, KIB(4));
+    struct s2_cursor cursor = s2_cursor(page);
+    struct s2_leaf leaf;
+
+    start(RIG_4K_40);
+    map(0, MIB(2), RIG_DATA, RIG_RW | S2_CAP_PAGES);
+    ck_assert(!s2_table_fini_step(&rig.table, 1));
+    switch (_i) {
+    case 0:
+        (void)!s2_table_map(&rig.table, page, pa_of(RIG_DATA), RIG_RW);
+        break;
+    case 1:
+        (void)!s2_table_unmap(&rig.table, page);
+        break;
+    case 2:
+        (void)!s2_table_lookup(&rig.table, page.start, &leaf);
+        break;
+    case 3:
+        (void)!s2_table_fold(&rig.table, page);
+        break;
+    default:
+        (void)!s2_table_unmap_step(&rig.table, &cursor, 1);
+        break;
+    }
+}
+END_TEST
+
+/* --- The suite ------------------------------------------------------------------------------- */
+
+static TCase *fold_case(void)
+{
+    TCase *folds = tcase_create("fold");
+
+    tcase_add_loop_test(folds, step_fold_reaches_the_upper_levels, 0, 3);
+    tcase_add_loop_test(folds, step_fold_of_blocks_with_any_budget_is_the_fold, 1, 40);
+    tcase_add_loop_test(folds, step_fold_of_anything_is_the_fold, 0, 60);
+    tcase_add_loop_test(folds, step_fold_breaks_nothing_twice, 0, rig_shape_count);
+    return folds;
+}
+
+static TCase *fini_case(void)
+{
+    TCase *fini = tcase_create("fini");
+
+    tcase_add_loop_test(fini, fini_in_steps_gives_back_every_frame, 0, rig_shape_count);
+    tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_fini_dies, CONTRACT_DEATH,
+                                     0, 5);
+    return fini;
+}
+
+Suite *suite_step(void)
+{
+    Suite *suite = suite_create("step");
+    TCase *equal = tcase_create("equal");
+    TCase *refuse = tcase_create("refuse");
+    TCase *bound = tcase_create("bound");
+
+    tcase_add_loop_test(equal, step_with_any_budget_leaves_what_the_verb_leaves, 0,
+                        KINDS * rig_shape_count);
+    tcase_add_loop_test(equal, step_over_torn_ends_leaves_what_the_verb_leaves, 0,
+                        KINDS * rig_shape_count);
+    tcase_add_loop_test(equal, step_where_sizes_change_directly_leaves_what_the_verb_leaves, 0,
+                        KINDS * 3);
+    tcase_add_loop_test(equal, step_tears_nothing_that_the_verb_does_not, 0,
+                        KINDS * rig_shape_count);
+    tcase_add_loop_test(equal, step_leaves_what_was_mapped_behind_the_cursor, 0, rig_shape_count);
+    suite_add_tcase(suite, equal);
+    tcase_add_loop_test(refuse, step_without_a_frame_undoes_itself_alone, 0, 2 * rig_shape_count);
+    tcase_add_loop_test(refuse, step_that_would_break_what_stays_undoes_itself_alone, 0,
+                        3 * rig_shape_count);
+    tcase_add_loop_test(refuse, step_over_a_bad_range_is_refused, 0, rig_shape_count);
+    tcase_add_test(refuse, step_with_bad_flags_is_refused);
+    tcase_add_test_raise_signal(refuse, step_of_a_change_that_is_done_dies, CONTRACT_DEATH);
+    suite_add_tcase(suite, refuse);
+    tcase_add_loop_test(bound, step_looks_at_no_more_than_its_budget, 0, KINDS * rig_shape_count);
+    tcase_add_loop_test(bound, step_unmap_of_many_tables_never_sees_their_pages, 0, 2);
+    suite_add_tcase(suite, bound);
+    suite_add_tcase(suite, fold_case());
+    suite_add_tcase(suite, fini_case());
+    return suite;
+}

@@ -1,0 +1,739 @@
+/*
+ * test_table_pieces.c - several pieces of one operation share a tail: all that one may is broken
+ * first, then paid for, then made.
+ */
+#include "tests/model/random.h"
+#include "tests/unit/space_fixture.h"
+#include "tests/unit/suites.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define DATA RIG_DATA
+#define OTHER (RIG_DATA + GIB(4))
+#define BASE GIB(1)
+#define AREAS_MAX 12
+
+static struct guest guest;
+static struct rig rig;
+
+/* --- The log --------------------------------------------------------------------------------- */
+
+/* What the log says of an operation, event by event. */
+struct story {
+    size_t breaks;
+    size_t makes;
+    size_t tails;    /* closing DSBs */
+    size_t open;     /* broken, and neither made nor removed */
+    bool is_owing;   /* something was taken away since the last closing DSB */
+    bool is_closing; /* stage 1 was invalidated, and the DSB is still to come */
+};
+
+static bool is_valid(uint64_t desc)
+{
+    return (desc & 1) != 0;
+}
+
+static bool is_broken(uint64_t desc)
+{
+    return !is_valid(desc) && desc >> 63 != 0;
+}
+
+static bool is_live_write(const struct sim_event *event)
+{
+    return event->done && (event->kind == SIM_STORE || event->kind == SIM_PUBLISH ||
+                           event->kind == SIM_SWAP || event->kind == SIM_REPLACE);
+}
+
+static void story_write(struct story *story, const struct sim_event *event)
+{
+    if (is_valid(event->old) && is_broken(event->new)) {
+        /* What was paid for together is made together, before more is broken. */
+        ck_assert(story->is_owing || story->open == 0);
+        story->open++;
+        story->breaks++;
+    }
+    if (is_broken(event->old) && !is_broken(event->new)) {
+        ck_assert(event->new == 0 || !story->is_owing);
+        ck_assert_uint_gt(story->open, 0);
+        story->open--;
+        story->makes += event->new == 0 ? 0 : 1;
+    }
+    if (is_valid(event->old)) {
+        story->is_owing = true;
+    }
+}
+
+static void story_event(struct story *story, const struct sim_event *event)
+{
+    if (is_live_write(event)) {
+        story_write(story, event);
+    } else if (event->kind == SIM_TLBI_VMALLE1IS || event->kind == SIM_TLBI_VMALLS12E1IS) {
+        story->is_closing = true;
+    } else if (event->kind == SIM_DSB_ISH && story->is_closing) {
+        story->is_closing = false;
+        story->is_owing = false;
+        story->tails++;
+    }
+}
+
+/* Of all that was logged. At its end nothing is owed, and nothing left broken. */
+static struct story story_of_log(void)
+{
+    struct story story = {0};
+
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        story_event(&story, &sim_events()[i]);
+    }
+    ck_assert_uint_eq(story.open, 0);
+    ck_assert(!story.is_owing && !story.is_closing);
+    return story;
+}
+
+/* --- Many areas ------------------------------------------------------------------------------ */
+
+enum layout { BLOCKS, PAGES, RUNS, LAYOUTS };
+enum change { RESTRICT, RETYPE, UNMAP, REPLACE, CHANGES };
+
+#define NUMBERS (AREAS_MAX - 1) /* of areas: 2 and more */
+#define SHARED_COUNT (LAYOUTS * CHANGES * NUMBERS)
+#define EVERY 8                 /* MiB from area to area */
+#define INTO (MIB(1) + KIB(12)) /* where the range begins in the first, and ends in the last */
+
+static struct guest_area area_of(enum layout layout, size_t i)
+{
+    static const uint64_t skews[LAYOUTS] = {0, KIB(4), KIB(64)};
+
+    return (struct guest_area){BASE + i * MIB(EVERY), MIB(4), DATA + i * MIB(EVERY) + skews[layout],
+                               RIG_RW};
+}
+
+static struct guest_area area_from(struct guest_area area, uint64_t offset)
+{
+    return (struct guest_area){area.ipa + offset, area.size - offset, area.pa + offset, area.flags};
+}
+
+static struct guest_area area_to(struct guest_area area, uint64_t size)
+{
+    return (struct guest_area){area.ipa, size, area.pa, area.flags};
+}
+
+static struct ipa_range range_over(size_t count)
+{
+    return ipa_range(BASE + INTO, (count - 1) * MIB(EVERY));
+}
+
+static mapping_flags_t flags_after(enum change change)
+{
+    return change == RETYPE ? RIG_RW | S2_DEVICE_nGnRE : S2_READ;
+}
+
+static enum mapping_error change_range(enum change change, struct ipa_range range,
+                                       mapping_flags_t flags)
+{
+    if (change == UNMAP) {
+        return s2_space_unmap(&guest.space, range);
+    }
+    if (change == REPLACE) {
+        return s2_space_replace_linear(&guest.space, range, pa_of(OTHER + (range.start.raw - BASE)),
+                                       RIG_RW);
+    }
+    return s2_space_protect(&guest.space, range, flags);
+}
+
+/* The areas after the change; @flags: of what was protected. Returns: how many. */
+static size_t areas_after(enum layout layout, enum change change, size_t count,
+                          mapping_flags_t flags, struct guest_area after[])
+{
+    const struct guest_area last = area_of(layout, count - 1);
+    size_t n = 0;
+
+    after[n++] = area_to(area_of(layout, 0), INTO);
+    if (change == REPLACE) {
+        after[n++] = (struct guest_area){BASE + INTO, range_over(count).size, OTHER + INTO, RIG_RW};
+    }
+    for (size_t i = 0; i < count && (change == RESTRICT || change == RETYPE); i++) {
+        struct guest_area area = area_of(layout, i);
+
+        area.flags = flags;
+        area = i == 0 ? area_from(area, INTO) : area;
+        after[n++] = i == count - 1 ? area_to(area, INTO) : area;
+    }
+    after[n++] = area_from(last, INTO);
+    return n;
+}
+
+/* Pieces that break what stays: those whose type changes or that are runs, all; else those that end
+ * inside a block or run. */
+static size_t breaking(enum layout layout, enum change change, size_t count)
+{
+    if (change == RETYPE || (layout == RUNS && change == RESTRICT)) {
+        return count;
+    }
+    return layout == PAGES ? 0 : 2;
+}
+
+static size_t tails_for(size_t pieces)
+{
+    return pieces <= S2_PENDING_MAX ? 1 : (pieces + S2_PENDING_MAX - 1) / S2_PENDING_MAX;
+}
+
+static void change_and_look(enum layout layout, enum change change, size_t count,
+                            mapping_flags_t flags)
+{
+    struct guest_area after[AREAS_MAX + 3];
+    const size_t pieces = breaking(layout, change, count);
+    struct story story;
+
+    sim_clear();
+    ck_assert_int_eq(change_range(change, range_over(count), flags), MAPPING_OK);
+    monitor_quiesce(guest.rig.monitor);
+    story = story_of_log();
+    ck_assert_uint_eq(story.tails, tails_for(pieces));
+    ck_assert_uint_eq(guest_tails(), story.tails);
+    ck_assert((story.breaks > 0) == (pieces > 0));
+    ck_assert((story.makes > 0) == (pieces > 0));
+    guest_assert(&guest, after, areas_after(layout, change, count, flags, after));
+}
+
+START_TEST(change_over_many_areas_shares_the_tail)
+{
+    const enum layout layout = (enum layout)(_i % LAYOUTS);
+    const enum change change = (enum change)(_i / LAYOUTS % CHANGES);
+    const size_t count = 2 + (size_t)(_i / (LAYOUTS * CHANGES));
+    struct rig_setup setup = guest_setup_fwb();
+
+    setup.config.contiguous = layout == RUNS ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
+    setup.cpu.tlb = count % 2 == 0 ? 2 : 0;
+    setup.frame_count = 128;
+    guest_init(&guest, setup, GUEST_NODES, 0);
+    for (size_t i = 0; i < count; i++) {
+        guest_map(&guest, area_of(layout, i));
+    }
+    change_and_look(layout, change, count, flags_after(change));
+    if (change == RETYPE) {
+        /* And back: nothing sticks out any more. */
+        change_and_look(layout, change, count, RIG_RW);
+    }
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Many areas past the caches -------------------------------------------------------------- */
+
+#define CACHE_MEMORY MIB(16)
+#define CACHE_EVERY KIB(256)
+#define CACHE_NEW MIB(8) /* where the memory begins that a replace puts there */
+
+static struct guest_area cached_area(size_t i)
+{
+    return (struct guest_area){BASE + i * CACHE_EVERY, KIB(128), DATA + i * CACHE_EVERY, RIG_RW};
+}
+
+/* Each line of the old memory that was in the range is cleaned once, and none while anything is
+ * owed to the TLBs. */
+static void assert_old_lines_are_cleaned(size_t count)
+{
+    unsigned char *cleaned = calloc(CACHE_NEW / GUEST_LINE, 1);
+    struct story story = {0};
+
+    ck_assert_ptr_nonnull(cleaned);
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const struct sim_event *event = &sim_events()[i];
+        const uint64_t at =
+            event->kind == SIM_DC_CIVAC
+                ? (uint64_t)((const unsigned char *)event->slot - guest.memory.bytes)
+                : CACHE_NEW;
+
+        story_event(&story, event);
+        if (at < CACHE_NEW) {
+            ck_assert(!story.is_owing && story.tails > 0);
+            cleaned[at / GUEST_LINE]++;
+        }
+    }
+    for (uint64_t at = 0; at < CACHE_NEW; at += GUEST_LINE) {
+        const uint64_t area = at / CACHE_EVERY, offset = at % CACHE_EVERY;
+        const bool is_due = offset < KIB(128) && area < count && (area > 0 || offset >= KIB(4)) &&
+                            (area < count - 1 || offset < KIB(4));
+
+        if (cleaned[at / GUEST_LINE] != is_due) {
+            ck_abort_msg("line 0x%llx is cleaned %d times", (unsigned long long)at,
+                         cleaned[at / GUEST_LINE]);
+        }
+    }
+    free(cleaned);
+}
+
+START_TEST(change_over_many_areas_cleans_each_after_the_closing_dsb)
+{
+    const enum change change = (enum change)(RETYPE + _i % 3);
+    const size_t count = 2 + (size_t)(_i / 3);
+    const struct ipa_range range = ipa_range(BASE + KIB(4), (count - 1) * CACHE_EVERY);
+    struct rig_setup setup = guest_setup();
+    size_t tails = tails_for(count);
+
+    setup.config.contiguous = S2_CONTIGUOUS_ON;
+    guest_init(&guest, setup, GUEST_NODES, CACHE_MEMORY);
+    for (size_t i = 0; i < count; i++) {
+        guest_map(&guest, cached_area(i));
+    }
+    sim_clear();
+    if (change == REPLACE) {
+        ck_assert_int_eq(
+            s2_space_replace_linear(&guest.space, range, pa_of(DATA + CACHE_NEW + KIB(4)), RIG_RW),
+            MAPPING_OK);
+    } else {
+        ck_assert_int_eq(change_range(change, range, RIG_RW | S2_NORMAL_NC), MAPPING_OK);
+    }
+    monitor_quiesce(guest.rig.monitor);
+    if (change != RETYPE) {
+        /* One area more than can wait to be cleaned, and there is a tail in between. */
+        tails = 1 + (count - 2) / S2_RECLAIM_MAX;
+    }
+    ck_assert_uint_eq(story_of_log().tails, tails);
+    assert_old_lines_are_cleaned(count);
+    ck_assert(s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+END_TEST
+
+/* --- Pieces that touch ----------------------------------------------------------------------- */
+
+/* Two pieces of one operation. */
+static const struct pair {
+    const char *name;
+    struct rig_step first, second;
+    size_t tails;
+    struct rig_map before[2];
+    struct rig_map after[5];
+} pairs[] = {
+    {"two pages of one block",
+     {RIG_PROTECT, BASE + MIB(1), KIB(4), 0, S2_READ},
+     {RIG_PROTECT, BASE + KIB(1536), KIB(4), 0, S2_READ},
+     2,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, MIB(1), DATA, RIG_RW},
+      {BASE + MIB(1), KIB(4), DATA + MIB(1), S2_READ},
+      {BASE + KIB(1028), KIB(508), DATA + KIB(1028), RIG_RW},
+      {BASE + KIB(1536), KIB(4), DATA + KIB(1536), S2_READ},
+      {BASE + KIB(1540), KIB(508), DATA + KIB(1540), RIG_RW}}},
+    {"a page of each of two blocks",
+     {RIG_PROTECT, BASE, KIB(4), 0, S2_READ},
+     {RIG_PROTECT, BASE + MIB(4) - KIB(4), KIB(4), 0, S2_READ},
+     1,
+     {{BASE, MIB(4), DATA, RIG_RW}},
+     {{BASE, KIB(4), DATA, S2_READ},
+      {BASE + KIB(4), MIB(4) - KIB(8), DATA + KIB(4), RIG_RW},
+      {BASE + MIB(4) - KIB(4), KIB(4), DATA + MIB(4) - KIB(4), S2_READ}}},
+    {"two neighbours, both of another type",
+     {RIG_PROTECT, BASE, MIB(2), 0, RIG_RW | S2_NORMAL_NC},
+     {RIG_PROTECT, BASE + MIB(2), MIB(2), 0, RIG_RW | S2_DEVICE_GRE},
+     1,
+     {{BASE, MIB(4), DATA, RIG_RW}},
+     {{BASE, MIB(2), DATA, RIG_RW | S2_NORMAL_NC},
+      {BASE + MIB(2), MIB(2), DATA + MIB(2), RIG_RW | S2_DEVICE_GRE}}},
+    {"both ends of a run, the first of another type",
+     {RIG_PROTECT, BASE, KIB(16), 0, RIG_RW | S2_NORMAL_NC},
+     {RIG_PROTECT, BASE + KIB(32), KIB(32), 0, S2_READ},
+     2,
+     {{BASE, KIB(64), DATA, RIG_RW}},
+     {{BASE, KIB(16), DATA, RIG_RW | S2_NORMAL_NC},
+      {BASE + KIB(16), KIB(16), DATA + KIB(16), RIG_RW},
+      {BASE + KIB(32), KIB(32), DATA + KIB(32), S2_READ}}},
+    {"a page of each of two runs",
+     {RIG_UNMAP, BASE + KIB(60), KIB(4), 0, 0},
+     {RIG_UNMAP, BASE + KIB(68), KIB(4), 0, 0},
+     1,
+     {{BASE, KIB(128), DATA, RIG_RW}},
+     {{BASE, KIB(60), DATA, RIG_RW},
+      {BASE + KIB(64), KIB(4), DATA + KIB(64), RIG_RW},
+      {BASE + KIB(72), KIB(56), DATA + KIB(72), RIG_RW}}},
+    {"a hole and another type in one block",
+     {RIG_UNMAP, BASE + KIB(8), KIB(4), 0, 0},
+     {RIG_PROTECT, BASE + MIB(1), MIB(1), 0, RIG_RW | S2_NORMAL_NC},
+     2,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, KIB(8), DATA, RIG_RW},
+      {BASE + KIB(12), KIB(1012), DATA + KIB(12), RIG_RW},
+      {BASE + MIB(1), MIB(1), DATA + MIB(1), RIG_RW | S2_NORMAL_NC}}},
+    {"other memory and a hole in one block",
+     {RIG_REPLACE, BASE + KIB(8), KIB(4), OTHER, 0},
+     {RIG_UNMAP, BASE + KIB(12), KIB(4), 0, 0},
+     2,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, KIB(8), DATA, RIG_RW},
+      {BASE + KIB(8), KIB(4), OTHER, RIG_RW},
+      {BASE + KIB(16), KIB(2032), DATA + KIB(16), RIG_RW}}},
+    {"all of what the first put in its place",
+     {RIG_REPLACE, BASE, MIB(2), OTHER + KIB(4), 0},
+     {RIG_PROTECT, BASE, MIB(2), 0, RIG_RW | S2_NORMAL_NC},
+     2,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, MIB(2), OTHER + KIB(4), RIG_RW | S2_NORMAL_NC}}},
+    {"a hole, and a map in it",
+     {RIG_UNMAP, BASE + KIB(8), KIB(8), 0, 0},
+     {RIG_MAP, BASE + KIB(8), KIB(4), OTHER, S2_READ},
+     1,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, KIB(8), DATA, RIG_RW},
+      {BASE + KIB(8), KIB(4), OTHER, S2_READ},
+      {BASE + KIB(16), KIB(2032), DATA + KIB(16), RIG_RW}}},
+    {"a hole, and a map elsewhere",
+     {RIG_UNMAP, BASE + KIB(8), KIB(8), 0, 0},
+     {RIG_MAP, BASE + MIB(2), KIB(4), OTHER, S2_READ},
+     1,
+     {{BASE, MIB(2), DATA, RIG_RW}},
+     {{BASE, KIB(8), DATA, RIG_RW},
+      {BASE + KIB(16), KIB(2032), DATA + KIB(16), RIG_RW},
+      {BASE + MIB(2), KIB(4), OTHER, S2_READ}}},
+};
+
+static size_t count_maps(const struct rig_map maps[], size_t max)
+{
+    size_t count = 0;
+
+    while (count < max && maps[count].size != 0) {
+        count++;
+    }
+    return count;
+}
+
+static enum mapping_error piece_hold(struct s2_table *table, const struct rig_step *step)
+{
+    const struct ipa_range range = ipa_range(step->ipa, step->size);
+
+    switch (step->verb) {
+    case RIG_MAP:
+        return s2_table_hold_map(table, range, pa_of(step->pa), step->flags);
+    case RIG_UNMAP:
+        return s2_table_hold_unmap(table, range);
+    case RIG_PROTECT:
+        return s2_table_hold_protect(table, range, step->flags);
+    case RIG_REPLACE:
+        return s2_table_hold_replace(table, range, pa_of(step->pa));
+    case RIG_FOLD:
+        break;
+    }
+    return MAPPING_UNSUPPORTED;
+}
+
+static void piece_do(struct s2_table *table, const struct rig_step *step)
+{
+    const struct ipa_range range = ipa_range(step->ipa, step->size);
+
+    if (step->verb == RIG_MAP) {
+        s2_table_do_map(table, range, pa_of(step->pa), step->flags);
+    } else if (step->verb == RIG_UNMAP) {
+        s2_table_do_unmap(table, range);
+    } else if (step->verb == RIG_PROTECT) {
+        s2_table_do_protect(table, range, step->flags);
+    } else {
+        s2_table_do_replace(table, range, pa_of(step->pa));
+    }
+}
+
+/* One operation of @count pieces: the answer of the first that is refused. */
+static enum mapping_error do_pieces(struct s2_table *table, const struct rig_step steps[],
+                                    size_t count)
+{
+    enum mapping_error error = MAPPING_OK;
+
+    s2_table_begin(table);
+    for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
+        error = piece_hold(table, &steps[i]);
+    }
+    for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
+        piece_do(table, &steps[i]);
+    }
+    s2_table_end(table);
+    return error;
+}
+
+static void start_pair(const struct pair *pair, enum s2_size_change size_change)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.contiguous = S2_CONTIGUOUS_ON;
+    setup.config.size_change = size_change;
+    setup.has_device = true;
+    rig_init(&rig, setup);
+    for (size_t i = 0; i < count_maps(pair->before, 2); i++) {
+        rig_must(&rig, (struct rig_step){RIG_MAP, pair->before[i].ipa, pair->before[i].size,
+                                         pair->before[i].pa, pair->before[i].flags});
+    }
+    sim_clear();
+}
+
+START_TEST(piece_that_touches_another_waits_until_it_is_made)
+{
+    const struct pair *pair = &pairs[_i];
+    const struct rig_step steps[] = {pair->first, pair->second};
+
+    start_pair(pair, S2_SIZE_CHANGE_BREAK);
+    ck_assert_int_eq(do_pieces(&rig.table, steps, 2), MAPPING_OK);
+    monitor_quiesce(rig.monitor);
+    ck_assert_msg(story_of_log().tails == pair->tails, "%s: %zu tails", pair->name,
+                  story_of_log().tails);
+    rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The same where sizes change directly: fewer waits, nothing else. */
+START_TEST(piece_that_touches_another_finds_it_split_directly)
+{
+    const struct pair *pair = &pairs[_i];
+    const struct rig_step steps[] = {pair->first, pair->second};
+
+    start_pair(pair, S2_SIZE_CHANGE_DIRECT);
+    ck_assert_int_eq(do_pieces(&rig.table, steps, 2), MAPPING_OK);
+    monitor_quiesce(rig.monitor);
+    ck_assert_uint_le(story_of_log().tails, pair->tails);
+    rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Verbs inside an open operation: each counts what the one before has made. Two tables for the first
+ * page of a 1G block, one more for a page in another of its 2M blocks. */
+START_TEST(verb_inside_an_operation_finds_the_one_before_made)
+{
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW});
+    rig_leave(&rig, 3);
+    sim_clear();
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(s2_table_protect(&rig.table, ipa_range(GIB(1), KIB(4)), S2_READ), MAPPING_OK);
+    ck_assert_int_eq(s2_table_protect(&rig.table, ipa_range(GIB(1) + MIB(512), KIB(4)), S2_READ),
+                     MAPPING_OK);
+    ck_assert_int_eq(s2_table_unmap(&rig.table, ipa_range(GIB(2) - KIB(4), KIB(4))),
+                     MAPPING_NO_FRAME);
+    s2_table_end(&rig.table);
+    ck_assert_uint_eq(story_of_log().tails, 2);
+    rig_assert_maps(
+        &rig, &rig.table,
+        (struct rig_map[]){
+            {GIB(1), KIB(4), DATA, S2_READ},
+            {GIB(1) + KIB(4), MIB(512) - KIB(4), DATA + KIB(4), RIG_RW},
+            {GIB(1) + MIB(512), KIB(4), DATA + MIB(512), S2_READ},
+            {GIB(1) + MIB(512) + KIB(4), MIB(512) - KIB(4), DATA + MIB(512) + KIB(4), RIG_RW},
+        },
+        4);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- What a change costs --------------------------------------------------------------------- */
+
+/* With ranges and without. */
+static void start_cost(int i, size_t frames)
+{
+    struct rig_setup setup =
+        i % 2 == 0 ? rig_setup_of(RIG_4K_40) : rig_setup_without_ranges(RIG_4K_40);
+
+    setup.frame_count = frames;
+    rig_init(&rig, setup);
+}
+
+static const struct rig_step cuts[] = {
+    {RIG_UNMAP, GIB(1) + MIB(3), KIB(4), 0, 0},
+    {RIG_PROTECT, GIB(1) + MIB(3), KIB(4), 0, S2_READ},
+    {RIG_PROTECT, GIB(1) + MIB(3), KIB(4), 0, RIG_RW | S2_NORMAL_NC},
+    {RIG_REPLACE, GIB(1) + MIB(3), KIB(4), OTHER, 0},
+    {RIG_UNMAP, GIB(1) + MIB(3), GIB(1), 0, 0}, /* at both ends */
+    {RIG_PROTECT, GIB(1) + MIB(3), GIB(1), 0, RIG_RW | S2_NORMAL_NC},
+    {RIG_REPLACE, GIB(1) + MIB(3), GIB(1), OTHER + MIB(3), 0},
+};
+
+START_TEST(cut_costs_one_tail)
+{
+    start_cost(_i, 64);
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(2), DATA, RIG_RW});
+    sim_clear();
+    rig_must(&rig, cuts[_i / 2]);
+    ck_assert_uint_eq(story_of_log().tails, 1);
+    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(s2_table_tlb_counters(&rig.table)->tails, 1);
+    ck_assert_uint_le(sim_tlbi_count(), 3);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(write_protecting_2m_of_pages_costs_one_tail)
+{
+    start_cost(_i, 64);
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), MIB(4), DATA + KIB(4), RIG_RW});
+    sim_clear();
+    rig_must(&rig, (struct rig_step){RIG_PROTECT, GIB(1) + KIB(4), MIB(2), 0, S2_READ});
+    ck_assert_uint_eq(story_of_log().tails, 1);
+    ck_assert_uint_eq(guest_tails(), 1);
+    /* 512 pages: a range and stage 1, or the whole VMID. */
+    ck_assert_uint_eq(sim_tlbi_count(), _i == 0 ? 2 : 1);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), _i == 0 ? 1 : 0);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(unmapping_1g_of_pages_costs_two_tlbis_or_one)
+{
+    start_cost(_i, 600);
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW | S2_CAP_PAGES});
+    sim_clear();
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = GIB(1), .size = GIB(1)});
+    ck_assert_uint_eq(sim_tlbi_count(), _i == 0 ? 2 : 1);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), _i == 0 ? 1 : 0);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), _i == 0 ? 0 : 1);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- At random ------------------------------------------------------------------------------- */
+
+#define WORLD MIB(8)
+#define ROUNDS 150
+#define PIECES_MAX 12
+
+struct random_run {
+    struct random random;
+    struct s2_table apart; /* every piece an operation of its own */
+    size_t tails[2];       /* of those together, of those apart */
+    size_t done;
+};
+
+static mapping_flags_t random_flags(struct random *random)
+{
+    static const mapping_flags_t kinds[] = {RIG_RW, S2_READ, RIG_RW | S2_NORMAL_NC,
+                                            RIG_RW | S2_DEVICE_nGRE, RIG_RWX | S2_SOFT0};
+
+    return kinds[random_below(random, RIG_COUNT(kinds))];
+}
+
+/* Ascending pieces that do not overlap, of all sizes. Returns: how many. */
+static size_t random_pieces(struct random *random, struct rig_step steps[])
+{
+    static const enum rig_verb verbs[] = {RIG_UNMAP, RIG_PROTECT, RIG_PROTECT, RIG_REPLACE,
+                                          RIG_MAP};
+    const uint64_t count = 2 + random_below(random, PIECES_MAX - 1);
+    uint64_t at = 0;
+    size_t n = 0;
+
+    while (n < count && at < WORLD) {
+        const uint64_t skip = random_once_in(random, 3) ? 0 : random_below(random, WORLD / count);
+        const uint64_t size = random_once_in(random, 2) ? KIB(4) : random_below(random, MIB(3));
+        const uint64_t pa = random_below(random, 16) * MIB(2) + random_below(random, 3) * KIB(64);
+
+        at = (at + skip) & ~(KIB(4) - 1);
+        steps[n] =
+            (struct rig_step){verbs[random_below(random, RIG_COUNT(verbs))], BASE + at,
+                              (size & ~(KIB(4) - 1)) + KIB(4), OTHER + pa, random_flags(random)};
+        at += steps[n].size;
+        n++;
+    }
+    return n;
+}
+
+/* What the two hold of every page is the same. */
+static void assert_alike(const struct random_run *run)
+{
+    for (uint64_t at = 0; at < 2 * WORLD; at += KIB(4)) {
+        struct s2_leaf one = {.level = 0}, other = {.level = 0};
+        const enum mapping_error error = s2_table_lookup(&rig.table, ipa_of(BASE + at), &one);
+
+        if (error != s2_table_lookup(&run->apart, ipa_of(BASE + at), &other) ||
+            (error == MAPPING_OK && (!pa_eq(one.pa, other.pa) || one.flags != other.flags))) {
+            ck_abort_msg("0x%llx differs", (unsigned long long)at);
+        }
+    }
+    ck_assert(s2_table_check(&rig.table) && s2_table_check(&run->apart));
+}
+
+/* All together, then one by one: whatever refuses the whole refuses a part. */
+static void random_round(struct random_run *run)
+{
+    struct rig_step steps[PIECES_MAX];
+    const size_t count = random_pieces(&run->random, steps);
+    enum mapping_error error;
+
+    rig_poison_free(&rig);
+    sim_clear();
+    error = do_pieces(&rig.table, steps, count);
+    monitor_quiesce(rig.monitor);
+    run->tails[0] += story_of_log().tails;
+    for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
+        sim_clear();
+        ck_assert_int_eq(do_pieces(&run->apart, &steps[i], 1), MAPPING_OK);
+        monitor_quiesce(rig.monitor);
+        run->tails[1] += story_of_log().tails;
+    }
+    run->done += error == MAPPING_OK ? 1 : 0;
+    assert_alike(run);
+}
+
+static void random_fill(struct s2_table *table)
+{
+    ck_assert_int_eq(s2_table_map(table, ipa_range(BASE, MIB(4)), pa_of(DATA), RIG_RW), MAPPING_OK);
+    ck_assert_int_eq(
+        s2_table_map(table, ipa_range(BASE + MIB(4), MIB(4)), pa_of(DATA + KIB(64)), RIG_RW),
+        MAPPING_OK);
+    monitor_quiesce(rig.monitor);
+}
+
+START_TEST(random_pieces_end_as_one_by_one)
+{
+    static struct random_run run;
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    run = (struct random_run){.random = {(uint64_t)_i}};
+    setup.config.contiguous = S2_CONTIGUOUS_ON;
+    setup.config.size_change = _i % 2 == 0 ? S2_SIZE_CHANGE_BREAK : S2_SIZE_CHANGE_DIRECT;
+    setup.frame_count = 128;
+    rig_init(&rig, setup);
+    ck_assert_int_eq(s2_table_init(&run.apart, &rig.setup.config, &rig.pool), MAPPING_OK);
+    s2_table_set_vmid(&run.apart, RIG_VMID + 1);
+    rig_judge(&rig, &run.apart);
+    for (int i = 0; i < ROUNDS; i++) {
+        /* Anew now and then, else all is small pages in the end. */
+        if (i % 10 == 0) {
+            rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = TIB(1)});
+            ck_assert_int_eq(s2_table_unmap(&run.apart, ipa_range(0, TIB(1))), MAPPING_OK);
+            random_fill(&rig.table);
+            random_fill(&run.apart);
+        }
+        random_round(&run);
+    }
+    ck_assert_uint_gt(run.done, ROUNDS / 8);
+    ck_assert_uint_lt(run.tails[0], run.tails[1]);
+    rig_dismiss(&rig, &run.apart);
+    s2_table_fini(&run.apart);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- The suite ------------------------------------------------------------------------------- */
+
+Suite *suite_table_pieces(void)
+{
+    Suite *suite = suite_create("table_pieces");
+    TCase *areas = tcase_create("areas");
+    TCase *touching = tcase_create("touching");
+    TCase *cost = tcase_create("cost");
+    TCase *random = tcase_create("random");
+
+    tcase_add_loop_test(areas, change_over_many_areas_shares_the_tail, 0, SHARED_COUNT);
+    tcase_add_loop_test(areas, change_over_many_areas_cleans_each_after_the_closing_dsb, 0,
+                        3 * NUMBERS);
+    tcase_add_loop_test(touching, piece_that_touches_another_waits_until_it_is_made, 0,
+                        (int)RIG_COUNT(pairs));
+    tcase_add_loop_test(touching, piece_that_touches_another_finds_it_split_directly, 0,
+                        (int)RIG_COUNT(pairs));
+    tcase_add_test(touching, verb_inside_an_operation_finds_the_one_before_made);
+    tcase_add_loop_test(cost, cut_costs_one_tail, 0, 2 * (int)RIG_COUNT(cuts));
+    tcase_add_loop_test(cost, write_protecting_2m_of_pages_costs_one_tail, 0, 2);
+    tcase_add_loop_test(cost, unmapping_1g_of_pages_costs_two_tlbis_or_one, 0, 2);
+    tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 6);
+    suite_add_tcase(suite, areas);
+    suite_add_tcase(suite, touching);
+    suite_add_tcase(suite, cost);
+    suite_add_tcase(suite, random);
+    return suite;
+}

@@ -1,0 +1,580 @@
+/*
+ * test_tlb_batch.c - what a batch collects, and the plan by which it is paid.
+ */
+#include "stage2/tlb_batch.h"
+#include "stage2/tlbi.h"
+#include "tests/model/random.h"
+#include "tests/unit/suites.h"
+
+#include <stddef.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define K4 S2_GRANULE_4K
+#define K16 S2_GRANULE_16K
+#define K64 S2_GRANULE_64K
+#define ANY S2_TLB_LEVEL_ANY
+
+static const struct s2_features PART = {.pa_bits = 52,
+                                        .granule_4k = S2_GRANULE_52_BITS,
+                                        .granule_16k = S2_GRANULE_52_BITS,
+                                        .granule_64k = S2_GRANULE_52_BITS,
+                                        .vmid_bits = 16,
+                                        .tlb = 2,
+                                        .has_fwb = true,
+                                        .has_ttl = true,
+                                        .has_xs = true,
+                                        .dcache_line = 64};
+
+static struct s2_geometry geometry_of(const struct s2_config *config)
+{
+    struct s2_geometry geometry;
+
+    ck_assert_int_eq(s2_geometry_init(&geometry, config, NULL), MAPPING_OK);
+    return geometry;
+}
+
+static struct s2_geometry geometry_of_granule(enum s2_granule granule)
+{
+    const struct s2_config config = {.cpu = &PART, .granule = granule, .ipa_bits = 48};
+
+    return geometry_of(&config);
+}
+
+/* --- Rules ------------------------------------------------------------------------------------ */
+
+static const struct s2_config PLAIN = {.cpu = &PART, .granule = K4, .ipa_bits = 48};
+
+static struct s2_tlb_rules rules_of(const struct s2_config *config)
+{
+    const struct s2_geometry geometry = geometry_of(config);
+
+    return s2_tlb_rules_of(&geometry, config);
+}
+
+START_TEST(rules_take_what_the_cpu_has)
+{
+    struct s2_features cpu = PART;
+    struct s2_config config = PLAIN;
+    struct s2_tlb_rules rules;
+
+    config.cpu = &cpu;
+    rules = rules_of(&config);
+    ck_assert(rules.has_ttl && rules.has_ranges && rules.has_xs);
+    ck_assert(!rules.has_vhe && !rules.has_speculative_at);
+    ck_assert(!rules.is_repeated && !rules.is_local);
+    cpu.has_ttl = false;
+    ck_assert(!rules_of(&config).has_ttl);
+    cpu.tlb = 1;
+    ck_assert(!rules_of(&config).has_ranges);
+    config.tlb_ranges = S2_TLB_RANGES_ON;
+    ck_assert(!rules_of(&config).has_ranges);
+    cpu.has_xs = false;
+    ck_assert(!rules_of(&config).has_xs);
+    cpu.has_vhe = true;
+    ck_assert(rules_of(&config).has_vhe && !rules_of(&config).has_speculative_at);
+    cpu.has_speculative_at = true;
+    ck_assert(rules_of(&config).has_speculative_at);
+}
+END_TEST
+
+/* Only what is write-back by force is known to have XS = 0. */
+START_TEST(rules_without_forced_write_back_have_no_nxs)
+{
+    struct s2_features cpu = PART;
+    struct s2_config config = PLAIN;
+
+    config.force_write_back = S2_FWB_OFF;
+    ck_assert(!rules_of(&config).has_xs);
+    config.force_write_back = S2_FWB_AUTO;
+    config.cpu = &cpu;
+    cpu.has_fwb = false;
+    ck_assert(!rules_of(&config).has_xs);
+}
+END_TEST
+
+START_TEST(rules_take_what_is_asked_for)
+{
+    struct s2_config config = PLAIN;
+
+    config.tlbi_repeat = S2_TLBI_TWICE;
+    ck_assert(rules_of(&config).is_repeated && !rules_of(&config).is_local);
+    config.relax = S2_RELAX_HERE;
+    config.tlbi_repeat = S2_TLBI_ONCE;
+    ck_assert(!rules_of(&config).is_repeated && rules_of(&config).is_local);
+}
+END_TEST
+
+START_TEST(rules_with_lpa2_have_ranges_only_if_asked)
+{
+    static const struct {
+        enum s2_lpa2 lpa2;
+        enum s2_tlb_ranges ranges;
+        bool expected;
+    } cases[] = {
+        {S2_LPA2_OFF, S2_TLB_RANGES_AUTO, true}, {S2_LPA2_OFF, S2_TLB_RANGES_OFF, false},
+        {S2_LPA2_OFF, S2_TLB_RANGES_ON, true},   {S2_LPA2_ON, S2_TLB_RANGES_AUTO, false},
+        {S2_LPA2_ON, S2_TLB_RANGES_OFF, false},  {S2_LPA2_ON, S2_TLB_RANGES_ON, true},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct s2_config config = PLAIN;
+
+        config.lpa2 = cases[i].lpa2;
+        config.tlb_ranges = cases[i].ranges;
+        ck_assert(rules_of(&config).has_ranges == cases[i].expected);
+    }
+}
+END_TEST
+
+/* --- Batches ---------------------------------------------------------------------------------- */
+
+static void add(struct s2_tlb_batch *batch, uint64_t start, uint64_t size, int level)
+{
+    s2_tlb_batch_add(batch, ipa_range(start, size), level, S2_TLB_REVOKED);
+}
+
+START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
+{
+    const struct s2_geometry geometry = geometry_of_granule(K4);
+    const struct s2_tlb_rules rules = {0};
+    const struct s2_tlb_batch batch = {0};
+    const struct s2_tlb_plan plan = s2_tlb_plan(&geometry, &rules, &batch);
+
+    ck_assert(s2_tlb_batch_is_empty(&batch));
+    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
+    ck_assert(!plan.is_whole && plan.naive == 0 && plan.parts == 0);
+}
+END_TEST
+
+/* Stretches as they are added, in pages; size 0 ends a list. What is left, in any order. */
+struct stretch {
+    uint64_t start, size;
+    int level;
+};
+
+static const struct add_case {
+    const char *name;
+    struct stretch added[5], left[5];
+} add_cases[] = {
+    {"goes on", {{1, 1, 3}, {2, 3, 3}}, {{1, 4, 3}}},
+    {"goes on, blocks", {{512, 512, 2}, {1024, 512, 2}}, {{512, 1024, 2}}},
+    {"goes on, any level", {{1, 1, ANY}, {2, 1, ANY}}, {{1, 2, ANY}}},
+    {"comes before", {{2, 1, 3}, {1, 1, 3}}, {{1, 2, 3}}},
+    {"fills a gap", {{1, 1, 3}, {4, 1, 3}, {2, 2, 3}}, {{1, 4, 3}}},
+    {"leaves a gap", {{1, 1, 3}, {3, 1, 3}}, {{1, 1, 3}, {3, 1, 3}}},
+    {"once more", {{1, 1, 3}, {1, 1, 3}}, {{1, 1, 3}}},
+    {"a part of it once more", {{1, 4, 3}, {2, 1, 3}}, {{1, 4, 3}}},
+    {"more of the same", {{2, 1, 3}, {1, 4, 3}}, {{1, 4, 3}}},
+    {"overlaps at the end", {{1, 3, 3}, {2, 4, 3}}, {{1, 5, 3}}},
+    {"overlaps at the start", {{3, 3, 3}, {1, 3, 3}}, {{1, 5, 3}}},
+    {"another level", {{511, 1, 3}, {512, 512, 2}}, {{511, 1, 3}, {512, 512, 2}}},
+    {"two levels of the same", {{512, 512, 2}, {512, 512, 3}}, {{512, 512, 2}, {512, 512, 3}}},
+    {"any beside a level", {{1, 1, 3}, {2, 1, ANY}}, {{1, 1, 3}, {2, 1, ANY}}},
+    {"in any", {{0, 8, ANY}, {2, 2, 3}}, {{0, 8, ANY}}},
+    {"in any, beside its like", {{0, 2, 3}, {2, 6, ANY}, {2, 2, 3}}, {{0, 2, 3}, {2, 6, ANY}}},
+    {"the same as any", {{0, 8, ANY}, {0, 8, 3}}, {{0, 8, ANY}}},
+    {"out of any", {{0, 8, ANY}, {7, 2, 3}}, {{0, 8, ANY}, {7, 2, 3}}},
+    {"any over one", {{2, 2, 3}, {0, 8, ANY}}, {{0, 8, ANY}}},
+    {"any over the same", {{0, 8, 3}, {0, 8, ANY}}, {{0, 8, ANY}}},
+    {"any over some",
+     {{0, 512, 2}, {600, 1, 3}, {620, 3, 3}, {512, 512, ANY}},
+     {{0, 512, 2}, {512, 512, ANY}}},
+    {"any over a part", {{7, 2, 3}, {0, 8, ANY}}, {{7, 2, 3}, {0, 8, ANY}}},
+    {"any joined over one", {{0, 8, ANY}, {7, 2, 3}, {8, 8, ANY}}, {{0, 16, ANY}}},
+    {"any joined over one, backwards", {{7, 2, 3}, {8, 8, ANY}, {0, 8, ANY}}, {{0, 16, ANY}}},
+    {"any between any", {{0, 8, ANY}, {16, 8, ANY}, {7, 10, 3}, {8, 8, ANY}}, {{0, 24, ANY}}},
+};
+
+static bool is_left(const struct add_case *c, const struct s2_tlb_range *owed)
+{
+    for (size_t i = 0; c->left[i].size != 0; i++) {
+        const struct stretch *one = &c->left[i];
+
+        if (ipa_range_eq(owed->range, ipa_range(one->start << 12, one->size << 12)) &&
+            owed->level == one->level) {
+            return true;
+        }
+    }
+    return false;
+}
+
+START_TEST(add_keeps_each_stretch_once)
+{
+    const struct add_case *c = &add_cases[_i];
+    struct s2_tlb_batch batch = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; c->added[i].size != 0; i++) {
+        add(&batch, c->added[i].start << 12, c->added[i].size << 12, c->added[i].level);
+        ck_assert(!s2_tlb_batch_is_empty(&batch));
+    }
+    while (c->left[count].size != 0) {
+        count++;
+    }
+    ck_assert_msg(batch.count == count, "%s: %u stretches", c->name, batch.count);
+    ck_assert(!batch.is_whole);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_msg(is_left(c, &batch.ranges[i]), "%s: stretch %zu", c->name, i);
+    }
+}
+END_TEST
+
+START_TEST(add_more_than_fits_is_the_whole_vmid)
+{
+    struct s2_tlb_batch batch = {0};
+
+    for (uint64_t i = 0; i < S2_TLB_BATCH_RANGES; i++) {
+        add(&batch, i * 0x2000, 0x1000, 3);
+    }
+    ck_assert_uint_eq(batch.count, S2_TLB_BATCH_RANGES);
+    ck_assert(!batch.is_whole);
+    /* A full batch still takes what it holds, what goes on where one ends, and what swallows. */
+    add(&batch, 0x2000, 0x1000, 3);
+    add(&batch, 0x5000, 0x1000, 3);
+    ck_assert_uint_eq(batch.count, S2_TLB_BATCH_RANGES - 1);
+    add(&batch, 0x200000, 0x200000, 2);
+    ck_assert_uint_eq(batch.count, S2_TLB_BATCH_RANGES);
+    add(&batch, 0, 0x3000, ANY);
+    ck_assert_uint_eq(batch.count, S2_TLB_BATCH_RANGES - 1);
+    add(&batch, 0x100000, 0x1000, 3);
+    ck_assert(!batch.is_whole);
+    add(&batch, 0x102000, 0x1000, 3);
+    ck_assert(batch.is_whole && !s2_tlb_batch_is_empty(&batch));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(BIT(47), 0x1000)));
+    /* And stays so. */
+    add(&batch, 0x200000, 0x1000, 3);
+    ck_assert(batch.is_whole);
+}
+END_TEST
+
+START_TEST(add_of_anything_revoked_is_remembered)
+{
+    struct s2_tlb_batch batch = {0};
+
+    s2_tlb_batch_add(&batch, ipa_range(0x1000, 0x1000), 3, S2_TLB_RELAXED);
+    ck_assert(!batch.is_revoked);
+    s2_tlb_batch_add(&batch, ipa_range(0x3000, 0x1000), 3, S2_TLB_RELAXED);
+    ck_assert(!batch.is_revoked);
+    /* Even of what is held already. */
+    s2_tlb_batch_add(&batch, ipa_range(0x1000, 0x1000), 3, S2_TLB_REVOKED);
+    ck_assert(batch.is_revoked);
+    s2_tlb_batch_add(&batch, ipa_range(0x1000, 0x1000), 3, S2_TLB_RELAXED);
+    ck_assert(batch.is_revoked);
+    ck_assert_uint_eq(batch.count, 2);
+}
+END_TEST
+
+/* Even of what is too much for it. */
+START_TEST(add_of_revoked_to_a_whole_batch_is_remembered)
+{
+    struct s2_tlb_batch batch = {0};
+
+    for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
+        s2_tlb_batch_add(&batch, ipa_range(i * 0x2000, 0x1000), 3, S2_TLB_RELAXED);
+    }
+    ck_assert(batch.is_whole && !batch.is_revoked);
+    add(&batch, 0x100000, 0x1000, 3);
+    ck_assert(batch.is_revoked);
+}
+END_TEST
+
+START_TEST(touches_tells_a_shared_byte)
+{
+    struct s2_tlb_batch batch = {0};
+
+    add(&batch, 0x2000, 0x2000, 3);
+    add(&batch, 0x200000, 0x200000, ANY);
+    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x1000, 0x1000)));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0x1000, 0x1001)));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0x3000, 0x1000)));
+    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x4000, 0x1fc000)));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0x3ff000, 0x1000)));
+    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x400000, 0x1000)));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
+}
+END_TEST
+
+static const struct ipa_range bad_ranges[] = {IPA_RANGE_INIT(0x1000, 0),
+                                              IPA_RANGE_INIT(UINT64_MAX - 0xfff, 0x2000)};
+
+START_TEST(add_of_no_range_dies)
+{
+    struct s2_tlb_batch batch = {0};
+
+    s2_tlb_batch_add(&batch, bad_ranges[_i], 3, S2_TLB_REVOKED);
+}
+END_TEST
+
+START_TEST(add_at_no_level_dies)
+{
+    struct s2_tlb_batch batch = {0};
+
+    add(&batch, 0x1000, 0x1000, 4);
+}
+END_TEST
+
+/*
+ * A model of what is owed: for each of 64 pages, at each level, whether an entry there is owed.
+ * Level 2 stands for blocks of 8 pages here, as a batch knows no geometry.
+ */
+#define PAGES 64
+#define BLOCK 8
+
+enum { OWED_PAGE = 1, OWED_BLOCK = 2 };
+
+struct model {
+    uint8_t owed[PAGES];
+};
+
+static uint8_t model_bits(int level)
+{
+    return level == 3 ? OWED_PAGE : level == 2 ? OWED_BLOCK : OWED_PAGE | OWED_BLOCK;
+}
+
+static void model_add(struct model *model, struct ipa_range range, int level)
+{
+    for (uint64_t i = range.start.raw >> 12; i < (range.start.raw + range.size) >> 12; i++) {
+        model->owed[i] |= model_bits(level);
+    }
+}
+
+/* Whether the two say the same; no stretch lies in another, and none of a level touches another. */
+static bool model_agrees(const struct model *model, const struct s2_tlb_batch *batch)
+{
+    struct model seen = {{0}};
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct s2_tlb_range *a = &batch->ranges[i];
+
+        model_add(&seen, a->range, a->level);
+        for (size_t j = 0; j < batch->count; j++) {
+            const struct s2_tlb_range *b = &batch->ranges[j];
+            const bool is_apart = ipa_lt(ipa_range_end(a->range), b->range.start) ||
+                                  ipa_lt(ipa_range_end(b->range), a->range.start);
+
+            if (i != j && ((a->level == b->level && !is_apart) ||
+                           (a->level == ANY && ipa_range_covers(a->range, b->range)))) {
+                return false;
+            }
+        }
+    }
+    for (size_t i = 0; i < PAGES; i++) {
+        if (seen.owed[i] != model->owed[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+START_TEST(add_at_random_owes_what_a_model_owes)
+{
+    static const int levels[] = {3, 2, ANY};
+    struct random random = {.state = 5 + (uint64_t)_i};
+
+    for (int round = 0; round < 4000; round++) {
+        struct model model = {{0}};
+        struct s2_tlb_batch batch = {0};
+
+        for (int step = 0; step < 24 && !batch.is_whole; step++) {
+            const int level = levels[random_below(&random, COUNT(levels))];
+            const uint64_t unit = level == 2 ? BLOCK : 1;
+            const uint64_t start = random_below(&random, PAGES / unit) * unit;
+            const uint64_t most = (PAGES - start) / unit;
+            const uint64_t size = (1 + random_below(&random, most < 6 ? most : 6)) * unit;
+
+            add(&batch, start << 12, size << 12, level);
+            model_add(&model, ipa_range(start << 12, size << 12), level);
+            if (!batch.is_whole && !model_agrees(&model, &batch)) {
+                ck_abort_msg("round %d, step %d", round, step);
+            }
+        }
+    }
+}
+END_TEST
+
+/* --- Plans ------------------------------------------------------------------------------------ */
+
+#define RANGED UINT64_C(1) /* the CPU has ranges */
+#define HERE UINT64_C(2)   /* S2_RELAX_HERE */
+#define EASED UINT64_C(4)  /* all was only relaxed */
+
+/* Up to two stretches, and what it takes to pay them. */
+static const struct plan_case {
+    const char *name;
+    enum s2_granule granule;
+    uint64_t options;
+    struct s2_tlb_range owed[2];
+    struct s2_tlb_plan plan; /* is_whole, is_local, naive, parts */
+} plan_cases[] = {
+    {"a page", K4, 0, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
+    {"a page, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
+    {"two pages", K4, 0, {{IPA_RANGE_INIT(0, 0x2000), 3}}, {false, false, 2, 2}},
+    {"two pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x2000), 3}}, {false, false, 2, 1}},
+    {"three pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x3000), 3}}, {false, false, 3, 2}},
+    {"a block", K4, RANGED, {{IPA_RANGE_INIT(0, 0x200000), 2}}, {false, false, 1, 1}},
+    {"two blocks", K4, RANGED, {{IPA_RANGE_INIT(0, 0x400000), 2}}, {false, false, 2, 1}},
+    {"513 pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x201000), ANY}}, {false, false, 513, 2}},
+    {"a table", K4, 0, {{IPA_RANGE_INIT(0, 0x200000), ANY}}, {true, false, 512, 512}},
+    {"a table, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x200000), ANY}}, {false, false, 512, 1}},
+    {"64 pages", K4, 0, {{IPA_RANGE_INIT(0, 0x40000), 3}}, {false, false, 64, 64}},
+    {"65 pages", K4, 0, {{IPA_RANGE_INIT(0, 0x41000), 3}}, {true, false, 65, 65}},
+    {"65 pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x41000), 3}}, {false, false, 65, 2}},
+    {"63 pages and one",
+     K4,
+     0,
+     {{IPA_RANGE_INIT(0, 0x3f000), 3}, {IPA_RANGE_INIT(BIT(40), 0x1000), ANY}},
+     {false, false, 64, 64}},
+    {"64 pages and one",
+     K4,
+     0,
+     {{IPA_RANGE_INIT(0, 0x40000), 3}, {IPA_RANGE_INIT(BIT(40), 0x1000), ANY}},
+     {true, false, 65, 65}},
+    {"64 blocks", K4, 0, {{IPA_RANGE_INIT(0, 0x8000000), 2}}, {false, false, 64, 64}},
+    {"65 blocks", K4, 0, {{IPA_RANGE_INIT(0, 0x8200000), 2}}, {true, false, 65, 65}},
+    {"1 GiB of pages, unlinked",
+     K4,
+     RANGED,
+     {{IPA_RANGE_INIT(0x40000000, 0x40000000), ANY}},
+     {false, false, 0x40000, 1}},
+    {"1 GiB of pages, no ranges",
+     K4,
+     0,
+     {{IPA_RANGE_INIT(0x40000000, 0x40000000), ANY}},
+     {true, false, 0x40000, 0x40000}},
+    {"32 GiB", K4, RANGED, {{IPA_RANGE_INIT(0, BIT(35)), ANY}}, {false, false, BIT(23), 4}},
+    {"a page more",
+     K4,
+     RANGED,
+     {{IPA_RANGE_INIT(0, BIT(35) + 0x1000), ANY}},
+     {true, false, BIT(23) + 1, 5}},
+    {"64 GiB, by address", K4, 0, {{IPA_RANGE_INIT(0, BIT(36)), 1}}, {false, false, 64, 64}},
+    {"all", K4, RANGED, {{IPA_RANGE_INIT(0, BIT(48)), ANY}}, {true, false, BIT(36), BIT(15)}},
+    {"all, twice",
+     K4,
+     0,
+     {{IPA_RANGE_INIT(0, BIT(48)), ANY}, {IPA_RANGE_INIT(0, BIT(48)), 3}},
+     {true, false, BIT(37), BIT(37)}},
+    {"16K pages", K16, RANGED, {{IPA_RANGE_INIT(0, 0x2000000), 3}}, {false, false, 2048, 1}},
+    {"16K block", K16, 0, {{IPA_RANGE_INIT(0, 0x2000000), 2}}, {false, false, 1, 1}},
+    {"64K table", K64, RANGED, {{IPA_RANGE_INIT(0, 0x20000000), ANY}}, {false, false, 8192, 1}},
+    {"64K block", K64, 0, {{IPA_RANGE_INIT(0, 0x20000000), 2}}, {false, false, 1, 1}},
+    {"relaxed", K4, EASED, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
+    {"relaxed here", K4, EASED | HERE, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, true, 1, 1}},
+    {"revoked here", K4, HERE, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
+    {"relaxed here, no ranges",
+     K4,
+     EASED | HERE | RANGED,
+     {{IPA_RANGE_INIT(0, 0x40000), 3}},
+     {false, true, 64, 64}},
+    {"relaxed here, too many",
+     K4,
+     EASED | HERE | RANGED,
+     {{IPA_RANGE_INIT(0, 0x41000), 3}},
+     {true, true, 65, 65}},
+};
+
+START_TEST(plan_is_the_cheapest_that_covers)
+{
+    const struct plan_case *c = &plan_cases[_i];
+    const struct s2_geometry geometry = geometry_of_granule(c->granule);
+    const struct s2_tlb_rules rules = {.has_ranges = (c->options & RANGED) != 0,
+                                       .is_local = (c->options & HERE) != 0};
+    struct s2_tlb_batch batch = {.is_revoked = (c->options & EASED) == 0};
+    struct s2_tlb_batch before;
+    struct s2_tlb_plan plan;
+
+    for (size_t i = 0; i < COUNT(c->owed) && c->owed[i].range.size != 0; i++) {
+        batch.ranges[batch.count++] = c->owed[i];
+    }
+    before = batch;
+    plan = s2_tlb_plan(&geometry, &rules, &batch);
+    ck_assert_msg(plan.is_whole == c->plan.is_whole, "%s", c->name);
+    ck_assert_msg(plan.is_local == c->plan.is_local, "%s", c->name);
+    ck_assert_uint_eq(plan.naive, c->plan.naive);
+    ck_assert_uint_eq(plan.parts, c->plan.parts);
+    ck_assert_mem_eq(&batch, &before, sizeof(batch));
+}
+END_TEST
+
+START_TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
+{
+    const struct s2_geometry geometry = geometry_of_granule(K4);
+    const struct s2_tlb_rules rules = {.has_ranges = true};
+    struct s2_tlb_batch batch = {0};
+
+    for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
+        ck_assert(!s2_tlb_plan(&geometry, &rules, &batch).is_whole);
+        add(&batch, i * 0x3000, 0x2000, 3);
+    }
+    ck_assert(s2_tlb_plan(&geometry, &rules, &batch).is_whole);
+    ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).naive, 2 * S2_TLB_BATCH_RANGES);
+}
+END_TEST
+
+/* Under LPA2 what is not aligned to 64 KiB goes a granule at a time: then ranges gain nothing. */
+START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
+{
+    struct s2_config config = PLAIN;
+    const struct s2_tlb_rules rules = {.has_ranges = true};
+    struct s2_tlb_batch batch = {0};
+    struct s2_geometry geometry;
+
+    config.lpa2 = S2_LPA2_ON;
+    geometry = geometry_of(&config);
+    add(&batch, 0x1000, 0xf000, 3);
+    ck_assert(!s2_tlb_goes_by_range(&geometry, &rules, &batch.ranges[0]));
+    ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).parts, 15);
+    batch.ranges[0].range.size = 0x11000;
+    ck_assert(s2_tlb_goes_by_range(&geometry, &rules, &batch.ranges[0]));
+    ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).parts, 16);
+}
+END_TEST
+
+static TCase *rules_case(void)
+{
+    TCase *tcase = tcase_create("rules");
+
+    tcase_add_test(tcase, rules_take_what_the_cpu_has);
+    tcase_add_test(tcase, rules_without_forced_write_back_have_no_nxs);
+    tcase_add_test(tcase, rules_take_what_is_asked_for);
+    tcase_add_test(tcase, rules_with_lpa2_have_ranges_only_if_asked);
+    return tcase;
+}
+
+static TCase *batch_case(void)
+{
+    TCase *tcase = tcase_create("batch");
+
+    tcase_add_test(tcase, batch_of_nothing_is_empty_and_costs_nothing);
+    tcase_add_loop_test(tcase, add_keeps_each_stretch_once, 0, (int)COUNT(add_cases));
+    tcase_add_test(tcase, add_more_than_fits_is_the_whole_vmid);
+    tcase_add_test(tcase, add_of_anything_revoked_is_remembered);
+    tcase_add_test(tcase, add_of_revoked_to_a_whole_batch_is_remembered);
+    tcase_add_test(tcase, touches_tells_a_shared_byte);
+    tcase_add_loop_test_raise_signal(tcase, add_of_no_range_dies, CONTRACT_DEATH, 0,
+                                     (int)COUNT(bad_ranges));
+    tcase_add_test_raise_signal(tcase, add_at_no_level_dies, CONTRACT_DEATH);
+    tcase_add_loop_test(tcase, add_at_random_owes_what_a_model_owes, 0, 4);
+    return tcase;
+}
+
+static TCase *plan_case(void)
+{
+    TCase *tcase = tcase_create("plan");
+
+    tcase_add_loop_test(tcase, plan_is_the_cheapest_that_covers, 0, (int)COUNT(plan_cases));
+    tcase_add_test(tcase, plan_of_an_overflowed_batch_is_the_whole_vmid);
+    tcase_add_test(tcase, plan_with_lpa2_counts_what_precedes_a_base);
+    return tcase;
+}
+
+Suite *suite_tlb_batch(void)
+{
+    Suite *suite = suite_create("tlb_batch");
+
+    suite_add_tcase(suite, rules_case());
+    suite_add_tcase(suite, batch_case());
+    suite_add_tcase(suite, plan_case());
+    return suite;
+}
