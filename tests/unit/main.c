@@ -73,11 +73,13 @@ static const struct {
     {"table_direct", suite_table_direct},
     {"table_direct_hardware", suite_table_direct_hardware},
     {"table_transient", suite_table_transient},
+    {"notifier", suite_notifier},
     {"table_state", suite_table_state},
     {"table_model", suite_table_model},
     {"step", suite_step},
     {"backend", suite_backend},
     {"space", suite_space},
+    {"batch", suite_batch},
     {"space_step", suite_space_step},
 };
 

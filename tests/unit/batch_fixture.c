@@ -1,0 +1,109 @@
+#include "tests/unit/batch_fixture.h"
+
+#include <string.h>
+
+void crew_init(struct crew *crew, struct rig_setup setup, size_t count)
+{
+    ck_assert_uint_le(count, CREW_MAX);
+    setup.frame_count = setup.frame_count < 128 ? 128 : setup.frame_count;
+    rig_init_machine(&crew->rig, setup);
+    crew->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct s2_space_config config = {
+            .table = crew->rig.setup.config,
+            .table_pool = &crew->rig.pool,
+            .nodes = crew->nodes[i],
+            .node_count = CREW_NODES,
+            .vmid = (uint16_t)(RIG_VMID + i),
+        };
+
+        ck_assert_int_eq(s2_space_init(&crew->spaces[i], &config), MAPPING_OK);
+        rig_judge(&crew->rig, s2_space_table(&crew->spaces[i]));
+    }
+    rig_enter(s2_space_table(&crew->spaces[0]));
+    sim_clear();
+}
+
+void crew_fini_last(struct crew *crew)
+{
+    struct s2_space *last = &crew->spaces[crew->count - 1];
+
+    ck_assert_uint_gt(crew->count, 0);
+    if (crew->rig.monitor != NULL) {
+        monitor_remove_guest(crew->rig.monitor, s2_table_vttbr(s2_space_table(last)));
+    }
+    s2_space_fini(last);
+    memset(last, 0xdb, sizeof(*last)); /* nobody looks at it again */
+    crew->count--;
+}
+
+void crew_fini(struct crew *crew)
+{
+    if (crew->rig.monitor != NULL) {
+        monitor_quiesce(crew->rig.monitor);
+    }
+    while (crew->count > 0) {
+        crew_fini_last(crew);
+    }
+    rig_fini_machine(&crew->rig);
+}
+
+void crew_map(struct crew *crew, size_t who, uint64_t ipa, uint64_t size, uint64_t pa)
+{
+    ck_assert_int_eq(
+        s2_space_map_linear(&crew->spaces[who], ipa_range(ipa, size), pa_of(pa), RIG_RW),
+        MAPPING_OK);
+}
+
+static bool ends_tail(const struct sim_event *event)
+{
+    return event->kind == SIM_TLBI_VMALLE1IS || event->kind == SIM_TLBI_VMALLS12E1IS;
+}
+
+size_t crew_tails(const struct crew *crew, size_t who)
+{
+    const uint64_t vttbr = s2_table_vttbr(s2_space_table(&crew->spaces[who]));
+    size_t tails = 0;
+
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        tails += ends_tail(&sim_events()[i]) && sim_events()[i].vttbr == vttbr ? 1 : 0;
+    }
+    return tails;
+}
+
+static void watch_event(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    struct frame_watch *watch = arg;
+    const bool is_back = frame_pool_available(watch->pool) > watch->available ||
+                         !frame_pool_is_taken(watch->pool, watch->table, 0);
+
+    if (is_back && watch->tails == 0) {
+        watch->early++;
+    }
+    if (phase == SIM_AFTER && ends_tail(event) && event->vttbr == watch->vttbr) {
+        watch->is_pending = true;
+    } else if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH && watch->is_pending) {
+        watch->is_pending = false;
+        watch->tails++;
+    }
+}
+
+void crew_watch(struct crew *crew, struct frame_watch *watch, size_t who, uint64_t ipa)
+{
+    const s2_desc_t *slot = rig_slot(&crew->rig, s2_space_table(&crew->spaces[who]), ipa);
+    pa_t pa;
+
+    ck_assert(sim_memory_pa(&crew->rig.memory, slot, &pa));
+    *watch = (struct frame_watch){.pool = &crew->rig.pool,
+                                  .available = frame_pool_available(&crew->rig.pool),
+                                  .vttbr = s2_table_vttbr(s2_space_table(&crew->spaces[who])),
+                                  .table = pa_align_down(pa, rig_page(crew->rig.setup.shape))};
+    ck_assert(frame_pool_is_taken(watch->pool, watch->table, 0));
+    ck_assert(sim_listen(watch_event, watch));
+}
+
+void crew_unwatch(struct frame_watch *watch)
+{
+    ck_assert(sim_unlisten(watch_event, watch));
+    ck_assert(!frame_pool_is_taken(watch->pool, watch->table, 0));
+}

@@ -1,0 +1,305 @@
+/*
+ * test_batch_model.c - batches at random: whatever is batched ends as if it were not, and two threads
+ * with a batch each, on the same spaces, lose nothing.
+ */
+#include "stage2/batch.h"
+
+#include "tests/model/random.h"
+#include "tests/unit/batch_fixture.h"
+
+#include <check.h>
+#include <pthread.h>
+
+static struct crew crew;
+
+/* --- Batched and not ------------------------------------------------------------------------- */
+
+#define PAIRS \
+    2 /* of spaces: the first @PAIRS are changed in batches, each other one after the call */
+#define WORLD MIB(8)
+#define BASE GIB(1)
+#define ROUNDS 120
+#define OPS_MAX 10
+
+enum verb { MAP, REPLACE, UNMAP, PROTECT, VERBS };
+
+struct op {
+    enum verb verb;
+    size_t who;
+    struct ipa_range range;
+    pa_t pa;
+    mapping_flags_t flags;
+};
+
+static struct op random_op(struct random *random)
+{
+    static const mapping_flags_t kinds[] = {RIG_RW, S2_READ, RIG_RW | S2_NORMAL_NC,
+                                            RIG_RWX | S2_CAP_PAGES};
+    const uint64_t at = random_below(random, WORLD / KIB(4)) * KIB(4);
+    const uint64_t pages = random_once_in(random, 3) ? 512 : 1 + random_below(random, 1024);
+    struct op op = {
+        .verb = (enum verb)random_below(random, VERBS),
+        .who = (size_t)random_below(random, PAIRS),
+        .range = ipa_range(BASE + at, pages * KIB(4)),
+        .flags = kinds[random_below(random, RIG_COUNT(kinds))],
+    };
+
+    if (random_once_in(random, 3)) {
+        op.range = ipa_range(BASE + (at & ~(MIB(2) - 1)), MIB(2));
+    }
+    op.pa =
+        pa_of(CREW_PA(op.who) + (op.range.start.raw - BASE) + random_below(random, 3) * KIB(64));
+    return op;
+}
+
+static enum mapping_error do_batched(struct s2_batch *batch, const struct op *op)
+{
+    struct s2_space *space = &crew.spaces[op->who];
+
+    switch (op->verb) {
+    case MAP:
+        return s2_batch_map_linear(batch, space, op->range, op->pa, op->flags);
+    case REPLACE:
+        return s2_batch_replace_linear(batch, space, op->range, op->pa, op->flags);
+    case UNMAP:
+        return s2_batch_unmap(batch, space, op->range);
+    case PROTECT:
+    case VERBS:
+        break;
+    }
+    return s2_batch_protect(batch, space, op->range, op->flags);
+}
+
+static enum mapping_error do_alone(const struct op *op)
+{
+    struct s2_space *space = &crew.spaces[PAIRS + op->who];
+
+    switch (op->verb) {
+    case MAP:
+        return s2_space_map_linear(space, op->range, op->pa, op->flags);
+    case REPLACE:
+        return s2_space_replace_linear(space, op->range, op->pa, op->flags);
+    case UNMAP:
+        return s2_space_unmap(space, op->range);
+    case PROTECT:
+    case VERBS:
+        break;
+    }
+    return s2_space_protect(space, op->range, op->flags);
+}
+
+static void assert_areas_alike(struct s2_space *one, struct s2_space *other)
+{
+    const struct memory_set *sets[] = {s2_space_areas(one), s2_space_areas(other)};
+    const struct memory_area *a = memory_set_first(sets[0]), *b = memory_set_first(sets[1]);
+
+    while (a != NULL && b != NULL) {
+        ck_assert(ipa_range_eq(a->range, b->range));
+        ck_assert_uint_eq(a->flags, b->flags);
+        ck_assert(mapping_backend_eq(&a->backend, &b->backend));
+        a = memory_set_next(sets[0], a);
+        b = memory_set_next(sets[1], b);
+    }
+    ck_assert(a == NULL && b == NULL);
+}
+
+/* Areas, and every leaf: s2_space_check() proves that the leaves follow from the areas. */
+static void assert_pairs_alike(void)
+{
+    for (size_t i = 0; i < PAIRS; i++) {
+        struct s2_space *one = &crew.spaces[i], *other = &crew.spaces[PAIRS + i];
+
+        assert_areas_alike(one, other);
+        ck_assert(s2_space_check(one) && s2_space_check(other));
+        ck_assert_uint_eq(s2_table_frame_count(s2_space_table(one)),
+                          s2_table_frame_count(s2_space_table(other)));
+        ck_assert(!s2_table_is_owing(&one->table));
+    }
+}
+
+static void random_batch(struct random *random, size_t *refused)
+{
+    const uint64_t count = 1 + random_below(random, OPS_MAX);
+    struct s2_batch batch;
+
+    s2_batch_begin(&batch);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct op op = random_op(random);
+        const enum mapping_error error = do_batched(&batch, &op);
+
+        ck_assert_int_eq(do_alone(&op), error);
+        *refused += error == MAPPING_OK ? 0 : 1;
+        rig_poison_free(&crew.rig);
+        for (size_t k = 0; k < PAIRS; k++) {
+            ck_assert(s2_table_check(s2_space_table(&crew.spaces[k])));
+        }
+    }
+    s2_batch_end(&batch);
+    monitor_quiesce(crew.rig.monitor);
+}
+
+static uint64_t tails_of(size_t first)
+{
+    uint64_t tails = 0;
+
+    for (size_t i = first; i < first + PAIRS; i++) {
+        tails += s2_table_tlb_counters(s2_space_table(&crew.spaces[i]))->tails;
+    }
+    return tails;
+}
+
+START_TEST(random_batches_end_as_without_them)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+    struct random random = {(uint64_t)_i};
+    size_t refused = 0;
+
+    setup.config.contiguous = S2_CONTIGUOUS_ON;
+    setup.config.size_change = _i % 2 == 0 ? S2_SIZE_CHANGE_BREAK : S2_SIZE_CHANGE_DIRECT;
+    setup.cpu.tlb = _i % 3 == 0 ? 0 : 2;
+    setup.frame_count = 256;
+    crew_init(&crew, setup, 2 * PAIRS);
+    for (int i = 0; i < ROUNDS; i++) {
+        sim_clear();
+        random_batch(&random, &refused);
+        assert_pairs_alike();
+    }
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_gt(tails_of(0), 0);
+    ck_assert_uint_lt(tails_of(0), tails_of(PAIRS));
+    crew_fini(&crew);
+}
+END_TEST
+
+/* --- Two threads ----------------------------------------------------------------------------- */
+
+#define THREADS 2
+#define SPACES 3
+#define CELLS 4 /* of each thread in each space, each in a table of its own */
+#define THREAD_ROUNDS 2000
+
+struct worker {
+    size_t number;
+    struct random random;
+    mapping_flags_t flags[SPACES][CELLS]; /* of what is mapped there; 0: nothing is */
+    size_t surprises; /* answers that cannot be; libcheck's assertions are for the test's thread */
+    size_t changes;
+};
+
+static struct ipa_range cell_range(const struct worker *worker, size_t cell)
+{
+    return ipa_range(GIB(1) + (worker->number * CELLS + cell) * MIB(2) + KIB(4), KIB(4));
+}
+
+static pa_t cell_pa(const struct worker *worker, size_t who, size_t cell)
+{
+    return pa_of(CREW_PA(who) + (worker->number * CELLS + cell) * KIB(4));
+}
+
+/* One change of a cell, in the batch or without it. */
+static void cell_change(struct worker *worker, struct s2_batch *batch)
+{
+    const size_t who = (size_t)random_below(&worker->random, SPACES);
+    const size_t cell = (size_t)random_below(&worker->random, CELLS);
+    const struct ipa_range range = cell_range(worker, cell);
+    const bool is_batched = !random_once_in(&worker->random, 5);
+    mapping_flags_t *flags = &worker->flags[who][cell];
+    struct s2_space *space = &crew.spaces[who];
+    enum mapping_error error;
+
+    if (*flags == 0) {
+        const pa_t pa = cell_pa(worker, who, cell);
+
+        error = is_batched ? s2_batch_map_linear(batch, space, range, pa, RIG_RW)
+                           : s2_space_map_linear(space, range, pa, RIG_RW);
+        *flags = error == MAPPING_OK ? RIG_RW : 0;
+        worker->surprises += error != MAPPING_OK && error != MAPPING_NO_FRAME ? 1 : 0;
+    } else if (*flags == RIG_RW) {
+        error = is_batched ? s2_batch_protect(batch, space, range, S2_READ)
+                           : s2_space_protect(space, range, S2_READ);
+        *flags = S2_READ;
+        worker->surprises += error != MAPPING_OK ? 1 : 0;
+    } else {
+        error = is_batched ? s2_batch_unmap(batch, space, range) : s2_space_unmap(space, range);
+        *flags = 0;
+        worker->surprises += error != MAPPING_OK ? 1 : 0;
+    }
+    worker->changes += error == MAPPING_OK ? 1 : 0;
+}
+
+static void cell_look(struct worker *worker, size_t who, size_t cell)
+{
+    struct s2_leaf leaf;
+    const enum mapping_error error =
+        s2_space_lookup(&crew.spaces[who], cell_range(worker, cell).start, &leaf);
+    const mapping_flags_t flags = worker->flags[who][cell];
+
+    if (flags == 0) {
+        worker->surprises += error != MAPPING_NOT_FOUND ? 1 : 0;
+    } else if (error != MAPPING_OK || leaf.flags != flags ||
+               !pa_eq(leaf.pa, cell_pa(worker, who, cell))) {
+        worker->surprises++;
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+
+    sim_reset(); /* a thread is a machine of its own */
+    sim_set_log(SIM_LOG_COUNT);
+    for (size_t round = 0; round < THREAD_ROUNDS; round++) {
+        const uint64_t count = 1 + random_below(&worker->random, 8);
+        struct s2_batch batch;
+
+        s2_batch_begin(&batch);
+        for (uint64_t i = 0; i < count; i++) {
+            cell_change(worker, &batch);
+        }
+        s2_batch_end(&batch);
+        for (size_t who = 0; who < SPACES; who++) {
+            for (size_t cell = 0; cell < CELLS; cell++) {
+                cell_look(worker, who, cell);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* So few frames that tables must often come back from a batch. */
+START_TEST(two_threads_with_a_batch_each_share_spaces_and_pool)
+{
+    static struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+
+    crew_init(&crew, rig_setup_of(RIG_4K_40), SPACES);
+    rig_unwatch(&crew.rig); /* it sees one machine */
+    rig_leave(&crew.rig, SPACES + THREADS * SPACES * CELLS / 2);
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.number = i, .random = {i}};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        ck_assert_uint_eq(workers[i].surprises, 0);
+        ck_assert_uint_gt(workers[i].changes, THREAD_ROUNDS);
+    }
+    for (size_t i = 0; i < SPACES; i++) {
+        ck_assert(!s2_table_is_owing(&crew.spaces[i].table));
+        ck_assert(s2_space_check(&crew.spaces[i]));
+    }
+    ck_assert(frame_pool_check(&crew.rig.pool));
+    crew_fini(&crew);
+}
+END_TEST
+
+void batch_add_random_cases(Suite *suite)
+{
+    TCase *random = tcase_create("random");
+
+    tcase_add_loop_test(random, random_batches_end_as_without_them, 0, 6);
+    tcase_add_test(random, two_threads_with_a_batch_each_share_spaces_and_pool);
+    suite_add_tcase(suite, random);
+}

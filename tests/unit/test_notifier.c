@@ -1,0 +1,627 @@
+/*
+ * test_notifier.c - who is told what: a device of what is invalidated, this CPU alone of what is
+ * relaxed, and how a leaf that allows more is told from one that allows less.
+ */
+#include "stage2/batch.h"
+#include "tests/unit/space_fixture.h"
+#include "tests/unit/suites.h"
+#include "tests/unit/table_runs.h"
+
+#include <check.h>
+
+static struct rig rig;
+
+/* --- The notifier ---------------------------------------------------------------------------- */
+
+#define CALLS 16
+#define ANY S2_TLB_LEVEL_ANY
+
+struct call {
+    struct ipa_range range;
+    int level;
+    size_t events;    /* before it */
+    size_t available; /* frames, meanwhile */
+};
+
+struct notes {
+    const struct frame_pool *pool;
+    struct call calls[CALLS];
+    size_t count;
+};
+
+static struct notes notes;
+
+static void note(void *arg, struct ipa_range range, int level)
+{
+    struct notes *to = arg;
+
+    ck_assert_uint_lt(to->count, CALLS);
+    to->calls[to->count] =
+        (struct call){range, level, sim_event_total(), frame_pool_available(to->pool)};
+    to->count++;
+}
+
+static void listen_to(struct rig_setup *setup, const struct frame_pool *pool)
+{
+    notes = (struct notes){.pool = pool};
+    setup->config.notifier = (struct s2_notifier){note, &notes};
+}
+
+static void start(enum s2_size_change size_change)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.size_change = size_change;
+    listen_to(&setup, &rig.pool);
+    rig_init(&rig, setup);
+}
+
+/* Forget what was told and done so far. */
+static void forget(void)
+{
+    ck_assert_uint_eq(notes.count, 0);
+    sim_clear();
+}
+
+#define PAGES S2_CAP_PAGES
+#define AT MIB(2)
+
+struct told {
+    uint64_t ipa, size;
+    int level;
+};
+
+/* What one verb tells over what two maps have put there. */
+static const struct {
+    const char *name;
+    enum s2_size_change size_change;
+    struct rig_step maps[2], step;
+    struct told told[3];
+    size_t count;
+} verbs[] = {
+    {"unmap a page",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT + KIB(4), KIB(4), 0, 0},
+     {{AT + KIB(4), KIB(4), 3}},
+     1},
+    {"unmap a block",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, MIB(4), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT, MIB(2), 0, 0},
+     {{AT, MIB(2), 2}},
+     1},
+    {"unmap a table",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}, {RIG_MAP, 0, KIB(4), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT, KIB(16), 0, 0},
+     {{AT, MIB(2), ANY}},
+     1},
+    {"cut a block",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT + KIB(4), KIB(4), 0, 0},
+     {{AT, MIB(2), 2}},
+     1},
+    {"cut a block directly",
+     S2_SIZE_CHANGE_DIRECT,
+     {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT + KIB(4), KIB(4), 0, 0},
+     {{AT, MIB(2), 2}, {AT + KIB(4), KIB(4), 3}},
+     2},
+    {"cut two blocks",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, MIB(4), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, AT + MIB(1), MIB(2), 0, 0},
+     {{AT, MIB(4), 2}},
+     1},
+    {"protect a block and pages",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, 0, MIB(2), RIG_DATA, RIG_RW}, {RIG_MAP, AT, KIB(8), RIG_DATA, S2_READ | S2_EXEC}},
+     {RIG_PROTECT, 0, MIB(4), 0, S2_READ},
+     {{0, MIB(2), 2}, {AT, KIB(8), 3}},
+     2},
+    {"relax a page",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, S2_READ}},
+     {RIG_PROTECT, AT, KIB(4), 0, RIG_RW},
+     {{AT, KIB(4), 3}},
+     1},
+    {"retype pages",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}},
+     {RIG_PROTECT, AT, KIB(8), 0, RIG_RW | S2_NORMAL_NC},
+     {{AT, KIB(8), 3}},
+     1},
+    {"replace pages",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}},
+     {RIG_REPLACE, AT, KIB(8), RIG_DATA + GIB(1), 0},
+     {{AT, KIB(8), 3}},
+     1},
+    {"fold",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW | PAGES}},
+     {RIG_FOLD, 0, GIB(1), 0, 0},
+     {{AT, MIB(2), ANY}},
+     1},
+    {"fold directly",
+     S2_SIZE_CHANGE_DIRECT,
+     {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW | PAGES}},
+     {RIG_FOLD, 0, GIB(1), 0, 0},
+     {{AT, MIB(2), ANY}},
+     1},
+    {"map into a hole",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}},
+     {RIG_MAP, AT + KIB(16), KIB(16), RIG_DATA, RIG_RW},
+     {{0}},
+     0},
+    {"unmap a hole",
+     S2_SIZE_CHANGE_BREAK,
+     {{RIG_MAP, AT, KIB(16), RIG_DATA, RIG_RW}},
+     {RIG_UNMAP, MIB(8), KIB(16), 0, 0},
+     {{0}},
+     0},
+};
+
+static void assert_told(const struct told told[], size_t count, const char *name)
+{
+    ck_assert_msg(notes.count == count, "%s: told %zu times", name, notes.count);
+    for (size_t i = 0; i < count; i++) {
+        const struct call *call = &notes.calls[i];
+
+        ck_assert_msg(call->range.start.raw == told[i].ipa && call->range.size == told[i].size &&
+                          call->level == told[i].level,
+                      "%s: told 0x%llx, 0x%llx, level %d", name,
+                      (unsigned long long)call->range.start.raw,
+                      (unsigned long long)call->range.size, call->level);
+    }
+}
+
+static bool is_write(const struct sim_event *event)
+{
+    return event->kind >= SIM_STORE && event->kind <= SIM_REPLACE;
+}
+
+/* A DSB comes right before the call, and after all that was broken; the TLBIs come after it, and so
+ * do the makes. */
+static void assert_order(const struct call *call)
+{
+    const struct sim_event *events = sim_events();
+
+    ck_assert_uint_gt(call->events, 0);
+    ck_assert_int_eq(events[call->events - 1].kind, SIM_DSB_ISH);
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const bool is_before = i < call->events;
+
+        ck_assert(!is_before || !sim_is_tlbi(events[i].kind));
+        ck_assert(is_before || !is_write(&events[i]) || (events[i].old & 1) == 0);
+    }
+    ck_assert_uint_ne(sim_find(SIM_DSB_ISH, call->events), SIM_NONE);
+}
+
+START_TEST(notify_tells_what_is_owed_before_the_tlbs)
+{
+    size_t available;
+
+    start(verbs[_i].size_change);
+    for (size_t i = 0; i < RIG_COUNT(verbs[_i].maps); i++) {
+        if (verbs[_i].maps[i].size > 0) {
+            rig_must(&rig, verbs[_i].maps[i]);
+        }
+    }
+    forget();
+    available = frame_pool_available(&rig.pool);
+    rig_must(&rig, verbs[_i].step);
+    assert_told(verbs[_i].told, verbs[_i].count, verbs[_i].name);
+    for (size_t i = 0; i < notes.count; i++) {
+        assert_order(&notes.calls[i]);
+        ck_assert_uint_le(notes.calls[i].available, available);
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Nine pages far apart are more than is kept track of. */
+START_TEST(notify_of_too_much_tells_everything_once)
+{
+    const struct told all = {0, UINT64_C(1) << 40, ANY};
+
+    start(S2_SIZE_CHANGE_BREAK);
+    for (uint64_t i = 0; i < 9; i++) {
+        rig_must(&rig, (struct rig_step){RIG_MAP, i * MIB(2), KIB(8), RIG_DATA, RIG_RW});
+    }
+    forget();
+    s2_table_begin(&rig.table);
+    for (uint64_t i = 0; i < 9; i++) {
+        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4))),
+                         MAPPING_OK);
+    }
+    for (uint64_t i = 0; i < 9; i++) {
+        s2_table_do_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4)));
+        ck_assert_uint_eq(notes.count, 0);
+    }
+    s2_table_end(&rig.table);
+    assert_told(&all, 1, "too much");
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
+{
+    const struct told all = {0, UINT64_C(1) << 40, ANY};
+    size_t available;
+
+    start(S2_SIZE_CHANGE_BREAK);
+    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(8), RIG_DATA, RIG_RW});
+    forget();
+    available = frame_pool_available(&rig.pool);
+    rig_fini(&rig);
+    assert_told(&all, 1, "fini");
+    ck_assert_uint_eq(notes.calls[0].available, available);
+}
+END_TEST
+
+/* --- Later, and of who is not known ---------------------------------------------------------- */
+
+static struct guest guest;
+
+static void guest_start(void)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    listen_to(&setup, &guest.rig.pool);
+    guest_init(&guest, setup, GUEST_NODES, 0);
+    guest_map(&guest, (struct guest_area){AT, KIB(32), RIG_DATA, RIG_RW});
+    forget();
+}
+
+/* The batch owes, and the device is told when it pays: with the table's frame still taken. */
+START_TEST(notify_of_a_batch_waits_for_its_end)
+{
+    const struct told table = {0, GIB(1), ANY}; /* as the table above is empty, too */
+    struct s2_batch batch;
+    size_t available;
+
+    guest_start();
+    available = frame_pool_available(&guest.rig.pool);
+    s2_batch_begin(&batch);
+    ck_assert_int_eq(s2_batch_unmap(&batch, &guest.space, ipa_range(AT, KIB(32))), MAPPING_OK);
+    ck_assert_uint_eq(notes.count, 0);
+    s2_batch_end(&batch);
+    assert_told(&table, 1, "batch");
+    ck_assert_uint_eq(notes.calls[0].available, available);
+    ck_assert_uint_gt(frame_pool_available(&guest.rig.pool), available);
+    ck_assert_uint_gt(sim_tlbi_count(), 0);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* No CPU has ever run it, so that nothing is sent; a device may have walked it all the same. */
+START_TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
+{
+    const struct told page = {AT, KIB(4), 3};
+    struct s2_vmid_allocator vmids;
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+    struct s2_table table;
+
+    listen_to(&setup, &rig.pool);
+    rig_init_machine(&rig, setup);
+    rig_unwatch(&rig);
+    s2_vmid_init(&vmids, 16);
+    ck_assert_int_eq(s2_table_init(&table, &rig.setup.config, &rig.pool), MAPPING_OK);
+    s2_table_set_vmids(&table, &vmids);
+    ck_assert_int_eq(s2_table_map(&table, ipa_range(AT, KIB(8)), pa_of(RIG_DATA), RIG_RW),
+                     MAPPING_OK);
+    forget();
+    ck_assert_int_eq(s2_table_unmap(&table, ipa_range(AT, KIB(4))), MAPPING_OK);
+    ck_assert_uint_eq(sim_tlbi_count(), 0);
+    assert_told(&page, 1, "never ran");
+    s2_table_fini(&table);
+    rig_fini_machine(&rig);
+}
+END_TEST
+
+/* --- What is relaxed ------------------------------------------------------------------------- */
+
+static void start_relaxed(enum s2_relax relax, enum s2_hardware_update update)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.cpu.tlb = 0;
+    setup.config.relax = relax;
+    setup.config.hardware_update = update;
+    rig_init(&rig, setup);
+}
+
+static bool has_local(void)
+{
+    return sim_event_count(SIM_TLBI_IPAS2E1) + sim_event_count(SIM_TLBI_VMALLE1) > 0;
+}
+
+static bool has_broadcast(void)
+{
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        if (sim_is_broadcast(sim_events()[i].kind)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Two pages side by side, protected together. */
+static const struct {
+    enum s2_hardware_update update;
+    mapping_flags_t from[2], to;
+    bool is_local;
+} relaxations[] = {
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, S2_READ}, RIG_RW, true},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, 0}, RIG_RWX, true},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ | S2_NO_AF, S2_READ}, S2_READ, true},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, S2_READ}, S2_READ | S2_SOFT0, true},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, RIG_RW}, S2_READ, false},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, S2_READ | S2_EXEC_EL0}, RIG_RW, false},
+    {S2_HARDWARE_UPDATE_NONE,
+     {S2_READ | S2_EXEC_EL0, S2_READ | S2_EXEC_EL0},
+     S2_READ | S2_EXEC,
+     true},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ | S2_EXEC_EL0, S2_READ}, S2_READ | S2_EXEC_EL1, false},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, S2_READ}, S2_READ | S2_NO_AF, false},
+    {S2_HARDWARE_UPDATE_NONE, {S2_READ, S2_READ}, RIG_RW | S2_NORMAL_NC, false},
+    {S2_HARDWARE_UPDATE_DIRTY, {S2_READ, S2_READ}, S2_READ | S2_DBM, true},
+    {S2_HARDWARE_UPDATE_DIRTY, {S2_READ | S2_DBM, RIG_RW | S2_DBM}, RIG_RW | S2_DBM, true},
+    {S2_HARDWARE_UPDATE_DIRTY, {S2_READ, RIG_RW | S2_DBM}, S2_READ | S2_DBM, false},
+    {S2_HARDWARE_UPDATE_DIRTY, {S2_READ | S2_DBM, S2_READ | S2_DBM}, S2_READ, false},
+};
+
+START_TEST(protect_is_local_only_if_nothing_is_taken_away)
+{
+    for (int relax = S2_RELAX_EVERYWHERE; relax <= S2_RELAX_HERE; relax++) {
+        const bool is_local = relax == S2_RELAX_HERE && relaxations[_i].is_local;
+
+        start_relaxed((enum s2_relax)relax, relaxations[_i].update);
+        for (uint64_t i = 0; i < 2; i++) {
+            rig_must(&rig, (struct rig_step){RIG_MAP, AT + i * KIB(4), KIB(4),
+                                             RIG_DATA + i * KIB(4), relaxations[_i].from[i]});
+        }
+        sim_clear();
+        rig_must(&rig, (struct rig_step){RIG_PROTECT, AT, KIB(8), 0, relaxations[_i].to});
+        ck_assert_uint_eq(has_local(), is_local);
+        ck_assert_uint_eq(has_broadcast(), !is_local);
+        rig_fini(&rig);
+    }
+}
+END_TEST
+
+START_TEST(relaxed_protect_is_the_local_recipe)
+{
+    static const enum sim_kind script[] = {
+        SIM_REPLACE,      SIM_DSB_ISH, SIM_IRQ_MASK, SIM_TLBI_IPAS2E1, SIM_DSB_NSH,
+        SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB,      SIM_IRQ_RESTORE,
+    };
+
+    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
+    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(4), RIG_DATA, S2_READ});
+    sim_clear();
+    rig_must(&rig, (struct rig_step){RIG_PROTECT, AT, KIB(4), 0, RIG_RW});
+    ck_assert(sim_matches(0, script, RIG_COUNT(script)));
+    ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Hardware that writes the page just before a protect that calls it clean: another CPU may hold it
+ * as dirty, and would not say so again. */
+struct hand {
+    s2_desc_t *slot;
+    uint64_t bits;
+};
+
+static void hand_event(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    struct hand *hand = arg;
+
+    if (phase == SIM_BEFORE && event->kind == SIM_REPLACE && event->slot == hand->slot) {
+        hand->slot->raw |= hand->bits;
+        hand->bits = 0;
+    }
+}
+
+START_TEST(protect_that_overwrites_what_hardware_sets_goes_to_all)
+{
+    static const struct {
+        mapping_flags_t from, to;
+        uint64_t bits;
+    } races[] = {
+        {S2_READ | S2_DBM, S2_READ | S2_DBM | S2_EXEC, UINT64_C(1) << 7},
+        {S2_READ | S2_NO_AF, S2_READ | S2_NO_AF | S2_EXEC, UINT64_C(1) << 10},
+    };
+    struct hand hand = {.bits = _i % 2 == 0 ? 0 : races[_i / 2].bits};
+
+    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_DIRTY);
+    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(4), RIG_DATA, races[_i / 2].from});
+    hand.slot = rig_slot(&rig, &rig.table, AT);
+    ck_assert(sim_listen(hand_event, &hand));
+    sim_clear();
+    rig_must(&rig, (struct rig_step){RIG_PROTECT, AT, KIB(4), 0, races[_i / 2].to});
+    ck_assert(sim_unlisten(hand_event, &hand));
+    ck_assert_uint_eq(hand.bits, 0);
+    ck_assert_uint_eq(has_broadcast(), _i % 2 != 0);
+    ck_assert_uint_eq(has_local(), _i % 2 == 0);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- What allows more ------------------------------------------------------------------------ */
+
+/* All that may change in place, by hand from the manual: two bits S2AP, AF, DBM, two bits XN. */
+#define CODES 64
+
+static uint64_t code_bits(unsigned code)
+{
+    return (uint64_t)(code & 3) << 6 | (uint64_t)(code >> 2 & 1) << 10 |
+           (uint64_t)(code >> 3 & 1) << 51 | (uint64_t)(code >> 4) << 53;
+}
+
+/* Rights, one bit each: read, write, accessed, tracked, execution at EL1 and at EL0. */
+static unsigned rights_of(unsigned code, bool has_dirty)
+{
+    static const unsigned execution[4] = {3, 2, 0, 1}; /* both; EL0 only; none; EL1 only */
+
+    return (code & 7) | (has_dirty ? code & 8 : 0) | execution[code >> 4] << 4;
+}
+
+START_TEST(leaf_allows_another_if_it_has_all_its_rights)
+{
+    const bool has_dirty = _i % 2 != 0, has_xnx = _i / 2 != 0;
+    const struct s2_format format = {
+        .has_dirty = has_dirty, .has_access_flag = has_dirty, .has_xnx = has_xnx};
+    size_t allowed = 0;
+
+    for (unsigned from = 0; from < CODES; from++) {
+        for (unsigned to = 0; to < CODES; to++) {
+            const unsigned lost = rights_of(from, has_dirty) & ~rights_of(to, has_dirty);
+            const s2_desc_t a = {code_bits(from) | RIG_DATA | 3},
+                            b = {code_bits(to) | RIG_DATA | 3};
+
+            if (!has_xnx && ((from | to) & 16) != 0) {
+                continue; /* there are no such leaves */
+            }
+            if (s2_desc_allows(&format, b, a) != (lost == 0)) {
+                ck_abort_msg("from code 0x%x to 0x%x", from, to);
+            }
+            allowed += lost == 0 ? 1 : 0;
+        }
+    }
+    ck_assert_uint_gt(allowed, 0);
+}
+END_TEST
+
+/* How an access goes: not at all; after the hardware has written the leaf; at once. */
+static unsigned outcome(struct mmu *mmu, s2_desc_t *slot, uint64_t desc, enum mmu_access access)
+{
+    struct mmu_result found;
+
+    slot->raw = desc;
+    found = mmu_translate(mmu, AT, access);
+    if (found.status != MMU_OK) {
+        return 0;
+    }
+    return found.updated == desc ? 2 : 1;
+}
+
+/* By what the software MMU does: whoever holds the old leaf loses no fault, and no write of the
+ * hardware's, that the new one would bring. */
+START_TEST(leaf_that_allows_another_never_does_less)
+{
+    static const enum mmu_access kinds[] = {MMU_READ, MMU_WRITE, MMU_FETCH_EL1, MMU_FETCH_EL0};
+    unsigned outcomes[CODES][4];
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+    struct mmu mmu;
+    s2_desc_t *slot;
+
+    setup.config.hardware_update = _i % 2 == 0 ? S2_HARDWARE_UPDATE_NONE : S2_HARDWARE_UPDATE_DIRTY;
+    setup.cpu.has_xnx = _i / 2 != 0;
+    rig_init(&rig, setup);
+    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(4), RIG_DATA, RIG_RWX});
+    mmu = rig_mmu(&rig, &rig.table);
+    slot = rig_slot(&rig, &rig.table, AT);
+    const s2_desc_t first = *slot;
+    for (unsigned code = 0; code < CODES; code++) {
+        for (unsigned i = 0; i < 4; i++) {
+            outcomes[code][i] = outcome(
+                &mmu, slot, (first.raw & ~code_bits(CODES - 1)) | code_bits(code), kinds[i]);
+        }
+    }
+    *slot = first;
+    for (unsigned pair = 0; pair < CODES * CODES; pair++) {
+        const unsigned from = pair / CODES, to = pair % CODES;
+        const s2_desc_t a = {code_bits(from)}, b = {code_bits(to)};
+        bool does_less = false;
+
+        for (unsigned i = 0; i < 4; i++) {
+            does_less |= outcomes[to][i] < outcomes[from][i];
+        }
+        ck_assert(!does_less || !s2_desc_allows(&rig.table.format, b, a) ||
+                  (!setup.cpu.has_xnx && ((from | to) & 16) != 0));
+    }
+    rig_fini(&rig);
+}
+END_TEST
+
+/* --- What a fault handler calls -------------------------------------------------------------- */
+
+START_TEST(refresh_forgets_one_page_here)
+{
+    static const enum sim_kind script[] = {
+        SIM_IRQ_MASK, SIM_TLBI_IPAS2E1, SIM_DSB_NSH,     SIM_TLBI_VMALLE1,
+        SIM_DSB_NSH,  SIM_ISB,          SIM_IRQ_RESTORE,
+    };
+
+    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
+    s2_table_refresh(&rig.table, ipa_of(AT + 0x123));
+    ck_assert(sim_matches(0, script, RIG_COUNT(script)));
+    ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
+    ck_assert_uint_eq(sim_events()[1].operand, AT >> 12);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(recover_forgets_the_guest_here)
+{
+    static const enum sim_kind script[] = {
+        SIM_IRQ_MASK, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB, SIM_IRQ_RESTORE,
+    };
+
+    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
+    s2_table_recover_conflict(&rig.table);
+    ck_assert(sim_matches(0, script, RIG_COUNT(script)));
+    ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(common_bit_is_set_only_if_promised_and_there)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.common = _i % 2 == 0 ? S2_COMMON_NO : S2_COMMON_PROMISED;
+    setup.cpu.has_cnp = _i / 2 != 0;
+    rig_init(&rig, setup);
+    ck_assert_uint_eq(s2_table_vttbr(&rig.table) & 1, _i == 3 ? 1 : 0);
+    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(8), RIG_DATA, RIG_RW});
+    sim_clear();
+    rig_must(&rig, (struct rig_step){RIG_UNMAP, AT, KIB(4), 0, 0});
+    ck_assert_uint_eq(sim_event_count(SIM_WRITE_VTTBR), 0); /* it is current, bit and all */
+    rig_fini(&rig);
+}
+END_TEST
+
+Suite *suite_notifier(void)
+{
+    Suite *suite = suite_create("notifier");
+    TCase *notifier = tcase_create("notifier");
+    TCase *relax = tcase_create("relax");
+    TCase *faults = tcase_create("faults");
+
+    tcase_add_loop_test(notifier, notify_tells_what_is_owed_before_the_tlbs, 0,
+                        (int)RIG_COUNT(verbs));
+    tcase_add_test(notifier, notify_of_too_much_tells_everything_once);
+    tcase_add_test(notifier, notify_of_fini_tells_everything_while_the_frames_are_taken);
+    tcase_add_test(notifier, notify_of_a_batch_waits_for_its_end);
+    tcase_add_test(notifier, notify_of_a_guest_that_never_ran_is_not_left_out);
+    suite_add_tcase(suite, notifier);
+    tcase_add_loop_test(relax, protect_is_local_only_if_nothing_is_taken_away, 0,
+                        (int)RIG_COUNT(relaxations));
+    tcase_add_test(relax, relaxed_protect_is_the_local_recipe);
+    tcase_add_loop_test(relax, protect_that_overwrites_what_hardware_sets_goes_to_all, 0, 4);
+    tcase_add_loop_test(relax, leaf_allows_another_if_it_has_all_its_rights, 0, 4);
+    tcase_add_loop_test(relax, leaf_that_allows_another_never_does_less, 0, 4);
+    suite_add_tcase(suite, relax);
+    tcase_add_test(faults, refresh_forgets_one_page_here);
+    tcase_add_test(faults, recover_forgets_the_guest_here);
+    tcase_add_loop_test(faults, common_bit_is_set_only_if_promised_and_there, 0, 4);
+    suite_add_tcase(suite, faults);
+    return suite;
+}
