@@ -57,6 +57,8 @@ static const struct {
     {"tail", suite_tail},
     {"memory", suite_memory},
     {"vmid", suite_vmid},
+    {"vmid_model", suite_vmid_model},
+    {"enter", suite_enter},
     {"table_map", suite_table_map},
     {"table_unmap", suite_table_unmap},
     {"table_protect", suite_table_protect},

@@ -68,5 +68,7 @@ Suite *suite_tlb_batch(void);
 Suite *suite_tail(void);
 Suite *suite_memory(void);
 Suite *suite_vmid(void);
+Suite *suite_vmid_model(void);
+Suite *suite_enter(void);
 
 #endif

@@ -1,0 +1,46 @@
+/*
+ * enter.h - which guest a CPU runs.
+ *
+ *      s2_enter(table, vmids, cpu, vcpu_id)     VMID, VTCR_EL2, VTTBR_EL2, stale stage 1
+ *      ... the embedder's own way into the guest and back, as often as it likes ...
+ *      s2_enter(another, ...)                   or
+ *      s2_leave(cpu)                            nobody's
+ */
+#ifndef TRESTLE_STAGE2_ENTER_H
+#define TRESTLE_STAGE2_ENTER_H
+
+#include "stage2/table.h"
+#include "stage2/vmid.h"
+
+/**
+ * s2_enter() - This CPU's EL1&0 translations are @table's from now on.
+ * @vmids:   the same for all calls on @table, which has its VMID from there from now on; it gives
+ *           no number that is too wide for the table. If other CPUs may change the table during its
+ *           first s2_enter(), it was named by s2_table_set_vmids() before.
+ * @cpu:     this CPU's, of the same @vmids.
+ * @vcpu_id: any number that tells the guest's vCPUs apart: their ASIDs have nothing to do with each
+ *           other, so when another one ran here last, this CPU forgets stage 1 of the VMID.
+ * Order:    VTCR_EL2 and VTTBR_EL2 are written, and an ISB has passed, on return. On CPUs with the
+ *           speculative-AT errata stage-1 walks are stopped in between.
+ * Cost:     some loads and a store if the vCPU is loaded already; else at most two register writes
+ *           and an ISB; one TLBI VMALLE1 and a DSB on this CPU where vCPUs change; now and then a
+ *           new generation of VMIDs (stage2/vmid.h).
+ * Context:  interrupts masked; not while this CPU is in a call on the table. Other CPUs may enter
+ *           it, and change it, at the same time. HCR_EL2 is the caller's: s2_table_hcr(); its TGE
+ *           is 0 for a moment where vCPUs change under VHE.
+ *           The EL1 registers are the caller's, too. Where speculative AT instructions may use them
+ *           (struct s2_features.has_speculative_at) they must not be another guest's: the caller
+ *           sets TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them
+ *           until s2_enter() is done.
+ */
+void s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids, struct s2_cpu *cpu,
+              uint32_t vcpu_id);
+
+/**
+ * s2_leave() - This CPU runs no guest: VTTBR_EL2 is 0, VMID S2_VMID_NOBODY.
+ * Context:  interrupts masked; stage 2 is off (HCR_EL2.VM), and the guest's stage 1 is not walked
+ *           (its registers are gone, or TCR_EL1.EPD0 and EPD1 are set).
+ */
+void s2_leave(struct s2_cpu *cpu);
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * test_enter.c - what a CPU is told when it goes from guest to guest: exact events.
+ */
+#include "stage2/enter.h"
+#include "tests/sim/sim.h"
+#include "tests/unit/suites.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define LAST 6 /* numbers */
+#define TABLES 16
+#define ROOT UINT64_C(0x40000000)
+#define ROOT_STEP UINT64_C(0x10000)
+#define TGE UINT64_C(0x8000000)
+#define E2H UINT64_C(0x400000000)
+#define EPD UINT64_C(0x800080) /* TCR_EL1.EPD1, EPD0 */
+#define SCTLR_M UINT64_C(1)
+
+static const struct s2_features PART = {.pa_bits = 40,
+                                        .granule_4k = S2_GRANULE_48_BITS,
+                                        .granule_16k = S2_GRANULE_48_BITS,
+                                        .granule_64k = S2_GRANULE_48_BITS,
+                                        .vmid_bits = 8,
+                                        .dcache_line = 64};
+
+static struct s2_vmid_allocator vmids;
+static struct s2_cpu cpus[3];
+static struct s2_table tables[TABLES];
+
+/* What s2_enter() knows of a table: no tables stand behind the root. */
+static void make_table(size_t i, unsigned ipa_bits)
+{
+    const struct s2_config config = {.cpu = &PART, .granule = S2_GRANULE_4K, .ipa_bits = ipa_bits};
+
+    tables[i] = (struct s2_table){.root_pa = pa_of(ROOT + i * ROOT_STEP), .vmid_bits = 8};
+    ck_assert_int_eq(s2_geometry_init(&tables[i].geometry, &config, NULL), MAPPING_OK);
+}
+
+static void setup(void)
+{
+    sim_reset();
+    s2_vmid_init(&vmids, 8);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_OK);
+    for (size_t i = 0; i < COUNT(cpus); i++) {
+        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
+    }
+    for (size_t i = 0; i < TABLES; i++) {
+        make_table(i, 40);
+    }
+}
+
+static void enter(size_t cpu, size_t table, uint32_t vcpu)
+{
+    sim_set_cpu(cpu);
+    s2_enter(&tables[table], &vmids, &cpus[cpu], vcpu);
+}
+
+static uint64_t vttbr_of(size_t table, uint64_t number)
+{
+    return number << 48 | (ROOT + table * ROOT_STEP);
+}
+
+/* Tables from the last one down, on CPU 2, until a new generation begins. */
+static void roll_over(void)
+{
+    const uint64_t before = vmids.rollovers;
+    const size_t cpu = sim_cpu_number();
+
+    for (size_t table = TABLES - 1; vmids.rollovers == before; table--) {
+        ck_assert_uint_gt(table, TABLES / 2);
+        make_table(table, 40);
+        enter(2, table, 0);
+    }
+    s2_leave(&cpus[2]);
+    sim_set_cpu(cpu);
+}
+
+static unsigned pin(size_t table)
+{
+    uint16_t number = S2_VMID_NOBODY;
+
+    if (s2_vmid_pin(&vmids, &tables[table].vmid, &number)) {
+        s2_vmid_unpin(&vmids);
+    }
+    return number;
+}
+
+#define ASSERT_EVENTS(...)                                     \
+    do {                                                       \
+        const enum sim_kind expected[] = {__VA_ARGS__};        \
+                                                               \
+        ck_assert_uint_eq(sim_event_total(), COUNT(expected)); \
+        ck_assert(sim_matches(0, expected, COUNT(expected)));  \
+    } while (0)
+
+/* --- From guest to guest ---------------------------------------------------------------------- */
+
+START_TEST(enter_for_the_first_time_loads_both_registers)
+{
+    enter(0, 3, 0);
+    ASSERT_EVENTS(SIM_DSB_ISH, SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(3, 1));
+    ck_assert_uint_eq(sim_cpu()->vtcr, tables[3].geometry.vtcr);
+    ck_assert_ptr_eq(atomic_load(&tables[3].vmids), &vmids);
+}
+END_TEST
+
+START_TEST(enter_of_what_is_loaded_does_nothing)
+{
+    enter(0, 0, 4);
+    sim_clear();
+    enter(0, 0, 4);
+    ck_assert_uint_eq(sim_event_total(), 0);
+}
+END_TEST
+
+START_TEST(enter_of_another_vcpu_forgets_stage_1_here)
+{
+    enter(0, 0, 4);
+    sim_clear();
+    enter(0, 0, 5);
+    ASSERT_EVENTS(SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
+    sim_clear();
+    enter(1, 0, 6); /* on a CPU that it has not been on */
+    ASSERT_EVENTS(SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
+}
+END_TEST
+
+START_TEST(enter_of_another_guest_and_back_writes_what_differs)
+{
+    make_table(2, 36);
+    enter(0, 0, 0);
+    enter(0, 2, 0);
+    sim_clear();
+    enter(0, 0, 0);
+    ASSERT_EVENTS(SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
+    sim_clear();
+    enter(0, 1, 0);
+    ASSERT_EVENTS(SIM_DSB_ISH, SIM_WRITE_VTTBR, SIM_ISB);
+    sim_clear();
+    enter(0, 0, 0);
+    ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1));
+    sim_clear();
+    enter(0, 1, 1); /* where another vCPU was before */
+    ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
+    /* The TLBI is for the guest that is entered. */
+    ck_assert_uint_eq(sim_events()[2].vttbr, vttbr_of(1, 3));
+}
+END_TEST
+
+START_TEST(enter_with_all_numbers_given_begins_a_generation)
+{
+    for (size_t i = 0; i < LAST; i++) {
+        enter(0, i, 0);
+    }
+    sim_clear();
+    enter(0, LAST, 0);
+    ASSERT_EVENTS(SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH, SIM_WRITE_VTTBR,
+                  SIM_ISB);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(LAST, 1));
+}
+END_TEST
+
+START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
+{
+    enter(0, 0, 0);
+    roll_over();
+    sim_clear();
+    enter(0, 0, 0);
+    ASSERT_EVENTS(SIM_DSB_ISH);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1));
+    ck_assert_uint_eq(s2_vmid_number(&vmids, &tables[0].vmid), 1);
+}
+END_TEST
+
+START_TEST(enter_with_common_tables_says_so)
+{
+    tables[0].is_common = true;
+    enter(0, 0, 0);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1) | 1);
+    sim_clear();
+    enter(0, 0, 0);
+    ck_assert_uint_eq(sim_event_total(), 0);
+}
+END_TEST
+
+/* --- What comes in between -------------------------------------------------------------------- */
+
+/* Once, before the first event of a kind on CPU 0, a new generation begins on another CPU. */
+struct intruder {
+    enum sim_kind kind;
+    bool is_done;
+};
+
+static void listen_intruder(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    struct intruder *intruder = arg;
+
+    if (phase == SIM_BEFORE && event->kind == intruder->kind && event->cpu == 0 &&
+        !intruder->is_done) {
+        intruder->is_done = true;
+        roll_over();
+    }
+}
+
+START_TEST(enter_during_a_generation_keeps_both_guests_numbers)
+{
+    struct intruder intruder = {_i == 0 ? SIM_WRITE_VTTBR : SIM_ISB, false};
+
+    enter(0, 0, 0);
+    ck_assert(sim_listen(listen_intruder, &intruder));
+    enter(0, 1, 0);
+    ck_assert(intruder.is_done);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(1, 2));
+    /* Both are walked by CPU 0 as it begins. */
+    ck_assert_uint_eq(pin(0), 1);
+    ck_assert_uint_eq(pin(1), 2);
+    roll_over();
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+    ck_assert_uint_eq(pin(1), 2);
+}
+END_TEST
+
+START_TEST(leave_clears_the_register_and_then_the_number)
+{
+    struct intruder intruder = {SIM_ISB, false};
+
+    enter(0, 0, 0);
+    sim_clear();
+    s2_leave(&cpus[0]);
+    ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB);
+    ck_assert_uint_eq(sim_cpu()->vttbr, 0);
+    roll_over();
+    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
+
+    enter(0, 0, 0);
+    ck_assert(sim_listen(listen_intruder, &intruder));
+    s2_leave(&cpus[0]);
+    ck_assert(intruder.is_done);
+    ck_assert_uint_ne(pin(0), S2_VMID_NOBODY); /* until the ISB it may be walked */
+}
+END_TEST
+
+START_TEST(enter_after_leave_loads_the_guest_again)
+{
+    enter(0, 0, 3);
+    s2_leave(&cpus[0]);
+    sim_clear();
+    enter(0, 0, 3);
+    ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB);
+    s2_leave(&cpus[0]);
+    sim_clear();
+    enter(0, 0, 4);
+    ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
+}
+END_TEST
+
+/* --- Parts that ask for more ------------------------------------------------------------------ */
+
+static void listen_stopped(void *arg, enum sim_phase phase, const struct sim_event *event)
+{
+    size_t *count = arg;
+
+    if (phase == SIM_BEFORE && (event->kind == SIM_WRITE_VTTBR || event->kind == SIM_WRITE_VTCR)) {
+        ++*count;
+        ck_assert_uint_eq(sim_cpu()->tcr_el1 & EPD, EPD);
+        ck_assert_uint_eq(sim_cpu()->sctlr_el1 & SCTLR_M, SCTLR_M);
+    }
+}
+
+START_TEST(enter_with_speculative_at_stops_stage_1_meanwhile)
+{
+    const uint64_t sctlr = _i == 0 ? 0x30 : 0x30 | SCTLR_M;
+    size_t count = 0;
+
+    enter(0, 0, 0);
+    ck_assert(sim_listen(listen_stopped, &count));
+    make_table(1, 36);
+    tables[1].rules.has_speculative_at = true;
+    sim_cpu()->tcr_el1 = 0x12345003;
+    sim_cpu()->sctlr_el1 = sctlr;
+    sim_clear();
+    enter(0, 1, 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(sim_cpu()->tcr_el1, 0x12345003);
+    ck_assert_uint_eq(sim_cpu()->sctlr_el1, sctlr);
+    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(1, 2));
+    sim_clear();
+    enter(0, 1, 0);
+    ck_assert_uint_eq(sim_event_total(), 0);
+}
+END_TEST
+
+START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
+{
+    const uint64_t hcr = E2H | TGE | 1;
+    size_t at;
+
+    tables[0].rules.has_vhe = true;
+    sim_cpu()->hcr = hcr;
+    enter(0, 0, 0);
+    sim_clear();
+    enter(0, 0, 1);
+    ASSERT_EVENTS(SIM_WRITE_HCR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB, SIM_WRITE_HCR,
+                  SIM_ISB);
+    at = sim_find(SIM_TLBI_VMALLE1, 0);
+    ck_assert_uint_eq(sim_events()[at].hcr, hcr & ~TGE);
+    ck_assert_uint_eq(sim_cpu()->hcr, hcr);
+    sim_cpu()->hcr = E2H | 1;
+    sim_clear();
+    enter(0, 0, 0);
+    ASSERT_EVENTS(SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
+}
+END_TEST
+
+/* --- Contract deaths -------------------------------------------------------------------------- */
+
+START_TEST(enter_with_numbers_wider_than_the_table_dies)
+{
+    struct s2_vmid_allocator wide;
+
+    s2_vmid_init(&wide, 16);
+    ck_assert_int_eq(s2_cpu_init(&cpus[0], &wide), MAPPING_OK);
+    s2_enter(&tables[0], &wide, &cpus[0], 0);
+}
+END_TEST
+
+START_TEST(enter_with_other_vmids_than_before_dies)
+{
+    struct s2_vmid_allocator other;
+    struct s2_cpu cpu;
+
+    s2_vmid_init(&other, 8);
+    ck_assert_int_eq(s2_cpu_init(&cpu, &other), MAPPING_OK);
+    enter(0, 0, 0);
+    s2_enter(&tables[0], &other, &cpu, 0);
+}
+END_TEST
+
+START_TEST(enter_on_a_cpu_of_other_vmids_dies)
+{
+    struct s2_vmid_allocator other;
+
+    s2_vmid_init(&other, 8);
+    s2_enter(&tables[0], &other, &cpus[0], 0);
+}
+END_TEST
+
+static TCase *tcase(Suite *suite, const char *name)
+{
+    TCase *made = tcase_create(name);
+
+    tcase_add_checked_fixture(made, setup, NULL);
+    suite_add_tcase(suite, made);
+    return made;
+}
+
+Suite *suite_enter(void)
+{
+    Suite *suite = suite_create("enter");
+    TCase *guests = tcase(suite, "guests");
+    TCase *between = tcase(suite, "in between");
+    TCase *parts = tcase(suite, "parts");
+    TCase *deaths = tcase(suite, "contract");
+
+    tcase_add_test(guests, enter_for_the_first_time_loads_both_registers);
+    tcase_add_test(guests, enter_of_what_is_loaded_does_nothing);
+    tcase_add_test(guests, enter_of_another_vcpu_forgets_stage_1_here);
+    tcase_add_test(guests, enter_of_another_guest_and_back_writes_what_differs);
+    tcase_add_test(guests, enter_with_all_numbers_given_begins_a_generation);
+    tcase_add_test(guests, enter_of_what_is_loaded_after_a_generation_keeps_its_number);
+    tcase_add_test(guests, enter_with_common_tables_says_so);
+    tcase_add_loop_test(between, enter_during_a_generation_keeps_both_guests_numbers, 0, 2);
+    tcase_add_test(between, leave_clears_the_register_and_then_the_number);
+    tcase_add_test(between, enter_after_leave_loads_the_guest_again);
+    tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);
+    tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
+    tcase_add_test_raise_signal(deaths, enter_with_numbers_wider_than_the_table_dies,
+                                CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, enter_with_other_vmids_than_before_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(deaths, enter_on_a_cpu_of_other_vmids_dies, CONTRACT_DEATH);
+    return suite;
+}
