@@ -23,6 +23,8 @@ static void decode_status(struct abort *abort, uint64_t fsc)
     if (fsc == FSC_TRANSLATION_LM1 || fsc == FSC_ADDRESS_SIZE_LM1) {
         abort->kind = fsc == FSC_TRANSLATION_LM1 ? ABORT_TRANSLATION : ABORT_ADDRESS_SIZE;
         abort->level = -1;
+    } else if (fsc == FSC_TLB_CONFLICT) {
+        abort->kind = ABORT_TLB_CONFLICT;
     } else if (fsc <= (FIELD_PREP(FSC_KIND, FSC_KIND_PERMISSION) | FSC_LEVEL)) {
         abort->kind = kinds[FIELD_GET(FSC_KIND, fsc)];
         abort->level = (int)FIELD_GET(FSC_LEVEL, fsc);
@@ -75,6 +77,7 @@ static void find_ipa(struct abort *abort, uint64_t hpfar)
     case ABORT_PERMISSION:
         abort->has_ipa = abort->on_s1_walk || (abort->has_va && at_s1e1r(abort->va, &page));
         break;
+    case ABORT_TLB_CONFLICT: /* HPFAR_EL2 is UNKNOWN */
     case ABORT_OTHER:
         break;
     }
@@ -106,6 +109,8 @@ const char *abort_kind_name(enum abort_kind kind)
         return "access flag";
     case ABORT_ADDRESS_SIZE:
         return "address size";
+    case ABORT_TLB_CONFLICT:
+        return "TLB conflict";
     case ABORT_OTHER:
         break;
     }

@@ -16,7 +16,8 @@ enum abort_kind {
     ABORT_PERMISSION,
     ABORT_ACCESS_FLAG,
     ABORT_ADDRESS_SIZE,
-    ABORT_OTHER, /* external, parity, alignment, TLB conflict: see the ESR */
+    ABORT_TLB_CONFLICT, /* the TLB has two answers, of which stage 2 is one */
+    ABORT_OTHER,        /* external, parity, alignment: see the ESR */
 };
 
 /* What a guest's load or store wanted, if the CPU says (ISV): enough to emulate it. */
@@ -31,7 +32,7 @@ struct abort_syndrome {
 struct abort {
     enum abort_access access;
     enum abort_kind kind;
-    int level;       /* of the stage 2 walk; 0 for ABORT_OTHER */
+    int level;       /* of the stage 2 walk; 0 if the kind has none */
     bool on_s1_walk; /* the guest's own table walk was refused, not its access */
     bool has_va;     /* va is the address that the guest used */
     bool has_ipa;    /* ipa is known: without it there is nothing to do but run again */

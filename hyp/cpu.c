@@ -30,5 +30,7 @@ void cpu_init(void)
     write_cntvoff_el2(0);
     write_vpidr_el2(read_midr_el1());
     write_vmpidr_el2(read_mpidr_el1());
+    /* Whoever was here before may have left anything in the TLB, under any VMID. */
+    __asm__ volatile("tlbi alle1\n\tdsb nsh" : : : "memory");
     isb();
 }

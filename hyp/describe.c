@@ -42,8 +42,9 @@ void describe_machine(void)
 {
     const struct s2_features *cpu = &machine.cpu;
 
-    print("  CPU: %u-bit PA, %u-bit VMIDs%s%s%s%s%s\n", cpu->pa_bits, cpu->vmid_bits,
+    print("  CPU: %u-bit PA, %u-bit VMIDs%s%s%s%s%s%s%s\n", cpu->pa_bits, cpu->vmid_bits,
           cpu->has_fwb ? ", FWB" : "", cpu->has_xnx ? ", XNX" : "", cpu->has_ttl ? ", TTL" : "",
+          cpu->has_cnp ? ", CnP" : "", cpu->bbm > 1 ? ", BBM 2" : "",
           cpu->hafdbs > 1 ? ", dirty state by hardware" : "",
           cpu->tlb > 1 ? ", TLB invalidation by range" : "");
     print("  RAM:");

@@ -89,3 +89,11 @@ int walk_level(struct guest *guest, ipa_t ipa)
 
     return error == MAPPING_OK || error == MAPPING_NOT_FOUND ? leaf.level : WALK_LEVEL_NONE;
 }
+
+bool expect_part(bool holds, const char *what)
+{
+    if (!holds) {
+        check_note("not so: %s", what);
+    }
+    return holds;
+}

@@ -22,6 +22,9 @@ bool expect_abort(struct guest_result result, struct expected_abort expected, co
 /* s2_space_lookup() finds a leaf of @size at @ipa, or nothing (@size 0). */
 bool expect_leaf(struct guest *guest, ipa_t ipa, uint64_t size, const char *what);
 
+/* A part of what a check is about to say: printed only if it does not hold. Answers @holds. */
+bool expect_part(bool holds, const char *what);
+
 /* How many words of @range EL2 does not find as GUEST_STEP_FILL wrote them, where
  * s2_space_lookup() says that they lie. */
 uint64_t count_wrong_words(struct guest *guest, struct ipa_range range, uint64_t seed);

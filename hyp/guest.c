@@ -7,6 +7,7 @@
 
 #define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
 #define TEXT_MAX 128
+#define MENDED_MAX 16 /* aborts of one step: beyond that, something is wrong */
 
 /* Which of x0..x3 hold what in a call (hyp/guest/abi.h). */
 enum { CALL_NUMBER = 0, CALL_ARGUMENT = 1 };
@@ -79,7 +80,7 @@ static void add_image(struct guest *guest)
     }
 }
 
-void guest_init(struct guest *guest, const char *name, uint16_t vmid, const struct s2_config *table)
+void guest_init(struct guest *guest, const char *name, const struct s2_config *table)
 {
     struct s2_space_config config = {
         .table = *table,
@@ -87,24 +88,41 @@ void guest_init(struct guest *guest, const char *name, uint16_t vmid, const stru
         .nodes = guest->nodes,
         .node_count = GUEST_NODES,
         .memory = &machine_memory,
-        .vmid = vmid,
+        .vmids = &machine.vmids,
     };
 
     guest->name = name;
     guest->block_count = 0;
     guest->waits = 0;
     guest->stopped_at_fetch = false;
+    guest->is_quiet = false;
+    guest->vcpu = &guest->vcpus[0];
     if (s2_space_init(&guest->space, &config) != MAPPING_OK) {
         panic("a guest's space cannot be made");
     }
     add_image(guest);
-    vcpu_init(&guest->vcpu, s2_space_table(&guest->space), ipa_of(GUEST_IMAGE_IPA));
+    vcpu_init(guest->vcpu, s2_space_enterable(&guest->space), ipa_of(GUEST_IMAGE_IPA));
+}
+
+void guest_add_vcpu(struct guest *guest)
+{
+    vcpu_clone(&guest->vcpus[1], &guest->vcpus[0], 1);
+}
+
+void guest_use_vcpu(struct guest *guest, unsigned vcpu)
+{
+    guest->vcpu = &guest->vcpus[vcpu];
 }
 
 void guest_fini(struct guest *guest)
 {
     vcpu_unload();
     s2_space_fini(&guest->space);
+    guest_release_ram(guest);
+}
+
+void guest_release_ram(struct guest *guest)
+{
     for (size_t i = 0; i < guest->block_count; i++) {
         if (frame_pool_free(&machine.guests, guest->blocks[i].pa, guest->blocks[i].order) !=
             MAPPING_OK) {
@@ -137,6 +155,9 @@ static void print_text(struct guest *guest, uint64_t start, uint64_t length)
 {
     struct ipa_range text = ipa_range(start, u64_min(length, TEXT_MAX));
 
+    if (guest->is_quiet) {
+        return;
+    }
     print("  %s says: ", guest->name);
     for (uint64_t i = 0; i < text.size && !ipa_range_wraps(text); i++) {
         const char *c = guest_memory(guest, ipa_add(text.start, i));
@@ -156,7 +177,7 @@ static struct guest_result died(const struct guest *guest, const char *how, uint
 /* The guest called; false if it is to go on at once. */
 static bool is_over_after_call(struct guest *guest, struct guest_result *result)
 {
-    const uint64_t *x = guest->vcpu.regs.x;
+    const uint64_t *x = guest->vcpu->regs.x;
 
     switch (x[CALL_NUMBER]) {
     case GUEST_CALL_NEXT:
@@ -166,14 +187,14 @@ static bool is_over_after_call(struct guest *guest, struct guest_result *result)
         print_text(guest, x[CALL_ARGUMENT], x[CALL_ARGUMENT + 1]);
         return false;
     case GUEST_CALL_IRQ:
-        guest->vcpu.irq_pending = false;
+        guest->vcpu->irq_pending = false;
         return false;
     case GUEST_CALL_DIED:
         *result = died(guest, "an exception of its own", x[CALL_ARGUMENT], x[CALL_ARGUMENT + 1],
                        x[CALL_ARGUMENT + 2]);
         return true;
     default:
-        *result = died(guest, "an unknown call", x[CALL_NUMBER], guest->vcpu.regs.pc, 0);
+        *result = died(guest, "an unknown call", x[CALL_NUMBER], guest->vcpu->regs.pc, 0);
         return true;
     }
 }
@@ -182,8 +203,8 @@ static bool is_over_after_call(struct guest *guest, struct guest_result *result)
 static void wake(struct guest *guest)
 {
     guest->waits++;
-    vcpu_skip(&guest->vcpu);
-    guest->vcpu.irq_pending = true;
+    vcpu_skip(guest->vcpu);
+    guest->vcpu->irq_pending = true;
 }
 
 /* A permission fault whose IPA cannot be had, as the guest's own tables no longer translate the
@@ -193,12 +214,56 @@ static bool is_gone(const struct abort *abort)
     return abort->kind == ABORT_PERMISSION && abort->has_va && !abort->has_ipa;
 }
 
+static bool is_allowed(mapping_flags_t flags, const struct abort *abort)
+{
+    mapping_flags_t wanted = abort->on_s1_walk ? S2_READ : 0;
+
+    switch (abort->access) {
+    case ABORT_READ:
+        wanted |= S2_READ;
+        break;
+    case ABORT_WRITE:
+        wanted |= S2_WRITE;
+        break;
+    case ABORT_FETCH:
+        wanted |= S2_EXEC; /* at EL1 or EL0: the abort does not say */
+        break;
+    }
+    return (flags & wanted) == wanted;
+}
+
+/* The tables say that the access is fine: what refused it is what this CPU's TLB remembers. */
+static bool is_stale(const struct s2_table *table, const struct abort *abort)
+{
+    struct s2_leaf leaf;
+
+    return (abort->kind == ABORT_PERMISSION || abort->kind == ABORT_TRANSLATION) &&
+           abort->has_ipa && s2_table_lookup(table, abort->ipa, &leaf) == MAPPING_OK &&
+           is_allowed(leaf.flags, abort);
+}
+
+bool guest_mend(struct guest *guest, const struct abort *abort)
+{
+    struct s2_table *table = guest->vcpu->table;
+
+    if (abort->kind == ABORT_TLB_CONFLICT) {
+        s2_table_recover_conflict(table);
+        return true;
+    }
+    if (is_stale(table, abort)) {
+        s2_table_refresh(table, abort->ipa);
+        return true;
+    }
+    return is_gone(abort);
+}
+
 static struct guest_result run(struct guest *guest)
 {
     struct guest_result result = {.outcome = GUEST_DIED};
+    unsigned mended = 0;
 
     for (;;) {
-        struct vcpu_exit exit = vcpu_run(&guest->vcpu);
+        struct vcpu_exit exit = vcpu_run(guest->vcpu);
 
         switch (exit.reason) {
         case VCPU_EXIT_HVC:
@@ -212,14 +277,15 @@ static struct guest_result run(struct guest *guest)
         case VCPU_EXIT_IRQ:
             break;
         case VCPU_EXIT_ABORT:
-            if (is_gone(&exit.abort)) {
+            if (mended < MENDED_MAX && guest_mend(guest, &exit.abort)) {
+                mended++;
                 break;
             }
             guest->stopped_at_fetch = exit.abort.access == ABORT_FETCH;
             return (struct guest_result){.outcome = GUEST_ABORTED, .abort = exit.abort};
         case VCPU_EXIT_SMC:
         case VCPU_EXIT_OTHER:
-            return died(guest, "a trap", exit.esr, guest->vcpu.regs.pc, 0);
+            return died(guest, "a trap", exit.esr, guest->vcpu->regs.pc, 0);
         }
     }
 }
@@ -232,7 +298,7 @@ struct guest_result guest_boot(struct guest *guest)
 struct guest_result guest_step(struct guest *guest, enum guest_step step, uint64_t a, uint64_t b,
                                uint64_t c)
 {
-    uint64_t *x = guest->vcpu.regs.x;
+    uint64_t *x = guest->vcpu->regs.x;
 
     x[CALL_NUMBER] = step;
     x[CALL_ARGUMENT] = a;
@@ -248,13 +314,13 @@ struct guest_result guest_retry(struct guest *guest)
 
 struct guest_result guest_pass(struct guest *guest)
 {
-    struct vcpu_regs *regs = &guest->vcpu.regs;
+    struct vcpu_regs *regs = &guest->vcpu->regs;
 
     if (guest->stopped_at_fetch) {
         regs->x[0] = GUEST_SKIPPED;
         regs->pc = regs->x[LINK_REGISTER];
     } else {
-        vcpu_skip(&guest->vcpu);
+        vcpu_skip(guest->vcpu);
     }
     return run(guest);
 }

@@ -15,6 +15,7 @@
 
 #define GUEST_NODES 64
 #define GUEST_BLOCKS 24
+#define GUEST_VCPUS 2
 
 /* Frames of the guest, to be given back at its end. */
 struct guest_block {
@@ -26,11 +27,13 @@ struct guest {
     const char *name;
     struct s2_space space;
     struct memory_node nodes[GUEST_NODES];
-    struct vcpu vcpu;
+    struct vcpu vcpus[GUEST_VCPUS];
+    struct vcpu *vcpu; /* the one that does the steps */
     struct guest_block blocks[GUEST_BLOCKS];
     size_t block_count;
     unsigned waits;        /* WFIs seen */
     bool stopped_at_fetch; /* the last abort was of an instruction, not of its access */
+    bool is_quiet;         /* what it says is not printed */
 };
 
 enum guest_outcome {
@@ -47,15 +50,31 @@ struct guest_result {
 
 /**
  * guest_init() - Make a guest with the built-in program in its image area, ready to boot.
- * @vmid:    of its own, not 0.
  * @table:   what its stage 2 is to be.
  * Panics where the pools cannot give it its image.
  */
-void guest_init(struct guest *guest, const char *name, uint16_t vmid,
-                const struct s2_config *table);
+void guest_init(struct guest *guest, const char *name, const struct s2_config *table);
 
 /* Gives all frames back, tables and RAM. */
 void guest_fini(struct guest *guest);
+
+/* The second half of that, for one who has ended the space. */
+void guest_release_ram(struct guest *guest);
+
+/**
+ * guest_add_vcpu() - A second vCPU, at the same point of the program as the first: before a step.
+ * guest_use_vcpu() - Which one does the steps from now on: 0 or 1.
+ * They share the program's data, its stack too. So no step of one begins inside one of the other.
+ */
+void guest_add_vcpu(struct guest *guest);
+void guest_use_vcpu(struct guest *guest, unsigned vcpu);
+
+/**
+ * guest_mend() - What EL2 does by itself about an abort that is not the guest's doing.
+ * Returns:  true: the guest may try again. The tables allow what was refused, so that the TLB is
+ *           out of date; or it has two answers; or the guest's own tables have changed meanwhile.
+ */
+bool guest_mend(struct guest *guest, const struct abort *abort);
 
 /* Takes a zeroed block of at least @size bytes that belongs to @guest; maps nothing. Panics if
  * there is none. */

@@ -43,6 +43,15 @@ static void make_pool(struct frame_pool *pool, struct frame_region *region, uint
     }
 }
 
+static void make_vmids(void)
+{
+    s2_vmid_init(&machine.vmids, machine.cpu.vmid_bits);
+    if (s2_vmid_limit(&machine.vmids, MACHINE_VMID_LAST) != MAPPING_OK ||
+        s2_cpu_init(&machine.this_cpu, &machine.vmids) != MAPPING_OK) {
+        panic("there are too few VMIDs");
+    }
+}
+
 void machine_init(void)
 {
     struct fdt_memory ram = fdt_memory();
@@ -54,6 +63,7 @@ void machine_init(void)
         panic("the device tree names no RAM, or too little");
     }
     machine.cpu = s2_features_decode(&regs);
+    make_vmids();
     machine.ram_start = ram.start;
     machine.ram_size = ram.size;
     make_pool(&machine.tables, &table_region, TABLE_POOL_FRAMES);

@@ -16,12 +16,18 @@
 
 #define MACHINE_FRAME_SHIFT 12
 
+/* So few VMIDs are given to guests that they run out all the time. Those above are for who gives
+ * them by hand. */
+#define MACHINE_VMID_LAST 3
+
 struct machine {
     struct frame_pool tables;
     struct frame_pool guests;
     struct s2_features cpu;
-    uint64_t ram_start; /* PA */
-    uint64_t ram_size;  /* bytes */
+    struct s2_vmid_allocator vmids;
+    struct s2_cpu this_cpu; /* there is no other */
+    uint64_t ram_start;     /* PA */
+    uint64_t ram_size;      /* bytes */
 };
 
 extern struct machine machine;

@@ -1,6 +1,6 @@
 /*
- * main.c - the story: a machine, two guests, what they may and may not do; then a guest on each
- * granule that the CPU offers; and the end of it.
+ * main.c - the story: a machine, two guests, what they may and may not do; then small guests, for
+ * what is sent to the TLBs; a guest on each granule that the CPU offers; and the end of it.
  */
 #include "hyp/checks.h"
 #include "hyp/cpu.h"
@@ -15,11 +15,11 @@ int hyp_main(void);
 static struct guest alice;
 static struct guest bob;
 
-static void make(struct guest *guest, const char *name, uint16_t vmid, unsigned ipa_bits)
+static void make(struct guest *guest, const char *name, unsigned ipa_bits)
 {
     struct s2_config table = format_config(&formats[0], ipa_bits);
 
-    guest_init(guest, name, vmid, &table);
+    guest_init(guest, name, &table);
     plan_map(guest);
     check(guest_boot(guest).outcome == GUEST_DONE, "%s boots", name);
 }
@@ -68,10 +68,29 @@ static void tell_of_alice(void)
 static void tell_of_both(void)
 {
     checks_topic("Bob has the same addresses, and another VMID");
-    make(&bob, "Bob", 2, OTHER_IPA_BITS);
+    make(&bob, "Bob", OTHER_IPA_BITS);
     topic_two_guests(&alice, &bob);
     checks_topic("The CPU's own opinion (AT S12E1R, AT S12E1W)");
     topic_oracle(&alice);
+}
+
+/* Each with guests of its own. */
+static void tell_of_tlbs(void)
+{
+    checks_topic("More guests than VMIDs");
+    topic_vmids();
+    checks_topic("Several changes, one tail");
+    topic_batch();
+    checks_topic("Long changes in short steps");
+    topic_steps();
+    checks_topic("What is sent to the TLBs");
+    topic_tlb();
+    checks_topic("Leaves change their size");
+    topic_sizes();
+    checks_topic("A listener");
+    topic_notifier();
+    checks_topic("A TLB conflict");
+    topic_conflict();
 }
 
 static void tell_of_formats(void)
@@ -111,7 +130,7 @@ int hyp_main(void)
     checks_topic("Trestle at EL2");
     describe_machine();
     checks_topic("Alice, a guest");
-    make(&alice, "Alice", 1, PLAN_IPA_BITS);
+    make(&alice, "Alice", PLAN_IPA_BITS);
     checks_topic("Her areas");
     describe_areas(&alice.space);
     checks_topic("Her translation tables");
@@ -119,6 +138,7 @@ int hyp_main(void)
     first = shape_of(&alice);
     tell_of_alice();
     tell_of_both();
+    tell_of_tlbs();
     tell_of_formats();
     checks_topic("Back to the beginning");
     fold_all(&alice, first);

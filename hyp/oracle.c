@@ -136,15 +136,27 @@ static void compare(struct oracle *oracle, uint64_t address, enum abort_access a
     oracle->writable += access == ABORT_WRITE && (wanted & PAR_F) == 0;
 }
 
-void oracle_begin(struct oracle *oracle, const struct s2_table *table)
+/* @table's registers are in place. */
+static void start(struct oracle *oracle, const struct s2_table *table)
 {
     *oracle = (struct oracle){.table = table, .random = RANDOM_SEED};
+    write_hcr_el2(s2_table_hcr(table) | HCR_RW | HCR_DC);
+    isb();
+}
+
+void oracle_begin(struct oracle *oracle, struct s2_table *table)
+{
+    vcpu_load_table(table);
+    start(oracle, table);
+}
+
+void oracle_begin_by_hand(struct oracle *oracle, const struct s2_table *table)
+{
     vcpu_unload();
     write_vtcr_el2(s2_table_vtcr(table));
     write_vttbr_el2(s2_table_vttbr(table));
     isb();
-    write_hcr_el2(s2_table_hcr(table) | HCR_RW | HCR_DC);
-    isb();
+    start(oracle, table);
 }
 
 void oracle_end(struct oracle *oracle)

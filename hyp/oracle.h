@@ -24,8 +24,10 @@ struct oracle {
     uint64_t random;
 };
 
-/* Loads @table's registers, with DC, and starts counting. No vCPU may be loaded. */
-void oracle_begin(struct oracle *oracle, const struct s2_table *table);
+/* Loads @table's registers, with DC, and starts counting. By hand: @table's VMID was given to it,
+ * and is none of machine.vmids. */
+void oracle_begin(struct oracle *oracle, struct s2_table *table);
+void oracle_begin_by_hand(struct oracle *oracle, const struct s2_table *table);
 void oracle_end(struct oracle *oracle);
 
 /* One address. */

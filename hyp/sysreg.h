@@ -143,6 +143,8 @@ static inline void isb(void)
 #define TCR_EL1_EPD1 BIT(23)
 
 #define VTTBR_BADDR FIELD(47, 1)
+#define VTTBR_CNP BIT(0)
+#define VTTBR_VMID FIELD(63, 48)
 
 /* MAIR attribute bytes. */
 #define MAIR_DEVICE_nGnRE 0x04
@@ -159,6 +161,7 @@ static inline void isb(void)
 
 /* ESR_EL2. */
 #define ESR_EC FIELD(31, 26)
+#define ESR_IL BIT(25) /* a 32-bit instruction */
 #define EC_WFX 0x01
 #define EC_HVC64 0x16
 #define EC_SMC64 0x17
@@ -184,6 +187,7 @@ static inline void isb(void)
 #define FSC_KIND_TRANSLATION 0x1
 #define FSC_KIND_ACCESS_FLAG 0x2
 #define FSC_KIND_PERMISSION 0x3
+#define FSC_TLB_CONFLICT 0x30
 #define FSC_ADDRESS_SIZE_LM1 0x29
 #define FSC_TRANSLATION_LM1 0x2b
 

@@ -1,43 +1,23 @@
 #include "hyp/expect.h"
 #include "hyp/plan.h"
 #include "hyp/topics.h"
+#include "hyp/turns.h"
 
 #define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
 #define ROUNDS 8
 #define PLACE (PLAN_BLOCKS_IPA + 0x800000)
-#define PLACE_SIZE 0x4000
 #define PAGE (PLAN_PAGES_IPA + 0x9000)
 
 static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, BIT(MACHINE_FRAME_SHIFT));
 
-static uint64_t seed_of(unsigned who, unsigned round)
-{
-    return 100 + 2 * round + who;
-}
-
-/* Each writes and reads at the same IPAs and calls its own code; each turn finds what that guest
- * left there the turn before, not what the other wrote since. */
-static bool take_turn(struct guest *guest, unsigned who, unsigned round)
-{
-    bool holds = true;
-
-    if (round > 0) {
-        holds = guest_step(guest, GUEST_STEP_VERIFY, PLACE, PLACE_SIZE, seed_of(who, round - 1))
-                        .answer == 0 &&
-                guest_step(guest, GUEST_STEP_CALL, PLAN_CODE_IPA, 0, 0).answer ==
-                    seed_of(who, round - 1);
-    }
-    guest_step(guest, GUEST_STEP_FILL, PLACE, PLACE_SIZE, seed_of(who, round));
-    guest_step(guest, GUEST_STEP_COPY_CODE, PLAN_CODE_IPA, seed_of(who, round), 0);
-    return holds;
-}
-
+/* Each writes and reads at the same IPAs and calls its own code. */
 static void check_turns(struct guest *guests[])
 {
+    const struct turns_place place = {.data = PLACE, .code = PLAN_CODE_IPA};
     bool holds = true;
 
     for (unsigned turn = 0; turn < 2 * ROUNDS; turn++) {
-        holds = take_turn(guests[turn % 2], turn % 2, turn / 2) && holds;
+        holds = turns_take(guests[turn % 2], &place, turn % 2, turn / 2) && holds;
     }
     check(holds, "%u turns each: either finds its own data and code at the same IPAs", ROUNDS);
     check(guest_memory(guests[0], ipa_of(PLACE)) != guest_memory(guests[1], ipa_of(PLACE)),

@@ -39,4 +39,27 @@ void topic_oracle_sizes(const struct format *format);
  * no such format, the library's refusal. */
 void topic_granule(const struct format *format);
 
+/* Those that follow bring guests of their own (hyp/small.h). */
+
+/* More guests than VMIDs, and two vCPUs of one guest. */
+void topic_vmids(void);
+
+/* Several changes to two guests, and one tail for each. */
+void topic_batch(void);
+
+/* A guest runs between the steps of long changes. */
+void topic_steps(void);
+
+/* The plans by which TLBs are invalidated, side by side: two guests see no difference. */
+void topic_tlb(void);
+
+/* Leaves change their size under a guest, where nothing may be invalid for a moment too. */
+void topic_sizes(void);
+
+/* A listener hears of what is invalidated, in time. */
+void topic_notifier(void);
+
+/* A TLB conflict that comes to EL2. */
+void topic_conflict(void);
+
 #endif

@@ -11,7 +11,6 @@
 #define SMALL_SIZE 0x10000 /* whole pages of any granule */
 #define STAGE1_BITS 48     /* of an IPA, in the guest's own tables */
 
-#define VMID 3
 #define RW (S2_READ | S2_WRITE)
 
 _Static_assert(RUNS_IPA % BIT(21) == 0, "aligned to the runs of pages of any granule");
@@ -76,7 +75,7 @@ void tour_init(struct tour *tour, struct guest *guest, const struct format *form
     tour->config = format_config(
         format, (unsigned)u64_min(format->guest_ipa_bits, format_ipa_bits_max(format)));
     tour->config.root = format->guest_root;
-    guest_init(guest, format->guest, VMID, &tour->config);
+    guest_init(guest, format->guest, &tour->config);
     geometry = s2_table_geometry(s2_space_table(&guest->space));
     place_block(tour, geometry);
     place_runs(tour, geometry);

@@ -5,7 +5,6 @@
  * s2_table_replace() is for one who keeps no areas. So the guest goes on in a table of its own
  * that shows no more of its memory than its program and its runs; then back to its space.
  */
-#define VMID 4
 #define SEED 8
 #define RW (S2_READ | S2_WRITE)
 #define FLAGS (RW | S2_SOFT0)
@@ -79,18 +78,17 @@ void tour_replace(const struct tour *tour)
                "a table without areas is made")) {
         return;
     }
-    s2_table_set_vmid(&table, VMID);
     if (check(map_as_in_space(tour, &table, ipa_range(GUEST_IMAGE_IPA, GUEST_IMAGE_SIZE),
                               RW | S2_EXEC) &&
                   map_as_in_space(tour, &table, tour->runs, FLAGS),
               "the program and the runs are mapped in it")) {
         guest_step(guest, GUEST_STEP_FILL, ipa_number(tour->runs.start), tour->runs.size, SEED);
-        vcpu_set_table(&guest->vcpu, &table);
+        vcpu_set_table(guest->vcpu, &table);
         check_page(tour, &table, other);
         check_run(tour, &table, other);
         check_hole(tour, &table, other);
         check(s2_table_check(&table), "the table is in order");
-        vcpu_set_table(&guest->vcpu, s2_space_table(&guest->space));
+        vcpu_set_table(guest->vcpu, s2_space_enterable(&guest->space));
     }
     s2_table_fini(&table);
 }

@@ -1,6 +1,8 @@
 #include "hyp/vcpu.h"
 
+#include "hyp/machine.h"
 #include "hyp/sysreg.h"
+#include "stage2/enter.h"
 
 #include <stdbool.h>
 
@@ -14,7 +16,7 @@ unsigned vcpu_enter(struct vcpu_regs *regs); /* vectors.S */
 /* The vCPU whose EL1 state this CPU holds. One CPU, so one of them. */
 static struct vcpu *loaded;
 
-void vcpu_init(struct vcpu *vcpu, const struct s2_table *table, ipa_t entry)
+void vcpu_init(struct vcpu *vcpu, struct s2_table *table, ipa_t entry)
 {
     *vcpu = (struct vcpu){
         .regs = {.pc = ipa_distance(ipa_of(0), entry), .pstate = SPSR_EL1H | SPSR_DAIF},
@@ -23,17 +25,33 @@ void vcpu_init(struct vcpu *vcpu, const struct s2_table *table, ipa_t entry)
     };
 }
 
+void vcpu_clone(struct vcpu *vcpu, const struct vcpu *from, uint32_t id)
+{
+    vcpu_unload(); /* from now on @from's registers are where it keeps them */
+    *vcpu = *from;
+    vcpu->id = id;
+}
+
 static void save_el1(struct vcpu_el1 *el1)
 {
 #define SAVE(name) el1->name = read_##name();
     VCPU_EL1_REGISTERS(SAVE)
+    VCPU_EL1_SWITCHES(SAVE)
 #undef SAVE
 }
 
+/* Walks begin with the last write, by registers that are all the guest's. */
 static void restore_el1(const struct vcpu_el1 *el1)
 {
-#define RESTORE(name) write_##name(el1->name);
+#define RESTORE(name)                 \
+    if (read_##name() != el1->name) { \
+        write_##name(el1->name);      \
+    }
     VCPU_EL1_REGISTERS(RESTORE)
+    isb();
+#define RESTORE_IN_ORDER(name) RESTORE(name) isb();
+    VCPU_EL1_SWITCHES(RESTORE_IN_ORDER)
+#undef RESTORE_IN_ORDER
 #undef RESTORE
 }
 
@@ -42,23 +60,57 @@ static uint64_t guest_hcr(const struct vcpu *vcpu)
     return s2_table_hcr(vcpu->table) | HCR_TRAPS | (vcpu->irq_pending ? HCR_VI : 0);
 }
 
-/* Parts with the speculative AT errata (A57, A72, A76 and kin) walk guest tables on their own
- * account, and must not meet one guest's stage 1 with another's stage 2: no walks in between. */
+/* Between two guests the CPU must not meet one's stage 1 with the other's stage 2, neither by
+ * speculation nor by the AT of parts with errata (A57, A72, A76 and kin): no walks, and no stage 1
+ * that is off, for which there would be none to stop. */
 static void stop_guest_walks(void)
 {
     write_tcr_el1(read_tcr_el1() | TCR_EL1_EPD0 | TCR_EL1_EPD1);
     isb();
+    write_sctlr_el1(read_sctlr_el1() | SCTLR_M);
+    isb();
 }
 
-void vcpu_unload(void)
+/* Nobody's vCPU is loaded, and nothing is walked; VTTBR_EL2 stays. */
+static void put_aside(void)
 {
     if (loaded != NULL) {
         save_el1(&loaded->el1);
         loaded = NULL;
     }
     stop_guest_walks();
+}
+
+void vcpu_unload(void)
+{
+    put_aside();
     write_hcr_el2(HCR_RW);
     isb();
+    s2_leave(&machine.this_cpu);
+}
+
+void vcpu_load_table(struct s2_table *table)
+{
+    vcpu_unload();
+    s2_enter(table, &machine.vmids, &machine.this_cpu, 0);
+}
+
+static void load_after_another_guest(const struct vcpu *vcpu)
+{
+    put_aside();
+    s2_enter(vcpu->table, &machine.vmids, &machine.this_cpu, vcpu->id);
+    write_hcr_el2(guest_hcr(vcpu));
+    isb();
+    restore_el1(&vcpu->el1);
+}
+
+/* What is walked while registers of both are in place, s2_enter() makes this CPU forget. So the
+ * walks need not be stopped, and stage 2 is the same. */
+static void load_after_another_vcpu(const struct vcpu *vcpu)
+{
+    save_el1(&loaded->el1);
+    restore_el1(&vcpu->el1);
+    s2_enter(vcpu->table, &machine.vmids, &machine.this_cpu, vcpu->id);
 }
 
 void vcpu_load(struct vcpu *vcpu)
@@ -66,19 +118,15 @@ void vcpu_load(struct vcpu *vcpu)
     if (loaded == vcpu) {
         return;
     }
-    vcpu_unload();
-    write_vtcr_el2(s2_table_vtcr(vcpu->table));
-    write_vttbr_el2(s2_table_vttbr(vcpu->table));
-    isb(); /* the tables are in place before stage 2 is on */
-    write_hcr_el2(guest_hcr(vcpu));
-    restore_el1(&vcpu->el1);
-    stop_guest_walks();
-    write_tcr_el1(vcpu->el1.tcr_el1);
-    isb();
+    if (loaded != NULL && loaded->table == vcpu->table && loaded->id != vcpu->id) {
+        load_after_another_vcpu(vcpu);
+    } else {
+        load_after_another_guest(vcpu);
+    }
     loaded = vcpu;
 }
 
-void vcpu_set_table(struct vcpu *vcpu, const struct s2_table *table)
+void vcpu_set_table(struct vcpu *vcpu, struct s2_table *table)
 {
     vcpu_unload();
     vcpu->table = table;

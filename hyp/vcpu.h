@@ -3,7 +3,8 @@
  *
  * vcpu_run() puts the guest's EL1 registers and tables in place only when another vCPU was there
  * before. So a guest that comes back after a moment at EL2 finds its TLB as it left it: were an
- * invalidation missing, it would see what is no longer true.
+ * invalidation missing, it would see what is no longer true. From one vCPU of a guest to another
+ * nothing is written that is the same for both, and what the TLB holds is s2_enter()'s affair.
  */
 #ifndef TRESTLE_HYP_VCPU_H
 #define TRESTLE_HYP_VCPU_H
@@ -30,22 +31,27 @@ _Static_assert(offsetof(struct vcpu_regs, pstate) == VCPU_REGS_PSTATE, "layout.h
  * among them traps: cpu_init(). */
 /* clang-format off */
 #define VCPU_EL1_REGISTERS(X)                                                              \
-    X(sctlr_el1) X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(tcr_el1) X(mair_el1)             \
-    X(amair_el1) X(vbar_el1) X(contextidr_el1) X(sp_el0) X(sp_el1) X(elr_el1) X(spsr_el1)  \
-    X(esr_el1) X(far_el1) X(afsr0_el1) X(afsr1_el1) X(par_el1) X(csselr_el1) X(mdscr_el1)  \
-    X(cntkctl_el1) X(cntv_ctl_el0) X(cntv_cval_el0) X(tpidr_el0) X(tpidrro_el0) X(tpidr_el1)
+    X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(mair_el1) X(amair_el1) X(vbar_el1)            \
+    X(contextidr_el1) X(sp_el0) X(sp_el1) X(elr_el1) X(spsr_el1) X(esr_el1) X(far_el1)     \
+    X(afsr0_el1) X(afsr1_el1) X(par_el1) X(csselr_el1) X(mdscr_el1) X(cntkctl_el1)         \
+    X(cntv_ctl_el0) X(cntv_cval_el0) X(tpidr_el0) X(tpidrro_el0) X(tpidr_el1)
 /* clang-format on */
+
+/* Those that say whether stage 1 is walked: put in place last, in this order. */
+#define VCPU_EL1_SWITCHES(X) X(sctlr_el1) X(tcr_el1)
 
 struct vcpu_el1 {
 #define VCPU_EL1_FIELD(name) uint64_t name;
     VCPU_EL1_REGISTERS(VCPU_EL1_FIELD)
+    VCPU_EL1_SWITCHES(VCPU_EL1_FIELD)
 #undef VCPU_EL1_FIELD
 };
 
 struct vcpu {
     struct vcpu_regs regs;
     struct vcpu_el1 el1; /* stale while the vCPU is loaded */
-    const struct s2_table *table;
+    struct s2_table *table;
+    uint32_t id;      /* among the guest's */
     bool irq_pending; /* a virtual IRQ waits for the guest */
 };
 
@@ -69,7 +75,10 @@ struct vcpu_exit {
  * @table:   the guest's stage 2; must outlive the vCPU.
  * @entry:   IPA of its first instruction.
  */
-void vcpu_init(struct vcpu *vcpu, const struct s2_table *table, ipa_t entry);
+void vcpu_init(struct vcpu *vcpu, struct s2_table *table, ipa_t entry);
+
+/* Another vCPU of @from's guest, at the same point and with the same registers. Unloads. */
+void vcpu_clone(struct vcpu *vcpu, const struct vcpu *from, uint32_t id);
 
 /**
  * vcpu_run() - Run the guest until it comes back to EL2.
@@ -79,7 +88,7 @@ void vcpu_init(struct vcpu *vcpu, const struct s2_table *table, ipa_t entry);
 struct vcpu_exit vcpu_run(struct vcpu *vcpu);
 
 /* Let the guest go on under @table, which must show what it stands on where it stands. */
-void vcpu_set_table(struct vcpu *vcpu, const struct s2_table *table);
+void vcpu_set_table(struct vcpu *vcpu, struct s2_table *table);
 
 /* Pass over the instruction that it stopped at. All of AArch64's are 4 bytes. */
 void vcpu_skip(struct vcpu *vcpu);
@@ -87,8 +96,10 @@ void vcpu_skip(struct vcpu *vcpu);
 /**
  * vcpu_load() - Put @vcpu's EL1 registers, VTCR_EL2, VTTBR_EL2 and HCR_EL2 in place.
  * vcpu_unload() - Take whichever is loaded off, and turn stage 2 off: needed before its table goes.
+ * vcpu_load_table() - As vcpu_unload(), but @table is the one in place, with no vCPU.
  */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_unload(void);
+void vcpu_load_table(struct s2_table *table);
 
 #endif

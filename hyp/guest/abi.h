@@ -62,6 +62,7 @@ enum guest_step {
     GUEST_STEP_TABLE_ENTRY,  /* (va, ipa): let the page table at va begin with that page */
     GUEST_STEP_WINDOW_TABLE, /* (n, ipa): translate the window's n-th 2 MiB by the table at ipa */
     GUEST_STEP_USE_ASID,     /* (asid): 1 or 2: go on in that address space */
+    GUEST_STEP_OWN_TABLES,   /* (asid, n): as a CPU that comes up: tables of space n, as asid */
     GUEST_STEP_STATE,        /* (): SCTLR_EL1 */
     GUEST_STEP_COUNT,
 };

@@ -26,6 +26,7 @@ void guest_stage1_window(uint64_t asid, uint64_t page, uint64_t ipa);
 void guest_stage1_table_entry(uint64_t va, uint64_t ipa);
 void guest_stage1_window_table(uint64_t n, uint64_t ipa);
 void guest_stage1_use(uint64_t asid);
+void guest_stage1_own(uint64_t asid, uint64_t space);
 
 /* steps.c: what each step does, by its number. */
 typedef uint64_t (*guest_step_fn)(const uint64_t args[GUEST_ARGUMENTS]);

@@ -109,6 +109,15 @@ void guest_stage1_use(uint64_t asid)
     isb();
 }
 
+/* What this CPU has of @asid is of the tables that it had before. */
+void guest_stage1_own(uint64_t asid, uint64_t space)
+{
+    write_ttbr0_el1(FIELD_PREP(TTBR_ASID, asid) | (uintptr_t)root[space - 1]);
+    isb();
+    __asm__ volatile("tlbi vmalle1\n\tdsb nsh" : : : "memory");
+    isb();
+}
+
 /* The entry may be live: break, invalidate, make. */
 void guest_stage1_window(uint64_t asid, uint64_t page, uint64_t ipa)
 {

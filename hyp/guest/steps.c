@@ -162,6 +162,12 @@ static uint64_t step_use_asid(const uint64_t args[GUEST_ARGUMENTS])
     return 0;
 }
 
+static uint64_t step_own_tables(const uint64_t args[GUEST_ARGUMENTS])
+{
+    guest_stage1_own(args[0], args[1]);
+    return 0;
+}
+
 static uint64_t step_state(const uint64_t args[GUEST_ARGUMENTS])
 {
     (void)args;
@@ -185,5 +191,6 @@ const guest_step_fn guest_steps[GUEST_STEP_COUNT] = {
     [GUEST_STEP_TABLE_ENTRY] = step_table_entry,
     [GUEST_STEP_WINDOW_TABLE] = step_window_table,
     [GUEST_STEP_USE_ASID] = step_use_asid,
+    [GUEST_STEP_OWN_TABLES] = step_own_tables,
     [GUEST_STEP_STATE] = step_state,
 };
