@@ -259,7 +259,8 @@ static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned c
             break;
         }
         if (!s2_desc_is_leaf(desc, walk->level) || !s2_desc_is_contiguous(desc) ||
-            !s2_edit_changes(table, edit, desc) || !s2_attr_is_alike(desc, edit->attr)) {
+            !s2_edit_changes(table, edit, desc) ||
+            !s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
             i++;
             continue;
         }
@@ -594,6 +595,17 @@ enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range ran
     return count_replace(table, &edit, tables);
 }
 
+/* What held unmaps will clear, with @range too: as one stretch, if nothing is mapped between. If
+ * something is, a map over all of them is taken for one over that, and refused. */
+static struct ipa_range unmapping_with(struct s2_table *table, struct ipa_range before,
+                                       struct ipa_range range)
+{
+    const bool is_joined = before.size != 0 && ipa_le(ipa_range_end(before), range.start) &&
+                           s2_map_is_free(table, ipa_range_end(before), range.start);
+
+    return is_joined ? ipa_range_join(before, range) : range;
+}
+
 enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range range)
 {
     struct s2_operation *operation = &table->operation;
@@ -604,8 +616,7 @@ enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range 
         error = s2_operation_hold(table, tables);
     }
     if (error == MAPPING_OK) {
-        operation->unmapping =
-            operation->unmapping.size == 0 ? range : ipa_range_join(operation->unmapping, range);
+        operation->unmapping = unmapping_with(table, operation->unmapping, range);
     }
     return error;
 }
@@ -629,7 +640,14 @@ enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_rang
 
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range)
 {
+    struct ipa_range *left = &table->operation.unmapping;
+    const ipa_t done = ipa_range_end(range);
+    const ipa_t end = ipa_range_end(left->size == 0 ? range : *left);
+
     edit_do(table, (struct s2_edit){.range = range, .kind = S2_EDIT_UNMAP});
+    /* Pieces are done in the order in which they were held. A map that is held after this is not
+     * over something that still goes. */
+    *left = ipa_lt(done, end) ? ipa_range_between(done, end) : ipa_range(0, 0);
 }
 
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags)

@@ -285,7 +285,8 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
  * at most. An access flag that is clear refuses the first. */
 bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from);
 
-/* Whether two leaves, or attributes, have the same memory type and shareability. */
+/* Whether two attributes have the same memory type and shareability. s2_desc_attr() makes them: under
+ * LPA2 a leaf has bits of its address where others have the shareability. */
 static inline bool s2_attr_is_alike(s2_desc_t a, s2_desc_t b)
 {
     return ((a.raw ^ b.raw) & (S2_DESC_MEMATTR | S2_DESC_SH)) == 0;

@@ -289,8 +289,7 @@ static bool entries_are_none(struct s2_walk *walk, unsigned count)
     return true;
 }
 
-/* Whether nothing is mapped in [@start, @end), which may be empty. */
-static bool is_free(struct s2_table *table, ipa_t start, ipa_t end)
+bool s2_map_is_free(struct s2_table *table, ipa_t start, ipa_t end)
 {
     struct s2_walk walk;
 
@@ -326,9 +325,10 @@ static bool will_be_free(struct s2_table *table, struct ipa_range range)
     const ipa_t end = ipa_range_end(range);
 
     if (gone.size == 0 || !ipa_range_overlaps(gone, range)) {
-        return is_free(table, range.start, end);
+        return s2_map_is_free(table, range.start, end);
     }
-    return is_free(table, range.start, gone.start) && is_free(table, ipa_range_end(gone), end);
+    return s2_map_is_free(table, range.start, gone.start) &&
+           s2_map_is_free(table, ipa_range_end(gone), end);
 }
 
 /* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
@@ -396,7 +396,7 @@ enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range, 
         return MAPPING_ALREADY_EXISTS;
     }
     /* Mapped before and after, so invalid for a moment in between: as a replace. */
-    if (table->refuses_transient && !is_free(table, range.start, ipa_range_end(range))) {
+    if (table->refuses_transient && !s2_map_is_free(table, range.start, ipa_range_end(range))) {
         return MAPPING_DENIED;
     }
     *tables = count_tables(table, range, &mapping);

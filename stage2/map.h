@@ -22,6 +22,9 @@ struct s2_mapping {
  * are filled. Takes held frames; cannot fail. */
 void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
 
+/* Whether nothing is mapped in [@start, @end), which may be empty. O(tables that exist there). */
+bool s2_map_is_free(struct s2_table *table, ipa_t start, ipa_t end);
+
 /* Empty @count entries of a table that nobody else can reach yet. */
 void s2_zero_dark(s2_desc_t *slot, size_t count);
 

@@ -57,7 +57,7 @@ static uint64_t lines_of(const struct plan *plan, const struct s2_table *table, 
                          uint64_t size)
 {
     const bool is_retyped = plan->cleaning == CLEAN_RETYPED && s2_desc_is_valid(desc) &&
-                            !s2_attr_is_alike(desc, plan->attr);
+                            !s2_attr_is_alike(s2_desc_attr(&table->format, desc), plan->attr);
 
     if (plan->cleaning != CLEAN_ALL && !is_retyped) {
         return 0;
