@@ -52,10 +52,36 @@ static enum mapping_error linear_reserve(const struct mapping_backend *self,
     return MAPPING_INVALID_PARAM;
 }
 
+/* Remember that the guest had the memory from @pa on until now. */
+static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
+{
+    struct s2_operation *operation = &table->operation;
+    const bool is_first = pa_eq(operation->taken, operation->taken_end);
+
+    operation->taken = is_first ? pa : pa_min(operation->taken, pa);
+    operation->taken_end = pa_max(operation->taken_end, pa_add(pa, size));
+    MAPPING_ASSERT(pa_lt(operation->taken, operation->taken_end));
+}
+
+/* Whether it had any of it in this operation. */
+static bool was_taken_back(const struct s2_table *table, pa_t pa, uint64_t size)
+{
+    return pa_lt(pa, table->operation.taken_end) && pa_lt(table->operation.taken, pa_add(pa, size));
+}
+
 static enum mapping_error linear_map(const struct mapping_backend *self, struct ipa_range range,
                                      mapping_flags_t flags, void *page_table)
 {
-    s2_table_do_map(page_table, range, s2_linear_pa(self, range.start), flags);
+    struct s2_table *table = page_table;
+    const pa_t pa = s2_linear_pa(self, range.start);
+
+    if (s2_table_needs_clean(table, flags) && was_taken_back(table, pa, range.size)) {
+        /* It was cleaned as it was held, and the guest may have written it through the caches since,
+         * until the tail. */
+        s2_table_flush(table);
+        s2_memory_reclaim(&table->memory, pa, range.size);
+    }
+    s2_table_do_map(table, range, pa, flags);
     return MAPPING_OK;
 }
 
@@ -79,10 +105,12 @@ static enum mapping_error linear_unmap(const struct mapping_backend *self, struc
 {
     struct s2_table *table = page_table;
     const bool cleans = was_uncached(table, range);
+    const pa_t pa = s2_linear_pa(self, range.start);
 
     s2_table_do_unmap(table, range);
+    take_back(table, pa, range.size);
     if (cleans) {
-        s2_table_reclaim(table, s2_linear_pa(self, range.start), range.size);
+        s2_table_reclaim(table, pa, range.size);
     }
     return MAPPING_OK;
 }

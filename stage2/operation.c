@@ -113,6 +113,14 @@ void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size)
     struct s2_operation *operation = &table->operation;
 
     MAPPING_ASSERT(operation->depth > 0);
+    if (operation->reclaim_count > 0) {
+        struct s2_reclaim *last = &operation->reclaims[operation->reclaim_count - 1];
+
+        if (pa_eq(pa_add(last->pa, last->size), pa)) {
+            last->size += size;
+            return;
+        }
+    }
     if (operation->reclaim_count == S2_RECLAIM_MAX) {
         s2_table_flush(table);
     }
@@ -415,6 +423,8 @@ static void operation_close(struct s2_table *table)
         operation->is_stored = false;
     }
     operation->unmapping = ipa_range(0, 0);
+    operation->taken = pa_of(0);
+    operation->taken_end = pa_of(0);
     frame_pool_unreserve(table->pool, &operation->held);
     operation->depth = 0;
     MAPPING_ASSERT(frame_reserve_count(&operation->held) == 0);

@@ -9,7 +9,8 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     MAPPING_ASSERT(space != NULL);
     MAPPING_ASSERT(config != NULL);
 
-    if (config->table.cpu != NULL && config->vmid >= BIT(config->table.cpu->vmid_bits)) {
+    if (config->table.cpu != NULL && config->vmids == NULL &&
+        config->vmid >= BIT(config->table.cpu->vmid_bits)) {
         return MAPPING_INVALID_PARAM;
     }
     error = s2_table_init(&space->table, &config->table, config->table_pool);

@@ -111,6 +111,7 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
     MAPPING_ASSERT(vmid < BIT(table->vmid_bits));
     MAPPING_ASSERT(table->operation.depth == 0);
     MAPPING_ASSERT(atomic_load_explicit(&table->vmids, memory_order_relaxed) == NULL);
+    MAPPING_ASSERT(!s2_table_is_owing(table)); /* it would go to the wrong one */
 
     table->given_vmid = vmid;
 }

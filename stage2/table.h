@@ -53,6 +53,7 @@ struct s2_operation {
     uint8_t reclaim_count;
     bool is_stored;             /* live stores are not yet followed by a DSB */
     struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
+    pa_t taken, taken_end;      /* where unmapped pieces led, from lowest to highest; equal: none */
 };
 
 /* Fields are private. The object does not move once initialised. */
@@ -171,7 +172,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_map(struct s2_table *table, struct 
  *           MAPPING_DENIED: transients are refused, and a cut goes by break-before-make.
  * On error: as s2_table_map().
  * Order:    cuts go by break-before-make, what they keep faults for a moment: vCPUs that fault
- *           there find a broken descriptor and retry. On return no TLB holds anything of @range,
+ *           there find a broken descriptor and retry. With S2_SIZE_CHANGE_DIRECT they go by one
+ *           store, and nothing faults. On return no TLB holds anything of @range,
  *           and the frames of emptied tables are back in the pool; the data frames may be reused.
  * Cost:     O(entries of the tables that @range covers partly) + O(non-leaf entries of tables that
  *           it covers whole): their leaves are never visited.
@@ -187,8 +189,9 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
  * On error: as s2_table_map().
  * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
  *           out, a run that is changed, or a changed type or shareability goes by
- *           break-before-make, one tail for all. On return no TLB of any CPU holds the old
- *           attributes.
+ *           break-before-make, one tail for all; with S2_SIZE_CHANGE_DIRECT what sticks out is split,
+ *           and a run is opened, by single stores. On return no TLB of any CPU holds the old
+ *           attributes; where nothing was taken away, and S2_RELAX_HERE, this CPU's.
  * Cost:     O(entries in @range).
  */
 MAPPING_MUST_USE enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,
@@ -329,7 +332,7 @@ static inline const struct s2_geometry *s2_table_geometry(const struct s2_table 
  * s2_table_check() - Whether the tables are as this library makes them.
  * Proves: every descriptor is legal, at its level, inside the output size, and none is broken;
  * every table frame is taken from the pool, no table below the root is empty; counts agree; no
- * operation is open.
+ * operation is open. While tables wait for a batch's tail, only that more are counted than linked.
  * Cost: O(entries). Context: at rest, or with the space locked.
  */
 bool s2_table_check(const struct s2_table *table);
