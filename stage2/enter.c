@@ -41,10 +41,12 @@ static void load_guest(const struct s2_table *table, uint64_t vttbr)
     }
 }
 
-static void forget_stage1(void)
+static void forget_stage1(const struct s2_table *table)
 {
-    arch_tlbi_vmalle1();
-    arch_dsb_nsh();
+    for (unsigned i = 0; i < (table->rules.is_repeated ? 2U : 1U); i++) {
+        arch_tlbi_vmalle1();
+        arch_dsb_nsh();
+    }
     arch_isb();
 }
 
@@ -54,12 +56,12 @@ static void forget_other_vcpus(const struct s2_table *table)
     const uint64_t hcr = table->rules.has_vhe ? arch_read_hcr() : 0;
 
     if ((hcr & HCR_TGE) == 0) {
-        forget_stage1();
+        forget_stage1(table);
         return;
     }
     arch_write_hcr(hcr & ~HCR_TGE);
     arch_isb();
-    forget_stage1();
+    forget_stage1(table);
     arch_write_hcr(hcr);
     arch_isb();
 }
@@ -73,6 +75,9 @@ void s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids, struct s2
     MAPPING_ASSERT(vmids->last < BIT(table->vmid_bits));
 
     s2_table_set_vmids(table, vmids);
+    if (table->rules.is_repeated) {
+        s2_vmid_repeat(vmids);
+    }
     number = s2_vmid_take(vmids, &table->vmid, cpu);
     load_guest(table, vttbr_of(table, number));
     s2_vmid_settle(cpu);

@@ -27,7 +27,9 @@
  *           new generation of VMIDs (stage2/vmid.h).
  * Context:  interrupts masked; not while this CPU is in a call on the table. Other CPUs may enter
  *           it, and change it, at the same time. HCR_EL2 is the caller's: s2_table_hcr(); its TGE
- *           is 0 for a moment where vCPUs change under VHE.
+ *           is 0 for a moment where vCPUs change under VHE. A vCPU that may move to another CPU runs
+ *           with HCR_EL2.FB = 1 and BSU = 1 (inner shareable): else what it invalidates for itself
+ *           on one CPU stays behind on another that it was on.
  *           The EL1 registers are the caller's, too. Where speculative AT instructions may use them
  *           (struct s2_features.has_speculative_at) they must not be another guest's: the caller
  *           sets TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them

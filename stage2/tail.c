@@ -6,6 +6,11 @@
 #define HCR_TGE BIT(27)
 #define VTTBR_VMID FIELD(63, 48)
 
+static void count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
 /* How a tail is sent, once that is decided. */
 struct tail {
     const struct s2_tlb_target *target;
@@ -37,7 +42,7 @@ static void send_by_address(const struct tail *tail, uint64_t operand)
     } else {
         arch_tlbi_ipas2e1is(operand);
     }
-    tail->target->counters->by_address++;
+    count(&tail->target->counters->by_address, 1);
 }
 
 static void send_by_range(const struct tail *tail, uint64_t operand)
@@ -49,7 +54,7 @@ static void send_by_range(const struct tail *tail, uint64_t operand)
     } else {
         arch_tlbi_ripas2e1is(operand);
     }
-    tail->target->counters->by_range++;
+    count(&tail->target->counters->by_range, 1);
 }
 
 static void send_stage1(const struct tail *tail)
@@ -61,7 +66,7 @@ static void send_stage1(const struct tail *tail)
     } else {
         arch_tlbi_vmalle1is();
     }
-    tail->target->counters->stage1++;
+    count(&tail->target->counters->stage1, 1);
 }
 
 static void send_whole(const struct tail *tail)
@@ -73,7 +78,7 @@ static void send_whole(const struct tail *tail)
     } else {
         arch_tlbi_vmalls12e1is();
     }
-    tail->target->counters->whole++;
+    count(&tail->target->counters->whole, 1);
 }
 
 /* What was sent is complete, on the CPUs that it was sent to. */
@@ -283,9 +288,9 @@ static void count_tail(struct s2_tlb_counters *counters, const struct s2_tlb_pla
     const uint64_t sent = plan->is_whole ? 1 : plan->parts;
 
     MAPPING_ASSERT(sent >= 1 && sent <= S2_TLB_PARTS_MAX);
-    counters->tails++;
-    counters->saved += plan->naive > sent ? plan->naive - sent : 0;
-    counters->saved_tails += batch->is_whole ? batch->count : batch->count - 1U;
+    count(&counters->tails, 1);
+    count(&counters->saved, plan->naive > sent ? plan->naive - sent : 0);
+    count(&counters->saved_tails, batch->is_whole ? batch->count : batch->count - 1U);
 }
 
 /* The guest is current. @is_here: it was so before, so that what is local is what it asks for. */
@@ -320,7 +325,7 @@ void s2_tail_pay(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
     if (regime_enter(target, &live)) {
         pay(target, batch, live.is_here);
     } else {
-        target->counters->skipped_tails++;
+        count(&target->counters->skipped_tails, 1);
     }
     /* What follows on this CPU sees the tables as they are now. */
     arch_isb();
@@ -338,9 +343,9 @@ void s2_tail_pay_vmid(const struct s2_tlb_target *target)
     tell_whole(target);
     if (regime_enter(target, &live)) {
         pay_whole(&tail);
-        target->counters->tails++;
+        count(&target->counters->tails, 1);
     } else {
-        target->counters->skipped_tails++;
+        count(&target->counters->skipped_tails, 1);
     }
     arch_isb();
     regime_leave(target, &live);
@@ -358,7 +363,7 @@ void s2_tail_recover(const struct s2_tlb_target *target)
 
     if (regime_enter(target, &live)) {
         pay_whole(&tail);
-        target->counters->tails++;
+        count(&target->counters->tails, 1);
     }
     arch_isb();
     regime_leave(target, &live);
@@ -376,7 +381,7 @@ void s2_tail_refresh(const struct s2_tlb_target *target, ipa_t addr)
             await(&tail);
         }
         pay_stage1(&tail);
-        target->counters->tails++;
+        count(&target->counters->tails, 1);
     }
     arch_isb();
     regime_leave(target, &live);

@@ -13,8 +13,10 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     return (struct s2_tlb_rules){
         .has_ttl = cpu->has_ttl,
         .has_ranges = cpu->tlb >= 2 && wants_ranges,
-        /* Without forced write-back stage 1 can make any memory one whose accesses are slow. */
-        .has_xs = cpu->has_xs && s2_geometry_has_fwb(geometry),
+        /* Without forced write-back stage 1 can make any memory one whose accesses are slow. And walks
+         * that go past the caches would be slow accesses themselves. */
+        .has_xs =
+            cpu->has_xs && s2_geometry_has_fwb(geometry) && config->walker == S2_WALKER_COHERENT,
         .has_vhe = cpu->has_vhe,
         .has_speculative_at = cpu->has_speculative_at,
         .is_repeated = config->tlbi_repeat == S2_TLBI_TWICE,

@@ -99,11 +99,13 @@ static void reserve_held(struct s2_cpu *cpu)
  *      exchanges       it was first, and then it is reserved
  *      DSB ISH         all that is seen by all, and what was read of the CPUs was true, before
  *      ALLE1IS         all goes; what fills again is what is reserved
- *      DSB ISH         complete on every CPU, before the first number is given anew
+ *      DSB ISH         complete on every CPU, before the first number is given anew; both twice on
+ *                      parts that may miss a TLBI, as tails that are not sent later rest on it
  */
 static void begin_generation(struct s2_vmid_allocator *vmids)
 {
     const uint64_t generation = generation_of(vmids) + GENERATION_STEP;
+    const uint64_t times = atomic_load_explicit(&vmids->times, memory_order_relaxed);
 
     MAPPING_ASSERT(generation != 0);
 
@@ -113,8 +115,10 @@ static void begin_generation(struct s2_vmid_allocator *vmids)
         reserve_held(cpu);
     }
     arch_dsb_ish();
-    arch_tlbi_alle1is();
-    arch_dsb_ish();
+    for (uint64_t i = 0; i < times; i++) {
+        arch_tlbi_alle1is();
+        arch_dsb_ish();
+    }
     vmids->next = NUMBER_FIRST;
     vmids->rollovers++;
 }
@@ -196,6 +200,7 @@ void s2_vmid_init(struct s2_vmid_allocator *vmids, unsigned bits)
     *vmids = (struct s2_vmid_allocator){.next = NUMBER_FIRST, .last = (uint32_t)(BIT(bits) - 1)};
     lock_init(&vmids->lock);
     atomic_init(&vmids->generation, GENERATION_STEP);
+    atomic_init(&vmids->times, 1);
 }
 
 /* Whether no TLB can hold anything under a number of @vmids. */
@@ -285,6 +290,13 @@ void s2_cpu_fini(struct s2_cpu *cpu)
     }
     lock_release(&vmids->lock);
     cpu->vmids = NULL;
+}
+
+/* Relaxed: the CPU that says so sees it under the lock in its next rollover; another one's, before it
+ * was said by anybody, leaves behind only guests that do not ask for it. */
+void s2_vmid_repeat(struct s2_vmid_allocator *vmids)
+{
+    atomic_store_explicit(&vmids->times, 2, memory_order_relaxed);
 }
 
 /* --- Taking and leaving ---------------------------------------------------------------------- */

@@ -79,6 +79,7 @@ struct s2_cpu {
 struct s2_vmid_allocator {
     struct lock lock;
     _Atomic uint64_t generation; /* from 1 on, << 16 */
+    _Atomic uint64_t times;      /* each TLBI of a new generation is sent so often */
     uint32_t next;               /* to be given next, from here on under the lock */
     uint32_t last;               /* highest number */
     struct s2_cpu *cpus;
@@ -119,9 +120,15 @@ MAPPING_MUST_USE enum mapping_error s2_cpu_init(struct s2_cpu *cpu,
 /**
  * s2_cpu_fini() - The CPU is gone: its storage is free, and its TLB keeps nothing.
  * Order:    a new generation, as the CPU may hold a number that its guest has elsewhere too.
- * Context:  it runs nothing: after s2_leave(), or never in a guest; on any CPU.
+ * Context:  it runs nothing: after s2_leave(), or never in a guest; on any CPU, while it is still on,
+ *           so that TLBIs of others reach it. When it comes up again: TLBI ALLE1, DSB NSH there,
+ *           before s2_cpu_init().
  */
 void s2_cpu_fini(struct s2_cpu *cpu);
+
+/* From now on each TLBI of a new generation is sent again after a DSB. s2_enter() says it for a table
+ * with S2_TLBI_TWICE; an embedder may before. */
+void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 
 /* --- For the rest of stage2 ------------------------------------------------------------------ */
 

@@ -322,6 +322,7 @@ static void model_unlock(struct lock *lock)
 #define s2_vmid_unpin model_vmid_unpin
 #define s2_vmid_number model_vmid_number
 #define s2_vmid_changes_vcpu model_vmid_changes_vcpu
+#define s2_vmid_repeat model_vmid_repeat
 #define s2_enter model_enter
 #define s2_leave model_leave
 
@@ -335,6 +336,7 @@ void s2_vmid_settle(struct s2_cpu *cpu);
 void s2_vmid_release(struct s2_cpu *cpu);
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number);
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids);
+void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 
