@@ -91,15 +91,17 @@ static inline void isb(void)
 }
 
 /* HCR_EL2 with E2H = 0. */
-#define HCR_SWIO BIT(1) /* invalidate by set/way cleans too */
-#define HCR_FMO BIT(3)  /* FIQs, */
-#define HCR_IMO BIT(4)  /* IRQs, */
-#define HCR_AMO BIT(5)  /* SErrors come to EL2 */
-#define HCR_VI BIT(7)   /* a virtual IRQ is pending for the guest */
-#define HCR_DC BIT(12)  /* stage 1 off, and its accesses Normal write-back */
-#define HCR_TWI BIT(13) /* WFI comes to EL2 */
-#define HCR_TSC BIT(19) /* SMC comes to EL2 */
-#define HCR_RW BIT(31)  /* EL1 is AArch64 */
+#define HCR_SWIO BIT(1)       /* invalidate by set/way cleans too */
+#define HCR_FMO BIT(3)        /* FIQs, */
+#define HCR_IMO BIT(4)        /* IRQs, */
+#define HCR_AMO BIT(5)        /* SErrors come to EL2 */
+#define HCR_VI BIT(7)         /* a virtual IRQ is pending for the guest */
+#define HCR_FB BIT(9)         /* a guest's TLBIs reach all CPUs */
+#define HCR_BSU_INNER BIT(10) /* and so do its barriers */
+#define HCR_DC BIT(12)        /* stage 1 off, and its accesses Normal write-back */
+#define HCR_TWI BIT(13)       /* WFI comes to EL2 */
+#define HCR_TSC BIT(19)       /* SMC comes to EL2 */
+#define HCR_RW BIT(31)        /* EL1 is AArch64 */
 
 /* CPTR_EL2 with E2H = 0: RES1 bits (two of them trap SVE and SME, where those exist), and the trap
  * of FP and SIMD. */

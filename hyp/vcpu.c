@@ -11,6 +11,9 @@
 /* What comes to EL2 beside stage 2 faults: physical interrupts, WFI and SMC. */
 #define HCR_TRAPS (HCR_RW | HCR_TSC | HCR_TWI | HCR_AMO | HCR_IMO | HCR_FMO | HCR_SWIO)
 
+/* And what s2_enter() asks for a vCPU that may move: here it cannot, but a stranger looks here. */
+#define HCR_MOVES (HCR_FB | HCR_BSU_INNER)
+
 unsigned vcpu_enter(struct vcpu_regs *regs); /* vectors.S */
 
 /* The vCPU whose EL1 state this CPU holds. One CPU, so one of them. */
@@ -57,7 +60,7 @@ static void restore_el1(const struct vcpu_el1 *el1)
 
 static uint64_t guest_hcr(const struct vcpu *vcpu)
 {
-    return s2_table_hcr(vcpu->table) | HCR_TRAPS | (vcpu->irq_pending ? HCR_VI : 0);
+    return s2_table_hcr(vcpu->table) | HCR_TRAPS | HCR_MOVES | (vcpu->irq_pending ? HCR_VI : 0);
 }
 
 /* Between two guests the CPU must not meet one's stage 1 with the other's stage 2, neither by
