@@ -72,7 +72,8 @@ MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *spa
  * s2_space_unmap() - Take @range from the guest; holes are fine, areas are cut exactly.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
  *           transients are refused (struct s2_config), as in the next.
- * Order:    on return no CPU can reach it, and the memory may be reused.
+ * Order:    on return no CPU can reach it, and the memory may be reused. One tail; where memory has to
+ *           be cleaned after it (no write-back by force), one for each S2_RECLAIM_MAX stretches of it.
  */
 MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range);
 
@@ -81,7 +82,8 @@ MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struc
  * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored: areas keep theirs.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE;
  *           MAPPING_UNSUPPORTED; MAPPING_DENIED.
- * Order:    on return no CPU goes by the old flags.
+ * Order:    on return no CPU goes by the old flags; where nothing was taken away, and
+ *           S2_RELAX_HERE, this one.
  */
 MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
                                                      mapping_flags_t flags);
