@@ -58,7 +58,8 @@ static inline bool s2_cursor_is_done(const struct s2_cursor *cursor)
  * @budget:  see above. Memory that a protect gives another type is cleaned, and costs.
  * Returns:  as the verb.
  * On error: this step has changed nothing; those before it stay.
- * Order:    as the verb, for what this step did: one tail a step, a fold's one a level.
+ * Order:    as the verb, for what this step did: one tail a step, a fold's one a level; as the verb where memory is
+ *           cleaned.
  * Cost:     O(@budget): what is counted is looked at once to find the step's end, and then changed.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_unmap_step(struct s2_table *table,
