@@ -26,7 +26,6 @@
 #include "stage2/features.h"
 #include "stage2/geometry.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,20 +72,19 @@ struct s2_tlb_rules {
     bool is_local;    /* S2_RELAX_HERE */
 };
 
-/* What was sent, and what was not. Never reset; statistics, not state. Atomic, as CPUs that refresh
- * or recover do not lock the space; read together they may be of different moments. */
+/* What was sent, and what was not. Never reset; statistics, not state. Counted atomically, as CPUs that
+ * refresh or recover do not lock the space; read meanwhile, they may be of different moments. */
 struct s2_tlb_counters {
-    _Atomic uint64_t tails;      /* that sent anything */
-    _Atomic uint64_t by_address; /* IPAS2E1*, single granules of a cover by ranges included */
-    _Atomic uint64_t by_range;   /* RIPAS2E1* */
-    _Atomic uint64_t stage1;     /* VMALLE1* */
-    _Atomic uint64_t whole;      /* VMALLS12E1* */
-    _Atomic uint64_t saved; /* TLBIs fewer than one by address for each leaf, or granule of a table:
+    uint64_t tails;         /* that sent anything */
+    uint64_t by_address;    /* IPAS2E1*, single granules of a cover by ranges included */
+    uint64_t by_range;      /* RIPAS2E1* */
+    uint64_t stage1;        /* VMALLE1* */
+    uint64_t whole;         /* VMALLS12E1* */
+    uint64_t saved;         /* TLBIs fewer than one by address for each leaf, or granule of a table:
                              * of the stretches that the batch held, S2_TLBI_TWICE aside */
-    _Atomic uint64_t
-        saved_tails; /* stretches that shared a tail with another; all that was too much for
+    uint64_t saved_tails;   /* stretches that shared a tail with another; all that was too much for
                              * a batch is one */
-    _Atomic uint64_t skipped_tails; /* not sent at all: no CPU could hold anything of the guest */
+    uint64_t skipped_tails; /* not sent at all: no CPU could hold anything of the guest */
 };
 
 /* How one tail will be paid. */
