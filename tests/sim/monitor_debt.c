@@ -114,7 +114,13 @@ static bool is_slow(struct monitor *monitor, const struct table *table, uint64_t
 {
     struct place place;
 
-    if (!monitor->config.has_xs || kind == DEBT_RELAXED) {
+    if (!monitor->config.has_xs) {
+        return false;
+    }
+    if (table->guest->given.is_non_coherent) {
+        return true; /* its walks are such accesses themselves */
+    }
+    if (kind == DEBT_RELAXED) {
         return false;
     }
     if (kind != DEBT_TABLE) {

@@ -589,6 +589,19 @@ START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
 }
 END_TEST
 
+/* What waits would be paid for under the new number, and the old one's TLB entries stay. */
+START_TEST(set_vmid_while_something_is_owed_dies)
+{
+    struct guest guest;
+
+    start_uncached(&guest, 1);
+    s2_table_set_vmid(&guest.space.table, RIG_VMID);
+    unmap_uncached(&guest, 0);
+    ck_assert(s2_table_is_owing(&guest.space.table));
+    s2_table_set_vmid(&guest.space.table, RIG_VMID + 1);
+}
+END_TEST
+
 /* --- The suite ------------------------------------------------------------------------------- */
 
 static TCase *waits_case(void)
@@ -635,6 +648,7 @@ Suite *suite_batch(void)
     tcase_add_test_raise_signal(errors, call_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, end_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, drop_after_the_end_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(errors, set_vmid_while_something_is_owed_dies, CONTRACT_DEATH);
     suite_add_tcase(suite, waits_case());
     suite_add_tcase(suite, pays_case());
     suite_add_tcase(suite, others);

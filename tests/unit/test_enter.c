@@ -314,6 +314,36 @@ START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
 }
 END_TEST
 
+START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
+{
+    tables[0].rules.is_repeated = true;
+    enter(0, 0, 0);
+    sim_clear();
+    enter(0, 0, 1);
+    ASSERT_EVENTS(SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
+    tables[0].rules.has_vhe = true;
+    sim_cpu()->hcr = E2H | TGE | 1;
+    sim_clear();
+    enter(0, 0, 2);
+    ASSERT_EVENTS(SIM_WRITE_HCR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_TLBI_VMALLE1,
+                  SIM_DSB_NSH, SIM_ISB, SIM_WRITE_HCR, SIM_ISB);
+}
+END_TEST
+
+/* The one table that asks for it may be any: here the first, or the one that begins it. */
+START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
+{
+    tables[_i == 0 ? 0 : LAST].rules.is_repeated = true;
+    for (size_t i = 0; i < LAST; i++) {
+        enter(0, i, 0);
+    }
+    sim_clear();
+    enter(0, LAST, 0);
+    ASSERT_EVENTS(SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH,
+                  SIM_DSB_ISH, SIM_WRITE_VTTBR, SIM_ISB);
+}
+END_TEST
+
 /* --- Contract deaths -------------------------------------------------------------------------- */
 
 START_TEST(enter_with_numbers_wider_than_the_table_dies)
@@ -376,6 +406,8 @@ Suite *suite_enter(void)
     tcase_add_test(between, enter_after_leave_loads_the_guest_again);
     tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);
     tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
+    tcase_add_test(parts, enter_on_forgetful_part_sends_each_tlbi_again);
+    tcase_add_loop_test(parts, generation_after_enter_on_forgetful_part_is_sent_again, 0, 2);
     tcase_add_test_raise_signal(deaths, enter_with_numbers_wider_than_the_table_dies,
                                 CONTRACT_DEATH);
     tcase_add_test_raise_signal(deaths, enter_with_other_vmids_than_before_dies, CONTRACT_DEATH);

@@ -40,6 +40,14 @@ static void tail_whole_nxs(void)
     arch_isb();
 }
 
+/* For walkers that do not look into the caches. */
+static void store_clean(s2_desc_t *slot, uint64_t value)
+{
+    bench_store(slot, value);
+    arch_dc_cvac(slot);
+    arch_dsb_ish();
+}
+
 static void map_forced(struct bench *bench)
 {
     bench_store(PAGES(bench, 9), FORCED(PAGE(9)));
@@ -174,6 +182,41 @@ static void bad_nxs_for_table_that_had_slow_page(struct bench *bench)
 {
     bench_store(OTHER(bench, 0), 0);
     bench_store(MIDDLE(bench, 2), 0);
+    tail_whole_nxs();
+}
+
+/* Walks that go past the caches are slow, whatever the page is that they lead to. */
+static void good_full_tail_for_walks_past_caches(struct bench *bench)
+{
+    store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
+    bench_end();
+    store_clean(PAGES(bench, 9), 0);
+    bench_tail(9);
+    store_clean(PAGES(bench, 9), PAGE(10));
+    bench_end();
+}
+
+static void bad_nxs_for_walks_past_caches(struct bench *bench)
+{
+    store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
+    bench_end();
+    store_clean(PAGES(bench, 9), 0);
+    tail_nxs(9);
+}
+
+static void bad_nxs_after_relaxing_for_walks_past_caches(struct bench *bench)
+{
+    store_clean(PAGES(bench, 9), FORCED(PAGE(9)) & ~BENCH_WRITE);
+    bench_end();
+    store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
+    tail_nxs(9);
+}
+
+static void bad_nxs_for_table_for_walks_past_caches(struct bench *bench)
+{
+    store_clean(OTHER(bench, 0), 0);
+    bench_tail_whole();
+    store_clean(MIDDLE(bench, 2), 0);
     tail_whole_nxs();
 }
 
@@ -605,6 +648,13 @@ static const struct bench_program nxs_programs[] = {
     STALE(bad_nxs_for_table_above_table_with_slow_page, SLOW, FAST, UNMAPPED),
     STALE(bad_nxs_for_table_two_levels_up, SLOW, FAST, UNMAPPED),
     STALE(bad_nxs_for_table_that_had_slow_page, SLOW, FAST, UNMAPPED),
+    GOOD(good_full_tail_for_walks_past_caches, FAST | BENCH_NON_COHERENT),
+    GOOD(bad_nxs_for_walks_past_caches, FAST), /* they are coherent here */
+    GOOD(bad_nxs_after_relaxing_for_walks_past_caches, FAST),
+    GOOD(bad_nxs_for_table_for_walks_past_caches, FAST),
+    BAD(bad_nxs_for_walks_past_caches, SLOW, FAST | BENCH_NON_COHERENT),
+    BAD(bad_nxs_after_relaxing_for_walks_past_caches, SLOW, FAST | BENCH_NON_COHERENT),
+    BAD(bad_nxs_for_table_for_walks_past_caches, SLOW, FAST | BENCH_NON_COHERENT),
 };
 
 static const struct bench_program size_programs[] = {

@@ -102,6 +102,29 @@ START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
 }
 END_TEST
 
+/* Numbers come from the allocator, and the one given is not looked at. */
+START_TEST(init_with_vmids_ignores_the_vmid)
+{
+    struct rig_setup setup = guest_setup();
+    struct s2_vmid_allocator vmids;
+    struct s2_space_config config;
+    struct s2_space space;
+    struct rig rig;
+
+    setup.cpu.vmid_bits = 8;
+    rig_init_machine(&rig, setup);
+    s2_vmid_init(&vmids, 8);
+    config = config_of(&rig);
+    config.vmid = 256;
+    expect_no_space(&rig, &config, MAPPING_INVALID_PARAM);
+    config.vmids = &vmids;
+    ck_assert_int_eq(s2_space_init(&space, &config), MAPPING_OK);
+    ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&space)) >> 48, 0);
+    s2_space_fini(&space);
+    rig_fini_machine(&rig);
+}
+END_TEST
+
 /* --- Refusals -------------------------------------------------------------------------------- */
 
 enum call { MAP, REPLACE, UNMAP, PROTECT, FOLD };
@@ -403,6 +426,7 @@ Suite *suite_space(void)
     tcase_add_test(init, init_of_impossible_space_is_refused);
     tcase_add_test(init, init_with_frames_larger_than_granule_is_refused);
     tcase_add_test(init, init_with_highest_vmid_shows_it_in_vttbr);
+    tcase_add_test(init, init_with_vmids_ignores_the_vmid);
     tcase_add_test(init, fini_with_empty_pool_gives_everything_back);
     tcase_add_loop_test(refusals_case, change_of_bad_range_is_refused, 0,
                         (int)RIG_COUNT(bad_ranges));

@@ -297,6 +297,89 @@ START_TEST(replace_cleans_the_new_before_and_the_old_after)
 }
 END_TEST
 
+/* The same memory shown anew, past the caches: what the guest wrote through them until the tail is
+ * not to be in them any more when it reads past them. */
+static const struct {
+    uint64_t size;
+    uint64_t pa; /* of the new; the old begins at DATA */
+} again[] = {
+    {KIB(4), DATA}, {MIB(2), DATA}, {KIB(64), DATA + KIB(32)}, {MIB(2), DATA + MIB(2) - KIB(4)}};
+
+START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
+{
+    const uint64_t size = again[_i].size, offset = again[_i].pa - DATA;
+    struct guest guest;
+    size_t tail, make;
+
+    start(&guest, guest_setup_fwb());
+    guest_map(&guest, (struct guest_area){GIB(1), size, DATA, RIG_RW});
+    sim_clear();
+    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), size),
+                                             pa_of(again[_i].pa), RIG_RW | S2_NORMAL_NC),
+                     MAPPING_OK);
+    expect_cleaned(&guest, (struct window){0, first_write()}, offset, size);
+    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(tail);
+    ck_assert_uint_ne(make, SIM_NONE);
+    expect_cleaned(&guest, (struct window){tail, make}, offset, size);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * size / GUEST_LINE);
+    ck_assert_uint_eq(guest_tails(), 1);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* Other memory was nobody's until now: it is cleaned once. */
+START_TEST(replace_by_other_memory_uncached_cleans_it_once)
+{
+    struct guest guest;
+
+    start(&guest, guest_setup_fwb());
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA + MIB(2), RIG_RW});
+    sim_clear();
+    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(2)),
+                                             pa_of(_i == 0 ? DATA : DATA + MIB(4)),
+                                             RIG_RW | S2_NORMAL_NC),
+                     MAPPING_OK);
+    expect_cleaned(&guest, (struct window){0, first_write()}, _i == 0 ? 0 : MIB(4), MIB(2));
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), MIB(2) / GUEST_LINE);
+    guest_fini(&guest);
+}
+END_TEST
+
+/* Where stage 1 goes for the first time, alone or with all else. */
+static size_t first_tail(void)
+{
+    return u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
+}
+
+/* One-page areas, apart in IPA: in memory side by side, every other page, or from the top down. */
+static uint64_t page_pa(int layout, uint64_t i)
+{
+    return DATA + KIB(4) * (layout == 0 ? i : layout == 1 ? 2 * i : GUEST_NODES - 1 - i);
+}
+
+START_TEST(unmap_of_many_areas_pays_for_stretches_of_memory)
+{
+    struct guest guest;
+
+    ck_assert_uint_gt(GUEST_NODES, S2_RECLAIM_MAX);
+    start(&guest, guest_setup());
+    for (uint64_t i = 0; i < GUEST_NODES; i++) {
+        guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(8), KIB(4), page_pa(_i, i), RIG_RW});
+    }
+    sim_clear();
+    guest_unmap(&guest, GIB(1), GUEST_NODES * KIB(8));
+    ck_assert_uint_eq(guest_tails(),
+                      _i == 0 ? 1 : (GUEST_NODES + S2_RECLAIM_MAX - 1) / S2_RECLAIM_MAX);
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), GUEST_NODES * KIB(4) / GUEST_LINE);
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, first_tail()));
+    if (_i != 1) {
+        expect_cleaned(&guest, whole_log(), 0, GUEST_NODES * KIB(4));
+    }
+    guest_fini(&guest);
+}
+END_TEST
+
 static const struct {
     mapping_flags_t from, to;
     uint64_t offset, size;
@@ -398,6 +481,10 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_tail, 0, (int)RIG_COUNT(taken));
     tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
+    tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
+                        0, (int)RIG_COUNT(again));
+    tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
+    tcase_add_loop_test(cache, unmap_of_many_areas_pays_for_stretches_of_memory, 0, 3);
     tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
                         (int)RIG_COUNT(changes));
     tcase_add_test(cache, changed_permission_cleans_nothing);

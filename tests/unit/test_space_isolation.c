@@ -397,6 +397,42 @@ START_TEST(two_threads_share_a_pool_safely)
 }
 END_TEST
 
+#define REFRESHES 100000
+
+static void *refresh_often(void *arg)
+{
+    struct s2_space *space = arg;
+
+    sim_reset();
+    sim_set_log(SIM_LOG_COUNT);
+    for (size_t i = 0; i < REFRESHES; i++) {
+        s2_table_refresh(s2_space_enterable(space), ipa_of(GIB(1)));
+    }
+    return NULL;
+}
+
+/* CPUs that refresh do not lock the space. */
+START_TEST(two_threads_that_refresh_are_counted_exactly)
+{
+    const struct s2_tlb_counters *counters;
+    struct guest guest;
+    pthread_t threads[2];
+
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
+    counters = s2_table_tlb_counters(s2_space_table(&guest.space));
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, refresh_often, &guest.space), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    }
+    ck_assert_uint_eq(counters->tails, 2 * REFRESHES);
+    ck_assert_uint_eq(counters->by_address, 2 * REFRESHES);
+    ck_assert_uint_eq(counters->stage1, 2 * REFRESHES);
+    guest_fini(&guest);
+}
+END_TEST
+
 void space_add_isolation_cases(Suite *suite)
 {
     TCase *wall = tcase_create("wall");
@@ -412,6 +448,7 @@ void space_add_isolation_cases(Suite *suite)
     tcase_add_test(several, two_spaces_see_their_own_memory_under_their_own_vmid);
     tcase_add_test(several, fini_gives_everything_back_and_invalidates_the_vmid);
     tcase_add_test(several, two_threads_share_a_pool_safely);
+    tcase_add_test(several, two_threads_that_refresh_are_counted_exactly);
     suite_add_tcase(suite, wall);
     suite_add_tcase(suite, several);
 }

@@ -469,6 +469,37 @@ START_TEST(step_looks_at_no_more_than_its_budget)
 }
 END_TEST
 
+/* Steps that it takes with @budget. */
+static size_t count_steps(enum kind kind, struct ipa_range range, size_t budget)
+{
+    struct s2_cursor cursor = s2_cursor(range);
+    size_t steps = 0;
+
+    while (!s2_cursor_is_done(&cursor)) {
+        ck_assert_int_eq(take_step(kind, &cursor, budget), MAPPING_OK);
+        steps++;
+    }
+    return steps;
+}
+
+/* Pages that keep their type are not cleaned, so they cost an entry each, wherever in the output
+ * they lie; those that change it cost their lines. */
+START_TEST(step_counts_the_lines_of_what_changes_its_type_alone)
+{
+    const struct rig_shape *shape = &rig_shapes[_i / 2];
+    const uint64_t top = _i % 2 == 0 ? 0 : UINT64_C(1) << (shape->pa_bits - 2);
+    const size_t pages = 64, budget = 2 * pages + PATHS;
+    struct ipa_range range;
+
+    start(shape);
+    range = ipa_range(small_base(), pages * rig_page(shape));
+    map(range.start.raw, range.size, top + RIG_DATA, RIG_RWX | S2_CAP_PAGES | S2_NO_CONTIGUOUS);
+    ck_assert_uint_eq(count_steps(PROTECT, range, budget), 1);
+    ck_assert_uint_gt(count_steps(RETYPE, range, budget), 1);
+    rig_fini(&rig);
+}
+END_TEST
+
 /* 512 tables of pages go by without a look at a page: an unmap takes few steps, and none of them
  * waits for tables that others emptied. */
 START_TEST(step_unmap_of_many_tables_never_sees_their_pages)
@@ -780,6 +811,8 @@ Suite *suite_step(void)
     tcase_add_test_raise_signal(refuse, step_of_a_change_that_is_done_dies, CONTRACT_DEATH);
     suite_add_tcase(suite, refuse);
     tcase_add_loop_test(bound, step_looks_at_no_more_than_its_budget, 0, KINDS * rig_shape_count);
+    tcase_add_loop_test(bound, step_counts_the_lines_of_what_changes_its_type_alone, 0,
+                        2 * rig_shape_count);
     tcase_add_loop_test(bound, step_unmap_of_many_tables_never_sees_their_pages, 0, 2);
     suite_add_tcase(suite, bound);
     suite_add_tcase(suite, fold_case());

@@ -334,6 +334,39 @@ START_TEST(protect_of_a_would_be_run_in_a_block_opens_none)
 }
 END_TEST
 
+/* A whole run whose members keep their type: none of them is invalid at any moment, wherever in the
+ * output it lies. Under LPA2 the highest bits of an address stand where the shareability does
+ * elsewhere. */
+START_TEST(protect_of_a_run_opens_it_at_any_address)
+{
+    static const uint64_t bases[] = {0, UINT64_C(1) << 50, UINT64_C(1) << 51, UINT64_C(3) << 50};
+    const uint64_t base = bases[_i % (int)RIG_COUNT(bases)];
+    struct witness witness;
+    struct rig_setup setup;
+    struct rig_map map;
+
+    form = &run_forms[_i / (int)RIG_COUNT(bases)];
+    if (base >> form->shape->pa_bits != 0) {
+        return;
+    }
+    setup = setup_of(&direct);
+    setup.config.transient = S2_TRANSIENT_REFUSED;
+    rig_init(&rig, setup);
+    map = (struct rig_map){unit(0), run_bytes(form), base | unit(0), S2_READ};
+    rig_must(&rig, (struct rig_step){RIG_MAP, map.ipa, map.size, map.pa,
+                                     RIG_RW | FIELD_PREP(S2_CAP, (unsigned)form->level)});
+    sim_clear();
+    witness_begin(&witness, &rig, &rig.table, window(), ipa_range(map.ipa, map.size));
+    rig_must(&rig, (struct rig_step){RIG_PROTECT, map.ipa, map.size, 0, S2_READ});
+    ck_assert(!witness_end(&witness));
+    ck_assert_uint_eq(witness.gap_count, 0);
+    ck_assert_uint_eq(sim_event_count(SIM_SWAP), 0);
+    ck_assert_uint_eq(sim_event_count(SIM_REPLACE) + sim_event_count(SIM_STORE), 2 * form->count);
+    rig_assert_map(&rig, &rig.table, map);
+    rig_fini(&rig);
+}
+END_TEST
+
 /* What an operation looks like from outside: kinds, operands and descriptors. */
 static uint64_t log_hash(void)
 {
@@ -535,6 +568,7 @@ Suite *suite_table_direct(void)
     tcase_add_test(sent, cut_owes_the_block_at_its_level);
     tcase_add_test(sent, torn_run_is_opened_and_owed_whole);
     tcase_add_test(sent, protect_of_a_would_be_run_in_a_block_opens_none);
+    tcase_add_loop_test(sent, protect_of_a_run_opens_it_at_any_address, 0, 4 * run_form_count);
     tcase_add_loop_test(sent, cut_without_level_2_or_consent_goes_by_break, 0,
                         2 * (BLOCK_FORMS + run_form_count));
     suite_add_tcase(suite, sent);

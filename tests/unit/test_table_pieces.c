@@ -587,6 +587,87 @@ START_TEST(unmapping_1g_of_pages_costs_two_tlbis_or_one)
 }
 END_TEST
 
+/* --- What an operation has unmapped ---------------------------------------------------------- */
+
+static struct ipa_range pages_at(uint64_t first, uint64_t count)
+{
+    return ipa_range(BASE + first * KIB(4), count * KIB(4));
+}
+
+static void start_three_pages(void)
+{
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig, (struct rig_step){RIG_MAP, BASE, KIB(12), DATA, RIG_RW});
+    s2_table_begin(&rig.table);
+}
+
+/* An unmap is over once it is done: what is mapped after it in the same operation is mapped. */
+START_TEST(map_over_a_map_over_an_unmap_is_refused)
+{
+    const uint64_t page = (uint64_t)_i; /* of those unmapped */
+
+    start_three_pages();
+    ck_assert_int_eq(s2_table_unmap(&rig.table, pages_at(0, 3)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_map(&rig.table, pages_at(page, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
+    ck_assert_int_eq(s2_table_map(&rig.table, pages_at(page, 1), pa_of(OTHER + KIB(8)), S2_READ),
+                     MAPPING_ALREADY_EXISTS);
+    ck_assert_int_eq(s2_table_map(&rig.table, pages_at(0, 3), pa_of(OTHER), S2_READ),
+                     MAPPING_ALREADY_EXISTS);
+    s2_table_end(&rig.table);
+    rig_assert_map(&rig, &rig.table, (struct rig_map){BASE + page * KIB(4), KIB(4), OTHER, RIG_RW});
+    rig_fini(&rig);
+}
+END_TEST
+
+/* The first of two is done; the second is still to go, and may be mapped over. */
+START_TEST(hold_between_held_unmaps_sees_what_still_goes)
+{
+    start_three_pages();
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(1, 2)), MAPPING_OK);
+    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    s2_table_do_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), S2_READ),
+                     MAPPING_ALREADY_EXISTS);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 2), pa_of(OTHER + KIB(4)), RIG_RW),
+                     MAPPING_OK);
+    s2_table_do_unmap(&rig.table, pages_at(1, 2));
+    s2_table_do_map(&rig.table, pages_at(1, 2), pa_of(OTHER + KIB(4)), RIG_RW);
+    s2_table_end(&rig.table);
+    rig_assert_map(&rig, &rig.table, (struct rig_map){BASE, KIB(12), OTHER, RIG_RW});
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Held unmaps of the first and the third page, with the second mapped, or a hole. */
+START_TEST(hold_map_over_unmaps_is_refused_if_a_page_between_stays)
+{
+    const bool is_hole = _i == 1;
+    enum mapping_error error;
+
+    start_three_pages();
+    if (is_hole) {
+        ck_assert_int_eq(s2_table_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
+    }
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
+    error = s2_table_hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
+    ck_assert_int_eq(error, is_hole ? MAPPING_OK : MAPPING_ALREADY_EXISTS);
+    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    s2_table_do_unmap(&rig.table, pages_at(2, 1));
+    if (is_hole) {
+        s2_table_do_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
+    }
+    s2_table_end(&rig.table);
+    rig_assert_map(&rig, &rig.table,
+                   is_hole ? (struct rig_map){BASE, KIB(12), OTHER, RIG_RW}
+                           : (struct rig_map){BASE + KIB(4), KIB(4), DATA + KIB(4), RIG_RW});
+    rig_fini(&rig);
+}
+END_TEST
+
 /* --- At random ------------------------------------------------------------------------------- */
 
 #define WORLD MIB(8)
@@ -716,6 +797,7 @@ Suite *suite_table_pieces(void)
     Suite *suite = suite_create("table_pieces");
     TCase *areas = tcase_create("areas");
     TCase *touching = tcase_create("touching");
+    TCase *unmapped = tcase_create("unmapped");
     TCase *cost = tcase_create("cost");
     TCase *random = tcase_create("random");
 
@@ -727,12 +809,16 @@ Suite *suite_table_pieces(void)
     tcase_add_loop_test(touching, piece_that_touches_another_finds_it_split_directly, 0,
                         (int)RIG_COUNT(pairs));
     tcase_add_test(touching, verb_inside_an_operation_finds_the_one_before_made);
+    tcase_add_loop_test(unmapped, map_over_a_map_over_an_unmap_is_refused, 0, 3);
+    tcase_add_test(unmapped, hold_between_held_unmaps_sees_what_still_goes);
+    tcase_add_loop_test(unmapped, hold_map_over_unmaps_is_refused_if_a_page_between_stays, 0, 2);
     tcase_add_loop_test(cost, cut_costs_one_tail, 0, 2 * (int)RIG_COUNT(cuts));
     tcase_add_loop_test(cost, write_protecting_2m_of_pages_costs_one_tail, 0, 2);
     tcase_add_loop_test(cost, unmapping_1g_of_pages_costs_two_tlbis_or_one, 0, 2);
     tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 6);
     suite_add_tcase(suite, areas);
     suite_add_tcase(suite, touching);
+    suite_add_tcase(suite, unmapped);
     suite_add_tcase(suite, cost);
     suite_add_tcase(suite, random);
     return suite;

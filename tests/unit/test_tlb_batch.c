@@ -93,6 +93,18 @@ START_TEST(rules_without_forced_write_back_have_no_nxs)
 }
 END_TEST
 
+/* A walk that goes past the caches is itself an access that a nXS form does not wait for. */
+START_TEST(rules_with_non_coherent_walkers_have_no_nxs)
+{
+    struct s2_config config = PLAIN;
+
+    ck_assert(rules_of(&config).has_xs);
+    config.walker = S2_WALKER_NON_COHERENT;
+    ck_assert(!rules_of(&config).has_xs);
+    ck_assert(rules_of(&config).has_ranges && rules_of(&config).has_ttl);
+}
+END_TEST
+
 START_TEST(rules_take_what_is_asked_for)
 {
     struct s2_config config = PLAIN;
@@ -537,6 +549,7 @@ static TCase *rules_case(void)
 
     tcase_add_test(tcase, rules_take_what_the_cpu_has);
     tcase_add_test(tcase, rules_without_forced_write_back_have_no_nxs);
+    tcase_add_test(tcase, rules_with_non_coherent_walkers_have_no_nxs);
     tcase_add_test(tcase, rules_take_what_is_asked_for);
     tcase_add_test(tcase, rules_with_lpa2_have_ranges_only_if_asked);
     return tcase;

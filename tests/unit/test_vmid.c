@@ -144,6 +144,26 @@ START_TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
 }
 END_TEST
 
+/* Every generation from then on, and no more often for being said twice. */
+START_TEST(generation_after_repeat_flushes_twice)
+{
+    const enum sim_kind expected[] = {SIM_DSB_ISH,      SIM_TLBI_ALLE1IS, SIM_DSB_ISH,
+                                      SIM_TLBI_ALLE1IS, SIM_DSB_ISH,      SIM_DSB_ISH};
+
+    s2_vmid_repeat(&vmids);
+    s2_vmid_repeat(&vmids);
+    for (size_t i = 0; i < LAST; i++) {
+        enter(0, i);
+    }
+    sim_clear();
+    enter(0, LAST);
+    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
+    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    roll_over();
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 4);
+}
+END_TEST
+
 START_TEST(take_without_end_never_gives_what_a_cpu_runs)
 {
     enter(0, 0);
@@ -546,6 +566,7 @@ Suite *suite_vmid(void)
     tcase_add_test(numbers, take_of_a_number_held_says_nothing_to_anybody);
     tcase_add_test(numbers, take_for_the_first_time_sends_one_barrier);
     tcase_add_test(numbers, take_of_the_last_number_and_one_more_flushes_all_guests_once);
+    tcase_add_test(numbers, generation_after_repeat_flushes_twice);
     tcase_add_test(numbers, take_without_end_never_gives_what_a_cpu_runs);
     tcase_add_test(keeping, generation_leaves_what_runs_and_drops_what_has_left);
     tcase_add_test(keeping, generation_after_generation_leaves_what_runs);
