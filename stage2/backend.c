@@ -52,7 +52,7 @@ static enum mapping_error linear_reserve(const struct mapping_backend *self,
     return MAPPING_INVALID_PARAM;
 }
 
-/* Remember that the guest had the memory from @pa on until now. */
+/* Remember that the guest had the memory from @pa on, and has until the tail. */
 static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
 {
     struct s2_operation *operation = &table->operation;
@@ -63,7 +63,7 @@ static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
     MAPPING_ASSERT(pa_lt(operation->taken, operation->taken_end));
 }
 
-/* Whether it had any of it in this operation. */
+/* Whether it had any of it in this operation, or in one whose tail is owed. */
 static bool was_taken_back(const struct s2_table *table, pa_t pa, uint64_t size)
 {
     return pa_lt(pa, table->operation.taken_end) && pa_lt(table->operation.taken, pa_add(pa, size));

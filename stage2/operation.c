@@ -423,8 +423,10 @@ static void operation_close(struct s2_table *table)
         operation->is_stored = false;
     }
     operation->unmapping = ipa_range(0, 0);
-    operation->taken = pa_of(0);
-    operation->taken_end = pa_of(0);
+    if (!s2_table_is_owing(table)) {
+        operation->taken = pa_of(0);
+        operation->taken_end = pa_of(0);
+    }
     frame_pool_unreserve(table->pool, &operation->held);
     operation->depth = 0;
     MAPPING_ASSERT(frame_reserve_count(&operation->held) == 0);

@@ -53,7 +53,8 @@ struct s2_operation {
     uint8_t reclaim_count;
     bool is_stored;             /* live stores are not yet followed by a DSB */
     struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
-    pa_t taken, taken_end;      /* where unmapped pieces led, from lowest to highest; equal: none */
+    pa_t taken, taken_end;      /* where unmapped pieces led that may still be reached, from
+                                 * lowest to highest; equal: none */
 };
 
 /* Fields are private. The object does not move once initialised. */

@@ -2,6 +2,7 @@
  * test_space_cache.c - what the data and instruction caches are told, and when: arm-arm D7.5, a
  * guest that starts with its caches off reads past them.
  */
+#include "stage2/batch.h"
 #include "tests/unit/space_fixture.h"
 
 #include <check.h>
@@ -328,6 +329,34 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
 }
 END_TEST
 
+/* The same by two calls in a batch, at the same place and at another: what the first took can be
+ * written until the tail, which the second cannot do without. */
+START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_tail)
+{
+    const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
+    struct s2_batch batch;
+    struct guest guest;
+    size_t tail, make;
+
+    start(&guest, guest_setup_fwb());
+    guest_map(&guest, (struct guest_area){GIB(1), KIB(64), DATA, RIG_RW});
+    sim_clear();
+    s2_batch_begin(&batch);
+    ck_assert_int_eq(s2_batch_unmap(&batch, &guest.space, ipa_range(GIB(1), KIB(64))), MAPPING_OK);
+    ck_assert_uint_eq(guest_tails(), 0);
+    ck_assert_int_eq(
+        s2_batch_map_linear(&batch, &guest.space, to, pa_of(DATA), RIG_RW | S2_NORMAL_NC),
+        MAPPING_OK);
+    s2_batch_end(&batch);
+    ck_assert_uint_eq(guest_tails(), 1);
+    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(tail);
+    ck_assert_uint_ne(make, SIM_NONE);
+    expect_cleaned(&guest, (struct window){tail, make}, 0, KIB(64));
+    guest_fini(&guest);
+}
+END_TEST
+
 /* Other memory was nobody's until now: it is cleaned once. */
 START_TEST(replace_by_other_memory_uncached_cleans_it_once)
 {
@@ -483,6 +512,7 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
     tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
                         0, (int)RIG_COUNT(again));
+    tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_tail, 0, 2);
     tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
     tcase_add_loop_test(cache, unmap_of_many_areas_pays_for_stretches_of_memory, 0, 3);
     tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
