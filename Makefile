@@ -55,7 +55,9 @@ FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction
 EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics -fno-pie
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
-COVER := -O0 -g --coverage -fprofile-update=prefer-atomic -fkeep-inline-functions \
+# What is measured is compiled as it is written; what measures it may be fast.
+COVER_LEVEL = -O0
+COVER := -g --coverage -fprofile-update=prefer-atomic -fkeep-inline-functions \
 	-fkeep-static-functions
 
 export BUILD CC CLANG CROSS_COMPILE QEMU QEMU_TIMEOUT SETUP VERSION PRIVATE_HEADERS PUBLIC_HEADERS
@@ -116,11 +118,13 @@ endef
 $(eval $(call variant,unit,$(CC) $(BASE) $(CFLAGS),tests/sim))
 $(eval $(call variant,clang,$(CLANG) $(BASE) $(CFLAGS),tests/sim))
 $(eval $(call variant,asan,$(CC) $(BASE) -O1 -g $(SANITIZE),tests/sim))
-$(eval $(call variant,coverage,$(CC) $(BASE) $(COVER),tests/sim))
+$(eval $(call variant,coverage,$(CC) $(BASE) $$(COVER_LEVEL) $(COVER),tests/sim))
 $(eval $(call variant,lib,$(CC) $(BASE) $(CFLAGS) $(FREESTANDING),tests/bench))
 $(eval $(call variant,lib-aarch64,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 $(eval $(call variant,hyp,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 $(eval $(call variant,clang-aarch64,$(CLANG_EL2) $(BASE) $(CFLAGS) $(EL2),stage2/el2))
+
+$(BUILD)/coverage/tests/%.o: private COVER_LEVEL = -O1
 
 $(eval $(call runner,unit,$(CC) $(CFLAGS)))
 $(eval $(call runner,clang,$(CLANG) $(CFLAGS)))
