@@ -305,7 +305,8 @@ void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump
  * s2_table_recover_conflict() - After a TLB conflict abort that came to EL2 (FSC 0b110000): this CPU
  * holds nothing of the VMID any more, and the guest may try again.
  * s2_table_refresh() - After a permission or translation fault at @addr that the tables do not
- * explain: this CPU holds nothing of that page any more.
+ * explain: this CPU holds nothing of that page any more. @addr: any; beyond the input size nothing is
+ * held, and nothing is sent.
  * Context:  the guest is current on this CPU.
  */
 void s2_table_recover_conflict(struct s2_table *table);

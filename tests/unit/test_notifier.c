@@ -568,6 +568,22 @@ START_TEST(refresh_forgets_one_page_here)
 }
 END_TEST
 
+/* Where a guest faults is the guest's choice. */
+START_TEST(refresh_beyond_the_input_size_sends_nothing)
+{
+    static const uint64_t beyond[] = {0, 1, UINT64_MAX};
+    uint64_t end;
+
+    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
+    end = UINT64_C(1) << rig.setup.shape->ipa_bits;
+    s2_table_refresh(&rig.table, ipa_of(beyond[_i] == UINT64_MAX ? UINT64_MAX : end + beyond[_i]));
+    ck_assert_uint_eq(sim_event_total(), 0);
+    s2_table_refresh(&rig.table, ipa_of(end - 1));
+    ck_assert_uint_eq(sim_tlbi_count(), 2);
+    rig_fini(&rig);
+}
+END_TEST
+
 START_TEST(recover_forgets_the_guest_here)
 {
     static const enum sim_kind script[] = {
@@ -620,6 +636,7 @@ Suite *suite_notifier(void)
     tcase_add_loop_test(relax, leaf_that_allows_another_never_does_less, 0, 4);
     suite_add_tcase(suite, relax);
     tcase_add_test(faults, refresh_forgets_one_page_here);
+    tcase_add_loop_test(faults, refresh_beyond_the_input_size_sends_nothing, 0, 3);
     tcase_add_test(faults, recover_forgets_the_guest_here);
     tcase_add_loop_test(faults, common_bit_is_set_only_if_promised_and_there, 0, 4);
     suite_add_tcase(suite, faults);
