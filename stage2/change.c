@@ -52,6 +52,7 @@ static void edit_do(struct s2_table *table, struct s2_edit edit)
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(s2_table_is_range(table, edit.range));
     MAPPING_ASSERT(!edit.has_broken);
+    s2_pieces_do(table);
     pending->edit = edit;
     s2_edges_find(table, &edit, edges);
     s2_edges_build(table, &edit, edges);
@@ -142,6 +143,12 @@ static enum mapping_error count_replace(struct s2_table *table, const struct s2_
     return table->refuses_transient ? MAPPING_DENIED : error;
 }
 
+/* Whether a map that is held will make what this piece would have to be counted against. */
+static bool will_be_mapped_over(const struct s2_table *table, struct ipa_range range)
+{
+    return s2_stretches_meet(&table->operation.pieces.maps, range) != NULL;
+}
+
 enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range, size_t *tables)
 {
     const struct s2_edit edit = {.range = range, .kind = S2_EDIT_UNMAP};
@@ -149,7 +156,8 @@ enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range
     if (!s2_table_is_range(table, range)) {
         return MAPPING_INVALID_PARAM;
     }
-    return count_edges(table, &edit, tables);
+    return will_be_mapped_over(table, range) ? MAPPING_ALREADY_EXISTS
+                                             : count_edges(table, &edit, tables);
 }
 
 enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
@@ -160,6 +168,9 @@ enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range ran
 
     if (!s2_table_is_range(table, range)) {
         return MAPPING_INVALID_PARAM;
+    }
+    if (will_be_mapped_over(table, range)) {
+        return MAPPING_ALREADY_EXISTS;
     }
     error = s2_attr_encode(&table->format, flags, &edit.attr);
     if (error == MAPPING_OK && table->refuses_transient && !can_stay_valid(table, &edit)) {
@@ -180,23 +191,17 @@ enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range ran
     if (!s2_table_is_data(table, pa, range.size)) {
         return MAPPING_DENIED;
     }
+    if (will_be_mapped_over(table, range)) {
+        return MAPPING_ALREADY_EXISTS;
+    }
+    if (s2_stretches_meet(&table->operation.pieces.holes, range) != NULL) {
+        return MAPPING_NOT_FOUND;
+    }
     return count_replace(table, &edit, tables);
-}
-
-/* What held unmaps will clear, with @range too: as one stretch, if nothing is mapped between. If
- * something is, a map over all of them is taken for one over that, and refused. */
-static struct ipa_range unmapping_with(struct s2_table *table, struct ipa_range before,
-                                       struct ipa_range range)
-{
-    const bool is_joined = before.size != 0 && ipa_le(ipa_range_end(before), range.start) &&
-                           s2_map_is_free(table, ipa_range_end(before), range.start);
-
-    return is_joined ? ipa_range_join(before, range) : range;
 }
 
 enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range range)
 {
-    struct s2_operation *operation = &table->operation;
     size_t tables;
     enum mapping_error error = s2_count_unmap(table, range, &tables);
 
@@ -204,7 +209,18 @@ enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range 
         error = s2_operation_hold(table, tables);
     }
     if (error == MAPPING_OK) {
-        operation->unmapping = unmapping_with(table, operation->unmapping, range);
+        s2_pieces_held_unmap(table, range);
+    }
+    return error;
+}
+
+/* What needs @tables, and leaves neither a hole nor something that was not there. */
+static enum mapping_error hold(struct s2_table *table, size_t tables)
+{
+    const enum mapping_error error = s2_operation_hold(table, tables);
+
+    if (error == MAPPING_OK) {
+        s2_pieces_held(table);
     }
     return error;
 }
@@ -215,7 +231,7 @@ enum mapping_error s2_table_hold_protect(struct s2_table *table, struct ipa_rang
     size_t tables;
     const enum mapping_error error = s2_count_protect(table, range, flags, &tables);
 
-    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+    return error == MAPPING_OK ? hold(table, tables) : error;
 }
 
 enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
@@ -223,19 +239,12 @@ enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_rang
     size_t tables;
     const enum mapping_error error = s2_count_replace(table, range, pa, &tables);
 
-    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+    return error == MAPPING_OK ? hold(table, tables) : error;
 }
 
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range)
 {
-    struct ipa_range *left = &table->operation.unmapping;
-    const ipa_t done = ipa_range_end(range);
-    const ipa_t end = ipa_range_end(left->size == 0 ? range : *left);
-
     edit_do(table, (struct s2_edit){.range = range, .kind = S2_EDIT_UNMAP});
-    /* Pieces are done in the order in which they were held. A map that is held after this is not
-     * over something that still goes. */
-    *left = ipa_lt(done, end) ? ipa_range_between(done, end) : ipa_range(0, 0);
 }
 
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags)

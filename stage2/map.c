@@ -71,16 +71,6 @@ size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece,
     return tables;
 }
 
-/* The ends of the hole are ragged ends of a mapping that fits as well as the block itself does. */
-size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block, int level,
-                     struct ipa_range hole)
-{
-    const struct s2_mapping aligned = {.offset = 0, .cap = level + 1};
-
-    MAPPING_ASSERT(!ipa_range_covers(hole, block));
-    return s2_map_tables(geometry, ipa_range_meet(block, hole), level, &aligned);
-}
-
 /* --- Filling --------------------------------------------------------------------------------- */
 
 /* The two loops that everything is mapped by: @count leaves from @slot on, each @size bytes after
@@ -318,21 +308,8 @@ bool s2_map_is_free(struct s2_table *table, ipa_t start, ipa_t end)
     return true;
 }
 
-/* Whether nothing is mapped in @range but what the operation holds unmaps for. */
-static bool will_be_free(struct s2_table *table, struct ipa_range range)
-{
-    const struct ipa_range gone = table->operation.unmapping;
-    const ipa_t end = ipa_range_end(range);
-
-    if (gone.size == 0 || !ipa_range_overlaps(gone, range)) {
-        return s2_map_is_free(table, range.start, end);
-    }
-    return s2_map_is_free(table, range.start, gone.start) &&
-           s2_map_is_free(table, ipa_range_end(gone), end);
-}
-
 /* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
- * if it is a table. A block that is to be unmapped leaves behind the tables of its cut. */
+ * if it is a table. A block of which held unmaps cut a part leaves behind the tables of that. */
 static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping)
 {
     const struct s2_geometry *geometry = &walk->table->geometry;
@@ -346,11 +323,11 @@ static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping
         return 0;
     }
     tables = s2_map_tables(geometry, piece, walk->level, mapping);
-    if (!s2_desc_is_none(desc) && !ipa_range_eq(piece, entry)) {
-        const size_t cut = s2_cut_tables(geometry, entry, walk->level, piece);
+    if (!s2_desc_is_none(desc)) {
+        const size_t left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);
 
-        MAPPING_ASSERT(cut <= tables);
-        tables -= cut;
+        MAPPING_ASSERT(left <= tables);
+        tables -= left;
     }
     s2_walk_skip_entry(walk);
     return tables;
@@ -392,7 +369,7 @@ enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range, 
     if (!s2_table_is_data(table, pa, range.size)) {
         return MAPPING_DENIED;
     }
-    if (!will_be_free(table, range)) {
+    if (!s2_pieces_leave_free(table, range)) {
         return MAPPING_ALREADY_EXISTS;
     }
     /* Mapped before and after, so invalid for a moment in between: as a replace. */
@@ -407,9 +384,18 @@ enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range ra
                                      mapping_flags_t flags)
 {
     size_t tables;
-    const enum mapping_error error = s2_count_map(table, range, pa, flags, &tables);
+    enum mapping_error error = s2_count_map(table, range, pa, flags, &tables);
 
-    return error == MAPPING_OK ? s2_operation_hold(table, tables) : error;
+    if (error == MAPPING_OK && !s2_pieces_have_room(table, range)) {
+        error = MAPPING_UNSUPPORTED;
+    }
+    if (error == MAPPING_OK) {
+        error = s2_operation_hold(table, tables);
+    }
+    if (error == MAPPING_OK) {
+        s2_pieces_held_map(table, range);
+    }
+    return error;
 }
 
 void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags)
@@ -423,6 +409,7 @@ void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, ma
     MAPPING_ASSERT(s2_table_is_range(table, range));
     MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     (void)error;
+    s2_pieces_do(table);
     /* What was removed here may still be cached; a make before its tail would put two translations of
      * one IPA into the world. It also frees the tables that are needed again: what they spanned is
      * owed. */

@@ -33,9 +33,4 @@ void s2_zero_dark(s2_desc_t *slot, size_t count);
 size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece, int level,
                      const struct s2_mapping *mapping);
 
-/* How many tables it takes to cut @hole, which is not all of it, out of a block of @level that
- * spans @block. O(levels). */
-size_t s2_cut_tables(const struct s2_geometry *geometry, struct ipa_range block, int level,
-                     struct ipa_range hole);
-
 #endif

@@ -404,6 +404,7 @@ void s2_table_begin(struct s2_table *table)
     MAPPING_ASSERT(table->root != NULL);
     MAPPING_ASSERT(table->operation.depth < UINT32_MAX);
     MAPPING_ASSERT(table->operation.depth > 0 || !table->operation.is_stored);
+    MAPPING_ASSERT(table->operation.pieces.left == 0);
     MAPPING_ASSERT(table->operation.depth > 0 || frame_reserve_count(&table->operation.held) == 0);
 
     /* A verb inside an open operation: it counts what it needs, and finds all of it made. */
@@ -424,7 +425,6 @@ static void operation_close(struct s2_table *table)
         s2_operation_publish(table);
         operation->is_stored = false;
     }
-    operation->unmapping = ipa_range(0, 0);
     if (!s2_table_is_owing(table)) {
         operation->taken = pa_of(0);
         operation->taken_end = pa_of(0);
@@ -438,6 +438,7 @@ void s2_table_end(struct s2_table *table)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
 
+    s2_pieces_forget(table);
     if (table->operation.depth > 1) {
         table->operation.depth--;
         return;
@@ -456,6 +457,7 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
 {
     MAPPING_ASSERT(table->operation.depth == 1);
 
+    s2_pieces_forget(table);
     /* What stays must not be away for as long as a batch is open. */
     if (table->operation.pending_count > 0 || waiting(table) > frames) {
         s2_table_flush(table);

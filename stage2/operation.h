@@ -84,6 +84,31 @@ struct s2_pending *s2_operation_pending(struct s2_table *table, struct ipa_range
 /* That piece was broken: the next flush makes it. */
 void s2_operation_keep(struct s2_table *table, struct s2_pending *pending);
 
+/* --- Pieces (stage2/pieces.h) ---------------------------------------------------------------- */
+
+/* Whether nothing is mapped in @range once all that is held is done, so that a map may be held. */
+bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range);
+
+/* Of the tables that a map of @piece needs in @block, a block of @level: how many the held unmaps,
+ * which clear @piece, leave there as they cut it. O(levels). */
+size_t s2_pieces_tables_left(const struct s2_table *table, struct ipa_range block, int level,
+                             struct ipa_range piece);
+
+/* Whether a map of @range can be held beside the others. */
+bool s2_pieces_have_room(const struct s2_table *table, struct ipa_range range);
+
+/* That a piece was held: an unmap, a map, something else. Nothing of the operation that is still to
+ * be done has begun. */
+void s2_pieces_held_unmap(struct s2_table *table, struct ipa_range range);
+void s2_pieces_held_map(struct s2_table *table, struct ipa_range range);
+void s2_pieces_held(struct s2_table *table);
+
+/* One of them is done now; or none of them will be. */
+void s2_pieces_do(struct s2_table *table);
+void s2_pieces_forget(struct s2_table *table);
+
+/* --- Stores and the end ---------------------------------------------------------------------- */
+
 /* What was stored, and cleaned, is visible to walkers, and this CPU's next access sees it. */
 void s2_operation_publish(const struct s2_table *table);
 

@@ -34,6 +34,7 @@
 #include "stage2/flags.h"
 #include "stage2/geometry.h"
 #include "stage2/memory.h"
+#include "stage2/pieces.h"
 #include "stage2/tlb_batch.h"
 #include "stage2/vmid.h"
 
@@ -51,10 +52,10 @@ struct s2_operation {
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];
     uint8_t pending_count;
     uint8_t reclaim_count;
-    bool is_stored;             /* live stores are not yet followed by a DSB */
-    struct ipa_range unmapping; /* what held unmap pieces will clear, from first to last */
-    pa_t taken, taken_end;      /* where unmapped pieces led that may still be reached, from
-                                 * lowest to highest; equal: none */
+    bool is_stored;          /* live stores are not yet followed by a DSB */
+    pa_t taken, taken_end;   /* where unmapped pieces led that may still be reached, from
+                            * lowest to highest; equal: none */
+    struct s2_pieces pieces; /* held, and still to be done */
 };
 
 /* Fields are private. The object does not move once initialised. */
@@ -341,6 +342,7 @@ bool s2_table_check(const struct s2_table *table);
 
 /* --- Several pieces as one operation: for backends ------------------------------------------- */
 
+/* Context: no piece is held that is still to be done. */
 void s2_table_begin(struct s2_table *table);
 
 /**
@@ -348,10 +350,14 @@ void s2_table_begin(struct s2_table *table);
  * s2_table_hold_unmap()
  * s2_table_hold_protect()
  * s2_table_hold_replace()
- * Returns:  what the operation of that name would; on an error the caller ends the operation
- *           without doing any piece. A map where another piece unmaps something is MAPPING_DENIED
- *           if transients are refused: what is mapped before and after would be invalid between.
- * Order:    pieces are held in the order in which they will be done, all before the first is.
+ * Returns:  what the operation of that name would, had the pieces held before been done; on an
+ *           error the caller ends the operation without doing any piece. MAPPING_ALREADY_EXISTS: also
+ *           any piece over one that a held map will fill. MAPPING_NOT_FOUND: also a replace of what
+ *           a held unmap clears. MAPPING_DENIED: also a map where another piece unmaps something, if
+ *           transients are refused: what is mapped before and after would be invalid between.
+ *           MAPPING_UNSUPPORTED: also more than S2_STRETCHES_MAX maps that do not touch.
+ * Order:    pieces are held in the order in which they will be done, all before the first is; when
+ *           all are done, others may be held.
  */
 MAPPING_MUST_USE enum mapping_error
 s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags);
@@ -363,8 +369,8 @@ s2_table_hold_protect(struct s2_table *table, struct ipa_range range, mapping_fl
 MAPPING_MUST_USE enum mapping_error s2_table_hold_replace(struct s2_table *table,
                                                           struct ipa_range range, pa_t pa);
 
-/* Do what was held: cannot fail. That something is in the way of a map, though every piece before
- * it was done, is the caller's bug and asserts. */
+/* Do what was held, in that order: cannot fail. To do what was not held, or to hold when some is done
+ * and some is not, is the caller's bug and asserts. */
 void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa,
                      mapping_flags_t flags);
 void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);

@@ -619,24 +619,313 @@ START_TEST(map_over_a_map_over_an_unmap_is_refused)
 }
 END_TEST
 
-/* The first of two is done; the second is still to go, and may be mapped over. */
-START_TEST(hold_between_held_unmaps_sees_what_still_goes)
+/* What was held is done before anything else is held. */
+START_TEST(hold_between_held_and_done_is_death)
 {
     start_three_pages();
     ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(1, 2)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
     s2_table_do_unmap(&rig.table, pages_at(0, 1));
     ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW),
                      MAPPING_OK);
-    s2_table_do_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), S2_READ),
-                     MAPPING_ALREADY_EXISTS);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 2), pa_of(OTHER + KIB(4)), RIG_RW),
-                     MAPPING_OK);
-    s2_table_do_unmap(&rig.table, pages_at(1, 2));
-    s2_table_do_map(&rig.table, pages_at(1, 2), pa_of(OTHER + KIB(4)), RIG_RW);
+}
+END_TEST
+
+/* The page between the two is mapped, and held by nobody: a verb may not take it for a hole. */
+START_TEST(verb_between_held_and_done_is_death)
+{
+    start_three_pages();
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
+    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    ck_assert_int_eq(s2_table_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
+}
+END_TEST
+
+START_TEST(do_of_what_was_not_held_is_death)
+{
+    start_three_pages();
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    s2_table_do_unmap(&rig.table, pages_at(1, 1));
+}
+END_TEST
+
+/* When all is done, the operation may go on. */
+START_TEST(hold_after_all_is_done_goes_on)
+{
+    start_three_pages();
+    for (uint64_t page = 0; page < 3; page++) {
+        const struct ipa_range range = pages_at(page, 1);
+        const pa_t pa = pa_of(OTHER + page * KIB(4));
+
+        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, range), MAPPING_OK);
+        ck_assert_int_eq(s2_table_hold_map(&rig.table, range, pa, S2_READ), MAPPING_OK);
+        s2_table_do_unmap(&rig.table, range);
+        s2_table_do_map(&rig.table, range, pa, S2_READ);
+    }
     s2_table_end(&rig.table);
-    rig_assert_map(&rig, &rig.table, (struct rig_map){BASE, KIB(12), OTHER, RIG_RW});
+    rig_assert_map(&rig, &rig.table, (struct rig_map){BASE, KIB(12), OTHER, S2_READ});
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Pieces one of which is over what another leaves: held against that, or refused. */
+struct overlap {
+    const char *name;
+    struct rig_step first;
+    struct rig_step second;
+    enum mapping_error second_error;
+};
+
+static const struct overlap overlaps[] = {
+    {"map over a held map",
+     {RIG_MAP, BASE + KIB(16), KIB(8), OTHER, RIG_RW},
+     {RIG_MAP, BASE + KIB(20), KIB(8), OTHER, RIG_RW},
+     MAPPING_ALREADY_EXISTS},
+    {"map over half of a held map of a block",
+     {RIG_MAP, BASE + MIB(2), MIB(2), OTHER, RIG_RW},
+     {RIG_MAP, BASE + MIB(3), KIB(4), OTHER, RIG_RW},
+     MAPPING_ALREADY_EXISTS},
+    {"unmap of a part of a held map of a block",
+     {RIG_MAP, BASE + MIB(2), MIB(2), OTHER, RIG_RW},
+     {RIG_UNMAP, BASE + MIB(3), KIB(4), 0, 0},
+     MAPPING_ALREADY_EXISTS},
+    {"protect of a part of a held map of a block",
+     {RIG_MAP, BASE + MIB(2), MIB(2), OTHER, RIG_RW},
+     {RIG_PROTECT, BASE + MIB(3), KIB(4), 0, S2_READ},
+     MAPPING_ALREADY_EXISTS},
+    {"replace of a held map",
+     {RIG_MAP, BASE + KIB(16), KIB(8), OTHER, RIG_RW},
+     {RIG_REPLACE, BASE + KIB(16), KIB(4), DATA, 0},
+     MAPPING_ALREADY_EXISTS},
+    {"replace of what a held unmap clears",
+     {RIG_UNMAP, BASE + KIB(4), KIB(4), 0, 0},
+     {RIG_REPLACE, BASE, KIB(12), OTHER, 0},
+     MAPPING_NOT_FOUND},
+    {"protect around what a held unmap clears",
+     {RIG_UNMAP, BASE + KIB(4), KIB(4), 0, 0},
+     {RIG_PROTECT, BASE, KIB(12), 0, S2_READ},
+     MAPPING_OK},
+    {"unmap around what a held unmap clears",
+     {RIG_UNMAP, BASE + KIB(4), KIB(4), 0, 0},
+     {RIG_UNMAP, BASE, KIB(12), 0, 0},
+     MAPPING_OK},
+    {"map of more than a held unmap clears",
+     {RIG_UNMAP, BASE + KIB(4), KIB(4), 0, 0},
+     {RIG_MAP, BASE + KIB(4), KIB(8), OTHER, RIG_RW},
+     MAPPING_ALREADY_EXISTS},
+};
+
+START_TEST(piece_over_what_another_leaves_is_held_against_it)
+{
+    const struct overlap *overlap = &overlaps[_i];
+    const struct rig_step steps[] = {overlap->first, overlap->second};
+    struct rig_snapshot before;
+
+    start_three_pages();
+    s2_table_end(&rig.table);
+    monitor_quiesce(rig.monitor);
+    rig_poison_free(&rig);
+    rig_snapshot_take(&before, &rig);
+    ck_assert_msg(do_pieces(&rig.table, steps, 2) == overlap->second_error, "%s", overlap->name);
+    if (overlap->second_error != MAPPING_OK) {
+        rig_snapshot_assert_same(&before, &rig);
+    }
+    rig_snapshot_free(&before);
+    monitor_quiesce(rig.monitor);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A map inside a hole: what the cut leaves is not counted once more, and what it does not is. */
+struct hole_map {
+    struct ipa_range hole, map;
+    uint64_t pa;
+    size_t tables; /* of both: of the cut, and what the map needs beside them */
+};
+
+#define HOLE(start, size)          \
+    {                              \
+        {GIB(1) + (start)}, (size) \
+    }
+
+static const struct hole_map hole_maps[] = {
+    {HOLE(MIB(3), KIB(4)), HOLE(MIB(3), KIB(4)), OTHER, 2},
+    {HOLE(MIB(2), MIB(2)), HOLE(MIB(2), MIB(2)), OTHER, 1},
+    {HOLE(MIB(2), MIB(2)), HOLE(MIB(2), MIB(2)), OTHER + KIB(4), 2},
+    {HOLE(MIB(2), MIB(2)), HOLE(MIB(2) + KIB(8), KIB(4)), OTHER, 2},
+    {HOLE(MIB(3), MIB(8)), HOLE(MIB(6), KIB(4)), OTHER, 4},
+    {HOLE(MIB(3), MIB(8)), HOLE(MIB(3), KIB(4)), OTHER, 3},
+    {HOLE(MIB(3), MIB(8)), HOLE(MIB(10), MIB(1)), OTHER, 3},
+    {HOLE(MIB(3), MIB(8)), HOLE(MIB(3), MIB(8)), OTHER + MIB(1), 3},
+    {HOLE(MIB(3), MIB(8)), HOLE(MIB(3), MIB(8)), OTHER + KIB(4), 6},
+    {HOLE(0, GIB(1)), HOLE(MIB(3), KIB(4)), OTHER, 2},
+    {HOLE(0, MIB(1)), HOLE(KIB(512), KIB(4)), OTHER, 2},
+    {HOLE(GIB(1) - MIB(5), MIB(5)), HOLE(GIB(1) - KIB(4), KIB(4)), OTHER, 3},
+};
+
+#undef HOLE
+
+static void start_hole(size_t frames)
+{
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW});
+    rig_leave(&rig, frames);
+    sim_clear();
+}
+
+/* The block, less the hole, with the map. */
+static void assert_hole_map(const struct hole_map *each)
+{
+    const uint64_t hole = each->hole.start.raw - GIB(1);
+    const uint64_t end = hole + each->hole.size;
+    struct rig_map maps[3];
+    size_t count = 0;
+
+    if (hole > 0) {
+        maps[count++] = (struct rig_map){GIB(1), hole, DATA, RIG_RW};
+    }
+    maps[count++] = (struct rig_map){each->map.start.raw, each->map.size, each->pa, S2_READ};
+    if (end < GIB(1)) {
+        maps[count++] = (struct rig_map){GIB(1) + end, GIB(1) - end, DATA + end, RIG_RW};
+    }
+    rig_assert_maps(&rig, &rig.table, maps, count);
+}
+
+START_TEST(hold_map_inside_a_held_hole_counts_what_the_cut_leaves)
+{
+    const struct hole_map *each = &hole_maps[_i];
+    const struct rig_step steps[] = {
+        {RIG_UNMAP, each->hole.start.raw, each->hole.size, 0, 0},
+        {RIG_MAP, each->map.start.raw, each->map.size, each->pa, S2_READ},
+    };
+
+    start_hole(each->tables);
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(piece_hold(&rig.table, &steps[0]), MAPPING_OK);
+    ck_assert_int_eq(piece_hold(&rig.table, &steps[1]), MAPPING_OK);
+    ck_assert_uint_eq(frame_pool_available(&rig.pool), 0);
+    piece_do(&rig.table, &steps[0]);
+    piece_do(&rig.table, &steps[1]);
+    s2_table_end(&rig.table);
+    monitor_quiesce(rig.monitor);
+    assert_hole_map(each);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* One frame short, the one or the other is refused. */
+START_TEST(hold_map_inside_a_held_hole_without_a_frame_changes_nothing)
+{
+    const struct hole_map *each = &hole_maps[_i];
+    const struct rig_step steps[] = {
+        {RIG_UNMAP, each->hole.start.raw, each->hole.size, 0, 0},
+        {RIG_MAP, each->map.start.raw, each->map.size, each->pa, S2_READ},
+    };
+
+    start_hole(each->tables - 1);
+    ck_assert_int_eq(do_pieces(&rig.table, steps, 2), MAPPING_NO_FRAME);
+    ck_assert_uint_eq(sim_change_count(), 0);
+    rig_assert_map(&rig, &rig.table, (struct rig_map){GIB(1), GIB(1), DATA, RIG_RW});
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Maps that do not touch, as many as are known; one more is refused, what joins one is not. */
+START_TEST(more_maps_apart_than_are_known_are_refused)
+{
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    s2_table_begin(&rig.table);
+    for (uint64_t i = 0; i < S2_STRETCHES_MAX; i++) {
+        ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(2 * i, 1), pa_of(OTHER), RIG_RW),
+                         MAPPING_OK);
+    }
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_UNSUPPORTED);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    s2_table_end(&rig.table);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* Held unmaps in any order: holes that touch, or have nothing between them, are one; of more than are
+ * known, a map over the last is refused. */
+START_TEST(holes_are_known_exactly_whatever_the_order)
+{
+    static const uint64_t orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 3, 1, 2}, {2, 0, 3, 1}};
+
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig, (struct rig_step){RIG_MAP, BASE, KIB(20), DATA, RIG_RW});
+    s2_table_begin(&rig.table);
+    for (size_t i = 0; i < 4; i++) {
+        const uint64_t page = orders[_i][i];
+
+        ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW),
+                         MAPPING_ALREADY_EXISTS);
+        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(page, 1)), MAPPING_OK);
+    }
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 5), pa_of(OTHER), RIG_RW),
+                     MAPPING_ALREADY_EXISTS);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    for (size_t i = 0; i < 4; i++) {
+        s2_table_do_unmap(&rig.table, pages_at(orders[_i][i], 1));
+    }
+    s2_table_do_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW);
+    s2_table_end(&rig.table);
+    rig_assert_maps(&rig, &rig.table,
+                    (struct rig_map[]){{BASE, KIB(16), OTHER, RIG_RW},
+                                       {BASE + KIB(16), KIB(4), DATA + KIB(16), RIG_RW}},
+                    2);
+    rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(map_over_a_hole_that_is_not_known_is_refused)
+{
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig,
+             (struct rig_step){RIG_MAP, BASE, KIB(4) * 2 * (S2_STRETCHES_MAX + 1), DATA, RIG_RW});
+    s2_table_begin(&rig.table);
+    for (uint64_t i = 0; i <= S2_STRETCHES_MAX; i++) {
+        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2 * i, 1)), MAPPING_OK);
+    }
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    ck_assert_int_eq(
+        s2_table_hold_map(&rig.table, pages_at(2 * S2_STRETCHES_MAX, 1), pa_of(OTHER), RIG_RW),
+        MAPPING_ALREADY_EXISTS);
+    s2_table_end(&rig.table);
+    rig_fini(&rig);
+}
+END_TEST
+
+/* A map beside a held unmap breaks nothing that stays, also where nothing may. */
+START_TEST(map_beside_a_held_unmap_is_no_transient)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.transient = S2_TRANSIENT_REFUSED;
+    rig_init(&rig, setup);
+    rig_must(&rig, (struct rig_step){RIG_MAP, BASE, KIB(12), DATA, RIG_RW | S2_NO_CONTIGUOUS});
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_OK);
+    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    s2_table_do_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW);
+    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
+    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_DENIED);
+    s2_table_end(&rig.table);
+    rig_assert_maps(&rig, &rig.table,
+                    (struct rig_map[]){{BASE + KIB(4), KIB(8), DATA + KIB(4), RIG_RW},
+                                       {BASE + KIB(12), KIB(4), OTHER, RIG_RW}},
+                    2);
     rig_fini(&rig);
 }
 END_TEST
@@ -677,6 +966,7 @@ END_TEST
 struct random_run {
     struct random random;
     struct s2_table apart; /* every piece an operation of its own */
+    bool is_wild;          /* pieces overlap, and come in any order */
     size_t tails[2];       /* of those together, of those apart */
     size_t done;
 };
@@ -689,9 +979,10 @@ static mapping_flags_t random_flags(struct random *random)
     return kinds[random_below(random, RIG_COUNT(kinds))];
 }
 
-/* Ascending pieces that do not overlap, of all sizes. Returns: how many. */
-static size_t random_pieces(struct random *random, struct rig_step steps[])
+/* Pieces of all sizes; ascending and apart, unless @run is wild. Returns: how many. */
+static size_t random_pieces(struct random_run *run, struct rig_step steps[])
 {
+    struct random *random = &run->random;
     static const enum rig_verb verbs[] = {RIG_UNMAP, RIG_PROTECT, RIG_PROTECT, RIG_REPLACE,
                                           RIG_MAP};
     const uint64_t count = 2 + random_below(random, PIECES_MAX - 1);
@@ -703,7 +994,7 @@ static size_t random_pieces(struct random *random, struct rig_step steps[])
         const uint64_t size = random_once_in(random, 2) ? KIB(4) : random_below(random, MIB(3));
         const uint64_t pa = random_below(random, 16) * MIB(2) + random_below(random, 3) * KIB(64);
 
-        at = (at + skip) & ~(KIB(4) - 1);
+        at = (run->is_wild ? random_below(random, WORLD) : at + skip) & ~(KIB(4) - 1);
         steps[n] =
             (struct rig_step){verbs[random_below(random, RIG_COUNT(verbs))], BASE + at,
                               (size & ~(KIB(4) - 1)) + KIB(4), OTHER + pa, random_flags(random)};
@@ -732,7 +1023,7 @@ static void assert_alike(const struct random_run *run)
 static void random_round(struct random_run *run)
 {
     struct rig_step steps[PIECES_MAX];
-    const size_t count = random_pieces(&run->random, steps);
+    const size_t count = random_pieces(run, steps);
     enum mapping_error error;
 
     rig_poison_free(&rig);
@@ -759,14 +1050,14 @@ static void random_fill(struct s2_table *table)
     monitor_quiesce(rig.monitor);
 }
 
-START_TEST(random_pieces_end_as_one_by_one)
+static void random_pieces_run(uint64_t seed, bool is_wild)
 {
     static struct random_run run;
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
-    run = (struct random_run){.random = {(uint64_t)_i}};
+    run = (struct random_run){.random = {seed}, .is_wild = is_wild};
     setup.config.contiguous = S2_CONTIGUOUS_ON;
-    setup.config.size_change = _i % 2 == 0 ? S2_SIZE_CHANGE_BREAK : S2_SIZE_CHANGE_DIRECT;
+    setup.config.size_change = seed % 2 == 0 ? S2_SIZE_CHANGE_BREAK : S2_SIZE_CHANGE_DIRECT;
     setup.frame_count = 128;
     rig_init(&rig, setup);
     ck_assert_int_eq(s2_table_init(&run.apart, &rig.setup.config, &rig.pool), MAPPING_OK);
@@ -782,11 +1073,22 @@ START_TEST(random_pieces_end_as_one_by_one)
         }
         random_round(&run);
     }
-    ck_assert_uint_gt(run.done, ROUNDS / 8);
+    ck_assert_uint_gt(run.done, is_wild ? ROUNDS / 16 : ROUNDS / 8);
     ck_assert_uint_lt(run.tails[0], run.tails[1]);
     rig_dismiss(&rig, &run.apart);
     s2_table_fini(&run.apart);
     rig_fini(&rig);
+}
+
+START_TEST(random_pieces_end_as_one_by_one)
+{
+    random_pieces_run((uint64_t)_i, false);
+}
+END_TEST
+
+START_TEST(random_pieces_that_overlap_end_as_one_by_one)
+{
+    random_pieces_run((uint64_t)_i, true);
 }
 END_TEST
 
@@ -810,12 +1112,26 @@ Suite *suite_table_pieces(void)
                         (int)RIG_COUNT(pairs));
     tcase_add_test(touching, verb_inside_an_operation_finds_the_one_before_made);
     tcase_add_loop_test(unmapped, map_over_a_map_over_an_unmap_is_refused, 0, 3);
-    tcase_add_test(unmapped, hold_between_held_unmaps_sees_what_still_goes);
+    tcase_add_test_raise_signal(unmapped, hold_between_held_and_done_is_death, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(unmapped, verb_between_held_and_done_is_death, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(unmapped, do_of_what_was_not_held_is_death, CONTRACT_DEATH);
+    tcase_add_test(unmapped, hold_after_all_is_done_goes_on);
+    tcase_add_loop_test(unmapped, piece_over_what_another_leaves_is_held_against_it, 0,
+                        RIG_COUNT(overlaps));
+    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_counts_what_the_cut_leaves, 0,
+                        RIG_COUNT(hole_maps));
+    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_without_a_frame_changes_nothing, 0,
+                        RIG_COUNT(hole_maps));
+    tcase_add_test(unmapped, more_maps_apart_than_are_known_are_refused);
+    tcase_add_loop_test(unmapped, holes_are_known_exactly_whatever_the_order, 0, 4);
+    tcase_add_test(unmapped, map_over_a_hole_that_is_not_known_is_refused);
+    tcase_add_test(unmapped, map_beside_a_held_unmap_is_no_transient);
     tcase_add_loop_test(unmapped, hold_map_over_unmaps_is_refused_if_a_page_between_stays, 0, 2);
     tcase_add_loop_test(cost, cut_costs_one_tail, 0, 2 * (int)RIG_COUNT(cuts));
     tcase_add_loop_test(cost, write_protecting_2m_of_pages_costs_one_tail, 0, 2);
     tcase_add_loop_test(cost, unmapping_1g_of_pages_costs_two_tlbis_or_one, 0, 2);
     tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 6);
+    tcase_add_loop_test(random, random_pieces_that_overlap_end_as_one_by_one, 0, 6);
     suite_add_tcase(suite, areas);
     suite_add_tcase(suite, touching);
     suite_add_tcase(suite, unmapped);
