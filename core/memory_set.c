@@ -13,6 +13,8 @@
  *         [#######]      [##][===]      [===][###]     [=][###][=]
  *         flags set      one new node   one new node   two new nodes
  *
+ *         and if the flags are what they were, A stays as it is: only the backend is called
+ *
  * A split keeps the node for the lower part and takes a new one for the upper part. Only the first
  * and the last area of a range can stick out of it, so no operation needs more than two nodes, and
  * they are counted before anything else is done. Changing the books can then not fail, and they are
@@ -591,6 +593,12 @@ static enum mapping_error commit_map(struct operation *op, const struct memory_a
     return error;
 }
 
+/* Whether the flags that the area of @node was chosen for are others than it has. */
+static bool gets_other_flags(const struct memory_node *node)
+{
+    return node->is_chosen && node->proposed != node->area.flags;
+}
+
 static enum mapping_error commit_protect(struct operation *op)
 {
     enum mapping_error error = MAPPING_OK;
@@ -607,7 +615,9 @@ static enum mapping_error commit_protect(struct operation *op)
         if (error != MAPPING_OK) {
             break;
         }
-        isolate(op->set, node, part)->area.flags = flags;
+        if (gets_other_flags(node)) {
+            isolate(op->set, node, part)->area.flags = flags;
+        }
         node = next;
     }
     return error;
@@ -697,7 +707,7 @@ static size_t choose_areas(const struct operation *op, memory_set_update_fn upda
     for (; node != NULL && ipa_lt(node_start(node), end); node = node_next(node)) {
         node->proposed = node->area.flags;
         node->is_chosen = update(node->area.flags, arg, &node->proposed);
-        needed += node->is_chosen ? overhangs(node, op->range) : 0;
+        needed += gets_other_flags(node) ? overhangs(node, op->range) : 0;
     }
     MAPPING_ASSERT(needed <= 2); /* only the first and the last area can stick out */
     return needed;

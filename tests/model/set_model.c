@@ -94,6 +94,9 @@ static void apply(struct set_model *model, const struct piece *piece)
 {
     struct model_cell value = piece->value;
 
+    if (piece->step == MAPPING_STEP_PROTECT && value.flags == model->cell[piece->first].flags) {
+        return; /* the area is as it was, and one as before */
+    }
     value.area_id = ++model->last_id;
     if (piece->step == MAPPING_STEP_UNMAP) {
         memset(&value, 0, sizeof(value));

@@ -37,7 +37,8 @@ const struct set_case set_cases[] = {
     {CASE_PROTECT, 'b', "..Aaaa..", 4, 3, "..AaBb..", 2, 1},
     {CASE_PROTECT, 'b', "..Aaaa..", 3, 2, "..ABbA..", 3, 1},
     /* Protect: the flags that it has; nothing; a part that says no. */
-    {CASE_PROTECT, 'a', "..Aaaa..", 3, 2, "..AAaA..", 3, 1},
+    {CASE_PROTECT, 'a', "..Aaaa..", 3, 2, "..Aaaa..", 1, 1},
+    {CASE_PROTECT, 'b', "AaaBbbCc", 1, 6, "ABbBbbBC", 5, 3},
     {CASE_PROTECT, 'b', "..Aaaa..", 6, 2, "..Aaaa..", 1, 0},
     {CASE_PROTECT, 'b', "..Aaaa..", 3, 0, "..Aaaa..", 1, 0},
     {CASE_PROTECT, 'b', "..Xxxx..", 3, 2, "..Xxxx..", 1, 0},

@@ -298,7 +298,7 @@ START_TEST(protect_asks_areas_in_range_at_most_twice_others_never)
     ck_assert_uint_eq(calls['a'] + calls['d'], 0);
     ck_assert(calls['b'] >= 1 && calls['b'] <= 2);
     ck_assert(calls['c'] >= 1 && calls['c'] <= 2);
-    fixture_assert(&f, "AaBB.CcDd", MAPPING_OK);
+    fixture_assert(&f, "AaBb.CcDd", MAPPING_OK);
 }
 END_TEST
 

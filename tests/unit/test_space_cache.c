@@ -250,14 +250,15 @@ START_TEST(unmap_cleans_what_it_took_after_the_tail)
 }
 END_TEST
 
-static bool keep_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
+/* What no leaf shows. */
+static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
 {
     (void)arg;
-    *new_flags = old_flags;
+    *new_flags = old_flags | S2_NO_CONTIGUOUS;
     return true;
 }
 
-/* Areas that an embedder's set has split, and nothing differs between them: they share a block. The
+/* Areas that an embedder's set has split, and nothing differs between their leaves: they share a block. The
  * first is cut, so the second finds its memory between break and make. */
 START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
@@ -266,7 +267,7 @@ START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
     start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
     ck_assert_int_eq(memory_set_protect(&guest.space.set, ipa_range(GIB(1) + MIB(1), MIB(1)),
-                                        keep_flags, NULL, &guest.space.table),
+                                        give_no_runs, NULL, &guest.space.table),
                      MAPPING_OK);
     ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 2);
     sim_clear();
@@ -334,7 +335,7 @@ END_TEST
 START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_tail)
 {
     const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
-    struct s2_batch batch;
+    struct s2_batch batch = S2_BATCH_INIT;
     struct guest guest;
     size_t tail, make;
 
