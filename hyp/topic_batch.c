@@ -57,7 +57,7 @@ static void check_tails(const struct cast *cast)
     const struct s2_tlb_counters nora = counters_of(cast->nora), otto = counters_of(cast->otto);
     const struct s2_tlb_counters paula = counters_of(cast->paula);
     uint64_t frames = frame_pool_available(&machine.tables);
-    struct s2_batch batch;
+    struct s2_batch batch = S2_BATCH_INIT;
     bool is_taken;
 
     s2_batch_begin(&batch);
@@ -107,7 +107,7 @@ static struct places places_of(const struct cast *cast)
 /* Makes and takes back in one batch too: what is made is there at once. */
 static void check_put_back(const struct cast *cast, const struct places *places)
 {
-    struct s2_batch batch;
+    struct s2_batch batch = S2_BATCH_INIT;
     bool is_back;
 
     s2_batch_begin(&batch);

@@ -2,11 +2,6 @@
 
 #include "stage2/locked.h"
 
-void s2_batch_begin(struct s2_batch *batch)
-{
-    *batch = (struct s2_batch){.is_open = true};
-}
-
 static bool batch_has(const struct s2_batch *batch, const struct s2_space *space)
 {
     for (size_t i = 0; i < batch->count; i++) {
@@ -20,12 +15,8 @@ static bool batch_has(const struct s2_batch *batch, const struct s2_space *space
 /* What waits there, unless somebody else has paid for it by now. */
 static void pay(struct s2_space *space)
 {
-    lock_acquire(&space->lock);
-    if (s2_table_is_owing(&space->table)) {
-        s2_table_begin(&space->table);
-        s2_table_end(&space->table);
-    }
-    lock_release(&space->lock);
+    s2_space_open(space);
+    s2_space_close(space);
 }
 
 static void pay_all(struct s2_batch *batch)
@@ -36,6 +27,14 @@ static void pay_all(struct s2_batch *batch)
     batch->count = 0;
 }
 
+void s2_batch_begin(struct s2_batch *batch)
+{
+    if (batch->is_open) {
+        pay_all(batch);
+    }
+    *batch = (struct s2_batch){.is_open = true};
+}
+
 /* Before the space is locked, as to pay is to lock others. */
 static void open(struct s2_batch *batch, struct s2_space *space)
 {
@@ -44,8 +43,7 @@ static void open(struct s2_batch *batch, struct s2_space *space)
     if (batch->count == S2_BATCH_SPACES && !batch_has(batch, space)) {
         pay_all(batch);
     }
-    lock_acquire(&space->lock);
-    s2_table_begin(&space->table);
+    s2_space_open(space);
 }
 
 static void close(struct s2_batch *batch, struct s2_space *space)

@@ -8,8 +8,8 @@
  *      s2_batch_end(&batch);                       here: one tail for Alice, one for Bob
  *      ... only now may the memory be used for anything else ...
  *
- * What is not paid yet is the space's own: whoever changes the same space meanwhile, without a batch
- * or with another, pays for it too or adds to it. So a batch holds no lock between its calls, and
+ * What is not paid yet is the space's own: whoever calls a verb on the same space meanwhile without a
+ * batch pays for it too, also if it has nothing to do itself; with another batch, adds to it. So a batch holds no lock between its calls, and
  * the order of calls on other CPUs matters to nobody.
  *
  * Frames of tables that were unlinked wait in the space until its tail is over, and so does memory
@@ -32,13 +32,19 @@
 #define S2_BATCH_SPACES 8
 #define S2_BATCH_FRAMES 256
 
-/* Fields are private. Used by one CPU at a time. */
+/* Fields are private. Used by one CPU at a time. Begins as S2_BATCH_INIT, or zeroed. */
 struct s2_batch {
     struct s2_space *spaces[S2_BATCH_SPACES]; /* with something to pay */
     size_t count;
     bool is_open;
 };
 
+#define S2_BATCH_INIT    \
+    {                    \
+        .is_open = false \
+    }
+
+/* @batch: one that is open still is ended first, so that nothing it owes is forgotten. */
 void s2_batch_begin(struct s2_batch *batch);
 
 /**

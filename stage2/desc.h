@@ -281,6 +281,17 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
                        (is_tracked ? S2_DESC_S2AP_WRITE : 0)};
 }
 
+/* The same as flags: which of the flags of a leaf that was made with @flags the hardware may have
+ * changed since. None: it is as it was made. */
+static inline mapping_flags_t s2_hardware_flags(const struct s2_format *format,
+                                                mapping_flags_t flags)
+{
+    const bool is_old = format->has_access_flag && (flags & S2_NO_AF) != 0;
+    const bool is_clean = format->has_dirty && (flags & (S2_DBM | S2_WRITE)) == S2_DBM;
+
+    return (is_old ? S2_NO_AF : 0) | (is_clean ? S2_WRITE : 0);
+}
+
 /* Whether @to refuses no access that @from allows; both leaves that differ in what may change in place,
  * at most. An access flag that is clear refuses the first. */
 bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from);

@@ -28,6 +28,20 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     return MAPPING_OK;
 }
 
+/* --- Verbs ----------------------------------------------------------------------------------- */
+
+void s2_space_open(struct s2_space *space)
+{
+    lock_acquire(&space->lock);
+    s2_table_begin(&space->table);
+}
+
+void s2_space_close(struct s2_space *space)
+{
+    s2_table_end(&space->table);
+    lock_release(&space->lock);
+}
+
 enum mapping_error s2_locked_map_linear(struct s2_space *space, const struct memory_area *area,
                                         enum overlap_policy policy)
 {
@@ -49,25 +63,39 @@ enum mapping_error s2_locked_unmap(struct s2_space *space, struct ipa_range rang
     return memory_set_unmap(&space->set, range, &space->table);
 }
 
+bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
+                        mapping_flags_t flags)
+{
+    return s2_flags_protected(old_flags, flags) != old_flags ||
+           s2_hardware_flags(format, old_flags) != 0;
+}
+
+/* The flags that areas get, and what their leaves are made of. */
+struct gift {
+    const struct s2_format *format;
+    mapping_flags_t flags;
+};
+
 static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
 {
-    const mapping_flags_t *flags = arg;
+    const struct gift *gift = arg;
 
-    *new_flags = s2_flags_protected(old_flags, *flags);
-    return old_flags != *new_flags;
+    *new_flags = s2_flags_protected(old_flags, gift->flags);
+    return s2_protect_reaches(gift->format, old_flags, gift->flags);
 }
 
 enum mapping_error s2_locked_protect(struct s2_space *space, struct ipa_range range,
                                      mapping_flags_t flags)
 {
     enum mapping_error error = MAPPING_INVALID_PARAM;
+    struct gift gift = {&space->table.format, flags};
 
     MAPPING_ASSERT(lock_is_held(&space->lock));
     if (s2_table_is_range(&space->table, range)) {
         error = s2_table_check_flags(&space->table, flags);
     }
     return error == MAPPING_OK
-               ? memory_set_protect(&space->set, range, give_flags, &flags, &space->table)
+               ? memory_set_protect(&space->set, range, give_flags, &gift, &space->table)
                : error;
 }
 
@@ -76,9 +104,9 @@ static enum mapping_error map_linear(struct s2_space *space, const struct memory
 {
     enum mapping_error error;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     error = s2_locked_map_linear(space, area, policy);
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -102,9 +130,9 @@ enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range
 {
     enum mapping_error error;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     error = s2_locked_unmap(space, range);
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -113,9 +141,9 @@ enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range ran
 {
     enum mapping_error error;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     error = s2_locked_protect(space, range, flags);
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -182,14 +210,14 @@ enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
 {
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     if (s2_table_is_range(&space->table, range)) {
         error = may_fold(space, range) ? memory_set_merge(&space->set, range) : MAPPING_DENIED;
     }
     if (error == MAPPING_OK) {
         error = fold_areas(space, range);
     }
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -200,9 +228,7 @@ enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
 static bool flags_follow(const struct s2_table *table, mapping_flags_t flags,
                          mapping_flags_t wanted)
 {
-    const bool is_tracked = table->format.has_dirty && (wanted & S2_DBM) != 0;
-    const mapping_flags_t hardware =
-        (table->format.has_access_flag ? S2_NO_AF : 0) | (is_tracked ? S2_WRITE : 0);
+    const mapping_flags_t hardware = s2_hardware_flags(&table->format, wanted);
 
     return ((flags ^ wanted) & S2_LEAF_FLAGS & ~hardware) == 0;
 }

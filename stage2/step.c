@@ -238,7 +238,7 @@ static ipa_t plan_areas(struct s2_space *space, struct ipa_range rest, const str
         }
         plan_spend(&plan, 1);
         if (change->flags != NULL &&
-            s2_flags_protected(area->flags, *change->flags) == area->flags) {
+            !s2_protect_reaches(&space->table.format, area->flags, *change->flags)) {
             plan.has_any = true;
             continue;
         }
@@ -257,7 +257,7 @@ enum mapping_error s2_space_unmap_step(struct s2_space *space, struct s2_cursor 
     const struct change change = {0};
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     if (s2_table_is_range(&space->table, cursor->range)) {
         const ipa_t end = plan_areas(space, cursor_rest(cursor), &change, budget);
 
@@ -266,7 +266,7 @@ enum mapping_error s2_space_unmap_step(struct s2_space *space, struct s2_cursor 
             cursor_move(cursor, end);
         }
     }
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -311,7 +311,7 @@ enum mapping_error s2_space_protect_step(struct s2_space *space, struct s2_curso
     struct change change = {.flags = &flags};
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     if (s2_table_is_range(&space->table, cursor->range)) {
         error = s2_attr_encode(&space->table.format, flags, &change.attr);
     }
@@ -320,7 +320,7 @@ enum mapping_error s2_space_protect_step(struct s2_space *space, struct s2_curso
 
         error = protect_to(space, cursor, end, flags);
     }
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }
 
@@ -374,10 +374,10 @@ enum mapping_error s2_space_fold_step(struct s2_space *space, struct s2_cursor *
 {
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
-    lock_acquire(&space->lock);
+    s2_space_open(space);
     if (s2_table_is_range(&space->table, cursor->range)) {
         error = fold_areas(space, cursor, budget);
     }
-    lock_release(&space->lock);
+    s2_space_close(space);
     return error;
 }

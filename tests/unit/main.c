@@ -83,6 +83,7 @@ static const struct {
     {"space", suite_space},
     {"batch", suite_batch},
     {"space_step", suite_space_step},
+    {"space_returned", suite_space_returned},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))

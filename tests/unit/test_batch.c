@@ -10,7 +10,7 @@
 #include <check.h>
 
 static struct crew crew;
-static struct s2_batch batch;
+static struct s2_batch batch = S2_BATCH_INIT;
 
 /* --- Verbs ----------------------------------------------------------------------------------- */
 
@@ -395,7 +395,7 @@ END_TEST
 
 START_TEST(two_batches_on_one_space_pay_once)
 {
-    struct s2_batch other;
+    struct s2_batch other = S2_BATCH_INIT;
 
     start_usual(1);
     s2_batch_begin(&other);
@@ -415,6 +415,27 @@ START_TEST(two_batches_on_one_space_pay_once)
     ck_assert_uint_eq(guest_tails(), 1);
     end_batch();
     ck_assert_uint_eq(guest_tails(), 2);
+    stop();
+}
+END_TEST
+
+/* Whichever it is of those that owe. */
+START_TEST(end_pays_for_all_spaces_but_the_dropped_one)
+{
+    const size_t dropped = (size_t)_i;
+
+    start_usual(3);
+    for (size_t i = 0; i < 3; i++) {
+        MUST(unmap(i, FIRST, MIB(2)));
+    }
+    s2_batch_drop(&batch, &crew.spaces[dropped]);
+    s2_batch_end(&batch);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_uint_eq(crew_tails(&crew, i), i == dropped ? 0 : 1);
+        ck_assert_int_eq(s2_table_is_owing(&crew.spaces[i].table), i == dropped);
+    }
+    MUST(s2_space_unmap(&crew.spaces[dropped], ipa_range(FIRST, MIB(2))));
+    assert_all_paid();
     stop();
 }
 END_TEST
@@ -642,6 +663,7 @@ Suite *suite_batch(void)
     tcase_add_loop_test(others, call_without_a_batch_pays_for_all, 0, 2);
     tcase_add_loop_test(others, call_without_a_batch_gets_a_table_that_waits, 0, 2);
     tcase_add_test(others, two_batches_on_one_space_pay_once);
+    tcase_add_loop_test(others, end_pays_for_all_spaces_but_the_dropped_one, 0, 3);
     tcase_add_test(others, fini_of_a_dropped_space_leaves_the_others);
     tcase_add_loop_test(errors, error_in_a_batch_changes_nothing_and_leaves_it_usable, 0,
                         (int)RIG_COUNT(refusals));

@@ -120,7 +120,7 @@ static void assert_pairs_alike(void)
 static void random_batch(struct random *random, size_t *refused)
 {
     const uint64_t count = 1 + random_below(random, OPS_MAX);
-    struct s2_batch batch;
+    struct s2_batch batch = S2_BATCH_INIT;
 
     s2_batch_begin(&batch);
     for (uint64_t i = 0; i < count; i++) {
@@ -250,7 +250,7 @@ static void *work(void *arg)
     sim_set_log(SIM_LOG_COUNT);
     for (size_t round = 0; round < THREAD_ROUNDS; round++) {
         const uint64_t count = 1 + random_below(&worker->random, 8);
-        struct s2_batch batch;
+        struct s2_batch batch = S2_BATCH_INIT;
 
         s2_batch_begin(&batch);
         for (uint64_t i = 0; i < count; i++) {

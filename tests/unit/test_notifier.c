@@ -281,7 +281,7 @@ static void guest_start(void)
 START_TEST(notify_of_a_batch_waits_for_its_end)
 {
     const struct told table = {0, GIB(1), ANY}; /* as the table above is empty, too */
-    struct s2_batch batch;
+    struct s2_batch batch = S2_BATCH_INIT;
     size_t available;
 
     guest_start();
