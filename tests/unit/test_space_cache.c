@@ -330,6 +330,38 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
 }
 END_TEST
 
+/* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of them:
+ * the guest had all of it through the caches until the tail, wherever it lies. */
+static const struct {
+    uint64_t pas[2]; /* of the old areas, in pages from DATA on */
+    uint64_t pa;     /* of the new one */
+} over_two[] = {
+    {{0, 8}, 0}, {{0, 8}, 8}, {{8, 0}, 0}, {{8, 0}, 8}, {{8, 0}, 7}, {{0, 8}, 1},
+};
+
+START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible)
+{
+    struct guest guest;
+    size_t tail, make;
+
+    start(&guest, guest_setup_fwb());
+    for (uint64_t i = 0; i < 2; i++) {
+        guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(4), KIB(4),
+                                              DATA + over_two[_i].pas[i] * KIB(4), RIG_RW});
+    }
+    sim_clear();
+    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), KIB(8)),
+                                             pa_of(DATA + over_two[_i].pa * KIB(4)),
+                                             RIG_RW | S2_NORMAL_NC),
+                     MAPPING_OK);
+    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(tail);
+    ck_assert_uint_ne(make, SIM_NONE);
+    expect_cleaned(&guest, (struct window){tail, make}, over_two[_i].pa * KIB(4), KIB(8));
+    guest_fini(&guest);
+}
+END_TEST
+
 /* The same by two calls in a batch, at the same place and at another: what the first took can be
  * written until the tail, which the second cannot do without. */
 START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_tail)
@@ -513,6 +545,9 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
     tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
                         0, (int)RIG_COUNT(again));
+    tcase_add_loop_test(cache,
+                        replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
+                        0, (int)RIG_COUNT(over_two));
     tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_tail, 0, 2);
     tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
     tcase_add_loop_test(cache, unmap_of_many_areas_pays_for_stretches_of_memory, 0, 3);
