@@ -604,6 +604,70 @@ START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
 }
 END_TEST
 
+/* --- nXS ------------------------------------------------------------------------------------- */
+
+/* Every type whose accesses may have XS = 1, as a leaf of every size, the root's blocks too, mapped or
+ * protected so: from then on no TLBI may leave its accesses out. */
+static const mapping_flags_t slow_types[] = {
+    S2_NORMAL_NC,   S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE,
+    S2_DEVICE_nGRE, S2_DEVICE_GRE,    S2_NORMAL_STAGE1,
+};
+
+static size_t nxs_forms(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        count += sim_events()[i].is_nxs ? 1 : 0;
+    }
+    return count;
+}
+
+START_TEST(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them)
+{
+    const struct rig_shape *shape = &rig_shapes[_i / 2];
+    const bool is_protected = _i % 2 != 0;
+
+    for (int level = shape->top_leaf; level <= 3; level++) {
+        const uint64_t size = shape->span[level + 1];
+
+        for (size_t i = 0; size != 0 && i < RIG_COUNT(slow_types); i++) {
+            struct rig_setup setup = rig_setup_of(shape);
+
+            setup.cpu.has_fwb = true;
+            rig_init(&rig, setup);
+            rig_must(&rig, (struct rig_step){RIG_MAP, 0, size, 0,
+                                             is_protected ? RIG_RW : RIG_RW | slow_types[i]});
+            if (is_protected) {
+                rig_must(&rig, (struct rig_step){RIG_PROTECT, 0, size, 0, RIG_RW | slow_types[i]});
+            }
+            sim_clear();
+            rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = size});
+            ck_assert_uint_gt(sim_tlbi_count(), 0);
+            ck_assert_uint_eq(nxs_forms(), 0);
+            rig_fini(&rig);
+        }
+    }
+}
+END_TEST
+
+START_TEST(tlbis_leave_out_slow_accesses_where_all_memory_is_fast)
+{
+    const struct rig_shape *shape = &rig_shapes[_i];
+    const uint64_t size = shape->span[shape->top_leaf + 1];
+    struct rig_setup setup = rig_setup_of(shape);
+
+    setup.cpu.has_fwb = true;
+    rig_init(&rig, setup);
+    rig_must(&rig, (struct rig_step){RIG_MAP, 0, size, 0, RIG_RW});
+    sim_clear();
+    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = size});
+    ck_assert_uint_gt(sim_tlbi_count(), 0);
+    ck_assert_uint_eq(nxs_forms(), sim_tlbi_count());
+    rig_fini(&rig);
+}
+END_TEST
+
 /* --- The suite ------------------------------------------------------------------------------- */
 
 static TCase *map_case(void)
@@ -617,6 +681,17 @@ static TCase *map_case(void)
     tcase_add_loop_test(map, map_code_cleans_instruction_caches_before_it_shows, 0,
                         rig_shape_count);
     return map;
+}
+
+static TCase *nxs_case(void)
+{
+    TCase *nxs = tcase_create("nxs");
+
+    tcase_add_loop_test(nxs, no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 0,
+                        2 * rig_shape_count);
+    tcase_add_loop_test(nxs, tlbis_leave_out_slow_accesses_where_all_memory_is_fast, 0,
+                        rig_shape_count);
+    return nxs;
 }
 
 static TCase *unmap_case(void)
@@ -657,5 +732,6 @@ Suite *suite_table_order(void)
     suite_add_tcase(suite, map_case());
     suite_add_tcase(suite, unmap_case());
     suite_add_tcase(suite, break_case());
+    suite_add_tcase(suite, nxs_case());
     return suite;
 }
