@@ -117,7 +117,9 @@ void guest_use_vcpu(struct guest *guest, unsigned vcpu)
 void guest_fini(struct guest *guest)
 {
     vcpu_unload();
-    s2_space_fini(&guest->space);
+    if (s2_space_fini(&guest->space) != MAPPING_OK) {
+        panic("a guest that was left does not end");
+    }
     guest_release_ram(guest);
 }
 

@@ -1,5 +1,6 @@
 #include "hyp/checks.h"
 #include "hyp/oracle.h"
+#include "hyp/panic.h"
 #include "hyp/print.h"
 #include "hyp/samples.h"
 #include "hyp/size.h"
@@ -106,7 +107,9 @@ static void ask_space(struct tally *tally, const struct s2_config *table)
         return;
     }
     ask_samples(tally, &space);
-    s2_space_fini(&space);
+    if (s2_space_fini(&space) != MAPPING_OK) {
+        panic("a space that nobody entered does not end");
+    }
 }
 
 /* FWB, and what hardware updates, take turns from one space to the next. */

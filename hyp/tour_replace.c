@@ -1,4 +1,5 @@
 #include "hyp/expect.h"
+#include "hyp/panic.h"
 #include "hyp/tour.h"
 
 /*
@@ -90,5 +91,7 @@ void tour_replace(const struct tour *tour)
         check(s2_table_check(&table), "the table is in order");
         vcpu_set_table(guest->vcpu, s2_space_enterable(&guest->space));
     }
-    s2_table_fini(&table);
+    if (s2_table_fini(&table) != MAPPING_OK) {
+        panic("a table that was left does not end");
+    }
 }

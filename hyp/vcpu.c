@@ -1,6 +1,7 @@
 #include "hyp/vcpu.h"
 
 #include "hyp/machine.h"
+#include "hyp/panic.h"
 #include "hyp/sysreg.h"
 #include "stage2/enter.h"
 
@@ -92,16 +93,23 @@ void vcpu_unload(void)
     s2_leave(&machine.this_cpu);
 }
 
+static void enter(struct s2_table *table, uint32_t id)
+{
+    if (s2_enter(table, &machine.vmids, &machine.this_cpu, id) != MAPPING_OK) {
+        panic("a guest cannot be entered");
+    }
+}
+
 void vcpu_load_table(struct s2_table *table)
 {
     vcpu_unload();
-    s2_enter(table, &machine.vmids, &machine.this_cpu, 0);
+    enter(table, 0);
 }
 
 static void load_after_another_guest(const struct vcpu *vcpu)
 {
     put_aside();
-    s2_enter(vcpu->table, &machine.vmids, &machine.this_cpu, vcpu->id);
+    enter(vcpu->table, vcpu->id);
     write_hcr_el2(guest_hcr(vcpu));
     isb();
     restore_el1(&vcpu->el1);
@@ -113,7 +121,7 @@ static void load_after_another_vcpu(const struct vcpu *vcpu)
 {
     save_el1(&loaded->el1);
     restore_el1(&vcpu->el1);
-    s2_enter(vcpu->table, &machine.vmids, &machine.this_cpu, vcpu->id);
+    enter(vcpu->table, vcpu->id);
 }
 
 void vcpu_load(struct vcpu *vcpu)

@@ -66,15 +66,16 @@ static void forget_other_vcpus(const struct s2_table *table)
     arch_isb();
 }
 
-void s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids, struct s2_cpu *cpu,
-              uint32_t vcpu_id)
+enum mapping_error s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids,
+                            struct s2_cpu *cpu, uint32_t vcpu_id)
 {
+    const enum mapping_error error = s2_table_set_vmids(table, vmids);
     uint16_t number;
 
     MAPPING_ASSERT(cpu->vmids == vmids);
-    MAPPING_ASSERT(vmids->last < BIT(table->vmid_bits));
-
-    s2_table_set_vmids(table, vmids);
+    if (error != MAPPING_OK) {
+        return error;
+    }
     if (table->rules.is_repeated) {
         s2_vmid_repeat(vmids);
     }
@@ -84,6 +85,7 @@ void s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids, struct s2
     if (s2_vmid_changes_vcpu(cpu, &table->vmid, vcpu_id)) {
         forget_other_vcpus(table);
     }
+    return MAPPING_OK;
 }
 
 /* The order is the point: only when nothing is walked under the number any more may a new

@@ -20,6 +20,9 @@
  * @cpu:     this CPU's, of the same @vmids.
  * @vcpu_id: any number that tells the guest's vCPUs apart: their ASIDs have nothing to do with each
  *           other, so when another one ran here last, this CPU forgets stage 1 of the VMID.
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: the table is finished, or about to be; MAPPING_INVALID_PARAM:
+ *           @vmids gives numbers that are too wide for the table, or is another than before.
+ * On error: this CPU is in whatever it was in before: it must not run the guest.
  * Order:    VTCR_EL2 and VTTBR_EL2 are written, and an ISB has passed, on return. On CPUs with the
  *           speculative-AT errata stage-1 walks are stopped in between.
  * Cost:     some loads and a store if the vCPU is loaded already; else at most two register writes
@@ -35,8 +38,9 @@
  *           sets TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them
  *           until s2_enter() is done.
  */
-void s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids, struct s2_cpu *cpu,
-              uint32_t vcpu_id);
+MAPPING_MUST_USE enum mapping_error s2_enter(struct s2_table *table,
+                                             struct s2_vmid_allocator *vmids, struct s2_cpu *cpu,
+                                             uint32_t vcpu_id);
 
 /**
  * s2_leave() - This CPU runs no guest: VTTBR_EL2 is 0, VMID S2_VMID_NOBODY.

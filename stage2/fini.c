@@ -60,13 +60,20 @@ static size_t unlink_from_root(struct s2_table *table, size_t budget)
     return count;
 }
 
-bool s2_table_fini_step(struct s2_table *table, size_t budget)
+/* A CPU that is in the guest walks its tables. Who gives VMIDs knows; of one that was given by hand
+ * nobody does. */
+static bool is_entered(const struct s2_table *table)
+{
+    struct s2_vmid_allocator *vmids = atomic_load_explicit(&table->vmids, memory_order_acquire);
+
+    return vmids != NULL && s2_vmid_is_held(vmids, &table->vmid);
+}
+
+/* Up to @budget descriptors. Returns: whether that was the last of it. */
+static bool take_apart(struct s2_table *table, size_t budget)
 {
     size_t left = budget > 0 ? budget : 1;
 
-    if (table->root != NULL) {
-        fini_begin(table);
-    }
     MAPPING_ASSERT(table->operation.depth == 1);
     if (!table->is_forgotten) {
         left -= unlink_from_root(table, left);
@@ -86,12 +93,25 @@ bool s2_table_fini_step(struct s2_table *table, size_t budget)
     return true;
 }
 
-void s2_table_fini(struct s2_table *table)
+enum mapping_error s2_table_fini_step(struct s2_table *table, size_t budget, bool *is_done)
 {
-    const bool is_last = s2_table_fini_step(table, S2_STEP_ALL);
+    if (table->root != NULL) {
+        if (is_entered(table)) {
+            return MAPPING_BAD_STATE;
+        }
+        fini_begin(table);
+    }
+    *is_done = take_apart(table, budget);
+    return MAPPING_OK;
+}
 
-    MAPPING_ASSERT(is_last);
-    (void)is_last;
+enum mapping_error s2_table_fini(struct s2_table *table)
+{
+    bool is_done;
+    const enum mapping_error error = s2_table_fini_step(table, S2_STEP_ALL, &is_done);
+
+    MAPPING_ASSERT(error != MAPPING_OK || is_done);
+    return error;
 }
 
 /* --- Spaces ---------------------------------------------------------------------------------- */
@@ -157,24 +177,35 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
 
 /* Tables first: an unmap of area after area would pay a tail for each, and might have to cut a block
  * that two of them share. */
-bool s2_space_fini_step(struct s2_space *space, size_t budget)
+enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)
 {
     const struct s2_table *table = &space->table;
-    bool is_last = false;
+    enum mapping_error error = MAPPING_OK;
+    bool is_table_done = false;
 
     lock_acquire(&space->lock);
     if (table->root == NULL && table->operation.depth == 0) {
-        is_last = reclaim_some(space, budget);
-    } else if (s2_table_fini_step(&space->table, budget)) {
+        *is_done = reclaim_some(space, budget);
+    } else {
+        error = s2_table_fini_step(&space->table, budget, &is_table_done);
+        if (error == MAPPING_OK) {
+            *is_done = is_table_done && memory_set_is_empty(&space->set);
+        }
+    }
+    if (is_table_done) {
         space->reclaimed = ipa_of(0);
-        is_last = memory_set_is_empty(&space->set);
     }
     lock_release(&space->lock);
-    return is_last;
+    return error;
 }
 
-void s2_space_fini(struct s2_space *space)
+enum mapping_error s2_space_fini(struct s2_space *space)
 {
-    while (!s2_space_fini_step(space, S2_STEP_ALL)) {
-    }
+    enum mapping_error error;
+    bool is_done = false;
+
+    do {
+        error = s2_space_fini_step(space, S2_STEP_ALL, &is_done);
+    } while (error == MAPPING_OK && !is_done);
+    return error;
 }

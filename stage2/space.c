@@ -2,6 +2,16 @@
 
 #include "stage2/locked.h"
 
+/* Whether every number that the guest may be given is one that the CPU has. What is wrong with the CPU
+ * itself is for s2_table_init() to say. */
+static bool vmids_fit(const struct s2_space_config *config)
+{
+    const struct s2_features *cpu = config->table.cpu;
+    const uint32_t last = config->vmids != NULL ? s2_vmid_last(config->vmids) : config->vmid;
+
+    return cpu == NULL || cpu->vmid_bits > 16 || last < BIT(cpu->vmid_bits);
+}
+
 enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_config *config)
 {
     enum mapping_error error;
@@ -9,8 +19,7 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     MAPPING_ASSERT(space != NULL);
     MAPPING_ASSERT(config != NULL);
 
-    if (config->table.cpu != NULL && config->vmids == NULL &&
-        config->vmid >= BIT(config->table.cpu->vmid_bits)) {
+    if (!vmids_fit(config)) {
         return MAPPING_INVALID_PARAM;
     }
     error = s2_table_init(&space->table, &config->table, config->table_pool);
@@ -18,14 +27,15 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
         return error;
     }
     if (config->vmids != NULL) {
-        s2_table_set_vmids(&space->table, config->vmids);
+        error = s2_table_set_vmids(&space->table, config->vmids);
+        MAPPING_ASSERT(error == MAPPING_OK); /* they fit */
     } else {
         s2_table_set_vmid(&space->table, config->vmid);
     }
     s2_table_set_memory(&space->table, config->memory);
     memory_set_init(&space->set, config->nodes, config->node_count);
     lock_init(&space->lock);
-    return MAPPING_OK;
+    return error;
 }
 
 /* --- Verbs ----------------------------------------------------------------------------------- */

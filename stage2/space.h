@@ -38,7 +38,8 @@ struct s2_space {
 /**
  * s2_space_init() - An empty space: every access of the guest faults.
  * @config:  read, not kept; s2_config_reason(&config->table) tells why one is refused.
- * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have.
+ * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have, or an
+ *           allocator that gives such.
  * Owns:     nodes and the root's frames, until s2_space_fini().
  */
 MAPPING_MUST_USE enum mapping_error s2_space_init(struct s2_space *space,
@@ -46,9 +47,11 @@ MAPPING_MUST_USE enum mapping_error s2_space_init(struct s2_space *space,
 
 /**
  * s2_space_fini() - Unmap everything, invalidate the VMID, give back every frame.
- * Context:  no vCPU of the guest runs, nor has the space loaded.
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: a CPU is in the guest, as for s2_table_fini().
+ * On error: nothing has changed.
+ * Context:  no vCPU of the guest runs, nor has the space loaded, nor enters it meanwhile.
  */
-void s2_space_fini(struct s2_space *space);
+MAPPING_MUST_USE enum mapping_error s2_space_fini(struct s2_space *space);
 
 /**
  * s2_space_map_linear() - Give the guest @range, backed by as much memory from @pa on.

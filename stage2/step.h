@@ -73,14 +73,18 @@ MAPPING_MUST_USE enum mapping_error s2_table_fold_step(struct s2_table *table,
 
 /**
  * s2_table_fini_step() - Take the table apart, up to @budget descriptors of it.
- * Returns:  whether that was the last of it. After the first step the table takes no other call.
+ * @is_done: written on MAPPING_OK only: whether that was the last of it.
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE, of the first step only: as s2_table_fini(). After that step
+ *           the table takes no other call.
+ * On error: nothing has changed.
  * Order:    the root is emptied, then the VMID's entries are invalidated, once; only then does the
  *           first frame return.
  * Owns:     frames are back in the pool by the end of the step that takes them out; the root's by
  *           the last.
  * Context:  as s2_table_fini().
  */
-MAPPING_MUST_USE bool s2_table_fini_step(struct s2_table *table, size_t budget);
+MAPPING_MUST_USE enum mapping_error s2_table_fini_step(struct s2_table *table, size_t budget,
+                                                       bool *is_done);
 
 /**
  * s2_space_unmap_step() - The same for a space's verb, areas and all. Locks it for the step.
@@ -104,10 +108,11 @@ MAPPING_MUST_USE enum mapping_error s2_space_fold_step(struct s2_space *space,
 
 /**
  * s2_space_fini_step() - Take the space apart: the tables, then the cleaning of its memory.
- * Returns:  whether that was the last of it. After the first step the space takes no other call.
+ * @is_done, Returns: as s2_table_fini_step(). After the first step the space takes no other call.
  * Cost:     O(@budget), of cleaning at least a granule.
  * Context:  as s2_space_fini().
  */
-MAPPING_MUST_USE bool s2_space_fini_step(struct s2_space *space, size_t budget);
+MAPPING_MUST_USE enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget,
+                                                       bool *is_done);
 
 #endif

@@ -118,15 +118,22 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
 
 /* Released for whoever finds the pointer: nothing but the pointer is new, yet a change that goes on
  * without it must come before the guest's first walk. */
-void s2_table_set_vmids(struct s2_table *table, struct s2_vmid_allocator *vmids)
+enum mapping_error s2_table_set_vmids(struct s2_table *table, struct s2_vmid_allocator *vmids)
 {
     struct s2_vmid_allocator *before = atomic_load_explicit(&table->vmids, memory_order_relaxed);
 
     MAPPING_ASSERT(vmids != NULL);
-    MAPPING_ASSERT(before == NULL || before == vmids);
-    if (before == NULL) {
-        atomic_store_explicit(&table->vmids, vmids, memory_order_release);
+    if (table->root == NULL) {
+        return MAPPING_BAD_STATE;
     }
+    if (before == vmids) {
+        return MAPPING_OK;
+    }
+    if (before != NULL || s2_vmid_last(vmids) >= BIT(table->vmid_bits)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    atomic_store_explicit(&table->vmids, vmids, memory_order_release);
+    return MAPPING_OK;
 }
 
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops)

@@ -107,11 +107,15 @@ const char *s2_config_reason(const struct s2_config *config);
 
 /**
  * s2_table_fini() - Give back every frame of the tables.
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: a CPU of the allocator of its VMID is in the guest, and has
+ *           not said s2_leave(), nor entered another.
+ * On error: nothing has changed.
  * Order:    the VMID's entries are invalidated on all CPUs first, so it can be used anew.
- * Context:  no vCPU of the guest runs, nor has the table loaded; no operation is open.
- * Cost:     O(entries of non-leaf tables).
+ * Context:  no vCPU of the guest runs, nor has the table loaded; no operation is open. Nobody enters
+ *           the guest meanwhile; afterwards s2_enter() refuses.
+ * Cost:     O(entries of non-leaf tables + CPUs).
  */
-void s2_table_fini(struct s2_table *table);
+MAPPING_MUST_USE enum mapping_error s2_table_fini(struct s2_table *table);
 
 /**
  * s2_table_set_vmid() - Which VMID this guest runs under, and invalidations go to.
@@ -121,10 +125,16 @@ void s2_table_fini(struct s2_table *table);
  */
 void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
 
-/* The VMID comes from @vmids, at the first s2_enter() and after each of its generations; the table
- * has not been entered by hand. Until then nothing is cached of it, and no change pays a tail.
- * Implied by the first s2_enter(). */
-void s2_table_set_vmids(struct s2_table *table, struct s2_vmid_allocator *vmids);
+/**
+ * s2_table_set_vmids() - The VMID comes from @vmids, at the first s2_enter() and after each of its
+ *                        generations. Implied by the first s2_enter().
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the table, or
+ *           is another than before; MAPPING_BAD_STATE: the table is finished, or about to be.
+ * Order:    until the first s2_enter() nothing is cached of it, and no change pays a tail.
+ * Context:  the table has not been entered by hand.
+ */
+MAPPING_MUST_USE enum mapping_error s2_table_set_vmids(struct s2_table *table,
+                                                       struct s2_vmid_allocator *vmids);
 
 /* How memory outside the pool is reached, to clean it; NULL: it is not. Kept. */
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops);

@@ -167,14 +167,26 @@ struct live {
     bool is_pinned;   /* the lock of the VMIDs is held */
 };
 
-/* Whether VTTBR_EL2 is the guest's. Where VMIDs are given, the root decides: whoever has that loaded
- * has it under the number that the guest is under, whatever generations have passed. */
+/* Whether VTTBR_EL2 is the guest's. Where VMIDs are given, it is under the number that the guest was
+ * given last, whatever generations have passed since. The root alone would not do: 0 is one, and is
+ * what s2_leave() leaves behind; and what a dead guest's was may be another's by now. */
 static bool is_vttbr_of(const struct s2_tlb_target *target, uint64_t vttbr)
 {
-    const uint64_t ignored = target->vmids != NULL ? VTTBR_VMID : 0;
+    uint64_t number;
 
     MAPPING_ASSERT(target->vmids == NULL || target->vmid != NULL);
-    return ((vttbr ^ target->vttbr) & ~ignored) == 0;
+    if (target->vmids == NULL) {
+        return vttbr == target->vttbr;
+    }
+    number = s2_vmid_last_number(target->vmid);
+    return number != S2_VMID_NOBODY &&
+           vttbr == ((target->vttbr & ~VTTBR_VMID) | FIELD_PREP(VTTBR_VMID, number));
+}
+
+/* The root is the guest's, and no number is, though an allocator gives them. */
+static bool is_entered_by_hand(const struct s2_tlb_target *target, uint64_t vttbr)
+{
+    return target->vmids != NULL && vttbr != 0 && vttbr == (target->vttbr & ~VTTBR_VMID);
 }
 
 /* Interrupts stay masked, as a handler would run under the wrong guest. */
@@ -185,8 +197,7 @@ static void live_read(const struct s2_tlb_target *target, struct live *live)
     live->vttbr = arch_read_vttbr();
     live->is_here = is_vttbr_of(target, live->vttbr) && live->vtcr == target->geometry->vtcr;
     live->is_host = target->rules->has_vhe && (arch_read_hcr() & HCR_TGE) != 0;
-    MAPPING_ASSERT(!live->is_here || target->vmids == NULL ||
-                   FIELD_GET(VTTBR_VMID, live->vttbr) != S2_VMID_NOBODY);
+    MAPPING_ASSERT(!is_entered_by_hand(target, live->vttbr));
 }
 
 static void switch_to(const struct s2_tlb_target *target, struct live *live, uint64_t vttbr)

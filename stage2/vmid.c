@@ -326,10 +326,11 @@ static bool take_fast(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmi
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* What VTTBR_EL2 of @cpu may hold; 0: nothing. Under the lock. */
+/* What VTTBR_EL2 of @cpu may hold; 0: nothing. Under the lock. Acquire: nothing is walked there any
+ * more if it is idle. */
 static uint64_t walked_by(const struct s2_cpu *cpu)
 {
-    const uint64_t active = atomic_load_explicit(&cpu->active, memory_order_relaxed);
+    const uint64_t active = atomic_load_explicit(&cpu->active, memory_order_acquire);
 
     if (active == S2_CPU_IDLE) {
         return 0;
@@ -379,7 +380,11 @@ void s2_vmid_release(struct s2_cpu *cpu)
     MAPPING_ASSERT(cpu->vmids != NULL);
     MAPPING_ASSERT(atomic_load_explicit(&cpu->leaving, memory_order_relaxed) == 0);
 
-    atomic_store_explicit(&cpu->active, S2_CPU_IDLE, memory_order_release);
+    /* An exchange, as every change of this word: a store would put IDLE over the 0 of a generation
+     * that has just begun, unread, and the next s2_vmid_take() would find nothing wrong with a tag of
+     * the one before. Released: whoever sees IDLE knows that the ISB has passed. Acquired: whoever
+     * finds the 0 sees the generation, however early its later loads are satisfied. */
+    (void)atomic_exchange_explicit(&cpu->active, S2_CPU_IDLE, memory_order_acq_rel);
 }
 
 /* --- For tails ------------------------------------------------------------------------------- */
@@ -406,6 +411,27 @@ void s2_vmid_unpin(struct s2_vmid_allocator *vmids)
     MAPPING_ASSERT(lock_is_held(&vmids->lock));
 
     lock_release(&vmids->lock);
+}
+
+/* Acquire: the CPU that was in it has left, if it says so. */
+bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid)
+{
+    bool is_held = false;
+    uint64_t tag;
+
+    lock_acquire(&vmids->lock);
+    tag = atomic_load_explicit(&vmid->tag, memory_order_relaxed);
+    for (const struct s2_cpu *cpu = vmids->cpus; cpu != NULL && tag != 0; cpu = cpu->next) {
+        is_held |= walked_by(cpu) == tag ||
+                   atomic_load_explicit(&cpu->leaving, memory_order_acquire) == tag;
+    }
+    lock_release(&vmids->lock);
+    return is_held;
+}
+
+uint16_t s2_vmid_last_number(const struct s2_vmid *vmid)
+{
+    return number_of(atomic_load_explicit(&vmid->tag, memory_order_acquire));
 }
 
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid)

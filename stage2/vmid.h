@@ -101,6 +101,12 @@ void s2_vmid_init(struct s2_vmid_allocator *vmids, unsigned bits);
  */
 MAPPING_MUST_USE enum mapping_error s2_vmid_limit(struct s2_vmid_allocator *vmids, uint16_t last);
 
+/* The highest number that it gives. */
+static inline uint32_t s2_vmid_last(const struct s2_vmid_allocator *vmids)
+{
+    return vmids->last;
+}
+
 /* How often the numbers have run out. Not locked: for one who knows that no call is under way. */
 static inline uint64_t s2_vmid_rollovers(const struct s2_vmid_allocator *vmids)
 {
@@ -149,7 +155,8 @@ uint16_t s2_vmid_take(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, str
  * more. */
 void s2_vmid_settle(struct s2_cpu *cpu);
 
-/* Nothing runs on @cpu, which is settled: VTTBR_EL2 no longer leads to the guest, and an ISB has passed. */
+/* Nothing runs on @cpu, which is settled: VTTBR_EL2 no longer leads to the guest, and an ISB has passed.
+ * Cost: an exchange. */
 void s2_vmid_release(struct s2_cpu *cpu);
 
 /**
@@ -163,6 +170,14 @@ void s2_vmid_release(struct s2_cpu *cpu);
  */
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number);
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids);
+
+/* Whether any CPU runs the guest, or has left it for another and not yet settled there. A number that
+ * is only kept for it until the generation ends is none of that. */
+bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
+
+/* The number that the guest was given last, whatever its generation; S2_VMID_NOBODY: it never was. A
+ * CPU that has the guest in VTTBR_EL2 has it under this one. */
+uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 
 /* Which number the guest holds in the present generation; S2_VMID_NOBODY: none. For dumps. */
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);

@@ -72,7 +72,7 @@ static void bench_init(struct bench *bench, const struct s2_features *cpu, enum 
 
 static void bench_fini(struct bench *bench)
 {
-    s2_table_fini(&bench->table);
+    must(s2_table_fini(&bench->table), "fini");
     free(bench->memory);
 }
 

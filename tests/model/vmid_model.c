@@ -58,6 +58,7 @@ struct saved_world {
 
 static struct world world;
 static struct s2_table tables[VMID_MODEL_GUESTS];
+static s2_desc_t nothing; /* behind every root: nobody looks */
 
 static size_t current;
 static void (*point_hook)(void);
@@ -321,6 +322,8 @@ static void model_unlock(struct lock *lock)
 #define s2_vmid_pin model_vmid_pin
 #define s2_vmid_unpin model_vmid_unpin
 #define s2_vmid_number model_vmid_number
+#define s2_vmid_last_number model_vmid_last_number
+#define s2_vmid_is_held model_vmid_is_held
 #define s2_vmid_changes_vcpu model_vmid_changes_vcpu
 #define s2_vmid_repeat model_vmid_repeat
 #define s2_enter model_enter
@@ -338,6 +341,8 @@ bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids);
 void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
+uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
+bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 
 #include "stage2/enter.c" /* NOLINT(bugprone-suspicious-include) */
@@ -350,7 +355,8 @@ static void do_enter(struct vmid_op op)
     struct machine_cpu *cpu = here();
     const struct tlb *tlb = &cpu->tlb;
 
-    s2_enter(&tables[op.guest], &world.vmids, &world.cpus[current], op.vcpu);
+    expect(s2_enter(&tables[op.guest], &world.vmids, &world.cpus[current], op.vcpu) == MAPPING_OK,
+           "a guest is refused");
     for (size_t number = 0; number < NUMBERS; number++) {
         const entry_t seen = tlb->entries[number][op.guest];
 
@@ -570,7 +576,8 @@ void vmid_model_init(size_t cpus, uint16_t last)
     for (size_t i = 0; i < VMID_MODEL_GUESTS; i++) {
         struct s2_table *table = &tables[i];
 
-        *table = (struct s2_table){.root_pa = pa_of(ROOT + i * ROOT_STEP), .vmid_bits = 8};
+        *table = (struct s2_table){
+            .root = &nothing, .root_pa = pa_of(ROOT + i * ROOT_STEP), .vmid_bits = 8};
         expect(s2_geometry_init(&table->geometry, &config, NULL) == MAPPING_OK, "no geometry");
     }
     s2_vmid_init(&world.vmids, 8);

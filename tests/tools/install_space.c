@@ -39,6 +39,5 @@ int main(void)
         !pa_eq(leaf.pa, pa_of(RAM_PA + 0x2010)) || !s2_space_check(&space)) {
         return 2;
     }
-    s2_space_fini(&space);
-    return frame_pool_available(&pool) == FRAMES ? 0 : 3;
+    return s2_space_fini(&space) == MAPPING_OK && frame_pool_available(&pool) == FRAMES ? 0 : 3;
 }

@@ -176,7 +176,7 @@ static void destroy(struct world *world, struct guest *guest, const char *step)
     require(world->drop.sort != DROP_NOTHING || s2_space_check(&guest->space),
             "areas and tables disagree");
     begin(world, guest, step);
-    s2_space_fini(&guest->space);
+    require(s2_space_fini(&guest->space) == MAPPING_OK, "the guest does not end");
     trace_unlock(&world->trace, guest->lock);
     trace_release(&world->trace, root);
     trace_returned(&world->trace, &world->pool);

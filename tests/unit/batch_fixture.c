@@ -32,7 +32,7 @@ void crew_fini_last(struct crew *crew)
     if (crew->rig.monitor != NULL) {
         monitor_remove_guest(crew->rig.monitor, s2_table_vttbr(s2_space_table(last)));
     }
-    s2_space_fini(last);
+    ck_assert_int_eq(s2_space_fini(last), MAPPING_OK);
     memset(last, 0xdb, sizeof(*last)); /* nobody looks at it again */
     crew->count--;
 }

@@ -139,7 +139,7 @@ void judged_close(struct judged *judged)
     for (unsigned i = 0; i < JUDGED_GUESTS; i++) {
         ck_assert(s2_table_check(&judged->tables[i]));
         stale_tlb_stop_guest(&judged->tlb, judged->guests[i]);
-        s2_table_fini(&judged->tables[i]);
+        ck_assert_int_eq(s2_table_fini(&judged->tables[i]), MAPPING_OK);
         ck_assert_ptr_null(stale_tlb_quiesce(&judged->tlb));
     }
     ck_assert(frame_pool_check(&judged->pool));

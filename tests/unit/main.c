@@ -59,6 +59,7 @@ static const struct {
     {"vmid", suite_vmid},
     {"vmid_model", suite_vmid_model},
     {"enter", suite_enter},
+    {"enter_life", suite_enter_life},
     {"table_map", suite_table_map},
     {"table_unmap", suite_table_unmap},
     {"table_protect", suite_table_protect},

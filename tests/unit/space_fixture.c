@@ -85,7 +85,7 @@ void guest_init(struct guest *guest, struct rig_setup setup, size_t node_count, 
 void guest_fini(struct guest *guest)
 {
     rig_dismiss(&guest->rig, s2_space_table(&guest->space));
-    s2_space_fini(&guest->space);
+    ck_assert_int_eq(s2_space_fini(&guest->space), MAPPING_OK);
     ck_assert_ptr_null(guest->memory.ptr);
     rig_fini_machine(&guest->rig);
     free(guest->memory.bytes);

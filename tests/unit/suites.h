@@ -71,5 +71,6 @@ Suite *suite_memory(void);
 Suite *suite_vmid(void);
 Suite *suite_vmid_model(void);
 Suite *suite_enter(void);
+Suite *suite_enter_life(void);
 
 #endif

@@ -208,7 +208,7 @@ void rig_fini(struct rig *rig)
 {
     ck_assert(s2_table_check(&rig->table));
     rig_dismiss(rig, &rig->table);
-    s2_table_fini(&rig->table);
+    ck_assert_int_eq(s2_table_fini(&rig->table), MAPPING_OK);
     rig_fini_machine(rig);
 }
 

@@ -32,7 +32,10 @@ static void make_table(size_t i, unsigned ipa_bits)
 {
     const struct s2_config config = {.cpu = &PART, .granule = S2_GRANULE_4K, .ipa_bits = ipa_bits};
 
-    tables[i] = (struct s2_table){.root_pa = pa_of(ROOT + i * ROOT_STEP), .vmid_bits = 8};
+    static s2_desc_t root;
+
+    tables[i] =
+        (struct s2_table){.root = &root, .root_pa = pa_of(ROOT + i * ROOT_STEP), .vmid_bits = 8};
     ck_assert_int_eq(s2_geometry_init(&tables[i].geometry, &config, NULL), MAPPING_OK);
 }
 
@@ -52,7 +55,7 @@ static void setup(void)
 static void enter(size_t cpu, size_t table, uint32_t vcpu)
 {
     sim_set_cpu(cpu);
-    s2_enter(&tables[table], &vmids, &cpus[cpu], vcpu);
+    ck_assert_int_eq(s2_enter(&tables[table], &vmids, &cpus[cpu], vcpu), MAPPING_OK);
 }
 
 static uint64_t vttbr_of(size_t table, uint64_t number)
@@ -344,19 +347,34 @@ START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
 }
 END_TEST
 
-/* --- Contract deaths -------------------------------------------------------------------------- */
+/* --- Refused ---------------------------------------------------------------------------------- */
 
-START_TEST(enter_with_numbers_wider_than_the_table_dies)
+/* A refusal leaves this CPU where it was, and says nothing to the allocator. */
+static void expect_refused(struct s2_table *table, struct s2_vmid_allocator *by, struct s2_cpu *cpu,
+                           enum mapping_error error)
+{
+    const uint64_t active = cpu->active;
+
+    sim_clear();
+    ck_assert_int_eq(s2_enter(table, by, cpu, 0), error);
+    ck_assert_uint_eq(sim_event_total(), 0);
+    ck_assert_uint_eq(cpu->active, active);
+}
+
+START_TEST(enter_with_numbers_wider_than_the_table_is_refused)
 {
     struct s2_vmid_allocator wide;
+    struct s2_cpu cpu;
 
     s2_vmid_init(&wide, 16);
-    ck_assert_int_eq(s2_cpu_init(&cpus[0], &wide), MAPPING_OK);
-    s2_enter(&tables[0], &wide, &cpus[0], 0);
+    ck_assert_int_eq(s2_cpu_init(&cpu, &wide), MAPPING_OK);
+    expect_refused(&tables[0], &wide, &cpu, MAPPING_INVALID_PARAM);
+    ck_assert_ptr_null(tables[0].vmids);
+    enter(0, 0, 0);
 }
 END_TEST
 
-START_TEST(enter_with_other_vmids_than_before_dies)
+START_TEST(enter_with_other_vmids_than_before_is_refused)
 {
     struct s2_vmid_allocator other;
     struct s2_cpu cpu;
@@ -364,16 +382,27 @@ START_TEST(enter_with_other_vmids_than_before_dies)
     s2_vmid_init(&other, 8);
     ck_assert_int_eq(s2_cpu_init(&cpu, &other), MAPPING_OK);
     enter(0, 0, 0);
-    s2_enter(&tables[0], &other, &cpu, 0);
+    expect_refused(&tables[0], &other, &cpu, MAPPING_INVALID_PARAM);
 }
 END_TEST
+
+/* Its root is another's by now. */
+START_TEST(enter_of_a_finished_table_is_refused)
+{
+    enter(0, 1, 0);
+    tables[0].root = NULL;
+    expect_refused(&tables[0], &vmids, &cpus[0], MAPPING_BAD_STATE);
+}
+END_TEST
+
+/* --- Contract deaths -------------------------------------------------------------------------- */
 
 START_TEST(enter_on_a_cpu_of_other_vmids_dies)
 {
     struct s2_vmid_allocator other;
 
     s2_vmid_init(&other, 8);
-    s2_enter(&tables[0], &other, &cpus[0], 0);
+    (void)!s2_enter(&tables[0], &other, &cpus[0], 0);
 }
 END_TEST
 
@@ -392,6 +421,7 @@ Suite *suite_enter(void)
     TCase *guests = tcase(suite, "guests");
     TCase *between = tcase(suite, "in between");
     TCase *parts = tcase(suite, "parts");
+    TCase *refused = tcase(suite, "refused");
     TCase *deaths = tcase(suite, "contract");
 
     tcase_add_test(guests, enter_for_the_first_time_loads_both_registers);
@@ -408,9 +438,9 @@ Suite *suite_enter(void)
     tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
     tcase_add_test(parts, enter_on_forgetful_part_sends_each_tlbi_again);
     tcase_add_loop_test(parts, generation_after_enter_on_forgetful_part_is_sent_again, 0, 2);
-    tcase_add_test_raise_signal(deaths, enter_with_numbers_wider_than_the_table_dies,
-                                CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, enter_with_other_vmids_than_before_dies, CONTRACT_DEATH);
+    tcase_add_test(refused, enter_with_numbers_wider_than_the_table_is_refused);
+    tcase_add_test(refused, enter_with_other_vmids_than_before_is_refused);
+    tcase_add_test(refused, enter_of_a_finished_table_is_refused);
     tcase_add_test_raise_signal(deaths, enter_on_a_cpu_of_other_vmids_dies, CONTRACT_DEATH);
     return suite;
 }

@@ -183,7 +183,7 @@ static void dismiss(struct court *court, struct s2_table *table)
 {
     ck_assert(s2_table_check(table));
     monitor_remove_guest(court->monitor, s2_table_vttbr(table));
-    s2_table_fini(table);
+    ck_assert_int_eq(s2_table_fini(table), MAPPING_OK);
     monitor_quiesce(court->monitor);
 }
 
@@ -481,7 +481,7 @@ START_TEST(library_cleans_what_it_shows)
     load(s2_space_table(&space), quirk);
     visit_all(&court, &space);
     monitor_remove_guest(court.monitor, s2_table_vttbr(s2_space_table(&space)));
-    s2_space_fini(&space);
+    ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     monitor_quiesce(court.monitor);
     close_court(&court);
 }

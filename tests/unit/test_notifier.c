@@ -311,14 +311,14 @@ START_TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
     rig_unwatch(&rig);
     s2_vmid_init(&vmids, 16);
     ck_assert_int_eq(s2_table_init(&table, &rig.setup.config, &rig.pool), MAPPING_OK);
-    s2_table_set_vmids(&table, &vmids);
+    ck_assert_int_eq(s2_table_set_vmids(&table, &vmids), MAPPING_OK);
     ck_assert_int_eq(s2_table_map(&table, ipa_range(AT, KIB(8)), pa_of(RIG_DATA), RIG_RW),
                      MAPPING_OK);
     forget();
     ck_assert_int_eq(s2_table_unmap(&table, ipa_range(AT, KIB(4))), MAPPING_OK);
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     assert_told(&page, 1, "never ran");
-    s2_table_fini(&table);
+    ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
     rig_fini_machine(&rig);
 }
 END_TEST

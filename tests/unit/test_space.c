@@ -97,7 +97,7 @@ START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
     ck_assert(s2_space_check(&space));
     ck_assert(memory_set_is_empty(s2_space_areas(&space)));
     rig_assert_empty(&rig, s2_space_table(&space));
-    s2_space_fini(&space);
+    ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
 END_TEST
@@ -120,7 +120,7 @@ START_TEST(init_with_vmids_ignores_the_vmid)
     config.vmids = &vmids;
     ck_assert_int_eq(s2_space_init(&space, &config), MAPPING_OK);
     ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&space)) >> 48, 0);
-    s2_space_fini(&space);
+    ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
 END_TEST

@@ -76,7 +76,7 @@ START_TEST(map_of_frame_that_is_no_data_is_denied)
                      MAPPING_DENIED);
     guest_snapshot_assert_same(&before, &guest);
     guest_snapshot_free(&before);
-    s2_space_fini(&other);
+    ck_assert_int_eq(s2_space_fini(&other), MAPPING_OK);
     guest_fini(&guest);
 }
 END_TEST
@@ -192,7 +192,7 @@ START_TEST(check_finds_area_that_shows_freed_frame)
     ck_assert(!s2_space_check(&guest.space));
     guest_unmap(&guest, GIB(1), KIB(4));
     ck_assert(s2_space_check(&guest.space));
-    s2_space_fini(&guest.space);
+    ck_assert_int_eq(s2_space_fini(&guest.space), MAPPING_OK);
     rig_fini_machine(&guest.rig);
 }
 END_TEST
@@ -258,7 +258,7 @@ START_TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
     ck_assert_uint_eq(sim_cpu()->vttbr, current);
     guest_assert(&guest, &mine, 1);
 
-    s2_space_fini(&other);
+    ck_assert_int_eq(s2_space_fini(&other), MAPPING_OK);
     guest_assert(&guest, &mine, 1);
     guest_fini(&guest);
 }
@@ -276,7 +276,7 @@ START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
     ck_assert_uint_lt(frame_pool_available(&guest.rig.pool), 64 - 6);
     rig_dismiss(&guest.rig, s2_space_table(&guest.space));
     sim_clear();
-    s2_space_fini(&guest.space);
+    ck_assert_int_eq(s2_space_fini(&guest.space), MAPPING_OK);
     at = sim_find(SIM_TLBI_VMALLS12E1IS, 0);
     ck_assert_uint_ne(at, SIM_NONE);
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, at), SIM_NONE);
@@ -391,7 +391,7 @@ START_TEST(two_threads_share_a_pool_safely)
                 worker_unmap(&workers[i], cell);
             }
         }
-        s2_space_fini(&workers[i].space);
+        ck_assert_int_eq(s2_space_fini(&workers[i].space), MAPPING_OK);
     }
     guest_fini(&guest);
 }

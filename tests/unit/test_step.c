@@ -694,7 +694,7 @@ static void fini_bounded(struct s2_table *table, size_t budget)
     sim_clear();
     sim_set_loads(SIM_LOADS_ON);
     for (size_t steps = 0; !is_last; steps++) {
-        is_last = s2_table_fini_step(table, budget);
+        ck_assert_int_eq(s2_table_fini_step(table, budget, &is_last), MAPPING_OK);
         /* The root is emptied first, by as many entries a step as the budget; no walk that the
          * VMID's tail sets off itself finds a way to a frame that goes back. */
         ck_assert_uint_eq(vmid_tails(), (steps + 1) * budget >= roots ? 1 : 0);
@@ -715,6 +715,7 @@ static void fini_bounded(struct s2_table *table, size_t budget)
 START_TEST(fini_in_steps_gives_back_every_frame)
 {
     static const size_t budgets[] = {1, 2, 3, 5, 100, 511, 512, 513, 2049, 100000};
+    bool is_done = false;
     struct s2_table table;
     struct rig_setup setup = runs_setup_of(&rig_shapes[_i]);
 
@@ -725,10 +726,12 @@ START_TEST(fini_in_steps_gives_back_every_frame)
         fini_bounded(&table, budgets[i]);
     }
     init_deep(&table);
-    ck_assert(s2_table_fini_step(&table, S2_STEP_ALL));
+    ck_assert_int_eq(s2_table_fini_step(&table, S2_STEP_ALL, &is_done), MAPPING_OK);
+    ck_assert(is_done);
     init_deep(&table);
-    while (!s2_table_fini_step(&table, 0)) {
-    }
+    do {
+        ck_assert_int_eq(s2_table_fini_step(&table, 0, &is_done), MAPPING_OK);
+    } while (!is_done);
     rig_fini(&rig);
 }
 END_TEST
@@ -739,10 +742,12 @@ START_TEST(call_after_the_first_step_of_fini_dies)
     struct ipa_range page = ipa_range(0, KIB(4));
     struct s2_cursor cursor = s2_cursor(page);
     struct s2_leaf leaf;
+    bool is_done = false;
 
     start(RIG_4K_40);
     map(0, MIB(2), RIG_DATA, RIG_RW | S2_CAP_PAGES);
-    ck_assert(!s2_table_fini_step(&rig.table, 1));
+    ck_assert_int_eq(s2_table_fini_step(&rig.table, 1, &is_done), MAPPING_OK);
+    ck_assert(!is_done);
     switch (_i) {
     case 0:
         (void)!s2_table_map(&rig.table, page, pa_of(RIG_DATA), RIG_RW);

@@ -302,7 +302,7 @@ START_TEST(layout_sizes_a_static_pool)
         s2_table_map(&table, ipa_range(GIB(512) - KIB(4), KIB(8)), pa_of(RIG_DATA), RIG_RW),
         MAPPING_OK);
     ck_assert_uint_eq(frame_pool_available(&pool), 0);
-    s2_table_fini(&table);
+    ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
     ck_assert_uint_eq(frame_pool_available(&pool), GUEST_FRAMES);
 }
 END_TEST

@@ -1076,7 +1076,7 @@ static void random_pieces_run(uint64_t seed, bool is_wild)
     ck_assert_uint_gt(run.done, is_wild ? ROUNDS / 16 : ROUNDS / 8);
     ck_assert_uint_lt(run.tails[0], run.tails[1]);
     rig_dismiss(&rig, &run.apart);
-    s2_table_fini(&run.apart);
+    ck_assert_int_eq(s2_table_fini(&run.apart), MAPPING_OK);
     rig_fini(&rig);
 }
 

@@ -311,7 +311,7 @@ START_TEST(root_is_in_memory_once_it_is_made)
     ck_assert_int_eq(s2_table_init(&rig.table, &rig.setup.config, &rig.pool), MAPPING_OK);
     ck_assert_uint_eq(ledger_close(&ledger),
                       rig.setup.shape->root_size / rig.setup.cpu.dcache_line);
-    s2_table_fini(&rig.table);
+    ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
     rig_fini_machine(&rig);
 }
 END_TEST

@@ -399,7 +399,7 @@ START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
     }
     ck_assert_uint_eq(step, COUNT(tail));
     ck_assert_ptr_nonnull(strstr(text, "(mem-order release) (address 0x80000000)"));
-    s2_table_fini(&table);
+    ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
 }
 END_TEST
 
