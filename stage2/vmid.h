@@ -26,6 +26,16 @@
  *                                starts a new generation
  *      struct s2_vmid            one a table, inside it
  *
+ * A CPU that goes off hears no TLBI, and comes up with anything in its TLB:
+ *
+ *      for good, or for long      s2_leave(), s2_cpu_fini(), off
+ *                                 on, TLBI ALLE1, DSB NSH, s2_cpu_init()
+ *      for a while (suspend,      off, in a guest or not: what it runs stays reserved to it, and its
+ *      its context is lost)       guest does not end
+ *                                 on, TLBI ALLE1, DSB NSH, ISB, then s2_enter() or s2_leave()
+ *
+ * In between it is in no guest, whatever it was in: the next is entered by s2_enter().
+ *
  * No operating system is asked for anything: no per-CPU variables, no interrupts between CPUs.
  *
  * Context of all: interrupts are masked on this CPU. Lock order: space -> VMIDs -> pool.

@@ -28,6 +28,54 @@ struct tlb {
     entry_t entries[NUMBERS][VMID_MODEL_GUESTS];
 };
 
+/* --- Weak memory ------------------------------------------------------------------------------ */
+
+/* The words that CPUs share without the lock. */
+enum {
+    AT_GENERATION,
+    AT_TAGS,
+    AT_ACTIVE = AT_TAGS + VMID_MODEL_GUESTS,
+    AT_LEAVING = AT_ACTIVE + VMID_MODEL_CPUS,
+    LOCATIONS = AT_LEAVING + VMID_MODEL_CPUS
+};
+
+#define WRITES_MAX 6  /* values of a location that may still be read; older ones are forgotten */
+#define BUFFER_MAX 12 /* stores of a CPU that are not yet visible */
+
+struct written {
+    uint64_t value;
+    uint32_t at; /* when it became visible */
+    uint32_t
+        released; /* what is known to whoever acquires it: all that was visible then; 0: nothing */
+};
+
+struct location {
+    struct written writes[WRITES_MAX]; /* oldest first */
+    size_t count;
+};
+
+struct buffered {
+    uint64_t value;
+    uint8_t location;
+    bool is_release;
+};
+
+/* What a CPU knows and has stored. */
+struct view {
+    struct buffered buffer[BUFFER_MAX];
+    size_t count;
+    uint32_t known;           /* no load answers what was overwritten by then */
+    uint32_t seen[LOCATIONS]; /* nor what is older than this write */
+};
+
+struct memory {
+    bool is_weak;
+    uint32_t now;
+    uint32_t unlocked; /* when the lock was let go last */
+    struct location locations[LOCATIONS];
+    struct view views[VMID_MODEL_CPUS];
+};
+
 struct machine_cpu {
     uint64_t vtcr;
     uint64_t vttbr;
@@ -36,6 +84,8 @@ struct machine_cpu {
     uint8_t guest, vcpu;   /* that it is in; NONE */
     uint8_t el1;           /* vCPU whose stage 1 is walked; NONE */
     bool is_waiting;       /* for the lock */
+    bool is_off;           /* its TLB holds anything, and hears nothing */
+    bool is_gone;          /* the library does not know it */
     struct tlb tlb;
     /* What a TLBI of this CPU's has met, and the DSB will see gone, on every CPU. */
     struct tlb doomed[VMID_MODEL_CPUS];
@@ -49,6 +99,7 @@ struct world {
     bool is_gone[VMID_MODEL_GUESTS]; /* its root leads to nothing */
     size_t cpu_count;
     uint8_t owner; /* CPU that holds the lock; NONE */
+    struct memory memory;
 };
 
 struct saved_world {
@@ -62,6 +113,8 @@ static s2_desc_t nothing; /* behind every root: nobody looks */
 
 static size_t current;
 static void (*point_hook)(void);
+static size_t (*choose_hook)(size_t count);
+static enum vmid_mutant mutant;
 static const char *wrong;
 
 static struct machine_cpu *here(void)
@@ -104,7 +157,7 @@ static void fill_by(size_t cpu, uint64_t vttbr)
     entry_t filled = HAS_STAGE2;
     entry_t *entry;
 
-    if (vttbr == 0 || world.is_gone[guest_in(vttbr)]) {
+    if (vttbr == 0 || filling->is_off || world.is_gone[guest_in(vttbr)]) {
         return;
     }
     /* Nobody lets the vCPU of one guest run on the tables of another. */
@@ -127,8 +180,21 @@ static void expect_alone(size_t cpu, uint64_t vttbr)
     }
 }
 
+/* No two CPUs are in two guests under one number: what one sends would hit the other's, and the ways of
+ * both meet in a TLB in the end. */
+static void expect_apart(uint64_t a, uint64_t b)
+{
+    expect(a == 0 || b == 0 || number_in(a) != number_in(b) || guest_in(a) == guest_in(b),
+           "two CPUs are in two guests under one number");
+}
+
 static void fill_all(void)
 {
+    for (size_t i = 0; i < world.cpu_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            expect_apart(world.machine[i].vttbr, world.machine[j].vttbr);
+        }
+    }
     for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
         fill_by(cpu, world.machine[cpu].vttbr);
         fill_by(cpu, world.machine[cpu].vttbr_before);
@@ -137,13 +203,28 @@ static void fill_all(void)
     }
 }
 
-/* Others may go on before the step that follows. */
-static void point(void)
+static void pass_point(void)
 {
-    fill_all();
     here()->history = mix(here()->history, 1); /* one point further */
     if (point_hook != NULL) {
         point_hook();
+    }
+}
+
+/* Others may go on before the step that follows: an access to what CPUs share. */
+static void shared_point(void)
+{
+    fill_all();
+    pass_point();
+}
+
+/* The same for all else. In weakly ordered memory there is enough to go on with: what such a step does
+ * is done together with the access before it. */
+static void point(void)
+{
+    fill_all();
+    if (!world.memory.is_weak) {
+        pass_point();
     }
 }
 
@@ -151,7 +232,7 @@ static void begin_tlbi(size_t cpu, size_t first, size_t last)
 {
     struct machine_cpu *sender = here();
 
-    for (size_t number = first; number <= last; number++) {
+    for (size_t number = first; number <= last && !world.machine[cpu].is_off; number++) {
         for (size_t guest = 0; guest < VMID_MODEL_GUESTS; guest++) {
             sender->doomed[cpu].entries[number][guest] =
                 world.machine[cpu].tlb.entries[number][guest];
@@ -180,9 +261,13 @@ static void complete_on(size_t cpu)
 
 /* --- The primitives --------------------------------------------------------------------------- */
 
+static void show_all_stores(void);
+
 static void model_dsb_ish(void)
 {
     point();
+    show_all_stores();
+    world.memory.views[current].known = world.memory.now;
     for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
         complete_on(cpu);
     }
@@ -202,7 +287,7 @@ static void model_isb(void)
 
 static void model_write_vttbr(uint64_t value)
 {
-    point();
+    shared_point(); /* what CPUs walk is shared, too */
     here()->vttbr = value;
     here()->el1 = NONE; /* the caller's part: it is loaded after s2_enter() */
 }
@@ -226,40 +311,296 @@ static uint64_t peek(const _Atomic uint64_t *object)
     return atomic_load(object);
 }
 
-static uint64_t model_load(const _Atomic uint64_t *object)
+/* --- Stores and loads, in the order that they come in, or not -------------------------------- */
+
+static _Atomic uint64_t *object_at(size_t location)
 {
+    if (location == AT_GENERATION) {
+        return &world.vmids.generation;
+    }
+    if (location < AT_ACTIVE) {
+        return &tables[location - AT_TAGS].vmid.tag;
+    }
+    return location < AT_LEAVING ? &world.cpus[location - AT_ACTIVE].active
+                                 : &world.cpus[location - AT_LEAVING].leaving;
+}
+
+static size_t location_of(const _Atomic uint64_t *object)
+{
+    size_t location = 0;
+
+    while (location < LOCATIONS && object_at(location) != object) {
+        location++;
+    }
+    return location;
+}
+
+/* Whether it is one whose order matters here. */
+static bool is_weak_at(size_t location)
+{
+    return world.memory.is_weak && location < LOCATIONS;
+}
+
+static struct view *view(void)
+{
+    return &world.memory.views[current];
+}
+
+static struct written *newest(size_t location)
+{
+    struct location *at = &world.memory.locations[location];
+
+    return &at->writes[at->count - 1];
+}
+
+/* The oldest value that @cpu may still read. */
+static size_t oldest_for(size_t cpu, size_t location)
+{
+    const struct location *at = &world.memory.locations[location];
+    const struct view *of = &world.memory.views[cpu];
+    size_t i = 0;
+
+    while (i + 1 < at->count &&
+           (at->writes[i + 1].at <= of->known || at->writes[i].at < of->seen[location])) {
+        i++;
+    }
+    return i;
+}
+
+/* Forget what nobody may read any more, and one more where there is no room. */
+static void trim(size_t location)
+{
+    struct location *at = &world.memory.locations[location];
+    size_t oldest = at->count - 1;
+
+    for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
+        const size_t first = oldest_for(cpu, location);
+
+        oldest = first < oldest ? first : oldest;
+    }
+    oldest = oldest == 0 && at->count == WRITES_MAX ? 1 : oldest;
+    at->count -= oldest;
+    memmove(at->writes, at->writes + oldest, at->count * sizeof(at->writes[0]));
+}
+
+/* It is what is newest there from now on, for all. */
+static void make_visible(size_t cpu, size_t location, struct written what)
+{
+    struct location *at = &world.memory.locations[location];
+
+    trim(location);
+    what.at = world.memory.now;
+    at->writes[at->count++] = what;
+    world.memory.views[cpu].seen[location] = what.at;
+    atomic_store(object_at(location), what.value);
+}
+
+/* Whether the @index-th store of @cpu may become visible: no other to the same place comes before it,
+ * and none at all if it releases. */
+static bool may_show(size_t cpu, size_t index)
+{
+    const struct view *of = &world.memory.views[cpu];
+
+    for (size_t i = 0; i < index; i++) {
+        if (of->buffer[index].is_release || of->buffer[i].location == of->buffer[index].location) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void show(size_t cpu, size_t index)
+{
+    struct view *of = &world.memory.views[cpu];
+    const struct buffered store = of->buffer[index];
+
+    world.memory.now++;
+    make_visible(cpu, store.location,
+                 (struct written){.value = store.value,
+                                  .released = store.is_release ? world.memory.now : 0});
+    of->count--;
+    memmove(of->buffer + index, of->buffer + index + 1,
+            (of->count - index) * sizeof(of->buffer[0]));
+}
+
+static void show_all_stores(void)
+{
+    while (view()->count > 0) {
+        show(current, 0);
+    }
+}
+
+/* All of this CPU's up to the last to @location. */
+static void show_stores_to(size_t location)
+{
+    size_t count = view()->count;
+
+    while (count > 0 && view()->buffer[count - 1].location != location) {
+        count--;
+    }
+    for (; count > 0; count--) {
+        show(current, 0);
+    }
+}
+
+size_t vmid_model_stores(void)
+{
+    size_t count = 0;
+
+    for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
+        for (size_t i = 0; i < world.memory.views[cpu].count; i++) {
+            count += may_show(cpu, i) ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+void vmid_model_show_store(size_t index)
+{
+    for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
+        for (size_t i = 0; i < world.memory.views[cpu].count; i++) {
+            if (may_show(cpu, i) && index-- == 0) {
+                show(cpu, i);
+                return;
+            }
+        }
+    }
+}
+
+static void learn(uint32_t time)
+{
+    view()->known = view()->known < time ? time : view()->known;
+}
+
+static bool acquires(memory_order order)
+{
+    return order == memory_order_acquire || order == memory_order_acq_rel;
+}
+
+static bool releases(memory_order order)
+{
+    return order == memory_order_release || order == memory_order_acq_rel;
+}
+
+/* The newest of this CPU's own stores that wait; else one of those that it may still read. */
+static uint64_t weak_load(size_t location, memory_order order)
+{
+    const struct location *at = &world.memory.locations[location];
+    const size_t oldest = oldest_for(current, location);
+    size_t which = at->count - 1;
+
+    for (size_t i = view()->count; i > 0; i--) {
+        if (view()->buffer[i - 1].location == location) {
+            return view()->buffer[i - 1].value;
+        }
+    }
+    if (which > oldest && choose_hook != NULL) {
+        which -= choose_hook(at->count - oldest);
+    }
+    view()->seen[location] = at->writes[which].at;
+    if (acquires(order)) {
+        learn(at->writes[which].released);
+    }
+    return at->writes[which].value;
+}
+
+static uint64_t model_load(const _Atomic uint64_t *object, memory_order order)
+{
+    const size_t location = location_of(object);
     uint64_t value;
 
     /* What changes under the lock alone does not change now. */
     if (world.owner != current || (uintptr_t)object - (uintptr_t)world.cpus < sizeof(world.cpus)) {
-        point();
+        shared_point();
     }
-    value = peek(object);
+    value = is_weak_at(location) ? weak_load(location, order) : peek(object);
     remember(value);
     return value;
 }
 
-static void model_store(_Atomic uint64_t *object, uint64_t value)
+static void model_store(_Atomic uint64_t *object, uint64_t value, memory_order order)
 {
-    point();
-    atomic_store(object, value);
+    const size_t location = location_of(object);
+
+    shared_point();
+    if (!is_weak_at(location)) {
+        atomic_store(object, value);
+        return;
+    }
+    expect(view()->count < BUFFER_MAX, "more stores wait than there is room for");
+    view()->buffer[view()->count++] = (struct buffered){value, (uint8_t)location, releases(order)};
 }
 
-static uint64_t model_exchange(_Atomic uint64_t *object, uint64_t value)
+/* Up to where an exchange reads what is newest. */
+static void begin_exchange(size_t location, memory_order order)
 {
-    point();
-    value = atomic_exchange(object, value);
-    remember(value);
-    return value;
+    if (is_weak_at(location) && releases(order)) {
+        show_all_stores();
+    } else if (is_weak_at(location)) {
+        show_stores_to(location);
+    }
+}
+
+/* It has stored @value. One that does not release hands on what was released before. */
+static void end_exchange(size_t location, uint64_t value, memory_order order)
+{
+    uint32_t before;
+
+    if (!is_weak_at(location)) {
+        return;
+    }
+    before = newest(location)->released;
+    if (acquires(order)) {
+        learn(before);
+    }
+    world.memory.now++;
+    make_visible(
+        current, location,
+        (struct written){.value = value, .released = releases(order) ? world.memory.now : before});
+}
+
+static uint64_t model_exchange(_Atomic uint64_t *object, uint64_t value, memory_order order)
+{
+    const size_t location = location_of(object);
+    const bool is_leaving = value == S2_CPU_IDLE;
+    uint64_t before;
+
+    if (is_leaving && (mutant == VMID_RELEASE_BY_STORE || mutant == VMID_RELEASE_BY_SEQ_STORE)) {
+        model_store(object, value, memory_order_release);
+        if (mutant == VMID_RELEASE_BY_SEQ_STORE) {
+            show_all_stores();
+        }
+        return 0;
+    }
+    if (mutant == (is_leaving ? VMID_RELEASE_BY_RELEASE : VMID_GENERATION_BY_RELEASE)) {
+        order = memory_order_release;
+    }
+    shared_point();
+    begin_exchange(location, order);
+    before = atomic_exchange(object, value);
+    end_exchange(location, value, order);
+    remember(before);
+    return before;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the exchange writes it */
-static bool model_replace(_Atomic uint64_t *object, uint64_t *expected, uint64_t value)
+static bool model_replace(_Atomic uint64_t *object, uint64_t *expected, uint64_t value,
+                          memory_order order)
 {
+    const size_t location = location_of(object);
     bool is_done;
 
-    point();
+    if (mutant == VMID_TAKE_BY_ACQUIRE && order == memory_order_acq_rel) {
+        order = memory_order_acquire;
+    }
+    shared_point();
+    begin_exchange(location, order);
     is_done = atomic_compare_exchange_strong(object, expected, value);
+    if (is_done) {
+        end_exchange(location, value, order);
+    } else if (is_weak_at(location)) {
+        view()->seen[location] = newest(location)->at;
+    }
     remember(*expected);
     remember(is_done);
     return is_done;
@@ -270,16 +611,19 @@ static uint64_t hash_shared(uint64_t hash);
 static void model_lock(struct lock *lock)
 {
     here()->is_waiting = true;
-    point();
+    shared_point();
     here()->is_waiting = false;
     world.owner = (uint8_t)current;
     lock_acquire(lock);
+    learn(world.memory.unlocked);
     here()->history = hash_shared(here()->history); /* all of it may be read now */
 }
 
 static void model_unlock(struct lock *lock)
 {
-    point();
+    shared_point();
+    show_all_stores();
+    world.memory.unlocked = ++world.memory.now;
     world.owner = NONE;
     lock_release(lock);
 }
@@ -290,11 +634,11 @@ static void model_unlock(struct lock *lock)
 #undef atomic_store_explicit
 #undef atomic_exchange_explicit
 #undef atomic_compare_exchange_strong_explicit
-#define atomic_load_explicit(object, order) model_load(object)
-#define atomic_store_explicit(object, value, order) model_store(object, value)
-#define atomic_exchange_explicit(object, value, order) model_exchange(object, value)
+#define atomic_load_explicit(object, order) model_load(object, order)
+#define atomic_store_explicit(object, value, order) model_store(object, value, order)
+#define atomic_exchange_explicit(object, value, order) model_exchange(object, value, order)
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
-    model_replace(object, expected, value)
+    model_replace(object, expected, value, success)
 #define lock_acquire(lock) model_lock(lock)
 #define lock_release(lock) model_unlock(lock)
 
@@ -415,7 +759,7 @@ static void pay_tail(size_t guest)
 static void expect_gone(size_t guest, entry_t what, const char *complaint)
 {
     for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
-        for (size_t number = 0; number < NUMBERS; number++) {
+        for (size_t number = 0; number < NUMBERS && !world.machine[cpu].is_off; number++) {
             expect((world.machine[cpu].tlb.entries[number][guest] & what) == 0, complaint);
         }
     }
@@ -463,8 +807,63 @@ static void do_reuse(size_t guest)
     world.is_gone[guest] = false;
 }
 
+/* A CPU that is off hears nothing, and what its TLB holds when it comes up again is anything. */
+static void turn_off(void)
+{
+    struct machine_cpu *cpu = here();
+
+    cpu->vtcr = 0;
+    cpu->vttbr = 0;
+    cpu->vttbr_before = 0;
+    cpu->el1 = NONE;
+    cpu->is_off = true;
+    memset(&cpu->tlb, 0xff, sizeof(cpu->tlb));
+    memset(cpu->doomed, 0, sizeof(cpu->doomed));
+    for (size_t i = 0; i < world.cpu_count; i++) {
+        memset(&world.machine[i].doomed[current], 0, sizeof(struct tlb));
+    }
+}
+
+static void turn_on(bool forgets)
+{
+    here()->is_off = false;
+    if (forgets) {
+        begin_tlbi(current, 0, NUMBERS - 1);
+        model_dsb_nsh();
+    }
+}
+
+static void do_go(void)
+{
+    s2_cpu_fini(&world.cpus[current]);
+    memset(&world.cpus[current], 0, sizeof(world.cpus[current]));
+    here()->is_gone = true;
+    turn_off();
+}
+
+static void do_come(void)
+{
+    turn_on(mutant != VMID_COME_WITHOUT_TLBI);
+    expect(s2_cpu_init(&world.cpus[current], &world.vmids) == MAPPING_OK, "a CPU is refused");
+    here()->is_gone = false;
+}
+
 bool vmid_model_allows(size_t cpu, struct vmid_op op)
 {
+    const struct machine_cpu *on = &world.machine[cpu];
+
+    if (on->is_off) {
+        return op.verb == (on->is_gone ? VMID_COME : VMID_WAKE);
+    }
+    if (op.verb == VMID_COME || op.verb == VMID_WAKE) {
+        return false;
+    }
+    if (op.verb == VMID_GO) {
+        return on->guest == NONE;
+    }
+    if (op.verb == VMID_SLEEP) {
+        return true;
+    }
     if (op.verb == VMID_LEAVE) {
         return world.machine[cpu].guest != NONE;
     }
@@ -495,6 +894,18 @@ void vmid_model_do(size_t cpu, struct vmid_op op)
         break;
     case VMID_REUSE:
         do_reuse(op.guest);
+        break;
+    case VMID_GO:
+        do_go();
+        break;
+    case VMID_COME:
+        do_come();
+        break;
+    case VMID_SLEEP:
+        turn_off();
+        break;
+    case VMID_WAKE:
+        turn_on(mutant != VMID_WAKE_WITHOUT_TLBI);
         break;
     }
     fill_all();
@@ -568,6 +979,8 @@ void vmid_model_init(size_t cpus, uint16_t last)
     const struct s2_config config = {.cpu = &part, .granule = S2_GRANULE_4K, .ipa_bits = 40};
 
     point_hook = NULL;
+    choose_hook = NULL;
+    mutant = VMID_AS_IT_IS;
     wrong = NULL;
     current = 0;
     memset(&world, 0, sizeof(world));
@@ -591,6 +1004,29 @@ void vmid_model_init(size_t cpus, uint16_t last)
         world.machine[i].history = 0;
     }
     world.machine[0].history = 0;
+}
+
+void vmid_model_mutate(enum vmid_mutant what)
+{
+    mutant = what;
+}
+
+void vmid_model_weaken(size_t (*choose)(size_t count))
+{
+    struct memory *memory = &world.memory;
+
+    choose_hook = choose;
+    *memory = (struct memory){.is_weak = true, .now = 1, .unlocked = 1};
+    for (size_t i = 0; i < LOCATIONS; i++) {
+        memory->locations[i].count = 1;
+        memory->locations[i].writes[0] = (struct written){peek(object_at(i)), 1, 1};
+    }
+    for (size_t cpu = 0; cpu < VMID_MODEL_CPUS; cpu++) {
+        memory->views[cpu].known = 1;
+        for (size_t i = 0; i < LOCATIONS; i++) {
+            memory->views[cpu].seen[i] = 1;
+        }
+    }
 }
 
 const char *vmid_model_wrong(void)
@@ -650,15 +1086,73 @@ static uint64_t hash_machine(uint64_t hash, const struct machine_cpu *cpu)
     hash = mix(hash, cpu->vttbr);
     hash = mix(hash, cpu->vttbr_before);
     hash = mix(hash, cpu->history);
-    hash = mix(hash, (uint64_t)cpu->guest << 24 | (uint64_t)cpu->vcpu << 16 |
-                         (uint64_t)cpu->el1 << 8 | cpu->is_waiting);
+    hash =
+        mix(hash, (uint64_t)cpu->guest << 24 | (uint64_t)cpu->vcpu << 16 | (uint64_t)cpu->el1 << 8 |
+                      (uint64_t)cpu->is_off << 2 | (uint64_t)cpu->is_gone << 1 | cpu->is_waiting);
     hash = hash_bytes(hash, &cpu->tlb, sizeof(cpu->tlb));
     return hash_bytes(hash, cpu->doomed, world.cpu_count * sizeof(cpu->doomed[0]));
+}
+
+/* How many of the times that matter come before @time: what counts is their order. */
+static uint64_t rank(uint32_t time)
+{
+    const struct memory *memory = &world.memory;
+    uint64_t before = memory->unlocked < time ? 1 : 0;
+
+    for (size_t i = 0; i < LOCATIONS; i++) {
+        for (size_t j = 0; j < memory->locations[i].count; j++) {
+            before += memory->locations[i].writes[j].at < time ? 1 : 0;
+        }
+    }
+    for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
+        before += memory->views[cpu].known < time ? 1 : 0;
+    }
+    return before;
+}
+
+static uint64_t hash_view(uint64_t hash, size_t cpu)
+{
+    const struct view *of = &world.memory.views[cpu];
+
+    hash = mix(hash, rank(of->known));
+    for (size_t i = 0; i < of->count; i++) {
+        hash = mix(hash, of->buffer[i].value);
+        hash = mix(hash, (uint64_t)of->buffer[i].location << 1 | of->buffer[i].is_release);
+    }
+    for (size_t i = 0; i < LOCATIONS; i++) {
+        hash = mix(hash, world.memory.locations[i].count - oldest_for(cpu, i));
+    }
+    return hash;
+}
+
+static uint64_t hash_memory(uint64_t hash)
+{
+    const struct memory *memory = &world.memory;
+
+    for (size_t i = 0; i < LOCATIONS; i++) {
+        for (size_t j = 0; j < memory->locations[i].count; j++) {
+            const struct written *write = &memory->locations[i].writes[j];
+
+            hash = mix(hash, write->value);
+            hash = mix(hash, rank(write->at) << 32 | rank(write->released));
+        }
+    }
+    for (size_t cpu = 0; cpu < world.cpu_count; cpu++) {
+        hash = hash_view(hash, cpu);
+    }
+    return mix(hash, rank(memory->unlocked));
 }
 
 uint64_t vmid_model_hash(void)
 {
     uint64_t hash = hash_shared(world.owner);
+
+    if (world.memory.is_weak) {
+        for (size_t i = 0; i < LOCATIONS; i++) {
+            trim(i);
+        }
+        hash = hash_memory(hash);
+    }
 
     for (size_t i = 0; i < world.cpu_count; i++) {
         hash = hash_machine(hash, &world.machine[i]);
