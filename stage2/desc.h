@@ -281,6 +281,15 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
                        (is_tracked ? S2_DESC_S2AP_WRITE : 0)};
 }
 
+/* AF and dirty state of @leaf, valid or broken, where hardware keeps them: S2_STATE_... */
+static inline unsigned s2_desc_state(const struct s2_format *format, s2_desc_t leaf)
+{
+    const uint64_t set = leaf.raw & s2_desc_hardware_bits(format, leaf).raw;
+
+    return ((set & S2_DESC_AF) != 0 ? S2_STATE_ACCESSED : 0U) |
+           ((set & S2_DESC_S2AP_WRITE) != 0 ? S2_STATE_DIRTY : 0U);
+}
+
 /* The same as flags: which of the flags of a leaf that was made with @flags the hardware may have
  * changed since. None: it is as it was made. */
 static inline mapping_flags_t s2_hardware_flags(const struct s2_format *format,

@@ -275,6 +275,10 @@ void s2_edges_break(struct s2_table *table, struct s2_edit *edit, struct s2_edge
         struct s2_cut *cut = &edges->cuts[i];
 
         cut_inherit(table, edit, cut, s2_desc_or(cut->desc, edges->runs[cut->run].hardware));
+        if (edit->kind != S2_EDIT_REPLACE) {
+            s2_operation_removed(table, ipa_range_meet(cut->block, edit->range), cut->desc,
+                                 edit->kind == S2_EDIT_PROTECT ? edit->attr : S2_DESC_NONE);
+        }
     }
 }
 

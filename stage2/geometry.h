@@ -10,6 +10,7 @@
 #include "core/addr.h"
 #include "core/err.h"
 #include "stage2/features.h"
+#include "stage2/sink.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -143,6 +144,7 @@ struct s2_config {
     enum s2_tlbi_repeat tlbi_repeat;
     enum s2_common common;
     struct s2_notifier notifier; /* .invalidated NULL: nobody is told */
+    struct s2_sink sink;         /* .removed NULL: nobody keeps track */
 };
 
 /* What was decided. */

@@ -63,17 +63,68 @@ static void leave_and_prune(struct s2_walk *walk)
     }
 }
 
+/* Remove the run of @count leaves from @slot on, which span @range, each by an exchange; one that stands
+ * alone is a run of one. What any of them had, all had. */
+static void take_run(struct s2_table *table, s2_desc_t *slot, unsigned count,
+                     struct ipa_range range)
+{
+    s2_desc_t all = S2_DESC_NONE;
+
+    for (unsigned i = 0; i < count; i++) {
+        all = s2_desc_or(all, arch_desc_swap(&slot[i], S2_DESC_NONE));
+    }
+    s2_operation_removed(table, range, all, S2_DESC_NONE);
+}
+
+/* The same as clear_entries(), up to the first table, where somebody is told of what the leaves were: a
+ * subtree does not go as it is, as hardware may set something in its leaves until nobody reaches them.
+ * Returns: how many entries that were. */
+static unsigned take_entries(struct s2_walk *walk, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        const unsigned run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc)
+                                 ? s2_run_entries(&table->geometry, walk->level)
+                                 : 1;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_none(desc)) {
+            const struct ipa_range range =
+                s2_entry_stretch(&table->geometry, walk->level, walk->at, i, i + run);
+
+            MAPPING_ASSERT(i + run <= count);
+            MAPPING_ASSERT(*s2_walk_count(walk) >= run);
+            take_run(table, &slot[i], run, range);
+            *s2_walk_count(walk) -= run;
+            s2_operation_stored(table, &slot[i], run);
+            s2_operation_owe(table, range, walk->level);
+        }
+        i += run;
+    }
+    return i;
+}
+
 /* Everything in @range but blocks that stick out, which are broken by now. */
 void s2_leaves_clear(struct s2_table *table, struct ipa_range range)
 {
+    const bool tracks = s2_operation_tracks(table);
     struct s2_walk walk;
 
     s2_walk_begin(&walk, table, range);
     while (!s2_walk_is_done(&walk)) {
-        const unsigned count = s2_walk_whole(&walk);
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+        const bool is_entered = tracks && s2_desc_is_table(desc, walk.level);
+        const unsigned count = is_entered ? 0 : s2_walk_whole(&walk);
 
-        if (count > 0) {
+        if (count > 0 && tracks) {
+            s2_walk_skip(&walk, take_entries(&walk, count));
+        } else if (count > 0) {
             clear_entries(&walk, count);
             s2_walk_skip(&walk, count);
         } else if (s2_desc_is_table(desc, walk.level)) {
@@ -179,11 +230,16 @@ static bool is_relaxed(const struct s2_table *table, s2_desc_t desc, s2_desc_t n
     return table->rules.is_local && !is_broken && s2_desc_allows(&table->format, next, desc);
 }
 
-/* The entries [@first, @last), counted from the cursor, were changed. */
+/* What the entries [@first, @last), counted from the cursor, span. */
+static struct ipa_range entries_at(const struct s2_walk *walk, unsigned first, unsigned last)
+{
+    return s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last);
+}
+
+/* They were changed. */
 static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, bool has_revoked)
 {
-    const struct ipa_range stretch =
-        s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last);
+    const struct ipa_range stretch = entries_at(walk, first, last);
 
     s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
     if (has_revoked) {
@@ -191,6 +247,13 @@ static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, boo
     } else {
         s2_operation_owe_relaxed(walk->table, stretch, walk->level);
     }
+}
+
+/* The cursor's @i-th entry, a leaf, was @desc and is @next. Apart, as few tables come here. */
+static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned i, s2_desc_t desc,
+                                                   s2_desc_t next)
+{
+    s2_operation_removed(walk->table, entries_at(walk, i, i + 1), desc, next);
 }
 
 /* First pass over the next @count entries, up to the first table; how many entries that were. */
@@ -222,6 +285,8 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
         has_revoked |= !is_relaxed(table, desc, next, is_broken);
         if (!table->format.has_access_flag) {
             i += run_follow(&slot[i], count - i, desc, next, size);
+        } else if (!is_broken) {
+            tell_changed(walk, i - 1, desc, next);
         }
         last = i;
     }
@@ -303,7 +368,7 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
     s2_desc_t *slot = s2_walk_slot(walk);
-    unsigned i = 0;
+    unsigned i = 0, start;
 
     MAPPING_ASSERT(edit->kind == S2_EDIT_PROTECT);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.owed));
@@ -319,6 +384,7 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
             continue;
         }
         next = second_pass(walk, edit, ipa_add(walk->at, i * size), desc);
+        start = i;
         if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
             s2_memory_reclaim(&table->memory, s2_desc_address(&table->format, desc), size);
             arch_desc_store(&slot[i++], next);
@@ -326,6 +392,7 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
             arch_desc_store(&slot[i++], next);
             i += run_follow(&slot[i], run_left(walk, desc, next, i, count), desc, next, size);
         }
+        s2_operation_removed(table, entries_at(walk, start, i), desc, next);
     }
     MAPPING_ASSERT(i <= count);
     s2_operation_stored(table, slot, i);

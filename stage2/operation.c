@@ -206,6 +206,42 @@ s2_desc_t s2_operation_break(s2_desc_t *slot)
     return last;
 }
 
+/* --- State that leaves lose ------------------------------------------------------------------- */
+
+static void tell_removed(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    if (operation->removed_state != 0) {
+        table->sink.removed(table->sink.arg, operation->removed, operation->removed_state);
+        operation->removed_state = 0;
+    }
+}
+
+void s2_operation_removed(struct s2_table *table, struct ipa_range range, s2_desc_t old,
+                          s2_desc_t next)
+{
+    struct s2_operation *operation = &table->operation;
+    unsigned state;
+
+    MAPPING_ASSERT(operation->depth > 0);
+    if (!s2_operation_tracks(table)) {
+        return;
+    }
+    state = s2_desc_state(&table->format, old) & ~s2_desc_state(&table->format, next);
+    if (state == 0) {
+        return;
+    }
+    if (state == operation->removed_state &&
+        ipa_eq(ipa_range_end(operation->removed), range.start)) {
+        operation->removed = ipa_range_join(operation->removed, range);
+        return;
+    }
+    tell_removed(table);
+    operation->removed = range;
+    operation->removed_state = state;
+}
+
 void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
 {
     if ((flags & S2_EXEC) != 0 && !table->has_dic) {
@@ -421,6 +457,7 @@ static void operation_close(struct s2_table *table)
 
     MAPPING_ASSERT(operation->depth == 1);
     MAPPING_ASSERT(operation->pending_count == 0);
+    tell_removed(table);
     if (operation->is_stored) {
         s2_operation_publish(table);
         operation->is_stored = false;

@@ -112,6 +112,17 @@ void s2_pieces_forget(struct s2_table *table);
 /* What was stored, and cleaned, is visible to walkers, and this CPU's next access sees it. */
 void s2_operation_publish(const struct s2_table *table);
 
+/* Whether somebody is told of AF and dirty state that leaves lose. */
+static inline bool s2_operation_tracks(const struct s2_table *table)
+{
+    return table->sink.removed != NULL && table->format.has_access_flag;
+}
+
+/* The leaf @old of @range was exchanged for @next, S2_DESC_NONE if for nothing: tell of the state that
+ * it had and @next does not. */
+void s2_operation_removed(struct s2_table *table, struct ipa_range range, s2_desc_t old,
+                          s2_desc_t next);
+
 /* Break the leaf in @slot, by an exchange: it is invalid and marked, with all that the hardware had
  * set in it up to then. Returns: what it was. The caller owes the range and says stored. */
 s2_desc_t s2_operation_break(s2_desc_t *slot);

@@ -39,6 +39,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .vmid_bits = config->cpu->vmid_bits,
         .rules = s2_tlb_rules_of(geometry, config),
         .notifier = config->notifier,
+        .sink = config->sink,
         .has_dic = config->cpu->has_dic,
         .is_common = config->common == S2_COMMON_PROMISED && config->cpu->has_cnp,
         .is_direct = config->size_change == S2_SIZE_CHANGE_DIRECT && config->cpu->bbm >= BBM_DIRECT,

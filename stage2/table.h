@@ -52,10 +52,12 @@ struct s2_operation {
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];
     uint8_t pending_count;
     uint8_t reclaim_count;
-    bool is_stored;          /* live stores are not yet followed by a DSB */
-    pa_t taken, taken_end;   /* where unmapped pieces led that may still be reached, from
+    bool is_stored;           /* live stores are not yet followed by a DSB */
+    pa_t taken, taken_end;    /* where unmapped pieces led that may still be reached, from
                             * lowest to highest; equal: none */
-    struct s2_pieces pieces; /* held, and still to be done */
+    struct s2_pieces pieces;  /* held, and still to be done */
+    struct ipa_range removed; /* whose state was taken out, and is told to the sink when that of */
+    unsigned removed_state;   /* something else is, or at the end; 0: nothing is to be told */
 };
 
 /* Fields are private. The object does not move once initialised. */
@@ -74,6 +76,7 @@ struct s2_table {
     struct s2_vmid_allocator *_Atomic vmids; /* NULL: none */
     struct s2_tlb_counters counters;
     struct s2_notifier notifier;
+    struct s2_sink sink;
     struct s2_memory memory; /* how guests' memory is reached, to clean it */
     struct s2_operation operation;
     unsigned table_order; /* of a table's frames */

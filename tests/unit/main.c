@@ -85,6 +85,7 @@ static const struct {
     {"batch", suite_batch},
     {"space_step", suite_space_step},
     {"space_returned", suite_space_returned},
+    {"sink", suite_sink},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))
