@@ -40,7 +40,7 @@ TEST_SRCS := $(wildcard tests/sim/*.c tests/model/*.c tests/unit/*.c)
 HYP_SRCS := $(wildcard hyp/*.c hyp/*.S hyp/guest/*.c hyp/guest/*.S)
 HEADERS := $(wildcard core/*.h stage2/*.h)
 # Not installed: what lies behind the table's contract, and reaches the primitives.
-PRIVATE_HEADERS := $(wildcard $(addprefix stage2/,arch.h edge.h leaves.h locked.h map.h operation.h regime.h tail.h walk.h))
+PRIVATE_HEADERS := $(wildcard $(addprefix stage2/,arch.h edge.h leaves.h locked.h map.h operation.h regime.h shown.h tail.h walk.h))
 PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
 C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
 

@@ -491,6 +491,27 @@ enum mapping_error frame_pool_alloc(struct frame_pool *pool, unsigned order, pa_
     return is_found ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
+enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned order, pa_t *frame)
+{
+    enum mapping_error error;
+    void *memory;
+    pa_t pa;
+
+    error = frame_pool_alloc(pool, order, &pa);
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    memory = frame_pool_ptr(pool, pa);
+    if (memory == NULL) {
+        error = frame_pool_free(pool, pa, order);
+        MAPPING_ASSERT(error == MAPPING_OK);
+        return MAPPING_UNSUPPORTED;
+    }
+    __builtin_memset(memory, 0, (size_t)frames_of(order) << pool->frame_shift);
+    *frame = pa;
+    return MAPPING_OK;
+}
+
 enum mapping_error frame_pool_free(struct frame_pool *pool, pa_t frame, unsigned order)
 {
     struct frame_info *info;
@@ -502,7 +523,8 @@ enum mapping_error frame_pool_free(struct frame_pool *pool, pa_t frame, unsigned
     }
     info = ref_info(pool, ref);
     lock_acquire(&pool->lock);
-    is_taken = info->kind == kind_of(FRAME_TAKEN, order);
+    is_taken = info->kind == kind_of(FRAME_TAKEN, order) &&
+               (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     if (is_taken) {
         block_release(pool, ref, info, order);
     }
@@ -775,72 +797,187 @@ void frame_pool_seal(struct frame_pool *pool, pa_t frame)
     struct frame_info *info = ref_info(pool, taken_ref(pool, frame));
 
     lock_acquire(&pool->lock);
+    MAPPING_ASSERT(info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     info->prev = FRAME_SEALED;
     lock_release(&pool->lock);
 }
 
-/* How many frames from @index on are left of a TAKEN block that is not sealed; 0 if the frame is in
- * none. The block's first frame is one of those below that are aligned to the order it says. The
- * pool is locked. */
-static uint32_t data_frames(const struct frame_pool *pool, const struct frame_span *span,
-                            uint32_t index)
+/* A part of a TAKEN block that is not sealed. */
+struct part {
+    struct frame_info *info; /* the block's */
+    uint32_t frames;         /* in the part */
+};
+
+/* What is left of such a block from frame @index on, at most @most frames; false: it is in none. The
+ * block's first frame is one of those below that are aligned to the order it says. The pool is
+ * locked. */
+static bool part_at(const struct frame_pool *pool, const struct frame_span *span, uint32_t index,
+                    uint32_t most, struct part *part)
 {
     const uint32_t number = span->first_number + index;
 
     for (unsigned order = 0; order < FRAME_POOL_ORDERS; order++) {
         const uint32_t inside = number & (frames_of(order) - 1);
-        const struct frame_info *info;
+        struct frame_info *info;
 
         if (inside > index) {
-            return 0;
+            return false;
         }
         info = ref_info(pool, span->first_ref | (index - inside));
         if (kind_state(info->kind) != FRAME_INSIDE && kind_order(info->kind) >= order) {
-            const bool is_data =
-                kind_state(info->kind) == FRAME_TAKEN && info->prev != FRAME_SEALED;
+            const uint32_t left = frames_of(kind_order(info->kind)) - inside;
 
-            return is_data ? frames_of(kind_order(info->kind)) - inside : 0;
+            *part = (struct part){info, left < most ? left : most};
+            return kind_state(info->kind) == FRAME_TAKEN && info->prev != FRAME_SEALED;
         }
     }
-    return 0;
+    return false;
 }
 
-/* The same of what [@start, @end) has in @span, which it touches. */
-static bool span_is_data(struct frame_pool *pool, const struct frame_span *span, pa_t start,
-                         pa_t end)
+/* What is done with each part of a range; false: the range is refused. */
+typedef bool (*part_fn)(const struct part *part);
+
+/* Each part of what [@start, @end) has in @span, which it touches. Returns: whether all were taken; *end
+ * is where the first was not. */
+static bool visit_span(struct frame_pool *pool, const struct frame_span *span, pa_t start,
+                       pa_t *end, part_fn visit)
 {
     const pa_t first = pa_max(start, span->base);
-    const pa_t limit = pa_min(end, pa_add(span->base, span->size));
+    const pa_t limit = pa_min(*end, pa_add(span->base, span->size));
     const uint32_t last = (uint32_t)((pa_distance(span->base, limit) - 1) >> pool->frame_shift);
     uint32_t index = (uint32_t)(pa_distance(span->base, first) >> pool->frame_shift);
 
     while (index <= last) {
-        uint32_t frames;
+        struct part part = {NULL, 0};
+        bool is_taken;
 
         lock_acquire(&pool->lock);
-        frames = data_frames(pool, span, index);
+        is_taken = part_at(pool, span, index, last - index + 1, &part) && visit(&part);
         lock_release(&pool->lock);
-        if (frames == 0) {
+        if (!is_taken) {
+            *end = pa_add(span->base, (uint64_t)index << pool->frame_shift);
             return false;
         }
-        index += frames;
+        index += part.frames;
     }
     return true;
 }
 
-bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size)
+static pa_t range_end(pa_t start, uint64_t size)
 {
-    const pa_t end = pa_add(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
+    return pa_add(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
+}
 
-    for (size_t i = 0; i < pool->region_count; i++) {
-        const struct frame_span *span = &pool->spans[i];
+static bool touches_span(const struct frame_span *span, pa_t start, pa_t end)
+{
+    return pa_lt(start, end) && pa_lt(start, pa_add(span->base, span->size)) &&
+           pa_lt(span->base, end);
+}
 
-        if (size != 0 && pa_lt(start, pa_add(span->base, span->size)) && pa_lt(span->base, end) &&
-            !span_is_data(pool, span, start, end)) {
-            return false;
+/* Each part of what [@start, @end) has in the first @regions regions. Returns: how many were gone
+ * through; *end is as above if not all. */
+static size_t visit_regions(struct frame_pool *pool, size_t regions, pa_t start, pa_t *end,
+                            part_fn visit)
+{
+    for (size_t i = 0; i < regions; i++) {
+        if (touches_span(&pool->spans[i], start, *end) &&
+            !visit_span(pool, &pool->spans[i], start, end, visit)) {
+            return i;
         }
     }
+    return regions;
+}
+
+static uint32_t mapped_of(const struct frame_info *info)
+{
+    MAPPING_ASSERT(info->prev != FRAME_SEALED);
+    return FRAME_REF_NONE - info->prev;
+}
+
+static bool part_pass(const struct part *part)
+{
+    (void)part;
     return true;
+}
+
+static bool part_count(const struct part *part)
+{
+    if (mapped_of(part->info) > FRAME_MAPPED_MAX - part->frames) {
+        return false;
+    }
+    part->info->prev -= part->frames;
+    return true;
+}
+
+static bool part_drop(const struct part *part)
+{
+    MAPPING_ASSERT(mapped_of(part->info) >= part->frames);
+    part->info->prev += part->frames;
+    return true;
+}
+
+static bool part_is_mapped(const struct part *part)
+{
+    return mapped_of(part->info) >= part->frames;
+}
+
+bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    pa_t end = range_end(start, size);
+
+    return visit_regions(pool, pool->region_count, start, &end, part_pass) == pool->region_count;
+}
+
+bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    pa_t end = range_end(start, size);
+
+    return visit_regions(pool, pool->region_count, start, &end, part_is_mapped) ==
+           pool->region_count;
+}
+
+enum mapping_error frame_pool_count_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    const pa_t end = range_end(start, size);
+    pa_t stop = end;
+    const size_t done = visit_regions(pool, pool->region_count, start, &stop, part_count);
+    size_t undone;
+
+    if (done == pool->region_count) {
+        return MAPPING_OK;
+    }
+    /* What was counted: all in the regions before, and up to the stop in the one that refused. */
+    if (pa_lt(pa_max(start, pool->spans[done].base), stop)) {
+        const bool is_dropped = visit_span(pool, &pool->spans[done], start, &stop, part_drop);
+
+        MAPPING_ASSERT(is_dropped);
+        (void)is_dropped;
+    }
+    stop = end;
+    undone = visit_regions(pool, done, start, &stop, part_drop);
+    MAPPING_ASSERT(undone == done);
+    (void)undone;
+    return MAPPING_DENIED;
+}
+
+void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    pa_t end = range_end(start, size);
+    const size_t done = visit_regions(pool, pool->region_count, start, &end, part_drop);
+
+    MAPPING_ASSERT(done == pool->region_count);
+    (void)done;
+}
+
+bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    const pa_t end = range_end(start, size);
+    bool is_touched = false;
+
+    for (size_t i = 0; i < pool->region_count; i++) {
+        is_touched |= touches_span(&pool->spans[i], start, end);
+    }
+    return is_touched;
 }
 
 void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame)
@@ -934,10 +1071,12 @@ static bool check_unmergeable(const struct frame_pool *pool, uint32_t ref, unsig
  * one order. */
 static bool check_owned_links(const struct frame_pool *pool, const struct frame_info *info)
 {
-    const bool may_be_sealed = kind_state(info->kind) == FRAME_TAKEN;
+    const bool may_be_marked = kind_state(info->kind) == FRAME_TAKEN;
+    const bool is_mapped = FRAME_REF_NONE - info->prev <= FRAME_MAPPED_MAX;
     uint32_t next_kind;
 
-    if (info->prev != FRAME_REF_NONE && !(may_be_sealed && info->prev == FRAME_SEALED)) {
+    if (info->prev != FRAME_REF_NONE &&
+        !(may_be_marked && (info->prev == FRAME_SEALED || is_mapped))) {
         return false;
     }
     if (info->next == FRAME_REF_NONE) {

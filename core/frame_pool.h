@@ -35,17 +35,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_POOL_ORDERS 20      /* block orders 0..19: 2 GiB of 4K frames */
-#define FRAME_POOL_MAX_REGIONS 8  /* DRAM banks */
-#define FRAME_REF_NONE UINT32_MAX /* no frame */
-#define FRAME_SEALED 0U           /* in prev: frame_pool_seal() */
+#define FRAME_POOL_ORDERS 20              /* block orders 0..19: 2 GiB of 4K frames */
+#define FRAME_POOL_MAX_REGIONS 8          /* DRAM banks */
+#define FRAME_REF_NONE UINT32_MAX         /* no frame */
+#define FRAME_SEALED 0U                   /* in prev: frame_pool_seal() */
+#define FRAME_MAPPED_MAX (UINT32_MAX / 2) /* a block's frames that can be mapped, each as often */
 
 /* One per frame, the caller's storage, outside the frame. Private to the pool and, through the
  * functions below, to the owner of the block. next and prev are frame references: the region's
  * number in bits [31:28], the frame's number inside it in [27:0]; or FRAME_REF_NONE. */
 struct frame_info {
-    uint32_t next;  /* FREE, HELD, TAKEN: the next block of the list it is on */
-    uint32_t prev;  /* FREE: the one before; TAKEN: FRAME_REF_NONE, or FRAME_SEALED */
+    uint32_t next; /* FREE, HELD, TAKEN: the next block of the list it is on */
+    uint32_t
+        prev; /* FREE: the one before; TAKEN: FRAME_SEALED, or FRAME_REF_NONE less the frames of it
+                     * that guests have, each as often as it is mapped */
     uint32_t count; /* TAKEN: the owner's number; 0 when the block is handed out */
     uint32_t kind;  /* state and order of the block, as frame_pool.c says */
 };
@@ -154,10 +157,23 @@ MAPPING_MUST_USE enum mapping_error frame_pool_alloc(struct frame_pool *pool, un
                                                      pa_t *frame);
 
 /**
+ * frame_pool_alloc_zeroed() - The same for memory that somebody is to see who must not see what it held:
+ *                             a guest's, whatever the pool was used for before.
+ * Returns:  as frame_pool_alloc(); MAPPING_UNSUPPORTED: the block has no memory here, so that it cannot
+ *           be zeroed; it is not taken.
+ * Order:    zeroed by this CPU's stores, through its caches. s2_space_map_linear() cleans them before a
+ *           guest can look.
+ * Cost:     as frame_pool_alloc(), and the stores.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned order,
+                                                            pa_t *frame);
+
+/**
  * frame_pool_free() - Give back a block as it was taken.
  * Returns:  MAPPING_OK; MAPPING_BAD_STATE: not the first frame of a TAKEN block of exactly this
  *           order: a double free, a foreign one, a part of a block, a misaligned address, one that
- *           is only held; nothing changed.
+ *           is only held, one that a guest has a frame of (frame_pool_count_mapping()); nothing
+ *           changed.
  * Owns:     the block is the pool's again; it must be on none of the owner's lists.
  * Order:    no walker may still reach the block: the closing DSB of its invalidation is done.
  * Cost:     O(1); for one frame mostly no list step, at worst as Concurrency says above.
@@ -259,7 +275,7 @@ bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit);
 uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame);
 
 /* Mark a TAKEN block as one that no guest may ever see, a translation table say, until it is freed.
- * @frame: its first PA, else it asserts. */
+ * @frame: its first PA, and no guest has a frame of it, else it asserts. */
 void frame_pool_seal(struct frame_pool *pool, pa_t frame);
 
 /* Whether a guest may be shown [@start, @start + @size): every frame of it that is the pool's is
@@ -274,6 +290,26 @@ bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size);
 void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame);
 MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list,
                                      pa_t *frame);
+
+/**
+ * frame_pool_count_mapping() - Guests are given [@start, @start + @size) once more: no block that has a
+ *                              frame of it can be freed, as often as it is not dropped again.
+ * frame_pool_drop_mapping() - And once less, when no CPU and no device can reach it that way.
+ * Returns:  MAPPING_OK; MAPPING_DENIED: frame_pool_is_data() is false of it, or a block has more than
+ *           FRAME_MAPPED_MAX; nothing has changed. To drop what was not counted is the caller's bug.
+ * @start, @size: of frames; what is not the pool's does not count.
+ * Cost:     as frame_pool_is_data().
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_count_mapping(struct frame_pool *pool, pa_t start,
+                                                             uint64_t size);
+void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size);
+
+/* Whether every block that has a frame of [@start, @start + @size) is counted at least as often as this
+ * range counts once. */
+bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size);
+
+/* Whether any byte of [@start, @start + @size) is the pool's. Without the lock. O(regions). */
+bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size);
 
 /* Whether @frame is the first frame of a TAKEN block of 2^@order. Without the lock: certain for the
  * caller's own blocks, and for any while the pool is at rest. */

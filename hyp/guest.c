@@ -41,11 +41,10 @@ pa_t guest_take_block(struct guest *guest, uint64_t size)
         panic("a guest has too many blocks");
     }
     block->order = order_of(size);
-    if (frame_pool_alloc(&machine.guests, block->order, &block->pa) != MAPPING_OK) {
+    if (frame_pool_alloc_zeroed(&machine.guests, block->order, &block->pa) != MAPPING_OK) {
         panic("no frames for a guest");
     }
     guest->block_count++;
-    memset(guest_frame(block->pa), 0, BIT(MACHINE_FRAME_SHIFT + block->order));
     return block->pa;
 }
 
@@ -91,6 +90,7 @@ void guest_init(struct guest *guest, const char *name, const struct s2_config *t
         .vmids = &machine.vmids,
     };
 
+    config.table.guard = &machine.guard;
     guest->name = name;
     guest->block_count = 0;
     guest->waits = 0;

@@ -52,6 +52,20 @@ static void make_vmids(void)
     }
 }
 
+/* From the start of RAM on lie the device tree and this image. */
+static void make_guard(void)
+{
+    static struct frame_guard_range ranges[3];
+    const uint64_t below = (uintptr_t)__image_end - machine.ram_start;
+
+    frame_guard_init(&machine.guard, ranges, sizeof(ranges) / sizeof(ranges[0]));
+    if (frame_guard_forbid(&machine.guard, pa_of(machine.ram_start), below) != MAPPING_OK ||
+        frame_guard_add_pool(&machine.guard, &machine.tables) != MAPPING_OK ||
+        frame_guard_add_pool(&machine.guard, &machine.guests) != MAPPING_OK) {
+        panic("the machine's own memory cannot be guarded");
+    }
+}
+
 void machine_init(void)
 {
     struct fdt_memory ram = fdt_memory();
@@ -70,6 +84,7 @@ void machine_init(void)
     /* Each frame costs its own bytes and its info's; a frame is kept back for rounding. */
     make_pool(&machine.guests, &guest_region,
               (free_end - free_start - FRAME_SIZE) / (FRAME_SIZE + sizeof(struct frame_info)));
+    make_guard();
 }
 
 /* Guests' RAM and nothing else: what is asked for here is about to be a guest's. */

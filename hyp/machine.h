@@ -9,6 +9,7 @@
 #ifndef TRESTLE_HYP_MACHINE_H
 #define TRESTLE_HYP_MACHINE_H
 
+#include "core/frame_guard.h"
 #include "core/frame_pool.h"
 #include "stage2/space.h"
 
@@ -23,6 +24,7 @@
 struct machine {
     struct frame_pool tables;
     struct frame_pool guests;
+    struct frame_guard guard; /* neither pool, nor what lies below them, is shown by mistake */
     struct s2_features cpu;
     struct s2_vmid_allocator vmids;
     struct s2_cpu this_cpu; /* there is no other */

@@ -111,6 +111,16 @@ static void check_table_frame(struct guest *guest)
           "a frame of its stage 2 tables cannot be mapped for the guest: MAPPING_DENIED");
 }
 
+/* Nor is the hypervisor itself; nor does a frame go back to its pool that the guest has. */
+static void check_frames(const struct guest_block *block, struct guest *guest)
+{
+    check(s2_space_map_linear(&guest->space, ipa_range(PLAN_HOLE_IPA, FRAME_SIZE),
+                              pa_of(machine.ram_start), S2_READ) == MAPPING_DENIED,
+          "nor can memory of EL2 itself");
+    check(frame_pool_free(&machine.guests, block->pa, block->order) == MAPPING_BAD_STATE,
+          "a frame that the guest has does not go back to its pool: MAPPING_BAD_STATE");
+}
+
 void topic_denied(struct guest *guest)
 {
     check_read_only(guest);
@@ -122,4 +132,5 @@ void topic_denied(struct guest *guest)
     check_table_walk(guest);
     check_device(guest);
     check_table_frame(guest);
+    check_frames(&guest->blocks[0], guest);
 }

@@ -1,5 +1,7 @@
 #include "stage2/backend.h"
 
+#include "stage2/shown.h"
+
 struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
 {
     return (struct mapping_backend){.ops = &s2_linear_ops, .cookie = pa_minus_ipa(pa, start)};
@@ -26,12 +28,28 @@ static void linear_end(void *page_table, enum mapping_error outcome)
     s2_table_end(page_table);
 }
 
+/* From here on nobody frees it. One map is held at a time. */
+static enum mapping_error hold_frames(struct s2_table *table, pa_t pa, uint64_t size)
+{
+    enum mapping_error error;
+
+    MAPPING_ASSERT(table->operation.shown.size == 0);
+    error = s2_shown_count(table, pa, size);
+    if (error == MAPPING_OK) {
+        table->operation.shown = (struct s2_reclaim){pa, size, S2_RECLAIM_DROP};
+    }
+    return error;
+}
+
 static enum mapping_error hold_map(const struct mapping_backend *self,
                                    const struct mapping_change *change, struct s2_table *table)
 {
     const pa_t pa = s2_linear_pa(self, change->range.start);
-    const enum mapping_error error = s2_table_hold_map(table, change->range, pa, change->new_flags);
+    enum mapping_error error = s2_table_hold_map(table, change->range, pa, change->new_flags);
 
+    if (error == MAPPING_OK) {
+        error = hold_frames(table, pa, change->range.size);
+    }
     if (error != MAPPING_OK || !s2_table_needs_clean(table, change->new_flags)) {
         return error;
     }
@@ -82,6 +100,7 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
         s2_memory_reclaim(&table->memory, pa, range.size);
     }
     s2_table_do_map(table, range, pa, flags);
+    table->operation.shown.size = 0;
     return MAPPING_OK;
 }
 
@@ -106,11 +125,14 @@ static enum mapping_error linear_unmap(const struct mapping_backend *self, struc
     struct s2_table *table = page_table;
     const bool cleans = was_uncached(table, range);
     const pa_t pa = s2_linear_pa(self, range.start);
+    unsigned what;
 
     s2_table_do_unmap(table, range);
     take_back(table, pa, range.size);
-    if (cleans) {
-        s2_table_reclaim(table, pa, range.size);
+    what = (cleans ? S2_RECLAIM_CLEAN : 0U) |
+           (s2_shown_has_frames(table, pa, range.size) ? S2_RECLAIM_DROP : 0U);
+    if (what != 0) {
+        s2_table_reclaim(table, pa, range.size, what);
     }
     return MAPPING_OK;
 }

@@ -59,10 +59,14 @@ struct s2_pending {
 /* How many of them one tail can be for; one more, and it is paid. */
 #define S2_PENDING_MAX 4
 
-/* Memory that a guest may have written past the caches: cleaned once no CPU can reach it. */
+/* What is done with memory that a guest had, once no CPU can reach it. */
+#define S2_RECLAIM_CLEAN 1U /* it may have written it past the caches */
+#define S2_RECLAIM_DROP 2U  /* it is frames of a pool, which counts who has them */
+
 struct s2_reclaim {
     pa_t pa;
     uint64_t size;
+    unsigned what;
 };
 
 #define S2_RECLAIM_MAX 8

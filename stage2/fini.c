@@ -12,6 +12,7 @@
 #include "stage2/step.h"
 
 #include "stage2/operation.h"
+#include "stage2/shown.h"
 
 /* --- Tables ---------------------------------------------------------------------------------- */
 
@@ -137,6 +138,7 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
     uint64_t size;
 
     if (!s2_table_needs_clean(table, area->flags)) {
+        s2_shown_drop(table, s2_linear_pa(&area->backend, start), ipa_distance(start, end));
         space->reclaimed = end;
         return 1;
     }
@@ -145,6 +147,7 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
         return budget;
     }
     s2_memory_reclaim(&table->memory, s2_linear_pa(&area->backend, start), size);
+    s2_shown_drop(table, s2_linear_pa(&area->backend, start), size);
     space->reclaimed = ipa_add(start, size);
     return (size_t)(size / table->memory.cache_line) + 1;
 }

@@ -9,6 +9,7 @@
 
 #include "core/addr.h"
 #include "core/err.h"
+#include "core/frame_guard.h"
 #include "stage2/features.h"
 #include "stage2/sink.h"
 
@@ -145,6 +146,8 @@ struct s2_config {
     enum s2_common common;
     struct s2_notifier notifier; /* .invalidated NULL: nobody is told */
     struct s2_sink sink;         /* .removed NULL: nobody keeps track */
+    struct frame_guard *guard; /* kept: what no guest may be shown, beside frames of the table's own
+                                  * pool; NULL: nothing */
 };
 
 /* What was decided. */

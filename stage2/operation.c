@@ -1,5 +1,6 @@
 #include "stage2/operation.h"
 
+#include "stage2/shown.h"
 #include "stage2/tail.h"
 
 static struct s2_tlb_target tlb_target(struct s2_table *table)
@@ -108,15 +109,16 @@ void s2_operation_maps(struct s2_table *table, mapping_flags_t flags)
     table->has_slow_memory |= !table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL;
 }
 
-void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size)
+void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what)
 {
     struct s2_operation *operation = &table->operation;
 
     MAPPING_ASSERT(operation->depth > 0);
+    MAPPING_ASSERT(what != 0);
     if (operation->reclaim_count > 0) {
         struct s2_reclaim *last = &operation->reclaims[operation->reclaim_count - 1];
 
-        if (pa_eq(pa_add(last->pa, last->size), pa)) {
+        if (pa_eq(pa_add(last->pa, last->size), pa) && last->what == what) {
             last->size += size;
             return;
         }
@@ -125,7 +127,7 @@ void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size)
         s2_table_flush(table);
     }
     MAPPING_ASSERT(operation->reclaim_count < S2_RECLAIM_MAX);
-    operation->reclaims[operation->reclaim_count++] = (struct s2_reclaim){pa, size};
+    operation->reclaims[operation->reclaim_count++] = (struct s2_reclaim){pa, size, what};
 }
 
 /* --- Stores ---------------------------------------------------------------------------------- */
@@ -363,13 +365,21 @@ void s2_operation_keep(struct s2_table *table, struct s2_pending *pending)
     table->operation.pending_count++;
 }
 
-/* Nobody reaches it any more: what the guest wrote past the caches is what is there. */
-static void clean_reclaimed(struct s2_table *table)
+/* Nobody reaches it any more: what the guest wrote past the caches is what is there, and whoever it
+ * belongs to may have it back. */
+static void reclaim_all(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
     for (unsigned i = 0; i < operation->reclaim_count; i++) {
-        s2_memory_reclaim(&table->memory, operation->reclaims[i].pa, operation->reclaims[i].size);
+        const struct s2_reclaim *reclaim = &operation->reclaims[i];
+
+        if ((reclaim->what & S2_RECLAIM_CLEAN) != 0) {
+            s2_memory_reclaim(&table->memory, reclaim->pa, reclaim->size);
+        }
+        if ((reclaim->what & S2_RECLAIM_DROP) != 0) {
+            s2_shown_drop(table, reclaim->pa, reclaim->size);
+        }
     }
     operation->reclaim_count = 0;
 }
@@ -399,7 +409,7 @@ void s2_table_flush(struct s2_table *table)
         operation->is_stored = false;
     }
     release_retired(table);
-    clean_reclaimed(table);
+    reclaim_all(table);
     make_pending(table);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
 }
@@ -413,7 +423,7 @@ void s2_operation_flush_vmid(struct s2_table *table)
     s2_tail_pay_vmid(&target);
     table->operation.owed = (struct s2_tlb_batch){.count = 0};
     table->operation.is_stored = false;
-    clean_reclaimed(table);
+    reclaim_all(table);
 }
 
 void s2_table_recover_conflict(struct s2_table *table)
@@ -450,6 +460,18 @@ void s2_table_begin(struct s2_table *table)
     table->operation.depth++;
 }
 
+/* What was held and is not done will not be. */
+static void let_go(struct s2_table *table)
+{
+    struct s2_reclaim *shown = &table->operation.shown;
+
+    s2_pieces_forget(table);
+    if (shown->size != 0) {
+        s2_shown_drop(table, shown->pa, shown->size);
+        shown->size = 0;
+    }
+}
+
 /* All that the operation promised has been kept, but for debts that may wait. */
 static void operation_close(struct s2_table *table)
 {
@@ -475,7 +497,7 @@ void s2_table_end(struct s2_table *table)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
 
-    s2_pieces_forget(table);
+    let_go(table);
     if (table->operation.depth > 1) {
         table->operation.depth--;
         return;
@@ -494,7 +516,7 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
 {
     MAPPING_ASSERT(table->operation.depth == 1);
 
-    s2_pieces_forget(table);
+    let_go(table);
     /* What stays must not be away for as long as a batch is open. */
     if (table->operation.pending_count > 0 || waiting(table) > frames) {
         s2_table_flush(table);

@@ -28,7 +28,7 @@
 
 /* How many stretches of either kind are known exactly. Of more holes the last are not known: a map
  * over one is refused, as over what stays. A map more is refused itself. */
-#define S2_STRETCHES_MAX 8
+#define S2_STRETCHES_MAX 4
 
 /* Stretches that do not overlap. */
 struct s2_stretches {

@@ -1,6 +1,7 @@
 #include "stage2/space.h"
 
 #include "stage2/locked.h"
+#include "stage2/shown.h"
 
 /* Whether every number that the guest may be given is one that the CPU has. What is wrong with the CPU
  * itself is for s2_table_init() to say. */
@@ -292,7 +293,9 @@ static bool tables_follow_areas(const struct s2_space *space)
     for (; area != NULL; area = memory_set_next(&space->set, area)) {
         if (!gap_is_empty(space, at, area->range.start) || !area_is_mapped(space, area) ||
             !s2_table_is_data(&space->table, s2_linear_pa(&area->backend, area->range.start),
-                              area->range.size)) {
+                              area->range.size) ||
+            !s2_shown_is_counted(&space->table, s2_linear_pa(&area->backend, area->range.start),
+                                 area->range.size)) {
             return false;
         }
         at = ipa_range_end(area->range);

@@ -117,8 +117,8 @@ const struct memory_set *s2_space_areas(const struct s2_space *space);
 /**
  * s2_space_check() - Whether the wall stands.
  * Proves: set and tables are each consistent; every leaf follows from an area, with its output and
- * its flags, and every byte of an area is mapped; no area shows a frame of the tables' pool that
- * the pool has not handed out as data.
+ * its flags, and every byte of an area is mapped; no area shows a frame of the tables' pool, or of a
+ * guarded one, that the pool has not handed out as data, and each that it shows is counted.
  * Cost: O(entries + areas + frames of the pool that are mapped). Locks the space.
  */
 bool s2_space_check(struct s2_space *space);

@@ -35,6 +35,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .geometry = *geometry,
         .format = s2_format_of(geometry, config),
         .pool = pool,
+        .guard = config->guard,
         .end = ipa_of(BIT(geometry->ipa_bits)),
         .vmid_bits = config->cpu->vmid_bits,
         .rules = s2_tlb_rules_of(geometry, config),
@@ -160,7 +161,8 @@ bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size)
 
 bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size)
 {
-    return frame_pool_is_data(table->pool, pa, size);
+    return frame_pool_is_data(table->pool, pa, size) &&
+           (table->guard == NULL || frame_guard_is_data(table->guard, table->pool, pa, size));
 }
 
 enum mapping_error s2_table_check_flags(const struct s2_table *table, mapping_flags_t flags)

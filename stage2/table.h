@@ -53,6 +53,7 @@ struct s2_operation {
     uint8_t pending_count;
     uint8_t reclaim_count;
     bool is_stored;           /* live stores are not yet followed by a DSB */
+    struct s2_reclaim shown;  /* counted for a map that is held, and not yet done; size 0: none */
     pa_t taken, taken_end;    /* where unmapped pieces led that may still be reached, from
                             * lowest to highest; equal: none */
     struct s2_pieces pieces;  /* held, and still to be done */
@@ -65,6 +66,7 @@ struct s2_table {
     struct s2_geometry geometry;
     struct s2_format format;
     struct frame_pool *pool;
+    struct frame_guard *guard; /* or NULL */
     s2_desc_t *root;
     pa_t root_pa;
     ipa_t end;             /* of the input size */
@@ -152,8 +154,9 @@ bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size);
 MAPPING_MUST_USE enum mapping_error s2_table_check_flags(const struct s2_table *table,
                                                          mapping_flags_t flags);
 
-/* Whether a guest may be shown [@pa, @pa + @size): no part of it is a frame of the tables' pool that
- * is free, held or a translation table, this guest's or another's. */
+/* Whether a guest may be shown [@pa, @pa + @size): no part of it is a frame of the tables' pool, or of
+ * one that is guarded (s2_config.guard), that is free, held or a translation table, this guest's or
+ * another's, or forbidden. A table does not count what it shows: its space does. */
 bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size);
 
 /* Whether a guest that is given memory with @flags may go past the caches to it, so that it has to
@@ -390,9 +393,9 @@ void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
 void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa);
 
-/* Once no CPU can reach it, clean @size bytes from @pa on, which a guest may have written past the
- * caches: after the tail that this operation pays, or a later one if it is deferred. */
-void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size);
+/* Once no CPU can reach @size bytes from @pa on, do @what with it (S2_RECLAIM_...): after the tail that
+ * this operation pays, or a later one if it is deferred. */
+void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what);
 
 /* Pay what is owed so far, then make what was broken: on return no TLB holds anything that the open
  * operation has removed, and what stays is mapped. */

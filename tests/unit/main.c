@@ -86,6 +86,7 @@ static const struct {
     {"space_step", suite_space_step},
     {"space_returned", suite_space_returned},
     {"sink", suite_sink},
+    {"space_frames", suite_space_frames},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))
