@@ -191,11 +191,16 @@ ASAN_STEP = $(shell tests/tools/has_asan.sh $(CC) && echo check-asan || echo -ch
 PARALLEL_MAKE = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) -Otarget
 
 # --- Tests ----------------------------------------------------------------------------------------
-.PHONY: check-host check-clang check-asan check-valgrind check-layers check-install check-readme
+.PHONY: check-host exhaustive check-clang check-asan check-valgrind check-layers check-install check-readme
 .PHONY: check-qemu smoke coverage
 
 check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
 	$(Q)tests/tools/run_suites.sh $<
+
+exhaustive: $(BUILD)/unit/tests/run ## All programs of 3 calls, and of 4 with few arguments; with faults put back
+	$(Q)TRESTLE_SCOPE_ALL=1 TRESTLE_SCOPE_DEPTH=3 $< scope
+	$(Q)TRESTLE_SCOPE_DEPTH=4 $< scope
+	$(Q)tests/tools/scope_mutants.sh '$(MAKE)'
 
 check-clang: $(BUILD)/clang/tests/run ## The same under clang, and its view of the EL2 code
 check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,$(HYP_SRCS)))

@@ -87,6 +87,7 @@ static const struct {
     {"space_returned", suite_space_returned},
     {"sink", suite_sink},
     {"space_frames", suite_space_frames},
+    {"scope", suite_scope},
 };
 
 #define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))

@@ -64,6 +64,7 @@ Suite *suite_space_step(void);
 Suite *suite_space_returned(void);
 Suite *suite_sink(void);
 Suite *suite_space_frames(void);
+Suite *suite_scope(void);
 Suite *suite_desc(void);
 Suite *suite_desc_format(void);
 Suite *suite_tlbi(void);
