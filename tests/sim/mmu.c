@@ -149,8 +149,9 @@ static int start_level(const struct mmu *mmu, const struct regime *regime)
         }
         return levels[sl0];
     }
+    /* 16K from level 0 asks for DS alone: with 48-bit input its root has two entries. */
     if (sl0 == 3) {
-        return regime->granule_bits == 14 && regime->ds && pa_bits == 52 ? 0 : NO_LEVEL;
+        return regime->granule_bits == 14 && regime->ds ? 0 : NO_LEVEL;
     }
     if (sl0 == 2 && pa_bits < (regime->granule_bits == 14 ? 42U : 44U)) {
         return NO_LEVEL;

@@ -342,10 +342,20 @@ static uint64_t probe_vtcr(enum s2_granule granule, unsigned ipa_bits, unsigned 
     return VTCR_COMMON | (64 - ipa_bits) | tg0 << 14 | ps << 16 | (uint64_t)ds << 32;
 }
 
-/* Try all eight pairs of SL2 and SL0. */
-static struct choice mmu_choice(const struct mmu_cpu *cpu, enum s2_granule granule, uint64_t vtcr,
-                                enum s2_root root)
+/* The manual's pseudocode starts 16K at level 0 wherever DS is 1; others who read the manual want a
+ * 52-bit part as well. The library starts where nobody objects. */
+static bool all_readers_agree(enum s2_granule granule, int level, unsigned pa_bits)
 {
+    return granule != K16 || level > 0 || pa_bits == 52;
+}
+
+/* Try all eight pairs of SL2 and SL0. */
+static struct choice mmu_choice(const struct mmu_cpu *cpu, const struct s2_config *config,
+                                unsigned pa_bits, bool ds)
+{
+    const enum s2_granule granule = config->granule;
+    const enum s2_root root = config->root;
+    const uint64_t vtcr = probe_vtcr(granule, config->ipa_bits, pa_bits, ds);
     struct choice best = {4, 0};
 
     for (uint64_t pair = 0; pair < 8; pair++) {
@@ -356,7 +366,8 @@ static struct choice mmu_choice(const struct mmu_cpu *cpu, enum s2_granule granu
         const int level = mmu_start_level(&mmu);
         unsigned order = 0;
 
-        if (level > last_start(granule) || mmu_config_problem(&mmu) != NULL) {
+        if (level > last_start(granule) || mmu_config_problem(&mmu) != NULL ||
+            !all_readers_agree(granule, level, pa_bits)) {
             continue;
         }
         while ((UINT64_C(1) << granule) << order < mmu_root_size(&mmu)) {
@@ -444,9 +455,7 @@ static void check_size(const struct s2_config *config)
     const enum mapping_error error = s2_geometry_init(&geometry, config, &reason);
 
     if (is_possible) {
-        choice =
-            mmu_choice(&cpu, config->granule,
-                       probe_vtcr(config->granule, config->ipa_bits, pa_bits, ds), config->root);
+        choice = mmu_choice(&cpu, config, pa_bits, ds);
     }
     REQUIRE(error == (choice.level == 4 ? MAPPING_UNSUPPORTED : MAPPING_OK), config);
     if (error != MAPPING_OK) {
@@ -476,6 +485,50 @@ START_TEST(init_every_size_is_what_the_software_mmu_takes)
             config.root = (enum s2_root)(option / 3 % 2);
             for (config.ipa_bits = 32; config.ipa_bits <= 52; config.ipa_bits++) {
                 check_size(&config);
+            }
+        }
+    }
+}
+END_TEST
+
+/* Of two tables at level 1 and one at level 0 the second is the smaller root; all the same. */
+START_TEST(init_16k_starts_at_level_0_on_52_bit_parts_alone)
+{
+    struct s2_features cpu = FULL;
+    struct s2_config config = {
+        .cpu = &cpu, .granule = K16, .ipa_bits = 48, .lpa2 = S2_LPA2_ON, .root = S2_ROOT_SMALL};
+    struct s2_geometry geometry;
+
+    ck_assert_int_eq(s2_geometry_init(&geometry, &config, NULL), MAPPING_OK);
+    ck_assert(geometry.start_level == 0 && geometry.root_order == 0);
+    cpu.pa_bits = 48;
+    ck_assert_int_eq(s2_geometry_init(&geometry, &config, NULL), MAPPING_OK);
+    ck_assert(geometry.start_level == 1 && geometry.root_order == 1);
+}
+END_TEST
+
+/* Every input size has a start level on every part whose output size it does not exceed: so none
+ * is refused for the lack of one. */
+START_TEST(init_every_input_size_has_a_start_level)
+{
+    static const unsigned pa_sizes[] = {32, 36, 40, 42, 44, 48, 52};
+    static const enum s2_granule granules[] = {K4, K16, K64};
+
+    for (size_t i = 0; i < COUNT(pa_sizes) * COUNT(granules); i++) {
+        const struct s2_features parts[] = {plain_part(pa_sizes[i / COUNT(granules)]),
+                                            wide_part(pa_sizes[i / COUNT(granules)])};
+        struct s2_config config = {.granule = granules[i % COUNT(granules)]};
+
+        for (unsigned option = 0; option < 4; option++) {
+            config.cpu = &parts[option / 2];
+            config.root = (enum s2_root)(option % 2);
+            for (config.ipa_bits = 32; config.ipa_bits <= config.cpu->pa_bits; config.ipa_bits++) {
+                const bool is_wide = option / 2 == 1 || config.granule == K64;
+                const enum mapping_error error =
+                    config.ipa_bits <= 48 || is_wide ? MAPPING_OK : MAPPING_UNSUPPORTED;
+                struct s2_geometry geometry;
+
+                REQUIRE(s2_geometry_init(&geometry, &config, NULL) == error, &config);
             }
         }
     }
@@ -516,6 +569,8 @@ Suite *suite_geometry(void)
     tcase_add_loop_test(tcase, init_gives_the_granules_leaves_and_runs, 0, (int)COUNT(leaf_cases));
     tcase_add_test(tcase, stretch_of_entries_is_their_ipas);
     tcase_add_loop_test(tcase, init_every_size_is_what_the_software_mmu_takes, 0, 21);
+    tcase_add_test(tcase, init_16k_starts_at_level_0_on_52_bit_parts_alone);
+    tcase_add_test(tcase, init_every_input_size_has_a_start_level);
     tcase_add_test(tcase, init_any_root_option_keeps_the_plain_block_sizes);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -28,7 +28,7 @@ static const struct start_rule {
     {0x300000080, -1, 0, 0, 0, true, false, 0},     {0x3000000c0, -1, 0, 0, 0, true, false, 0},
     {0x000008000, 3, 15, 29, 32, false, false, 14}, {0x000008040, 2, 26, 40, 32, false, false, 25},
     {0x000008080, 1, 37, 48, 42, false, false, 36}, {0x0000080c0, 0, 0, 0, 0, false, false, 0},
-    {0x100008080, 1, 37, 51, 42, true, false, 36},  {0x1000080c0, 0, 48, 52, 52, true, false, 47},
+    {0x100008080, 1, 37, 51, 42, true, false, 36},  {0x1000080c0, 0, 48, 52, 48, true, false, 47},
     {0x000004000, 3, 17, 33, 32, false, false, 16}, {0x000004040, 2, 30, 46, 32, false, false, 29},
     {0x000004080, 1, 43, 52, 44, false, false, 42}, {0x0000040c0, 0, 0, 0, 0, false, false, 0},
     {0x00000c000, 0, 0, 0, 0, false, false, 0},     {0x00000c040, 0, 0, 0, 0, false, false, 0},
@@ -89,6 +89,33 @@ START_TEST(configure_every_input_size_is_legal_where_the_manual_says)
             check_start(rule, cpu, input);
         }
     }
+}
+END_TEST
+
+/* 48-bit input on a 48-bit part: level 0 resolves one bit, and that is enough. Without DS it is a
+ * reserved SL0 even there. */
+START_TEST(configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part)
+{
+    struct mmu_cpu cpu = cpu_48;
+    struct mmu mmu;
+
+    mmu_bus_clear();
+    cpu.has_16k = true;
+    cpu.lpa2_16k = true;
+    mmu = mmu_bus_mmu(0x18005b5d0, 0x40004000, &cpu);
+    for (unsigned options = 0; options <= MMU_PS_BOUNDS_IPA; options += MMU_PS_BOUNDS_IPA) {
+        struct mmu_result result;
+
+        mmu.options = options;
+        ck_assert_ptr_null(mmu_config_problem(&mmu));
+        ck_assert_int_eq(mmu_start_level(&mmu), 0);
+        ck_assert_uint_eq(mmu_root_size(&mmu), 2 * 8);
+        result = mmu_translate(&mmu, UINT64_C(1) << 47, MMU_READ);
+        ck_assert(result.status == MMU_EXTERNAL && result.level == 0);
+        ck_assert_uint_eq(result.walk_pa[0], 0x40004008);
+    }
+    mmu.vtcr &= ~(UINT64_C(1) << 32);
+    ck_assert(mmu_translate(&mmu, 0, MMU_READ).config);
 }
 END_TEST
 
@@ -254,6 +281,7 @@ void mmu_add_config_cases(Suite *suite)
 
     tcase_add_loop_test(tcase, configure_every_input_size_is_legal_where_the_manual_says, 0,
                         (int)COUNT(start_rules));
+    tcase_add_test(tcase, configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part);
     tcase_add_test(tcase, configure_absent_granule_faults);
     tcase_add_test(tcase, configure_input_beyond_ps_faults_only_if_asked);
     tcase_add_test(tcase, configure_stage_2_off_is_flat);
