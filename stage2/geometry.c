@@ -61,7 +61,8 @@ struct granule_rules {
     uint8_t leaf_levels;         /* where leaves may stand, plain */
     uint8_t leaf_levels_wide;    /* with 52-bit addresses */
     uint8_t sl0[S2_LEVEL_COUNT]; /* VTCR_EL2.SL0 */
-    uint8_t start_pa_bits[S2_LEVEL_COUNT]; /* least PA size that allows to start here */
+    uint8_t start_pa_bits[S2_LEVEL_COUNT]; /* least PA size that allows to start here, where that
+                                            * says more than an input size that needs the level */
     uint8_t run_shift[S2_LEVEL_COUNT];     /* log2 entries of a contiguous run */
 };
 
@@ -75,7 +76,7 @@ static const struct granule_rules GRANULES[] = {
         .leaf_levels = LEVEL_BIT(1) | LEVEL_BIT(2) | LEVEL_BIT(3),
         .leaf_levels_wide = LEVEL_BIT(0) | LEVEL_BIT(1) | LEVEL_BIT(2) | LEVEL_BIT(3),
         .sl0 = BY_LEVEL(0, 2, 1, 0, 3),
-        .start_pa_bits = BY_LEVEL(49, 44, 0, 0, 0),
+        .start_pa_bits = BY_LEVEL(0, 44, 0, 0, 0),
         .run_shift = BY_LEVEL(0, 0, 4, 4, 4),
     },
     {
@@ -87,6 +88,7 @@ static const struct granule_rules GRANULES[] = {
         .leaf_levels = LEVEL_BIT(2) | LEVEL_BIT(3),
         .leaf_levels_wide = LEVEL_BIT(1) | LEVEL_BIT(2) | LEVEL_BIT(3),
         .sl0 = BY_LEVEL(0, 3, 2, 1, 0),
+        /* Level 0: the manual's pseudocode is content with DS; the emulator is not. */
         .start_pa_bits = BY_LEVEL(0, 52, 42, 0, 0),
         .run_shift = BY_LEVEL(0, 0, 0, 5, 7),
     },
@@ -99,7 +101,7 @@ static const struct granule_rules GRANULES[] = {
         .leaf_levels = LEVEL_BIT(2) | LEVEL_BIT(3),
         .leaf_levels_wide = LEVEL_BIT(1) | LEVEL_BIT(2) | LEVEL_BIT(3),
         .sl0 = BY_LEVEL(0, 0, 2, 1, 0),
-        .start_pa_bits = BY_LEVEL(0, 0, 44, 0, 0),
+        .start_pa_bits = BY_LEVEL(0, 0, 0, 0, 0),
         .run_shift = BY_LEVEL(0, 0, 0, 5, 5),
     },
 };
@@ -217,8 +219,10 @@ static bool start_is_legal(const struct s2_geometry *geometry, const struct gran
     return *order <= CONCATENATION_ORDER_MAX;
 }
 
-/* Deepest level first: it walks least. S2_ROOT_SMALL goes on for a root of fewer tables. */
-static bool decide_start(struct s2_geometry *geometry, const struct granule_rules *rules,
+/* Deepest level first: it walks least. S2_ROOT_SMALL goes on for a root of fewer tables. There is
+ * always one: of a level's 16 tables at most the reach ends where that of the next begins, and an
+ * input size is no larger than the output size, which has the level that it asks for. */
+static void decide_start(struct s2_geometry *geometry, const struct granule_rules *rules,
                          enum s2_root root)
 {
     bool found = false;
@@ -232,7 +236,7 @@ static bool decide_start(struct s2_geometry *geometry, const struct granule_rule
             found = true;
         }
     }
-    return found;
+    MAPPING_ASSERT(found);
 }
 
 static uint64_t vtcr_encode(const struct s2_geometry *geometry, const struct s2_config *config,
@@ -275,9 +279,7 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
     if (error != MAPPING_OK) {
         return error;
     }
-    if (!decide_start(&decided, rules, config->root)) {
-        return refuse(MAPPING_UNSUPPORTED, "no start level reaches this input size", reason);
-    }
+    decide_start(&decided, rules, config->root);
     if ((unsigned)config->hardware_update > config->cpu->hafdbs) {
         return refuse(MAPPING_UNSUPPORTED, "the CPU does not update AF or dirty state", reason);
     }
