@@ -152,12 +152,14 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
     return (size_t)(size / table->memory.cache_line) + 1;
 }
 
-/* Whoever never has to clean may not say how long a line is. */
+/* Lines that a granule takes: a line may be larger than it. */
 static size_t granule_lines(const struct s2_table *table)
 {
-    const unsigned line = table->memory.cache_line;
+    const uint64_t line = table->memory.cache_line;
+    const uint64_t granule = s2_granule_size(&table->geometry);
 
-    return line == 0 ? 1 : (size_t)(s2_granule_size(&table->geometry) / line);
+    MAPPING_ASSERT(u64_is_pow2(line));
+    return line < granule ? (size_t)(granule / line) : 1;
 }
 
 /* Only now that no CPU can write it has the guest lost its memory for good. A granule is cleaned in

@@ -324,6 +324,26 @@ START_TEST(fini_in_steps_cleans_every_line_once)
 }
 END_TEST
 
+/* A budget of nothing does a granule all the same, also where that is less than a line. */
+START_TEST(fini_step_of_no_budget_ends_where_lines_exceed_granules)
+{
+    struct rig_setup setup = guest_setup();
+    bool is_done = false;
+
+    setup.cpu.dcache_line = 4096U << _i;
+    guest_init(&guest, setup, GUEST_NODES, MIB(1));
+    guest_map(&guest, (struct guest_area){MIB(4), KIB(64), RIG_DATA, RIG_RW | S2_NORMAL_NC});
+    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
+    for (size_t steps = 0; !is_done; steps++) {
+        ck_assert_uint_lt(steps, 2000);
+        ck_assert_int_eq(s2_space_fini_step(&guest.space, 0, &is_done), MAPPING_OK);
+    }
+    ck_assert_uint_gt(sim_event_count(SIM_DC_CIVAC), 0);
+    rig_fini_machine(&guest.rig);
+    free(guest.memory.bytes);
+}
+END_TEST
+
 /* What write-back is forced on needs no cleaning: a step for some areas, and that is all. */
 START_TEST(fini_in_steps_of_forced_write_back_cleans_nothing)
 {
@@ -390,6 +410,7 @@ Suite *suite_space_step(void)
     tcase_add_loop_test(areas, step_cleans_within_its_budget, 0, 4);
     suite_add_tcase(suite, areas);
     tcase_add_loop_test(fini, fini_in_steps_cleans_every_line_once, 0, 9);
+    tcase_add_loop_test(fini, fini_step_of_no_budget_ends_where_lines_exceed_granules, 0, 6);
     tcase_add_test(fini, fini_in_steps_of_forced_write_back_cleans_nothing);
     tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_a_spaces_fini_dies,
                                      CONTRACT_DEATH, 0, 5);
