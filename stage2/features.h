@@ -28,7 +28,8 @@ enum s2_granule_support {
     S2_GRANULE_52_BITS, /* 4K, 16K: FEAT_LPA2. 64K: FEAT_LPA */
 };
 
-/* Every field is ordered: the lower value is what any CPU with the higher one can do too. Two are
+/* Made by s2_features_decode(), or by hand: s2_config_reason() tells of a number that no CPU has.
+ * Every field is ordered: the lower value is what any CPU with the higher one can do too. Two are
  * burdens rather than abilities, so that there true is the lower: has_vhe (a register to look
  * after) and has_speculative_at (an erratum to work around). */
 struct s2_features {
@@ -52,7 +53,8 @@ struct s2_features {
     bool has_idc;                        /* no data cache clean to PoU needed */
     bool has_speculative_at;             /* A57, A72, A76 class: speculative AT walks on the way
                                           * from one guest to another (TCR_EL1.EPD0/1 first) */
-    unsigned dcache_line;                /* bytes of the smallest data cache line */
+    unsigned dcache_line;                /* bytes of the smallest data cache line: a power of two,
+                                          * 4..128 KiB */
 };
 
 /**

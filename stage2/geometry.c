@@ -43,6 +43,10 @@ _Static_assert(FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, BIT(51))) == BIT(
 #define IPA_BITS_MAX 52
 #define CONCATENATION_ORDER_MAX 4
 
+/* CTR_EL0.DminLine: log2 of words of 4 bytes, in 4 bits. */
+#define LINE_MIN 4U
+#define LINE_MAX (4U << 15)
+
 /* By level, -1..3: what stands at index level - S2_LEVEL_FIRST. */
 #define BY_LEVEL(m1, l0, l1, l2, l3) \
     {                                \
@@ -137,9 +141,78 @@ static int pa_bits_encode(unsigned pa_bits)
     return -1;
 }
 
+/* A number that has a last value, and what is said of one beyond it. */
+struct bound {
+    unsigned value;
+    unsigned last;
+    const char *why;
+};
+
+static enum mapping_error check_bounds(const struct bound bounds[], size_t count,
+                                       const char **reason)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bounds[i].value > bounds[i].last) {
+            return refuse(MAPPING_INVALID_PARAM, bounds[i].why, reason);
+        }
+    }
+    return MAPPING_OK;
+}
+
+/* A value that is none is never taken for one: what it would mean is nobody's decision. */
+static enum mapping_error check_options(const struct s2_config *config, const char **reason)
+{
+    const struct bound bounds[] = {
+        {config->lpa2, S2_LPA2_ON, "lpa2 has no such value"},
+        {config->root, S2_ROOT_SMALL, "root has no such value"},
+        {config->walker, S2_WALKER_NON_COHERENT, "walker has no such value"},
+        {config->force_write_back, S2_FWB_OFF, "force_write_back has no such value"},
+        {config->hardware_update, S2_HARDWARE_UPDATE_DIRTY, "hardware_update has no such value"},
+        {config->contiguous, S2_CONTIGUOUS_OFF, "contiguous has no such value"},
+        {config->write_execute, S2_WRITE_EXECUTE_DENIED, "write_execute has no such value"},
+        {config->transient, S2_TRANSIENT_REFUSED, "transient has no such value"},
+        {config->size_change, S2_SIZE_CHANGE_DIRECT, "size_change has no such value"},
+        {config->tlb_ranges, S2_TLB_RANGES_ON, "tlb_ranges has no such value"},
+        {config->relax, S2_RELAX_HERE, "relax has no such value"},
+        {config->tlbi_repeat, S2_TLBI_TWICE, "tlbi_repeat has no such value"},
+        {config->common, S2_COMMON_PROMISED, "common has no such value"},
+    };
+
+    return check_bounds(bounds, sizeof(bounds) / sizeof(bounds[0]), reason);
+}
+
+/* Features that s2_features_decode() did not make may be anything. */
+static enum mapping_error check_features(const struct s2_features *cpu, const char **reason)
+{
+    const struct bound bounds[] = {
+        {cpu->granule_4k, S2_GRANULE_52_BITS, "the CPU's 4K granule has no such support"},
+        {cpu->granule_16k, S2_GRANULE_52_BITS, "the CPU's 16K granule has no such support"},
+        {cpu->granule_64k, S2_GRANULE_52_BITS, "the CPU's 64K granule has no such support"},
+        {cpu->hafdbs, 2, "the CPU's hafdbs is none of 0, 1, 2"},
+        {cpu->bbm, 2, "the CPU's bbm is none of 0, 1, 2"},
+        {cpu->tlb, 2, "the CPU's tlb is none of 0, 1, 2"},
+    };
+
+    if (pa_bits_encode(cpu->pa_bits) < 0) {
+        return refuse(MAPPING_INVALID_PARAM, "the CPU's output size is not one that PARange has",
+                      reason);
+    }
+    if (cpu->vmid_bits != 8 && cpu->vmid_bits != 16) {
+        return refuse(MAPPING_INVALID_PARAM, "the CPU's VMIDs have neither 8 nor 16 bits", reason);
+    }
+    if (!u64_is_pow2(cpu->dcache_line) || cpu->dcache_line < LINE_MIN ||
+        cpu->dcache_line > LINE_MAX) {
+        return refuse(MAPPING_INVALID_PARAM,
+                      "the CPU's smallest data cache line is not one that CTR_EL0 has", reason);
+    }
+    return check_bounds(bounds, sizeof(bounds) / sizeof(bounds[0]), reason);
+}
+
 /* Whether the numbers are any CPU's at all, before asking whether they are this one's. */
 static enum mapping_error check_numbers(const struct s2_config *config, const char **reason)
 {
+    enum mapping_error error;
+
     if (config->cpu == NULL) {
         return refuse(MAPPING_INVALID_PARAM, "no CPU features given", reason);
     }
@@ -149,19 +222,22 @@ static enum mapping_error check_numbers(const struct s2_config *config, const ch
     if (config->ipa_bits < IPA_BITS_MIN || config->ipa_bits > IPA_BITS_MAX) {
         return refuse(MAPPING_INVALID_PARAM, "the input size is not within 32..52 bits", reason);
     }
-    if (pa_bits_encode(config->cpu->pa_bits) < 0) {
-        return refuse(MAPPING_INVALID_PARAM, "the CPU's output size is not one that PARange has",
-                      reason);
-    }
     if (config->pa_bits != 0 && pa_bits_encode(config->pa_bits) < 0) {
         return refuse(MAPPING_INVALID_PARAM, "the output size is not one that VTCR_EL2.PS has",
                       reason);
     }
-    if (config->lpa2 > S2_LPA2_ON || config->root > S2_ROOT_SMALL ||
-        config->walker > S2_WALKER_NON_COHERENT || config->force_write_back > S2_FWB_OFF ||
-        config->hardware_update > S2_HARDWARE_UPDATE_DIRTY ||
-        config->contiguous > S2_CONTIGUOUS_OFF || config->write_execute > S2_WRITE_EXECUTE_DENIED) {
-        return refuse(MAPPING_INVALID_PARAM, "an option has no such value", reason);
+    error = check_features(config->cpu, reason);
+    return error == MAPPING_OK ? check_options(config, reason) : error;
+}
+
+/* Whether the hardware may write AF, or dirty state, into these tables. */
+static enum mapping_error check_update(const struct s2_config *config, const char **reason)
+{
+    if (config->hardware_update == S2_HARDWARE_UPDATE_NONE) {
+        return MAPPING_OK;
+    }
+    if ((unsigned)config->hardware_update > config->cpu->hafdbs) {
+        return refuse(MAPPING_UNSUPPORTED, "the CPU does not update AF or dirty state", reason);
     }
     return MAPPING_OK;
 }
@@ -280,8 +356,9 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
         return error;
     }
     decide_start(&decided, rules, config->root);
-    if ((unsigned)config->hardware_update > config->cpu->hafdbs) {
-        return refuse(MAPPING_UNSUPPORTED, "the CPU does not update AF or dirty state", reason);
+    error = check_update(config, reason);
+    if (error != MAPPING_OK) {
+        return error;
     }
     decided.leaf_levels =
         decided.has_lpa2 || decided.has_lpa ? rules->leaf_levels_wide : rules->leaf_levels;

@@ -68,13 +68,48 @@ static const struct refusal {
     {WITH(&PART, K4, 40, .pa_bits = 41), MAPPING_INVALID_PARAM, "output size is not one", false},
     {WITH(&PART, K4, 32, .pa_bits = 31), MAPPING_INVALID_PARAM, "output size is not one", true},
     {WITH(&PART_52, K4, 40, .pa_bits = 56), MAPPING_INVALID_PARAM, "output size is not one", true},
-    {WITH(&PART, K4, 40, .lpa2 = (enum s2_lpa2)3), MAPPING_INVALID_PARAM, "option", false},
-    {WITH(&PART, K4, 40, .root = (enum s2_root)2), MAPPING_INVALID_PARAM, "option", true},
-    {WITH(&PART, K4, 40, .walker = (enum s2_walker)2), MAPPING_INVALID_PARAM, "option", true},
+    {WITH(&PART, K4, 40, .lpa2 = (enum s2_lpa2)3), MAPPING_INVALID_PARAM, "lpa2 has", false},
+    {WITH(&PART, K4, 40, .lpa2 = (enum s2_lpa2)7), MAPPING_INVALID_PARAM, "lpa2 has", true},
+    {WITH(&PART, K4, 40, .root = (enum s2_root)2), MAPPING_INVALID_PARAM, "root has", false},
+    {WITH(&PART, K4, 40, .root = (enum s2_root)7), MAPPING_INVALID_PARAM, "root has", true},
+    {WITH(&PART, K4, 40, .walker = (enum s2_walker)2), MAPPING_INVALID_PARAM, "walker has", false},
+    {WITH(&PART, K4, 40, .walker = (enum s2_walker)7), MAPPING_INVALID_PARAM, "walker has", true},
     {WITH(&PART, K4, 40, .force_write_back = (enum s2_force_write_back)2), MAPPING_INVALID_PARAM,
-     "option", true},
+     "force_write_back has", false},
+    {WITH(&PART, K4, 40, .force_write_back = (enum s2_force_write_back)7), MAPPING_INVALID_PARAM,
+     "force_write_back has", true},
     {WITH(&PART, K4, 40, .hardware_update = (enum s2_hardware_update)3), MAPPING_INVALID_PARAM,
-     "option", true},
+     "hardware_update has", false},
+    {WITH(&PART, K4, 40, .hardware_update = (enum s2_hardware_update)7), MAPPING_INVALID_PARAM,
+     "hardware_update has", true},
+    {WITH(&PART, K4, 40, .contiguous = (enum s2_contiguous)2), MAPPING_INVALID_PARAM,
+     "contiguous has", false},
+    {WITH(&PART, K4, 40, .contiguous = (enum s2_contiguous)7), MAPPING_INVALID_PARAM,
+     "contiguous has", true},
+    {WITH(&PART, K4, 40, .write_execute = (enum s2_write_execute)2), MAPPING_INVALID_PARAM,
+     "write_execute has", false},
+    {WITH(&PART, K4, 40, .write_execute = (enum s2_write_execute)7), MAPPING_INVALID_PARAM,
+     "write_execute has", true},
+    {WITH(&PART, K4, 40, .transient = (enum s2_transient)2), MAPPING_INVALID_PARAM, "transient has",
+     false},
+    {WITH(&PART, K4, 40, .transient = (enum s2_transient)7), MAPPING_INVALID_PARAM, "transient has",
+     true},
+    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)2), MAPPING_INVALID_PARAM,
+     "size_change has", false},
+    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)7), MAPPING_INVALID_PARAM,
+     "size_change has", true},
+    {WITH(&PART, K4, 40, .tlb_ranges = (enum s2_tlb_ranges)3), MAPPING_INVALID_PARAM,
+     "tlb_ranges has", false},
+    {WITH(&PART, K4, 40, .tlb_ranges = (enum s2_tlb_ranges)7), MAPPING_INVALID_PARAM,
+     "tlb_ranges has", true},
+    {WITH(&PART, K4, 40, .relax = (enum s2_relax)2), MAPPING_INVALID_PARAM, "relax has", false},
+    {WITH(&PART, K4, 40, .relax = (enum s2_relax)7), MAPPING_INVALID_PARAM, "relax has", true},
+    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)2), MAPPING_INVALID_PARAM,
+     "tlbi_repeat has", false},
+    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)7), MAPPING_INVALID_PARAM,
+     "tlbi_repeat has", true},
+    {WITH(&PART, K4, 40, .common = (enum s2_common)2), MAPPING_INVALID_PARAM, "common has", false},
+    {WITH(&PART, K4, 40, .common = (enum s2_common)7), MAPPING_INVALID_PARAM, "common has", true},
     {AT(&PART_LPA, K16, 40), MAPPING_UNSUPPORTED, "lacks this granule", false},
     {AT(&PART_16K, K4, 40), MAPPING_UNSUPPORTED, "lacks this granule", true},
     {WITH(&PART_52, K64, 40, .lpa2 = S2_LPA2_ON), MAPPING_UNSUPPORTED, "LPA2 is for", false},
@@ -111,6 +146,53 @@ START_TEST(init_bad_config_is_refused_with_its_reason)
     /* On an error nothing is written; and the reason may be left out. */
     ck_assert_mem_eq(&geometry, &before, sizeof(geometry));
     ck_assert_int_eq(s2_geometry_init(&geometry, &c->config, NULL), c->error);
+}
+END_TEST
+
+/* Features made by hand: what no CPU has is refused before it is shifted by, or divided by. */
+static const struct number {
+    size_t field;
+    unsigned value;
+    const char *word; /* of the reason; NULL: it is taken */
+} numbers[] = {
+    {offsetof(struct s2_features, pa_bits), 0, "CPU's output size"},
+    {offsetof(struct s2_features, pa_bits), 64, "CPU's output size"},
+    {offsetof(struct s2_features, pa_bits), 52, NULL},
+    {offsetof(struct s2_features, vmid_bits), 0, "VMIDs"},
+    {offsetof(struct s2_features, vmid_bits), 7, "VMIDs"},
+    {offsetof(struct s2_features, vmid_bits), 8, NULL},
+    {offsetof(struct s2_features, vmid_bits), 12, "VMIDs"},
+    {offsetof(struct s2_features, vmid_bits), 16, NULL},
+    {offsetof(struct s2_features, vmid_bits), 64, "VMIDs"},
+    {offsetof(struct s2_features, dcache_line), 0, "cache line"},
+    {offsetof(struct s2_features, dcache_line), 2, "cache line"},
+    {offsetof(struct s2_features, dcache_line), 4, NULL},
+    {offsetof(struct s2_features, dcache_line), 48, "cache line"},
+    {offsetof(struct s2_features, dcache_line), 0x20000, NULL},
+    {offsetof(struct s2_features, dcache_line), 0x40000, "cache line"},
+    {offsetof(struct s2_features, granule_4k), 3, "4K granule"},
+    {offsetof(struct s2_features, granule_16k), 3, "16K granule"},
+    {offsetof(struct s2_features, granule_64k), 3, "64K granule"},
+    {offsetof(struct s2_features, hafdbs), 3, "hafdbs"},
+    {offsetof(struct s2_features, bbm), 2, NULL},
+    {offsetof(struct s2_features, bbm), 3, "bbm"},
+    {offsetof(struct s2_features, tlb), 3, "tlb"},
+};
+_Static_assert(sizeof(enum s2_granule_support) == sizeof(unsigned), "all fields above are alike");
+
+START_TEST(init_features_that_no_cpu_has_are_refused_with_their_reason)
+{
+    const struct number *c = &numbers[_i];
+    struct s2_features cpu = PART;
+    const struct s2_config config = AT(&cpu, K4, 40);
+    const char *reason = NULL;
+    struct s2_geometry geometry;
+
+    memcpy((char *)&cpu + c->field, &c->value, sizeof(c->value));
+    ck_assert_int_eq(s2_geometry_init(&geometry, &config, &reason),
+                     c->word == NULL ? MAPPING_OK : MAPPING_INVALID_PARAM);
+    ck_assert((reason == NULL) == (c->word == NULL));
+    ck_assert(reason == NULL || strstr(reason, c->word) != NULL);
 }
 END_TEST
 
@@ -208,6 +290,8 @@ Suite *suite_geometry_limits(void)
 
     tcase_add_loop_test(refuse, init_bad_config_is_refused_with_its_reason, 0,
                         (int)COUNT(refusals));
+    tcase_add_loop_test(refuse, init_features_that_no_cpu_has_are_refused_with_their_reason, 0,
+                        (int)COUNT(numbers));
     tcase_add_test(refuse, init_each_kind_of_refusal_has_a_reason_of_its_own);
     tcase_add_test(refuse, init_good_config_leaves_the_reason_alone);
     tcase_add_loop_test(vttbr, vttbr_holds_root_and_vmid, 0, (int)COUNT(vttbr_cases));

@@ -373,8 +373,11 @@ START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
         "mem-write (mem-order", "barrier dsb", "tlbi ipas2e1is", "barrier dsb",
         "tlbi vmalle1is",       "barrier dsb", "barrier isb",    "mem-write (mem-order",
     };
-    const struct s2_features cpu = {
-        .pa_bits = 40, .granule_4k = S2_GRANULE_48_BITS, .vmid_bits = 8, .has_fwb = true};
+    const struct s2_features cpu = {.pa_bits = 40,
+                                    .granule_4k = S2_GRANULE_48_BITS,
+                                    .vmid_bits = 8,
+                                    .has_fwb = true,
+                                    .dcache_line = 64};
     const struct s2_config config = {.cpu = &cpu, .granule = S2_GRANULE_4K, .ipa_bits = 39};
     struct s2_table table;
     const char *at;
