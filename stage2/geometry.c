@@ -239,6 +239,11 @@ static enum mapping_error check_update(const struct s2_config *config, const cha
     if ((unsigned)config->hardware_update > config->cpu->hafdbs) {
         return refuse(MAPPING_UNSUPPORTED, "the CPU does not update AF or dirty state", reason);
     }
+    if (config->walker == S2_WALKER_NON_COHERENT) {
+        return refuse(MAPPING_UNSUPPORTED,
+                      "a walker that goes past the caches would write AF and dirty state past them",
+                      reason);
+    }
     return MAPPING_OK;
 }
 

@@ -51,7 +51,8 @@ enum s2_force_write_back {
 /* What the hardware may write into leaves by itself (VTCR_EL2.HA, HD). */
 enum s2_hardware_update {
     S2_HARDWARE_UPDATE_NONE,
-    S2_HARDWARE_UPDATE_AF,
+    S2_HARDWARE_UPDATE_AF,    /* this and the next: not with S2_WALKER_NON_COHERENT, whose writes go
+                               * past the caches through which the tables are read here */
     S2_HARDWARE_UPDATE_DIRTY, /* and AF */
 };
 

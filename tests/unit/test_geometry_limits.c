@@ -129,6 +129,12 @@ static const struct refusal {
      "does not update", false},
     {WITH(&PART_LPA, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY), MAPPING_UNSUPPORTED,
      "does not update", true},
+    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF,
+          .walker = S2_WALKER_NON_COHERENT),
+     MAPPING_UNSUPPORTED, "past the caches", false},
+    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY,
+          .walker = S2_WALKER_NON_COHERENT),
+     MAPPING_UNSUPPORTED, "past the caches", true},
 };
 
 START_TEST(init_bad_config_is_refused_with_its_reason)

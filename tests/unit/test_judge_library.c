@@ -48,7 +48,7 @@ enum quirk {
     QUIRK_NON_COHERENT,
     QUIRK_ACCESS_FLAG,
     QUIRK_DIRTY,
-    QUIRK_DIRTY_NON_COHERENT, /* and another guest is loaded */
+    QUIRK_OTHER_NON_COHERENT, /* and another guest is loaded */
     QUIRK_NO_FWB,
     QUIRK_NO_RUNS,
     QUIRK_SMALL_FRAMES, /* a table of several frames */
@@ -67,7 +67,7 @@ struct court {
 
 static bool is_non_coherent(enum quirk quirk)
 {
-    return quirk == QUIRK_NON_COHERENT || quirk == QUIRK_DIRTY_NON_COHERENT;
+    return quirk == QUIRK_NON_COHERENT || quirk == QUIRK_OTHER_NON_COHERENT;
 }
 
 static void make_config(struct court *court, const struct shape *shape, enum quirk quirk)
@@ -94,9 +94,8 @@ static void make_config(struct court *court, const struct shape *shape, enum qui
         .pa_bits = shape->ipa_bits,
         .walker = is_non_coherent(quirk) ? S2_WALKER_NON_COHERENT : S2_WALKER_COHERENT,
         .hardware_update = quirk == QUIRK_ACCESS_FLAG ? S2_HARDWARE_UPDATE_AF
-                           : quirk == QUIRK_DIRTY || quirk == QUIRK_DIRTY_NON_COHERENT
-                               ? S2_HARDWARE_UPDATE_DIRTY
-                               : S2_HARDWARE_UPDATE_NONE,
+                           : quirk == QUIRK_DIRTY     ? S2_HARDWARE_UPDATE_DIRTY
+                                                      : S2_HARDWARE_UPDATE_NONE,
         .contiguous = quirk == QUIRK_NO_RUNS ? S2_CONTIGUOUS_OFF : S2_CONTIGUOUS_ON,
     };
 }
@@ -157,7 +156,7 @@ static void load(const struct s2_table *table, enum quirk quirk)
 {
     *sim_cpu() = (struct sim_cpu){
         .vtcr = s2_table_vtcr(table), .vttbr = s2_table_vttbr(table), .hcr = s2_table_hcr(table)};
-    if (quirk == QUIRK_OTHER_CURRENT || quirk == QUIRK_DIRTY_NON_COHERENT ||
+    if (quirk == QUIRK_OTHER_CURRENT || quirk == QUIRK_OTHER_NON_COHERENT ||
         quirk == QUIRK_SPECULATIVE_AT) {
         sim_cpu()->vttbr = 0;
         sim_cpu()->vtcr = 0;

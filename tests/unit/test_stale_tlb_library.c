@@ -70,6 +70,18 @@ static struct judged_step scene_step(const struct scene *scene, unsigned guest)
                                 scene->new_flags};
 }
 
+/* A walker past the caches writes no AF and no dirty state: tables of its are without DBM. */
+static void set_walker(struct judged_setup *setup, bool is_coherent)
+{
+    setup->walker = is_coherent ? S2_WALKER_COHERENT : S2_WALKER_NON_COHERENT;
+    setup->update = is_coherent ? S2_HARDWARE_UPDATE_DIRTY : S2_HARDWARE_UPDATE_NONE;
+}
+
+static mapping_flags_t flags_here(mapping_flags_t flags)
+{
+    return judged.setup.update == S2_HARDWARE_UPDATE_DIRTY ? flags : flags & ~S2_DBM;
+}
+
 /* Both guests alike. */
 static void scene_set(const struct scene *scene)
 {
@@ -78,7 +90,7 @@ static void scene_set(const struct scene *scene)
     for (unsigned guest = 0; guest < JUDGED_GUESTS; guest++) {
         judged_must(&judged,
                     (struct judged_step){guest, JUDGED_MAP, ipa, bytes(scene->blocks, scene->pages),
-                                         JUDGED_DATA + ipa, scene->flags});
+                                         JUDGED_DATA + ipa, flags_here(scene->flags)});
     }
 }
 
@@ -89,7 +101,7 @@ START_TEST(verb_leaves_nothing_stale)
 
     for (unsigned variant = 0; variant < 4; variant++) {
         setup.has_ttl = variant != 1;
-        setup.walker = variant == 2 ? S2_WALKER_NON_COHERENT : S2_WALKER_COHERENT;
+        set_walker(&setup, variant != 2);
         setup.contiguous = variant == 3 ? S2_CONTIGUOUS_OFF : S2_CONTIGUOUS_ON;
         setup.has_loads = variant % 2 != 0;
         setup.seed = (uint64_t)_i * 4 + variant + 1;
@@ -145,7 +157,7 @@ static struct judged_step random_step(void)
         .ipa = ipa,
         .size = unit * (1 + judged_random(&judged, most)),
         .pa = JUDGED_DATA + bytes(judged_random(&judged, 3) * 16, 0) + slide + ipa,
-        .flags = random_flags(),
+        .flags = flags_here(random_flags()),
     };
 }
 
@@ -167,12 +179,12 @@ START_TEST(random_verbs_leave_nothing_stale)
     size_t done = 0;
 
     setup.seed = (uint64_t)_i + 1;
-    setup.walker = _i % 4 == 3 ? S2_WALKER_NON_COHERENT : S2_WALKER_COHERENT;
+    set_walker(&setup, _i % 4 != 3);
     setup.has_loads = _i / judged_shape_count % 2 != 0;
     judged_open(&judged, setup);
     for (unsigned guest = 0; guest < JUDGED_GUESTS; guest++) {
         judged_must(&judged, (struct judged_step){guest, JUDGED_MAP, bytes(2, 0), bytes(WINDOW, 0),
-                                                  JUDGED_DATA + bytes(2, 0), CLEAN});
+                                                  JUDGED_DATA + bytes(2, 0), flags_here(CLEAN)});
     }
     for (unsigned i = 0; i < STEPS; i++) {
         const struct judged_step step = random_step();
@@ -187,7 +199,7 @@ START_TEST(random_verbs_leave_nothing_stale)
         done += error == MAPPING_OK ? 1 : 0;
     }
     ck_assert_uint_gt(done, STEPS / 2);
-    ck_assert_uint_gt(judged.moving.updates, 0);
+    ck_assert((judged.moving.updates > 0) == (setup.update != S2_HARDWARE_UPDATE_NONE));
     judged_close(&judged);
 }
 END_TEST

@@ -230,7 +230,7 @@ START_TEST(cut_goes_without_a_moment_of_invalidity)
         .size_change = S2_SIZE_CHANGE_DIRECT,
         .bbm = 2,
         .update = _i % 2 == 0 ? S2_HARDWARE_UPDATE_NONE : S2_HARDWARE_UPDATE_DIRTY,
-        .walker = _i % 3 == 0 ? S2_WALKER_NON_COHERENT : S2_WALKER_COHERENT,
+        .walker = _i % 4 == 0 ? S2_WALKER_NON_COHERENT : S2_WALKER_COHERENT,
     };
 
     form = form_at(_i / PLACES);

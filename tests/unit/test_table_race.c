@@ -369,12 +369,11 @@ static const struct {
     {0x480, RIG_RW | S2_DBM},
 };
 
-static void update_start(const struct rig_shape *shape, enum s2_walker walker)
+static void update_start(const struct rig_shape *shape)
 {
     struct rig_setup setup = rig_setup_of(shape);
 
     setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
-    setup.config.walker = walker;
     rig_init(&rig, setup);
     rig_must(&rig, (struct rig_step){RIG_MAP, rig_block(shape), rig_block(shape), RIG_DATA,
                                      S2_READ | S2_DBM | S2_NO_AF});
@@ -388,7 +387,7 @@ START_TEST(update_before_the_break_of_a_cut_is_not_lost)
     const uint64_t page = rig_page(shape), block = rig_block(shape);
     const mapping_flags_t seen = updates[_i % 3].seen;
 
-    update_start(shape, S2_WALKER_COHERENT);
+    update_start(shape);
     race((struct rig_step){.verb = RIG_UNMAP, .ipa = block + 5 * page, .size = page}, SIM_SWAP,
          block, updates[_i % 3].bits);
     rig_assert_maps(&rig, &rig.table,
@@ -448,22 +447,6 @@ START_TEST(update_between_hold_and_do_finds_its_tables_held)
 }
 END_TEST
 
-/* And what is written anew into the dark table is in memory before it is linked. */
-START_TEST(update_before_the_break_is_cleaned_for_a_walker_past_the_caches)
-{
-    const struct rig_shape *shape = &rig_shapes[_i];
-    const uint64_t page = rig_page(shape), block = rig_block(shape);
-    struct ledger ledger;
-
-    update_start(shape, S2_WALKER_NON_COHERENT);
-    ledger_open(&ledger);
-    race((struct rig_step){.verb = RIG_UNMAP, .ipa = block + 5 * page, .size = page}, SIM_SWAP,
-         block, 0x480);
-    ck_assert_uint_gt(ledger_close(&ledger), 0);
-    rig_fini(&rig);
-}
-END_TEST
-
 /* The leaves that a fold merges are final only when no walker comes to them any more. */
 START_TEST(update_before_or_during_the_tail_of_a_fold_is_not_lost)
 {
@@ -474,7 +457,7 @@ START_TEST(update_before_or_during_the_tail_of_a_fold_is_not_lost)
                                      is_whole ? SIM_TLBI_VMALLS12E1IS : SIM_TLBI_RIPAS2E1IS};
     const uint64_t page = rig_page(shape), block = rig_block(shape);
 
-    update_start(shape, S2_WALKER_COHERENT);
+    update_start(shape);
     rig_must(&rig, (struct rig_step){RIG_MAP, 3 * block, block, RIG_DATA,
                                      S2_READ | S2_DBM | S2_NO_AF | S2_CAP_PAGES});
     race((struct rig_step){.verb = RIG_FOLD, .ipa = 3 * block, .size = block}, moments[_i % 3],
@@ -491,7 +474,7 @@ START_TEST(protect_of_a_leaf_that_hardware_writes_is_one_replacement)
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
 
-    update_start(shape, S2_WALKER_COHERENT);
+    update_start(shape);
     rig_must(&rig, (struct rig_step){RIG_MAP, 3 * block, 4 * page, RIG_DATA,
                                      S2_READ | S2_DBM | S2_NO_AF});
     sim_clear();
@@ -580,8 +563,6 @@ Suite *suite_table_race(void)
     tcase_add_loop_test(hardware, update_between_hold_and_do_finds_its_tables_held, 0,
                         rig_shape_count);
     tcase_add_loop_test(hardware, update_before_the_break_reaches_every_dark_table, 0, 6);
-    tcase_add_loop_test(hardware, update_before_the_break_is_cleaned_for_a_walker_past_the_caches,
-                        0, rig_shape_count);
     tcase_add_loop_test(hardware, update_before_or_during_the_tail_of_a_fold_is_not_lost, 0,
                         3 * rig_shape_count);
     tcase_add_loop_test(hardware, protect_of_a_leaf_that_hardware_writes_is_one_replacement, 0,
