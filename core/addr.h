@@ -129,6 +129,7 @@ static inline pa_t pa_align_down(pa_t addr, uint64_t align)
 /* Bytes above the last multiple of @align, a power of two. */
 static inline uint64_t ipa_offset(ipa_t addr, uint64_t align)
 {
+    MAPPING_ASSERT(u64_is_pow2(align));
     return addr.raw & (align - 1);
 }
 

@@ -318,6 +318,19 @@ START_TEST(distance_backwards_between_pas_dies)
 }
 END_TEST
 
+/* What is no power of two has no mask: any answer would be about something else. */
+START_TEST(offset_above_a_multiple_of_no_power_of_two_dies)
+{
+    static const uint64_t aligns[] = {0, 3, 0x3000};
+
+    if (_i % 2 == 0) {
+        (void)ipa_offset(ipa_of(0x5123), aligns[_i / 2]);
+    } else {
+        (void)pa_offset(pa_of(0x5123), aligns[_i / 2]);
+    }
+}
+END_TEST
+
 START_TEST(end_of_a_wrapping_range_dies)
 {
     (void)ipa_range_end(ipa_range(TOP, 1));
@@ -651,6 +664,8 @@ static TCase *case_deaths(void)
     tcase_add_test_raise_signal(tc, add_to_pa_beyond_the_top_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(tc, distance_backwards_between_ipas_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(tc, distance_backwards_between_pas_dies, CONTRACT_DEATH);
+    tcase_add_loop_test_raise_signal(tc, offset_above_a_multiple_of_no_power_of_two_dies,
+                                     CONTRACT_DEATH, 0, 6);
     tcase_add_test_raise_signal(tc, end_of_a_wrapping_range_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(tc, last_byte_of_an_empty_range_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(tc, meet_of_apart_ranges_dies, CONTRACT_DEATH);
