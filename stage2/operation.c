@@ -13,7 +13,9 @@ static struct s2_tlb_target tlb_target(struct s2_table *table)
         .vttbr = s2_table_vttbr(table),
         .vmids = atomic_load_explicit(&table->vmids, memory_order_acquire),
         .vmid = &table->vmid,
-        .has_slow_memory = table->has_slow_memory,
+        /* Relaxed: it decides on forms that all CPUs hear, and those are sent under the lock alone,
+         * under which it changes. */
+        .has_slow_memory = atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed),
     };
 }
 
@@ -106,7 +108,9 @@ void s2_operation_owe_relaxed(struct s2_table *table, struct ipa_range range, in
 
 void s2_operation_maps(struct s2_table *table, mapping_flags_t flags)
 {
-    table->has_slow_memory |= !table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL;
+    if (!table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL) {
+        atomic_store_explicit(&table->has_slow_memory, true, memory_order_relaxed);
+    }
 }
 
 void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what)

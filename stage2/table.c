@@ -51,6 +51,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
     };
     atomic_init(&table->vmid.tag, 0);
     atomic_init(&table->vmids, NULL);
+    atomic_init(&table->has_slow_memory, false);
     frame_reserve_init(&table->operation.held);
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
         frame_list_init(&table->operation.retired[i]);
@@ -194,6 +195,28 @@ uint64_t s2_table_vttbr(const struct s2_table *table)
 
     return s2_geometry_vttbr(&table->geometry, table->root_pa, vmid) |
            (table->is_common ? VTTBR_CNP : 0);
+}
+
+/* The other side of the compilers' own atomics by which they are counted. */
+static uint64_t read_count(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+struct s2_tlb_counters s2_table_tlb_snapshot(const struct s2_table *table)
+{
+    const struct s2_tlb_counters *counters = &table->counters;
+
+    return (struct s2_tlb_counters){
+        .tails = read_count(&counters->tails),
+        .by_address = read_count(&counters->by_address),
+        .by_range = read_count(&counters->by_range),
+        .stage1 = read_count(&counters->stage1),
+        .whole = read_count(&counters->whole),
+        .saved = read_count(&counters->saved),
+        .saved_tails = read_count(&counters->saved_tails),
+        .skipped_tails = read_count(&counters->skipped_tails),
+    };
 }
 
 const struct s2_tlb_counters *s2_table_tlb_counters(const struct s2_table *table)

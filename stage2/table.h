@@ -84,10 +84,11 @@ struct s2_table {
     unsigned table_order; /* of a table's frames */
     unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked; */
     bool is_forgotten;    /* and no TLB holds anything */
-    bool cleans_tables;   /* the walker is not coherent */
+    _Atomic bool
+        has_slow_memory; /* it has mapped what may have XS = 1: read without the lock, too */
+    bool cleans_tables;  /* the walker is not coherent */
     bool has_dic;
     bool is_common;         /* VTTBR_EL2.CnP */
-    bool has_slow_memory;   /* it has mapped what may have XS = 1 */
     bool is_direct;         /* sizes change by one store */
     bool refuses_transient; /* nothing that stays may be invalid for a moment */
     struct s2_tlb_rules rules;
@@ -324,12 +325,17 @@ void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump
  * s2_table_refresh() - After a permission or translation fault at @addr that the tables do not
  * explain: this CPU holds nothing of that page any more. @addr: any; beyond the input size nothing is
  * held, and nothing is sent.
- * Context:  the guest is current on this CPU.
+ * Context:  the guest is current on this CPU. The table is not locked: other calls on it may be under
+ *           way.
  */
 void s2_table_recover_conflict(struct s2_table *table);
 void s2_table_refresh(struct s2_table *table, ipa_t addr);
 
-/* What was sent to the TLBs for this table since it was made, and what was saved. */
+/* What was sent to the TLBs for this table since it was made, and what was saved: as it is now, while
+ * any call may be under way. Each number is read whole; together they may be of different moments. */
+struct s2_tlb_counters s2_table_tlb_snapshot(const struct s2_table *table);
+
+/* The same where it is counted: for one who knows that no call on the table is under way. */
 const struct s2_tlb_counters *s2_table_tlb_counters(const struct s2_table *table);
 
 /* Ready to write. HCR_EL2: the bits that this table relies on, VM and FWB. VTTBR_EL2: where VMIDs

@@ -73,7 +73,8 @@ struct s2_tlb_rules {
 };
 
 /* What was sent, and what was not. Never reset; statistics, not state. Counted atomically, as CPUs that
- * refresh or recover do not lock the space; read meanwhile, they may be of different moments. */
+ * refresh or recover do not lock the space: whoever reads meanwhile does it by
+ * s2_table_tlb_snapshot(). */
 struct s2_tlb_counters {
     uint64_t tails;         /* that sent anything */
     uint64_t by_address;    /* IPAS2E1*, single granules of a cover by ranges included */
