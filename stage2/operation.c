@@ -430,19 +430,28 @@ void s2_operation_flush_vmid(struct s2_table *table)
     reclaim_all(table);
 }
 
+/* Once the root is gone the VMID's entries are, or are about to be. To send anything its root would
+ * have to be in VTTBR_EL2. */
+static bool is_finished(const struct s2_table *table)
+{
+    return table->root == NULL;
+}
+
 void s2_table_recover_conflict(struct s2_table *table)
 {
-    const struct s2_tlb_target target = tlb_target(table);
+    if (!is_finished(table)) {
+        const struct s2_tlb_target target = tlb_target(table);
 
-    s2_tail_recover(&target);
+        s2_tail_recover(&target);
+    }
 }
 
 void s2_table_refresh(struct s2_table *table, ipa_t addr)
 {
-    const struct s2_tlb_target target = tlb_target(table);
-
     /* A guest chooses where it faults. Beyond the input size there is nothing to hold. */
-    if (ipa_lt(addr, table->end)) {
+    if (!is_finished(table) && ipa_lt(addr, table->end)) {
+        const struct s2_tlb_target target = tlb_target(table);
+
         s2_tail_refresh(&target, addr);
     }
 }

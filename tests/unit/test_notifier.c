@@ -569,6 +569,24 @@ START_TEST(refresh_forgets_one_page_here)
 END_TEST
 
 /* Where a guest faults is the guest's choice. */
+/* The root is the pool's again, and may be another guest's table: it is not put into VTTBR_EL2. */
+START_TEST(refresh_of_a_finished_table_loads_no_root)
+{
+    start(S2_SIZE_CHANGE_BREAK);
+    rig_dismiss(&rig, &rig.table);
+    ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
+    sim_clear();
+    if (_i == 0) {
+        s2_table_refresh(&rig.table, ipa_of(AT));
+    } else {
+        s2_table_recover_conflict(&rig.table);
+    }
+    ck_assert_uint_eq(sim_event_count(SIM_WRITE_VTTBR) + sim_event_count(SIM_WRITE_VTCR), 0);
+    ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1) + sim_event_count(SIM_TLBI_VMALLS12E1), 0);
+    rig_fini_machine(&rig);
+}
+END_TEST
+
 START_TEST(refresh_beyond_the_input_size_sends_nothing)
 {
     static const uint64_t beyond[] = {0, 1, UINT64_MAX};
@@ -636,6 +654,7 @@ Suite *suite_notifier(void)
     tcase_add_loop_test(relax, leaf_that_allows_another_never_does_less, 0, 4);
     suite_add_tcase(suite, relax);
     tcase_add_test(faults, refresh_forgets_one_page_here);
+    tcase_add_loop_test(faults, refresh_of_a_finished_table_loads_no_root, 0, 2);
     tcase_add_loop_test(faults, refresh_beyond_the_input_size_sends_nothing, 0, 3);
     tcase_add_test(faults, recover_forgets_the_guest_here);
     tcase_add_loop_test(faults, common_bit_is_set_only_if_promised_and_there, 0, 4);
