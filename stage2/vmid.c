@@ -120,7 +120,7 @@ static void begin_generation(struct s2_vmid_allocator *vmids)
         arch_dsb_ish();
     }
     vmids->next = NUMBER_FIRST;
-    vmids->rollovers++;
+    __atomic_store_n(&vmids->rollovers, vmids->rollovers + 1, __ATOMIC_RELAXED);
 }
 
 /* --- Numbers --------------------------------------------------------------------------------- */

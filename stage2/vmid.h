@@ -94,7 +94,7 @@ struct s2_vmid_allocator {
     uint32_t last;               /* highest number */
     struct s2_cpu *cpus;
     size_t cpu_count;
-    uint64_t rollovers; /* statistics */
+    uint64_t rollovers; /* statistics: written under the lock, by the compilers' own atomics */
 };
 
 /**
@@ -117,10 +117,10 @@ static inline uint32_t s2_vmid_last(const struct s2_vmid_allocator *vmids)
     return vmids->last;
 }
 
-/* How often the numbers have run out. Not locked: for one who knows that no call is under way. */
+/* How often the numbers have run out, as it is now: other calls may be under way. */
 static inline uint64_t s2_vmid_rollovers(const struct s2_vmid_allocator *vmids)
 {
-    return vmids->rollovers;
+    return __atomic_load_n(&vmids->rollovers, __ATOMIC_RELAXED);
 }
 
 /**
