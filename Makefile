@@ -35,10 +35,11 @@ ALL_CPUS := max cortex-a53 cortex-a57 cortex-a76 neoverse-n1 a64fx
 COVERAGE_MIN := 95
 
 # --- Sources --------------------------------------------------------------------------------------
-LIB_SRCS := $(wildcard core/*.c stage2/*.c)
+LIB_SRCS := $(wildcard core/*.c stage2/*.c stage2/*/*.c)
 TEST_SRCS := $(wildcard tests/sim/*.c tests/model/*.c tests/unit/*.c)
 HYP_SRCS := $(wildcard hyp/*.c hyp/*.S hyp/guest/*.c hyp/guest/*.S)
-HEADERS := $(wildcard core/*.h stage2/*.h)
+# What -I chooses is not a header of the library's.
+HEADERS := $(filter-out stage2/el2/%,$(wildcard core/*.h stage2/*.h stage2/*/*.h))
 # Not installed: what lies behind the table's contract, and reaches the primitives.
 PRIVATE_HEADERS := $(wildcard $(addprefix stage2/,arch.h edge.h leaves.h locked.h map.h operation.h regime.h shown.h tail.h walk.h))
 PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))

@@ -49,9 +49,13 @@ expect includes 'astray: core/err.h' 'echo "#  include \"err.h\"" >>core/err.h'
 expect includes 'astray: stage2/new.c' 'echo "#include \"hyp/print.h\"" >stage2/new.c'
 expect includes 'astray: stage2/new.c' 'echo "#include \"tests/sim/sim.h\"" >stage2/new.c'
 expect includes 'astray: stage2/new.c' 'echo "#include \"arch_impl.h\"" >stage2/new.c'
+expect includes 'astray: stage2/arch/new.c' \
+    'echo "#include \"stage2/table.h\"" >stage2/arch/new.c'
 expect includes 'astray: hyp/new.c' 'echo "#include \"tests/sim/sim.h\"" >hyp/new.c'
 expect includes 'what is not public: hyp/new.c' 'echo "#include \"stage2/arch.h\"" >hyp/new.c'
 
+expect own_header_first 'not included first: stage2/arch/new.c' \
+    'touch stage2/arch/new.h; echo "#include \"core/err.h\"" >stage2/arch/new.c'
 expect own_header_first 'not included first: core/new.c' \
     'touch core/new.h; echo "#include \"core/err.h\"" >core/new.c'
 

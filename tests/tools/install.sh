@@ -36,9 +36,12 @@ uninstall_all() {
         rm -f "$include/$header"
     done
     rm -f "$root/lib/libtrestle.a" "$root/lib/pkgconfig/trestle.pc"
-    for directory in "$include/core" "$include/stage2" "$include"; do
-        rmdir "$directory" 2>/dev/null || true
+    for header in "$@"; do
+        dirname "$header"
+    done | sort -ru | while read -r directory; do
+        rmdir "$include/$directory" 2>/dev/null || true
     done
+    rmdir "$include" 2>/dev/null || true
     echo "uninstalled from $root"
 }
 

@@ -47,6 +47,7 @@ static const struct {
     {"monitor_direct", suite_monitor_direct},
     {"monitor_vmid", suite_monitor_vmid},
     {"judge_library", suite_judge_library},
+    {"errata", suite_errata},
     {"features", suite_features},
     {"geometry", suite_geometry},
     {"geometry_limits", suite_geometry_limits},

@@ -34,6 +34,7 @@ Suite *suite_monitor_machine(void);
 Suite *suite_monitor_direct(void);
 Suite *suite_monitor_vmid(void);
 Suite *suite_judge_library(void);
+Suite *suite_errata(void);
 Suite *suite_features(void);
 Suite *suite_table_map(void);
 Suite *suite_table_unmap(void);
