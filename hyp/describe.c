@@ -38,6 +38,20 @@ static void print_range(struct ipa_range range)
     print("  0x%09lx..0x%09lx  ", ipa_number(range.start), ipa_number(ipa_range_end(range)) - 1);
 }
 
+/* What the library works around by itself. */
+static void print_errata(unsigned errata)
+{
+    if (errata != 0) {
+        print("  errata:%s%s%s%s%s\n",
+              (errata & S2_ERRATUM_SPECULATIVE_AT) != 0 ? " speculative AT" : "",
+              (errata & S2_ERRATUM_REPEAT_TLBI) != 0 ? " TLBI to be repeated" : "",
+              (errata & (S2_ERRATUM_ACCESS_FLAG | S2_ERRATUM_DIRTY)) != 0 ? " AF and dirty state"
+                                                                          : "",
+              (errata & S2_ERRATUM_HCR_WRITE) != 0 ? " HCR_EL2" : "",
+              (errata & S2_ERRATUM_COMMON) != 0 ? " CnP" : "");
+    }
+}
+
 void describe_machine(void)
 {
     const struct s2_features *cpu = &machine.cpu;
@@ -47,6 +61,7 @@ void describe_machine(void)
           cpu->has_cnp ? ", CnP" : "", cpu->bbm > 1 ? ", BBM 2" : "",
           cpu->hafdbs > 1 ? ", dirty state by hardware" : "",
           cpu->tlb > 1 ? ", TLB invalidation by range" : "");
+    print_errata(cpu->errata);
     print("  RAM:");
     print_size(machine.ram_size);
     print(" at 0x%lx; %lu frames for tables, %lu for guests\n", machine.ram_start,

@@ -121,6 +121,8 @@ static struct s2_config vary(const struct format *format, unsigned ipa_bits, uns
     config.force_write_back = turn % 2 == 0 ? S2_FWB_AUTO : S2_FWB_OFF;
     config.hardware_update =
         (enum s2_hardware_update)u64_min(update, u64_min(machine.cpu.hafdbs, update));
+    /* Also where the part that is emulated could not be trusted with it. */
+    config.unusable_updates = S2_WORKAROUND_OFF;
     return config;
 }
 

@@ -25,21 +25,33 @@ enum variant_name {
     VARIANT_LPA2,
     VARIANT_LPA2_RANGES,
     VARIANT_TWICE,
+    VARIANT_ERRATA,
     VARIANT_HERE,
     VARIANT_COMMON,
     VARIANT_COUNT,
 };
 
 static const struct variant variants[VARIANT_COUNT] = {
-    [VARIANT_NO_RANGES] = {.name = "no ranges", .lpa2 = S2_LPA2_OFF, .ranges = S2_TLB_RANGES_OFF},
-    [VARIANT_DEFAULT] = {.name = "by default", .lpa2 = S2_LPA2_OFF},
-    [VARIANT_LPA2] = {.name = "LPA2", .lpa2 = S2_LPA2_ON},
+    [VARIANT_NO_RANGES] = {.name = "no ranges",
+                           .lpa2 = S2_LPA2_OFF,
+                           .repeat = S2_TLBI_ONCE,
+                           .ranges = S2_TLB_RANGES_OFF},
+    [VARIANT_DEFAULT] = {.name = "by default", .lpa2 = S2_LPA2_OFF, .repeat = S2_TLBI_ONCE},
+    [VARIANT_LPA2] = {.name = "LPA2", .lpa2 = S2_LPA2_ON, .repeat = S2_TLBI_ONCE},
     [VARIANT_LPA2_RANGES] = {.name = "LPA2, ranges",
                              .lpa2 = S2_LPA2_ON,
+                             .repeat = S2_TLBI_ONCE,
                              .ranges = S2_TLB_RANGES_ON},
     [VARIANT_TWICE] = {.name = "each twice", .lpa2 = S2_LPA2_OFF, .repeat = S2_TLBI_TWICE},
-    [VARIANT_HERE] = {.name = "relax here", .lpa2 = S2_LPA2_OFF, .relax = S2_RELAX_HERE},
-    [VARIANT_COMMON] = {.name = "common (CnP)", .lpa2 = S2_LPA2_OFF, .common = S2_COMMON_PROMISED},
+    [VARIANT_ERRATA] = {.name = "by its errata", .lpa2 = S2_LPA2_OFF, .repeat = S2_TLBI_AUTO},
+    [VARIANT_HERE] = {.name = "relax here",
+                      .lpa2 = S2_LPA2_OFF,
+                      .repeat = S2_TLBI_ONCE,
+                      .relax = S2_RELAX_HERE},
+    [VARIANT_COMMON] = {.name = "common (CnP)",
+                        .lpa2 = S2_LPA2_OFF,
+                        .repeat = S2_TLBI_ONCE,
+                        .common = S2_COMMON_PROMISED},
 };
 
 static bool has_lpa2(void)
@@ -138,6 +150,13 @@ static void check_counts(const struct s2_tlb_counters sent[VARIANT_COUNT])
     }
     check(is_double(&sent[VARIANT_TWICE], usual),
           "each twice: the same tails with twice the TLBIs");
+    if ((machine.cpu.errata & S2_ERRATUM_REPEAT_TLBI) != 0) {
+        check(is_equal(&sent[VARIANT_ERRATA], &sent[VARIANT_TWICE]),
+              "by its errata: this CPU asks for each twice");
+    } else {
+        check(is_equal(&sent[VARIANT_ERRATA], usual),
+              "by its errata: this CPU is content with each once");
+    }
     check_here(&sent[VARIANT_HERE], usual);
     check(is_equal(&sent[VARIANT_COMMON], usual), "common: nothing is sent that was not before");
 }

@@ -32,7 +32,7 @@ static void load_guest(const struct s2_table *table, uint64_t vttbr)
         return;
     }
     if (table->rules.has_speculative_at) {
-        const struct s2_stage1 stage1 = s2_stage1_stop();
+        const struct s2_stage1 stage1 = s2_stage1_stop(table->rules.has_hcr_write);
 
         write_registers(vtcr, vttbr);
         s2_stage1_resume(&stage1);
@@ -59,10 +59,10 @@ static void forget_other_vcpus(const struct s2_table *table)
         forget_stage1(table);
         return;
     }
-    arch_write_hcr(hcr & ~HCR_TGE);
+    s2_hcr_write(hcr & ~HCR_TGE, table->rules.has_hcr_write);
     arch_isb();
     forget_stage1(table);
-    arch_write_hcr(hcr);
+    s2_hcr_write(hcr, table->rules.has_hcr_write);
     arch_isb();
 }
 

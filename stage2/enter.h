@@ -30,11 +30,12 @@
  *           new generation of VMIDs (stage2/vmid.h).
  * Context:  interrupts masked; not while this CPU is in a call on the table. Other CPUs may enter
  *           it, and change it, at the same time. HCR_EL2 is the caller's: s2_table_hcr(); its TGE
- *           is 0 for a moment where vCPUs change under VHE. A vCPU that may move to another CPU runs
+ *           is 0 for a moment where vCPUs change under VHE. With S2_ERRATUM_HCR_WRITE the caller
+ *           writes it between a DSB and an ISB, as is done here. A vCPU that may move to another CPU runs
  *           with HCR_EL2.FB = 1 and BSU = 1 (inner shareable): else what it invalidates for itself
  *           on one CPU stays behind on another that it was on.
  *           The EL1 registers are the caller's, too. Where speculative AT instructions may use them
- *           (struct s2_features.has_speculative_at) they must not be another guest's: the caller
+ *           (S2_ERRATUM_SPECULATIVE_AT) they must not be another guest's: the caller
  *           sets TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them
  *           until s2_enter() is done.
  */

@@ -2,8 +2,6 @@
 
 #include "core/bits.h"
 
-#include <stddef.h>
-
 #define MMFR0_PARANGE FIELD(3, 0)
 #define MMFR0_TGRAN16 FIELD(23, 20)
 #define MMFR0_TGRAN64 FIELD(27, 24)
@@ -26,13 +24,9 @@
 #define CTR_DMINLINE FIELD(19, 16) /* log2 of words of 4 bytes */
 #define CTR_IDC BIT(28)
 #define CTR_DIC BIT(29)
-#define MIDR_PARTNUM FIELD(15, 4)
-#define MIDR_IMPLEMENTER FIELD(31, 24)
 
 /* Cortex-A57, as it reads. */
 _Static_assert(FIELD_GET(MMFR0_PARANGE, UINT64_C(0x1124)) == 4, "44 bits");
-_Static_assert(FIELD_GET(MIDR_IMPLEMENTER, UINT64_C(0x411fd070)) == 0x41, "Arm");
-_Static_assert(FIELD_GET(MIDR_PARTNUM, UINT64_C(0x411fd070)) == 0xd07, "Cortex-A57");
 _Static_assert(4U << FIELD_GET(CTR_DMINLINE, UINT64_C(0x8444c004)) == 64, "lines of 64 bytes");
 /* Cortex-A76. */
 _Static_assert(FIELD_GET(MMFR1_HAFDBS, UINT64_C(0x10212122)) == 2, "AF and dirty state");
@@ -99,29 +93,12 @@ static enum s2_granule_support granule_64k_decode(uint64_t mmfr0)
     return stage2 == S2_GRANULE_ABSENT ? S2_GRANULE_ABSENT : present;
 }
 
-/* Parts whose speculative AT may walk with one guest's stage 1 and another's stage 2: errata
- * 1530923 (A55), 1319537 (A57), 1319367 (A72), 1165522 (A76 and, as Xen takes it, N1). Whole
- * families, as no mistake can come of one TCR_EL1 write too many. */
-static bool midr_has_speculative_at(uint64_t midr)
-{
-    static const unsigned short parts[] = {0xd05, 0xd07, 0xd08, 0xd0b, 0xd0c};
-
-    if (FIELD_GET(MIDR_IMPLEMENTER, midr) != 0x41) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (FIELD_GET(MIDR_PARTNUM, midr) == parts[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
 struct s2_features s2_features_decode(const struct s2_id_regs *regs)
 {
     const unsigned hafdbs = id_field(MMFR1_HAFDBS, regs->mmfr1);
     const unsigned bbm = id_field(MMFR2_BBM, regs->mmfr2);
     const unsigned tlb = id_field(ISAR0_TLB, regs->isar0);
+    const struct s2_part part = s2_part_of(regs->midr);
 
     return (struct s2_features){
         .pa_bits = pa_bits_decode(id_field(MMFR0_PARANGE, regs->mmfr0)),
@@ -132,7 +109,7 @@ struct s2_features s2_features_decode(const struct s2_id_regs *regs)
         .granule_64k = granule_64k_decode(regs->mmfr0),
         .vmid_bits = id_field(MMFR1_VMIDBITS, regs->mmfr1) >= 2 ? 16 : 8,
         .hafdbs = hafdbs < 2 ? hafdbs : 2,
-        .bbm = bbm < 2 ? bbm : 2,
+        .bbm = bbm < 2 ? bbm : 2, /* level 3 is level 2 without conflicts */
         .tlb = tlb < 2 ? tlb : 2,
         .has_xnx = id_field(MMFR1_XNX, regs->mmfr1) != 0,
         .has_fwb = id_field(MMFR2_FWB, regs->mmfr2) != 0,
@@ -144,7 +121,8 @@ struct s2_features s2_features_decode(const struct s2_id_regs *regs)
         .has_xs = id_field(ISAR1_XS, regs->isar1) != 0,
         .has_dic = (regs->ctr & CTR_DIC) != 0,
         .has_idc = (regs->ctr & CTR_IDC) != 0,
-        .has_speculative_at = midr_has_speculative_at(regs->midr),
+        .has_conflict_free_sizes = bbm > 2 || part.has_conflict_free_sizes,
+        .errata = part.errata,
         .dcache_line = 4U << id_field(CTR_DMINLINE, regs->ctr),
     };
 }
@@ -180,7 +158,8 @@ struct s2_features s2_features_meet(const struct s2_features *a, const struct s2
         .has_xs = a->has_xs && b->has_xs,
         .has_dic = a->has_dic && b->has_dic,
         .has_idc = a->has_idc && b->has_idc,
-        .has_speculative_at = a->has_speculative_at || b->has_speculative_at,
+        .has_conflict_free_sizes = a->has_conflict_free_sizes && b->has_conflict_free_sizes,
+        .errata = a->errata | b->errata,
         .dcache_line = least(a->dcache_line, b->dcache_line),
     };
 }

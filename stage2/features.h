@@ -4,6 +4,8 @@
 #ifndef TRESTLE_STAGE2_FEATURES_H
 #define TRESTLE_STAGE2_FEATURES_H
 
+#include "stage2/arch/errata.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,8 +32,10 @@ enum s2_granule_support {
 
 /* Made by s2_features_decode(), or by hand: s2_config_reason() tells of a number that no CPU has.
  * Every field is ordered: the lower value is what any CPU with the higher one can do too. Two are
- * burdens rather than abilities, so that there true is the lower: has_vhe (a register to look
- * after) and has_speculative_at (an erratum to work around). */
+ * burdens rather than abilities, so that there more is the lower: has_vhe (a register to look
+ * after) and errata (to work around). What a part's number tells, errata and
+ * has_conflict_free_sizes, is the embedder's to correct before it makes tables; for one table at a
+ * time there are options in struct s2_config. */
 struct s2_features {
     unsigned pa_bits;                    /* 32, 36, 40, 42, 44, 48 or 52 */
     enum s2_granule_support granule_4k;  /* at stage 2 */
@@ -51,8 +55,9 @@ struct s2_features {
     bool has_xs;                         /* TLBI with nXS */
     bool has_dic;                        /* no instruction cache invalidation needed */
     bool has_idc;                        /* no data cache clean to PoU needed */
-    bool has_speculative_at;             /* A57, A72, A76 class: speculative AT walks on the way
-                                          * from one guest to another (TCR_EL1.EPD0/1 first) */
+    bool has_conflict_free_sizes;        /* with FEAT_BBM level 2 no change of a mapping's size
+                                          * ends in a TLB conflict, on any CPU */
+    unsigned errata;                     /* S2_ERRATUM_ bits: of any CPU */
     unsigned dcache_line;                /* bytes of the smallest data cache line: a power of two,
                                           * 4..128 KiB */
 };
@@ -60,13 +65,14 @@ struct s2_features {
 /**
  * s2_features_decode() - What the registers say, without asking the CPU.
  * @regs:    as read; values that a later architecture adds are taken as the highest known one.
- * Source:   Arm ARM DDI 0487, D19.2 "General system control registers", each by its name.
+ * Source:   Arm ARM DDI 0487, D19.2 "General system control registers", each by its name; what MIDR_EL1
+ *           tells: stage2/arch/errata.c.
  */
 struct s2_features s2_features_decode(const struct s2_id_regs *regs);
 
 /**
  * s2_features_meet() - What two CPUs can both do: a table made for it works on either.
- * A machine with unequal CPUs (big.LITTLE) folds this over all of them.
+ * A machine with unequal CPUs (big.LITTLE) folds this over all of them. Errata add up.
  */
 struct s2_features s2_features_meet(const struct s2_features *a, const struct s2_features *b);
 

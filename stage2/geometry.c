@@ -176,6 +176,9 @@ static enum mapping_error check_options(const struct s2_config *config, const ch
         {config->relax, S2_RELAX_HERE, "relax has no such value"},
         {config->tlbi_repeat, S2_TLBI_TWICE, "tlbi_repeat has no such value"},
         {config->common, S2_COMMON_PROMISED, "common has no such value"},
+        {config->speculative_at, S2_WORKAROUND_OFF, "speculative_at has no such value"},
+        {config->hcr_write, S2_WORKAROUND_OFF, "hcr_write has no such value"},
+        {config->unusable_updates, S2_WORKAROUND_OFF, "unusable_updates has no such value"},
     };
 
     return check_bounds(bounds, sizeof(bounds) / sizeof(bounds[0]), reason);
@@ -233,6 +236,8 @@ static enum mapping_error check_numbers(const struct s2_config *config, const ch
 /* Whether the hardware may write AF, or dirty state, into these tables. */
 static enum mapping_error check_update(const struct s2_config *config, const char **reason)
 {
+    const bool is_dirty = config->hardware_update == S2_HARDWARE_UPDATE_DIRTY;
+
     if (config->hardware_update == S2_HARDWARE_UPDATE_NONE) {
         return MAPPING_OK;
     }
@@ -242,6 +247,12 @@ static enum mapping_error check_update(const struct s2_config *config, const cha
     if (config->walker == S2_WALKER_NON_COHERENT) {
         return refuse(MAPPING_UNSUPPORTED,
                       "a walker that goes past the caches would write AF and dirty state past them",
+                      reason);
+    }
+    if (s2_works_around(config->cpu, S2_ERRATUM_ACCESS_FLAG, config->unusable_updates) ||
+        (is_dirty && s2_works_around(config->cpu, S2_ERRATUM_DIRTY, config->unusable_updates))) {
+        return refuse(MAPPING_UNSUPPORTED,
+                      "an erratum of the CPU makes its updates of AF or dirty state unusable",
                       reason);
     }
     return MAPPING_OK;

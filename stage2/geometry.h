@@ -52,7 +52,8 @@ enum s2_force_write_back {
 enum s2_hardware_update {
     S2_HARDWARE_UPDATE_NONE,
     S2_HARDWARE_UPDATE_AF,    /* this and the next: not with S2_WALKER_NON_COHERENT, whose writes go
-                               * past the caches through which the tables are read here */
+                               * past the caches through which the tables are read here; nor where an
+                               * erratum spoils it (S2_ERRATUM_ACCESS_FLAG, S2_ERRATUM_DIRTY) */
     S2_HARDWARE_UPDATE_DIRTY, /* and AF */
 };
 
@@ -76,9 +77,20 @@ enum s2_transient {
                            * unless it can go direct */
 };
 
+/* What to do about an erratum. */
+enum s2_workaround {
+    S2_WORKAROUND_AUTO, /* what the CPU asks for (struct s2_features.errata) */
+    S2_WORKAROUND_ON,   /* as if it had the erratum */
+    S2_WORKAROUND_OFF,  /* as if it had not: the embedder knows better */
+};
+
 /* How a leaf changes its size: block to table and back, contiguous hint on and off. */
 enum s2_size_change {
-    S2_SIZE_CHANGE_BREAK,  /* by break-before-make */
+    S2_SIZE_CHANGE_AUTO,  /* by one store where FEAT_BBM level 2 is there and its makers say that it
+                            * ends in no conflict (struct s2_features.has_conflict_free_sizes), and no
+                            * device is known to walk the tables (.notifier, .transient); else by
+                            * break-before-make */
+    S2_SIZE_CHANGE_BREAK, /* by break-before-make */
     S2_SIZE_CHANGE_DIRECT, /* by one store, where the CPU has FEAT_BBM level 2. The embedder vouches
                             * that no CPU, and no device, answers two sizes of one mapping in its TLB
                             * with a conflict: one that is attributed to stage 1 goes to the guest,
@@ -101,10 +113,15 @@ enum s2_relax {
                           * s2_table_refresh() for a fault that the tables do not explain */
 };
 
-/* A workaround for parts that may miss a TLBI: each is sent again after a DSB. */
-enum s2_tlbi_repeat { S2_TLBI_ONCE, S2_TLBI_TWICE };
+/* A workaround for parts whose TLBI and DSB are over too early: each TLBI is sent again after its
+ * DSB. */
+enum s2_tlbi_repeat {
+    S2_TLBI_AUTO, /* twice where the CPU asks for it: S2_ERRATUM_REPEAT_TLBI */
+    S2_TLBI_ONCE,
+    S2_TLBI_TWICE,
+};
 
-/* VTTBR_EL2.CnP, where the CPU has it. */
+/* VTTBR_EL2.CnP, where the CPU has it, and not S2_ERRATUM_COMMON. */
 enum s2_common {
     S2_COMMON_NO,
     S2_COMMON_PROMISED, /* CPUs that share a TLB use equal VTCR_EL2 and VTTBR_EL2 for a VMID */
@@ -145,11 +162,22 @@ struct s2_config {
     enum s2_relax relax;
     enum s2_tlbi_repeat tlbi_repeat;
     enum s2_common common;
-    struct s2_notifier notifier; /* .invalidated NULL: nobody is told */
-    struct s2_sink sink;         /* .removed NULL: nobody keeps track */
+    enum s2_workaround speculative_at;   /* stage 1 is stopped while the registers change */
+    enum s2_workaround hcr_write;        /* HCR_EL2 is written between a DSB and an ISB */
+    enum s2_workaround unusable_updates; /* hardware_update is refused: it is unreliable */
+    struct s2_notifier notifier;         /* .invalidated NULL: nobody is told */
+    struct s2_sink sink;                 /* .removed NULL: nobody keeps track */
     struct frame_guard *guard; /* kept: what no guest may be shown, beside frames of the table's own
-                                  * pool; NULL: nothing */
+                                * pool; NULL: nothing */
 };
+
+/* Whether to work around @erratum. */
+static inline bool s2_works_around(const struct s2_features *cpu, enum s2_erratum erratum,
+                                   enum s2_workaround choice)
+{
+    return choice == S2_WORKAROUND_ON ||
+           (choice == S2_WORKAROUND_AUTO && (cpu->errata & (unsigned)erratum) != 0);
+}
 
 /* What was decided. */
 struct s2_geometry {

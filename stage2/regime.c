@@ -46,15 +46,20 @@ static void write_sctlr(uint64_t value)
     arch_isb();
 }
 
-static void write_hcr(uint64_t value)
+void s2_hcr_write(uint64_t value, bool has_hcr_write)
 {
+    if (has_hcr_write) {
+        arch_dsb_nsh();
+    }
     arch_write_hcr(value);
-    arch_isb();
+    if (has_hcr_write) {
+        arch_isb();
+    }
 }
 
-struct s2_stage1 s2_stage1_stop(void)
+struct s2_stage1 s2_stage1_stop(bool has_hcr_write)
 {
-    const struct s2_stage1 before = {read_tcr(), read_sctlr(), arch_read_hcr()};
+    const struct s2_stage1 before = {read_tcr(), read_sctlr(), arch_read_hcr(), has_hcr_write};
 
     /* In this order, else the guest's walks begin in between, by registers that it has not set. */
     write_tcr(before.tcr | TCR_EPD0 | TCR_EPD1);
@@ -62,7 +67,8 @@ struct s2_stage1 s2_stage1_stop(void)
         write_sctlr(before.sctlr | SCTLR_M);
     }
     if ((before.hcr & HCR_DC) != 0) {
-        write_hcr(before.hcr & ~HCR_DC);
+        s2_hcr_write(before.hcr & ~HCR_DC, has_hcr_write);
+        arch_isb();
     }
     return before;
 }
@@ -72,7 +78,8 @@ void s2_stage1_resume(const struct s2_stage1 *stage1)
     MAPPING_ASSERT((arch_read_hcr() & ~HCR_DC) == (stage1->hcr & ~HCR_DC));
 
     if ((stage1->hcr & HCR_DC) != 0) {
-        write_hcr(stage1->hcr);
+        s2_hcr_write(stage1->hcr, stage1->has_hcr_write);
+        arch_isb();
     }
     if ((stage1->sctlr & SCTLR_M) == 0) {
         write_sctlr(stage1->sctlr);

@@ -19,6 +19,7 @@
 #ifndef TRESTLE_STAGE2_REGIME_H
 #define TRESTLE_STAGE2_REGIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the registers were. */
@@ -26,16 +27,23 @@ struct s2_stage1 {
     uint64_t tcr;
     uint64_t sctlr;
     uint64_t hcr;
+    bool has_hcr_write; /* struct s2_tlb_rules */
 };
+
+/* Write HCR_EL2. @has_hcr_write: with the erratum (S2_ERRATUM_HCR_WRITE), a DSB before it, so that no
+ * translation of an older instruction is under way, and an ISB after it. Without it the ISB is the
+ * caller's. */
+void s2_hcr_write(uint64_t value, bool has_hcr_write);
 
 /**
  * s2_stage1_stop() - From now on this CPU walks no stage 1 of EL1&0.
+ * @has_hcr_write: as above, until it is resumed.
  * Returns:  what s2_stage1_resume() puts back.
  * Order:    an ISB has passed on return.
  * Context:  interrupts are masked until it is resumed. Meanwhile other bits of HCR_EL2 than DC and
  *           E2H may change, if they are as before at the end.
  */
-struct s2_stage1 s2_stage1_stop(void);
+struct s2_stage1 s2_stage1_stop(bool has_hcr_write);
 
 /* The opposite, after the ISB that follows the last register of stage 2. Order: as above. */
 void s2_stage1_resume(const struct s2_stage1 *stage1);

@@ -28,6 +28,25 @@ static bool pool_can_serve(const struct frame_pool *pool, const struct s2_geomet
            frame_pool_is_reachable(pool, pa_of(BIT(geometry->pa_bits)));
 }
 
+/* VTTBR_EL2.CnP. */
+static bool is_common(const struct s2_config *config)
+{
+    return config->common == S2_COMMON_PROMISED && config->cpu->has_cnp &&
+           (config->cpu->errata & S2_ERRATUM_COMMON) == 0;
+}
+
+/* Whether sizes change by one store. By itself no device is vouched for. */
+static bool is_direct(const struct s2_config *config)
+{
+    const bool has_device =
+        config->notifier.invalidated != NULL || config->transient == S2_TRANSIENT_REFUSED;
+
+    return config->cpu->bbm >= BBM_DIRECT &&
+           (config->size_change == S2_SIZE_CHANGE_DIRECT ||
+            (config->size_change == S2_SIZE_CHANGE_AUTO && config->cpu->has_conflict_free_sizes &&
+             !has_device));
+}
+
 static void table_describe(struct s2_table *table, const struct s2_config *config,
                            const struct s2_geometry *geometry, struct frame_pool *pool)
 {
@@ -42,8 +61,8 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .notifier = config->notifier,
         .sink = config->sink,
         .has_dic = config->cpu->has_dic,
-        .is_common = config->common == S2_COMMON_PROMISED && config->cpu->has_cnp,
-        .is_direct = config->size_change == S2_SIZE_CHANGE_DIRECT && config->cpu->bbm >= BBM_DIRECT,
+        .is_common = is_common(config),
+        .is_direct = is_direct(config),
         .refuses_transient = config->transient == S2_TRANSIENT_REFUSED,
         .cleans_tables = config->walker == S2_WALKER_NON_COHERENT,
         .table_order = geometry->granule_shift - frame_pool_shift(pool),

@@ -207,14 +207,14 @@ static void switch_to(const struct s2_tlb_target *target, struct live *live, uin
     MAPPING_ASSERT(!live->is_switched);
 
     if (target->rules->has_speculative_at) {
-        live->stage1 = s2_stage1_stop();
+        live->stage1 = s2_stage1_stop(target->rules->has_hcr_write);
     }
     if (!live->is_here) {
         arch_write_vtcr(target->geometry->vtcr);
         arch_write_vttbr(vttbr);
     }
     if (live->is_host) {
-        arch_write_hcr(arch_read_hcr() & ~HCR_TGE);
+        s2_hcr_write(arch_read_hcr() & ~HCR_TGE, target->rules->has_hcr_write);
     }
     arch_isb();
     live->is_switched = true;
@@ -223,7 +223,7 @@ static void switch_to(const struct s2_tlb_target *target, struct live *live, uin
 static void switch_back(const struct s2_tlb_target *target, const struct live *live)
 {
     if (live->is_host) {
-        arch_write_hcr(arch_read_hcr() | HCR_TGE);
+        s2_hcr_write(arch_read_hcr() | HCR_TGE, target->rules->has_hcr_write);
     }
     if (!live->is_here) {
         arch_write_vttbr(live->vttbr);

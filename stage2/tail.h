@@ -12,8 +12,8 @@
  *      DSB ISH, ISB       gone on every CPU, and so are the accesses that used it
  *      switch back
  *
- * S2_TLBI_TWICE: between a phase's TLBIs and the DSB after them there is that DSB and all of them
- * once more. Local: the forms and DSBs of this CPU alone, but for the first.
+ * Sent twice (enum s2_tlbi_repeat): between a phase's TLBIs and the DSB after them there is that DSB
+ * and all of them once more. Local: the forms and DSBs of this CPU alone, but for the first.
  *
  * It stands in tail.c and nowhere else. Private to stage2/.
  *

@@ -18,8 +18,12 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
         .has_xs =
             cpu->has_xs && s2_geometry_has_fwb(geometry) && config->walker == S2_WALKER_COHERENT,
         .has_vhe = cpu->has_vhe,
-        .has_speculative_at = cpu->has_speculative_at,
-        .is_repeated = config->tlbi_repeat == S2_TLBI_TWICE,
+        .has_speculative_at =
+            s2_works_around(cpu, S2_ERRATUM_SPECULATIVE_AT, config->speculative_at),
+        .has_hcr_write = s2_works_around(cpu, S2_ERRATUM_HCR_WRITE, config->hcr_write),
+        .is_repeated =
+            config->tlbi_repeat == S2_TLBI_TWICE ||
+            (config->tlbi_repeat == S2_TLBI_AUTO && (cpu->errata & S2_ERRATUM_REPEAT_TLBI) != 0),
         .is_local = config->relax == S2_RELAX_HERE,
     };
 }

@@ -67,8 +67,9 @@ struct s2_tlb_rules {
     bool has_ranges;
     bool has_xs;
     bool has_vhe;
-    bool has_speculative_at;
-    bool is_repeated; /* S2_TLBI_TWICE */
+    bool has_speculative_at; /* the erratum, as the next */
+    bool has_hcr_write;
+    bool is_repeated; /* each TLBI is sent twice */
     bool is_local;    /* S2_RELAX_HERE */
 };
 
@@ -82,7 +83,7 @@ struct s2_tlb_counters {
     uint64_t stage1;        /* VMALLE1* */
     uint64_t whole;         /* VMALLS12E1* */
     uint64_t saved;         /* TLBIs fewer than one by address for each leaf, or granule of a table:
-                             * of the stretches that the batch held, S2_TLBI_TWICE aside */
+                             * of the stretches that the batch held, repetitions aside */
     uint64_t saved_tails;   /* stretches that shared a tail with another; all that was too much for
                              * a batch is one */
     uint64_t skipped_tails; /* not sent at all: no CPU could hold anything of the guest */

@@ -143,7 +143,7 @@ MAPPING_MUST_USE enum mapping_error s2_cpu_init(struct s2_cpu *cpu,
 void s2_cpu_fini(struct s2_cpu *cpu);
 
 /* From now on each TLBI of a new generation is sent again after a DSB. s2_enter() says it for a table
- * with S2_TLBI_TWICE; an embedder may before. */
+ * whose TLBIs are; an embedder may before. */
 void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 
 /* --- For the rest of stage2 ------------------------------------------------------------------ */

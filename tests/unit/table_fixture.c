@@ -119,7 +119,7 @@ static void attach_monitor(struct rig *rig)
         .has_ranges = cpu->tlb >= 2,
         .has_dic = cpu->has_dic,
         .has_xs = cpu->has_xs,
-        .has_speculative_at = cpu->has_speculative_at,
+        .has_speculative_at = (cpu->errata & S2_ERRATUM_SPECULATIVE_AT) != 0,
         .is_direct = rig->setup.config.size_change == S2_SIZE_CHANGE_DIRECT && cpu->bbm >= 2,
         .cache_line = cpu->dcache_line,
         .report = report,

@@ -12,6 +12,7 @@
 #define ROOT UINT64_C(0x40000000)
 #define ROOT_STEP UINT64_C(0x10000)
 #define TGE UINT64_C(0x8000000)
+#define DC (UINT64_C(1) << 12)
 #define E2H UINT64_C(0x400000000)
 #define EPD UINT64_C(0x800080) /* TCR_EL1.EPD1, EPD0 */
 #define SCTLR_M UINT64_C(1)
@@ -317,6 +318,32 @@ START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
 }
 END_TEST
 
+START_TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+{
+    tables[0].rules.has_vhe = true;
+    tables[0].rules.has_hcr_write = true;
+    sim_cpu()->hcr = E2H | TGE | 1;
+    enter(0, 0, 0);
+    sim_clear();
+    enter(0, 0, 1);
+    ASSERT_EVENTS(SIM_DSB_NSH, SIM_WRITE_HCR, SIM_ISB, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH,
+                  SIM_ISB, SIM_DSB_NSH, SIM_WRITE_HCR, SIM_ISB, SIM_ISB);
+    ck_assert_uint_eq(sim_cpu()->hcr, E2H | TGE | 1);
+    /* And where stage 1 is stopped by HCR_EL2.DC. */
+    make_table(1, 36);
+    tables[1].rules = (struct s2_tlb_rules){.has_speculative_at = true, .has_hcr_write = true};
+    sim_cpu()->hcr = DC | 1;
+    sim_clear();
+    enter(0, 1, 0);
+    ck_assert_uint_eq(sim_event_count(SIM_WRITE_HCR), 2);
+    for (size_t i = sim_find(SIM_WRITE_HCR, 0); i != SIM_NONE; i = sim_find(SIM_WRITE_HCR, i + 1)) {
+        ck_assert_int_eq(sim_events()[i - 1].kind, SIM_DSB_NSH);
+        ck_assert_int_eq(sim_events()[i + 1].kind, SIM_ISB);
+    }
+    ck_assert_uint_eq(sim_cpu()->hcr, DC | 1);
+}
+END_TEST
+
 START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
 {
     tables[0].rules.is_repeated = true;
@@ -436,6 +463,7 @@ Suite *suite_enter(void)
     tcase_add_test(between, enter_after_leave_loads_the_guest_again);
     tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);
     tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
+    tcase_add_test(parts, enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb);
     tcase_add_test(parts, enter_on_forgetful_part_sends_each_tlbi_again);
     tcase_add_loop_test(parts, generation_after_enter_on_forgetful_part_is_sent_again, 0, 2);
     tcase_add_test(refused, enter_with_numbers_wider_than_the_table_is_refused);

@@ -94,7 +94,7 @@ static const struct refusal {
      false},
     {WITH(&PART, K4, 40, .transient = (enum s2_transient)7), MAPPING_INVALID_PARAM, "transient has",
      true},
-    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)2), MAPPING_INVALID_PARAM,
+    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)3), MAPPING_INVALID_PARAM,
      "size_change has", false},
     {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)7), MAPPING_INVALID_PARAM,
      "size_change has", true},
@@ -104,12 +104,18 @@ static const struct refusal {
      "tlb_ranges has", true},
     {WITH(&PART, K4, 40, .relax = (enum s2_relax)2), MAPPING_INVALID_PARAM, "relax has", false},
     {WITH(&PART, K4, 40, .relax = (enum s2_relax)7), MAPPING_INVALID_PARAM, "relax has", true},
-    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)2), MAPPING_INVALID_PARAM,
+    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)3), MAPPING_INVALID_PARAM,
      "tlbi_repeat has", false},
     {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)7), MAPPING_INVALID_PARAM,
      "tlbi_repeat has", true},
     {WITH(&PART, K4, 40, .common = (enum s2_common)2), MAPPING_INVALID_PARAM, "common has", false},
     {WITH(&PART, K4, 40, .common = (enum s2_common)7), MAPPING_INVALID_PARAM, "common has", true},
+    {WITH(&PART, K4, 40, .speculative_at = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
+     "speculative_at has", false},
+    {WITH(&PART, K4, 40, .hcr_write = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
+     "hcr_write has", false},
+    {WITH(&PART, K4, 40, .unusable_updates = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
+     "unusable_updates has", false},
     {AT(&PART_LPA, K16, 40), MAPPING_UNSUPPORTED, "lacks this granule", false},
     {AT(&PART_16K, K4, 40), MAPPING_UNSUPPORTED, "lacks this granule", true},
     {WITH(&PART_52, K64, 40, .lpa2 = S2_LPA2_ON), MAPPING_UNSUPPORTED, "LPA2 is for", false},
@@ -135,6 +141,9 @@ static const struct refusal {
     {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY,
           .walker = S2_WALKER_NON_COHERENT),
      MAPPING_UNSUPPORTED, "past the caches", true},
+    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF,
+          .unusable_updates = S2_WORKAROUND_ON),
+     MAPPING_UNSUPPORTED, "erratum", false},
 };
 
 START_TEST(init_bad_config_is_refused_with_its_reason)
@@ -199,6 +208,39 @@ START_TEST(init_features_that_no_cpu_has_are_refused_with_their_reason)
                      c->word == NULL ? MAPPING_OK : MAPPING_INVALID_PARAM);
     ck_assert((reason == NULL) == (c->word == NULL));
     ck_assert(reason == NULL || strstr(reason, c->word) != NULL);
+}
+END_TEST
+
+/* Whether hardware may update, by its errata, what is asked for, and what the embedder knows. */
+START_TEST(init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise)
+{
+    static const unsigned errata[] = {0, S2_ERRATUM_DIRTY, S2_ERRATUM_ACCESS_FLAG,
+                                      S2_ERRATUM_DIRTY | S2_ERRATUM_ACCESS_FLAG,
+                                      ~(unsigned)(S2_ERRATUM_DIRTY | S2_ERRATUM_ACCESS_FLAG)};
+    /* The highest update that is left, by erratum. */
+    static const enum s2_hardware_update left[] = {S2_HARDWARE_UPDATE_DIRTY, S2_HARDWARE_UPDATE_AF,
+                                                   S2_HARDWARE_UPDATE_NONE, S2_HARDWARE_UPDATE_NONE,
+                                                   S2_HARDWARE_UPDATE_DIRTY};
+
+    for (unsigned i = 0; i < COUNT(errata) * 9; i++) {
+        struct s2_features cpu = PART_52;
+        struct s2_config config = AT(&cpu, K4, 40);
+        enum s2_hardware_update most = left[i / 9];
+        const char *reason = NULL;
+        struct s2_geometry geometry;
+
+        cpu.errata = errata[i / 9];
+        config.hardware_update = (enum s2_hardware_update)(i % 3);
+        config.unusable_updates = (enum s2_workaround)(i / 3 % 3);
+        if (config.unusable_updates != S2_WORKAROUND_AUTO) {
+            most = config.unusable_updates == S2_WORKAROUND_ON ? S2_HARDWARE_UPDATE_NONE
+                                                               : S2_HARDWARE_UPDATE_DIRTY;
+        }
+        ck_assert_int_eq(s2_geometry_init(&geometry, &config, &reason),
+                         config.hardware_update <= most ? MAPPING_OK : MAPPING_UNSUPPORTED);
+        ck_assert((reason == NULL) == (config.hardware_update <= most));
+        ck_assert(reason == NULL || strstr(reason, "erratum") != NULL);
+    }
 }
 END_TEST
 
@@ -298,6 +340,7 @@ Suite *suite_geometry_limits(void)
                         (int)COUNT(refusals));
     tcase_add_loop_test(refuse, init_features_that_no_cpu_has_are_refused_with_their_reason, 0,
                         (int)COUNT(numbers));
+    tcase_add_test(refuse, init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise);
     tcase_add_test(refuse, init_each_kind_of_refusal_has_a_reason_of_its_own);
     tcase_add_test(refuse, init_good_config_leaves_the_reason_alone);
     tcase_add_loop_test(vttbr, vttbr_holds_root_and_vmid, 0, (int)COUNT(vttbr_cases));

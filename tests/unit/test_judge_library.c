@@ -84,7 +84,7 @@ static void make_config(struct court *court, const struct shape *shape, enum qui
         .has_ttl = quirk != QUIRK_NO_TTL,
         .has_vhe = true,
         .has_lse = true,
-        .has_speculative_at = quirk == QUIRK_SPECULATIVE_AT,
+        .errata = quirk == QUIRK_SPECULATIVE_AT ? S2_ERRATUM_SPECULATIVE_AT : 0,
         .dcache_line = 64,
     };
     court->config = (struct s2_config){
@@ -131,7 +131,7 @@ static void open_court(struct court *court, const struct shape *shape, enum quir
                 .vmid16 = true,
                 .hafdbs = 2},
         .has_ttl = court->cpu.has_ttl,
-        .has_speculative_at = court->cpu.has_speculative_at,
+        .has_speculative_at = (court->cpu.errata & S2_ERRATUM_SPECULATIVE_AT) != 0,
         .report = report,
     };
     court->monitor = monitor_attach(&config);

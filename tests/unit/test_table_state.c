@@ -57,6 +57,56 @@ START_TEST(init_on_a_cpu_without_the_granule_is_unsupported)
 }
 END_TEST
 
+static void no_news(void *arg, struct ipa_range range, int level)
+{
+    (void)arg;
+    (void)range;
+    (void)level;
+}
+
+/* By itself only where the parts are known for it, and no device is known that walks the tables;
+ * by the embedder's word wherever FEAT_BBM level 2 is. */
+START_TEST(sizes_change_directly_only_by_the_list_or_the_embedders_word)
+{
+    for (unsigned i = 0; i < 3 * 3 * 8; i++) {
+        const bool has_list = (i & 1) != 0, has_notifier = (i & 2) != 0, is_refused = (i & 4) != 0;
+        struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+        setup.cpu.bbm = i / 8 % 3;
+        setup.cpu.has_conflict_free_sizes = has_list;
+        setup.config.size_change = (enum s2_size_change)(i / 24);
+        setup.config.notifier.invalidated = has_notifier ? no_news : NULL;
+        setup.config.transient = is_refused ? S2_TRANSIENT_REFUSED : S2_TRANSIENT_OK;
+        rig_init_machine(&rig, setup);
+        ck_assert_int_eq(s2_table_init(&rig.table, &rig.setup.config, &rig.pool), MAPPING_OK);
+        ck_assert(rig.table.is_direct ==
+                  (setup.cpu.bbm == 2 && (setup.config.size_change == S2_SIZE_CHANGE_DIRECT ||
+                                          (setup.config.size_change == S2_SIZE_CHANGE_AUTO &&
+                                           has_list && !has_notifier && !is_refused))));
+        ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
+        rig_fini_machine(&rig);
+    }
+}
+END_TEST
+
+/* VTTBR_EL2.CnP: promised, there, and not broken. */
+START_TEST(common_translations_only_where_nothing_is_in_the_way)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+        setup.cpu.has_cnp = (i & 1) != 0;
+        setup.cpu.errata = (i & 2) != 0 ? S2_ERRATUM_COMMON : ~(unsigned)S2_ERRATUM_COMMON;
+        setup.config.common = (i & 4) != 0 ? S2_COMMON_PROMISED : S2_COMMON_NO;
+        rig_init_machine(&rig, setup);
+        ck_assert_int_eq(s2_table_init(&rig.table, &rig.setup.config, &rig.pool), MAPPING_OK);
+        ck_assert((s2_table_vttbr(&rig.table) & 1) == (i == 5 ? 1 : 0));
+        ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
+        rig_fini_machine(&rig);
+    }
+}
+END_TEST
+
 /* Frames larger than a table; frames the walker cannot be sent to; frames EL2 cannot write. */
 START_TEST(init_with_a_pool_that_cannot_serve_is_refused)
 {
@@ -471,6 +521,8 @@ static TCase *life_case(void)
 
     tcase_add_test(life, init_with_a_bad_number_is_refused);
     tcase_add_loop_test(life, init_on_a_cpu_without_the_granule_is_unsupported, 0, rig_shape_count);
+    tcase_add_test(life, sizes_change_directly_only_by_the_list_or_the_embedders_word);
+    tcase_add_test(life, common_translations_only_where_nothing_is_in_the_way);
     tcase_add_test(life, init_with_a_pool_that_cannot_serve_is_refused);
     tcase_add_loop_test(life, init_without_room_for_the_root_takes_nothing, 0, rig_shape_count);
     tcase_add_loop_test(life, tables_of_several_frames_work_alike, 0, rig_shape_count);

@@ -334,6 +334,29 @@ START_TEST(pay_one_page_is_exactly_the_recipe)
 }
 END_TEST
 
+/* Where a write of HCR_EL2 spoils translations that are under way: none is, before and after. */
+START_TEST(pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+{
+    const struct regime_case *c = &regime_cases[_i];
+    size_t writes = 0;
+    struct sim_cpu before;
+
+    load_case(c);
+    for (size_t i = 0; i < COUNT(c->events); i++) {
+        writes += c->events[i] == SIM_WRITE_HCR ? 1 : 0;
+    }
+    rules.has_hcr_write = true;
+    before = *sim_cpu();
+    pay_page(S2_TLB_REVOKED);
+    check_same_cpu(sim_cpu(), &before);
+    ck_assert_uint_eq(sim_event_count(SIM_WRITE_HCR), writes);
+    for (size_t i = sim_find(SIM_WRITE_HCR, 0); i != SIM_NONE; i = sim_find(SIM_WRITE_HCR, i + 1)) {
+        ck_assert_int_eq(sim_events()[i - 1].kind, SIM_DSB_NSH);
+        ck_assert_int_eq(sim_events()[i + 1].kind, SIM_ISB);
+    }
+}
+END_TEST
+
 START_TEST(pay_vmid_is_one_tlbi)
 {
     static const enum sim_kind here[] = {BEGIN, SIM_TLBI_VMALLS12E1IS, SIM_DSB_ISH, SIM_ISB, END};
@@ -1019,6 +1042,8 @@ static TCase *recipe_case(void)
 
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_loop_test(tcase, pay_one_page_is_exactly_the_recipe, 0, (int)COUNT(regime_cases));
+    tcase_add_loop_test(tcase, pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb, 0,
+                        (int)COUNT(regime_cases));
     tcase_add_test(tcase, pay_vmid_is_one_tlbi);
     tcase_add_test(tcase, pay_nothing_does_nothing);
     tcase_add_test(tcase, pay_beyond_the_threshold_takes_the_whole_vmid);

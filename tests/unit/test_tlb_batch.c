@@ -73,7 +73,7 @@ START_TEST(rules_take_what_the_cpu_has)
     ck_assert(!rules_of(&config).has_xs);
     cpu.has_vhe = true;
     ck_assert(rules_of(&config).has_vhe && !rules_of(&config).has_speculative_at);
-    cpu.has_speculative_at = true;
+    cpu.errata = S2_ERRATUM_SPECULATIVE_AT;
     ck_assert(rules_of(&config).has_speculative_at);
 }
 END_TEST
@@ -114,6 +114,57 @@ START_TEST(rules_take_what_is_asked_for)
     config.relax = S2_RELAX_HERE;
     config.tlbi_repeat = S2_TLBI_ONCE;
     ck_assert(!rules_of(&config).is_repeated && rules_of(&config).is_local);
+}
+END_TEST
+
+/* By the CPU's errata, all or none of them, unless the embedder says otherwise; either way. */
+START_TEST(rules_follow_the_errata_unless_told_otherwise)
+{
+    static const struct {
+        enum s2_tlbi_repeat repeat;
+        enum s2_workaround workaround;
+        bool has, has_not; /* on a CPU with the errata, without */
+    } cases[] = {
+        {S2_TLBI_AUTO, S2_WORKAROUND_AUTO, true, false},
+        {S2_TLBI_TWICE, S2_WORKAROUND_ON, true, true},
+        {S2_TLBI_ONCE, S2_WORKAROUND_OFF, false, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases) * 2; i++) {
+        const bool has_errata = i % 2 == 0;
+        const bool expected = has_errata ? cases[i / 2].has : cases[i / 2].has_not;
+        struct s2_features cpu = PART;
+        struct s2_config config = PLAIN;
+
+        cpu.errata = has_errata ? UINT32_MAX : 0;
+        config.cpu = &cpu;
+        config.tlbi_repeat = cases[i / 2].repeat;
+        ck_assert(rules_of(&config).is_repeated == expected);
+        ck_assert(rules_of(&config).has_speculative_at == has_errata);
+        ck_assert(rules_of(&config).has_hcr_write == has_errata);
+        config.speculative_at = cases[i / 2].workaround;
+        ck_assert(rules_of(&config).has_speculative_at == expected);
+        ck_assert(rules_of(&config).has_hcr_write == has_errata);
+        config.hcr_write = cases[i / 2].workaround;
+        ck_assert(rules_of(&config).has_hcr_write == expected);
+    }
+}
+END_TEST
+
+/* Each by its own bit. */
+START_TEST(rules_take_each_erratum_for_itself_alone)
+{
+    for (unsigned bit = 0; bit < 32; bit++) {
+        struct s2_features cpu = PART;
+        struct s2_config config = PLAIN;
+
+        cpu.errata = 1U << bit;
+        config.cpu = &cpu;
+        ck_assert(rules_of(&config).is_repeated == (cpu.errata == S2_ERRATUM_REPEAT_TLBI));
+        ck_assert(rules_of(&config).has_speculative_at ==
+                  (cpu.errata == S2_ERRATUM_SPECULATIVE_AT));
+        ck_assert(rules_of(&config).has_hcr_write == (cpu.errata == S2_ERRATUM_HCR_WRITE));
+    }
 }
 END_TEST
 
@@ -551,6 +602,8 @@ static TCase *rules_case(void)
     tcase_add_test(tcase, rules_without_forced_write_back_have_no_nxs);
     tcase_add_test(tcase, rules_with_non_coherent_walkers_have_no_nxs);
     tcase_add_test(tcase, rules_take_what_is_asked_for);
+    tcase_add_test(tcase, rules_follow_the_errata_unless_told_otherwise);
+    tcase_add_test(tcase, rules_take_each_erratum_for_itself_alone);
     tcase_add_test(tcase, rules_with_lpa2_have_ranges_only_if_asked);
     return tcase;
 }
