@@ -13,6 +13,30 @@ static bool vmids_fit(const struct s2_space_config *config)
     return cpu == NULL || cpu->vmid_bits > 16 || last < BIT(cpu->vmid_bits);
 }
 
+/* What is wrong with it, its table and that table's pool aside. */
+static const char *own_reason(const struct s2_space_config *config)
+{
+    const struct s2_memory_ops *memory = config->memory;
+
+    if (config->nodes == NULL && config->node_count != 0) {
+        return "a number of nodes, but no nodes given";
+    }
+    if (memory != NULL && (memory->open == NULL || memory->close == NULL)) {
+        return "the memory ops lack open or close";
+    }
+    if (config->vmids != NULL && s2_vmid_last(config->vmids) == S2_VMID_NOBODY) {
+        return "the allocator of VMIDs was never begun";
+    }
+    return vmids_fit(config) ? NULL : "a VMID is wider than the CPU has them";
+}
+
+const char *s2_space_init_reason(const struct s2_space_config *config)
+{
+    const char *reason = own_reason(config);
+
+    return reason != NULL ? reason : s2_table_init_reason(&config->table, config->table_pool);
+}
+
 enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_config *config)
 {
     enum mapping_error error;
@@ -20,7 +44,7 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     MAPPING_ASSERT(space != NULL);
     MAPPING_ASSERT(config != NULL);
 
-    if (!vmids_fit(config)) {
+    if (own_reason(config) != NULL) {
         return MAPPING_INVALID_PARAM;
     }
     error = s2_table_init(&space->table, &config->table, config->table_pool);

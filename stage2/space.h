@@ -37,13 +37,19 @@ struct s2_space {
 
 /**
  * s2_space_init() - An empty space: every access of the guest faults.
- * @config:  read, not kept; s2_config_reason(&config->table) tells why one is refused.
+ * @config:  read, not kept; s2_space_init_reason() tells why one is refused.
  * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have, or an
- *           allocator that gives such.
+ *           allocator that gives such or was never begun; for nodes that are counted and not given; for
+ *           memory ops without open or close.
+ * On error: no frame is taken, no node written.
  * Owns:     nodes and the root's frames, until s2_space_fini().
  */
 MAPPING_MUST_USE enum mapping_error s2_space_init(struct s2_space *space,
                                                   const struct s2_space_config *config);
+
+/* Why s2_space_init() would answer anything but MAPPING_OK: a sentence with static lifetime; NULL if
+ * only room for the root could be missing. */
+const char *s2_space_init_reason(const struct s2_space_config *config);
 
 /**
  * s2_space_fini() - Unmap everything, invalidate the VMID, give back every frame.

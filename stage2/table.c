@@ -21,11 +21,28 @@ const char *s2_config_reason(const struct s2_config *config)
     return s2_geometry_init(&geometry, config, &reason) == MAPPING_OK ? NULL : reason;
 }
 
-/* Tables must fit in whole frames, and be where the walker can be sent. */
-static bool pool_can_serve(const struct frame_pool *pool, const struct s2_geometry *geometry)
+/* Why @pool cannot serve: tables must fit in whole frames, and be where the walker can be sent. */
+static const char *pool_reason(const struct frame_pool *pool, const struct s2_geometry *geometry)
 {
-    return frame_pool_shift(pool) <= geometry->granule_shift &&
-           frame_pool_is_reachable(pool, pa_of(BIT(geometry->pa_bits)));
+    if (pool == NULL) {
+        return "no pool for the tables given";
+    }
+    if (frame_pool_shift(pool) > geometry->granule_shift) {
+        return "the frames of the tables' pool are larger than the granule";
+    }
+    if (!frame_pool_is_reachable(pool, pa_of(BIT(geometry->pa_bits)))) {
+        return "the tables' pool has frames without memory, or beyond the output size";
+    }
+    return NULL;
+}
+
+const char *s2_table_init_reason(const struct s2_config *config, const struct frame_pool *pool)
+{
+    struct s2_geometry geometry;
+    const char *reason = NULL;
+    const enum mapping_error error = s2_geometry_init(&geometry, config, &reason);
+
+    return error == MAPPING_OK ? pool_reason(pool, &geometry) : reason;
 }
 
 /* VTTBR_EL2.CnP. */
@@ -103,11 +120,10 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
     pa_t root;
 
     MAPPING_ASSERT(table != NULL);
-    MAPPING_ASSERT(pool != NULL);
     if (error != MAPPING_OK) {
         return error;
     }
-    if (!pool_can_serve(pool, &geometry)) {
+    if (pool_reason(pool, &geometry) != NULL) {
         return MAPPING_INVALID_PARAM;
     }
     error = frame_pool_alloc(
@@ -151,7 +167,8 @@ enum mapping_error s2_table_set_vmids(struct s2_table *table, struct s2_vmid_all
     if (before == vmids) {
         return MAPPING_OK;
     }
-    if (before != NULL || s2_vmid_last(vmids) >= BIT(table->vmid_bits)) {
+    if (before != NULL || s2_vmid_last(vmids) == S2_VMID_NOBODY ||
+        s2_vmid_last(vmids) >= BIT(table->vmid_bits)) {
         return MAPPING_INVALID_PARAM;
     }
     atomic_store_explicit(&table->vmids, vmids, memory_order_release);

@@ -99,7 +99,7 @@ struct s2_table {
  * s2_table_init() - An empty table: every IPA faults.
  * @config:  read, not kept; s2_config_reason() tells why one is refused.
  * @pool:    kept. Frames no larger than the granule, with memory, all inside the output size.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, a pool that cannot serve;
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, no pool or one that cannot serve;
  *           MAPPING_UNSUPPORTED: not on this CPU; MAPPING_NO_FRAME: no room for the root.
  * Owns:     the root's frames, until s2_table_fini(). VMID 0 until s2_table_set_vmid().
  * Order:    the root is published on return.
@@ -108,8 +108,10 @@ MAPPING_MUST_USE enum mapping_error
 s2_table_init(struct s2_table *table, const struct s2_config *config, struct frame_pool *pool);
 
 /* Why s2_table_init() would answer anything but MAPPING_OK for @config: a sentence with static
- * lifetime; NULL if only the pool could be in the way. */
+ * lifetime; NULL if only the pool could be in the way. And with the pool: NULL if only room for the
+ * root could be missing. */
 const char *s2_config_reason(const struct s2_config *config);
+const char *s2_table_init_reason(const struct s2_config *config, const struct frame_pool *pool);
 
 /**
  * s2_table_fini() - Give back every frame of the tables.
@@ -135,7 +137,8 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
  * s2_table_set_vmids() - The VMID comes from @vmids, at the first s2_enter() and after each of its
  *                        generations. Implied by the first s2_enter().
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the table, or
- *           is another than before; MAPPING_BAD_STATE: the table is finished, or about to be.
+ *           none (it was never begun), or is another than before; MAPPING_BAD_STATE: the table is
+ *           finished, or about to be.
  * Order:    until the first s2_enter() nothing is cached of it, and no change pays a tail.
  * Context:  the table has not been entered by hand.
  */

@@ -8,6 +8,7 @@
 #include "tests/unit/suites.h"
 
 #include <check.h>
+#include <string.h>
 
 #define DATA RIG_DATA
 #define TOP (UINT64_C(1) << 40)
@@ -59,9 +60,76 @@ START_TEST(init_of_impossible_space_is_refused)
     config.table.pa_bits = 36; /* the pool lies above */
     config.table.ipa_bits = 36;
     expect_no_space(&rig, &config, MAPPING_INVALID_PARAM);
+    ck_assert_ptr_nonnull(strstr(s2_space_init_reason(&config), "beyond the output size"));
     config = config_of(&rig);
     rig_leave(&rig, 1); /* the root is two frames */
     expect_no_space(&rig, &config, MAPPING_NO_FRAME);
+    rig_fini_machine(&rig);
+}
+END_TEST
+
+static void *open_nothing(void *ctx, pa_t pa, uint64_t size)
+{
+    (void)ctx;
+    (void)pa;
+    (void)size;
+    return NULL;
+}
+
+static void close_nothing(void *ctx, void *ptr, uint64_t size)
+{
+    (void)ctx;
+    (void)ptr;
+    (void)size;
+}
+
+/* What would be a trap later, and for some of them with the root's frames already taken. */
+static void spoil(struct s2_space_config *config, int how)
+{
+    static const struct s2_memory_ops halves[] = {{.open = open_nothing}, {.close = close_nothing}};
+    static struct s2_vmid_allocator never_begun;
+    static struct s2_features cpu;
+
+    cpu = *config->table.cpu;
+    switch (how) {
+    case 0:
+        config->node_count = 1;
+        break;
+    case 1:
+    case 2:
+        config->memory = &halves[how - 1];
+        break;
+    case 3:
+        config->vmids = &never_begun;
+        break;
+    case 4:
+        config->vmid = 256;
+        cpu.vmid_bits = 8;
+        break;
+    case 5:
+        config->table_pool = NULL;
+        break;
+    default:
+        cpu.vmid_bits = 64; /* no shift by it */
+        break;
+    }
+    config->table.cpu = &cpu;
+}
+
+START_TEST(init_of_what_would_trap_later_is_refused_with_its_reason)
+{
+    static const char *const words[] = {"nodes", "open", "open", "never begun",
+                                        "wider", "pool", "VMIDs"};
+    struct s2_space_config config;
+    struct rig rig;
+
+    rig_init_machine(&rig, guest_setup());
+    config = config_of(&rig);
+    ck_assert_ptr_null(s2_space_init_reason(&config));
+    spoil(&config, _i);
+    expect_no_space(&rig, &config, MAPPING_INVALID_PARAM);
+    ck_assert_ptr_nonnull(s2_space_init_reason(&config));
+    ck_assert_ptr_nonnull(strstr(s2_space_init_reason(&config), words[_i]));
     rig_fini_machine(&rig);
 }
 END_TEST
@@ -76,6 +144,7 @@ START_TEST(init_with_frames_larger_than_granule_is_refused)
     rig_init_machine(&rig, setup);
     config = config_of(&rig);
     expect_no_space(&rig, &config, MAPPING_INVALID_PARAM);
+    ck_assert_ptr_nonnull(strstr(s2_space_init_reason(&config), "larger than the granule"));
     rig_fini_machine(&rig);
 }
 END_TEST
@@ -424,6 +493,7 @@ Suite *suite_space(void)
     TCase *sight = tcase_create("sight");
 
     tcase_add_test(init, init_of_impossible_space_is_refused);
+    tcase_add_loop_test(init, init_of_what_would_trap_later_is_refused_with_its_reason, 0, 7);
     tcase_add_test(init, init_with_frames_larger_than_granule_is_refused);
     tcase_add_test(init, init_with_highest_vmid_shows_it_in_vttbr);
     tcase_add_test(init, init_with_vmids_ignores_the_vmid);
