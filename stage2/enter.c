@@ -69,10 +69,12 @@ static void forget_other_vcpus(const struct s2_table *table)
 enum mapping_error s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids,
                             struct s2_cpu *cpu, uint32_t vcpu_id)
 {
-    const enum mapping_error error = s2_table_set_vmids(table, vmids);
+    enum mapping_error error = MAPPING_INVALID_PARAM;
     uint16_t number;
 
-    MAPPING_ASSERT(cpu->vmids == vmids);
+    if (cpu->vmids == vmids) {
+        error = s2_table_set_vmids(table, vmids);
+    }
     if (error != MAPPING_OK) {
         return error;
     }

@@ -21,7 +21,8 @@
  * @vcpu_id: any number that tells the guest's vCPUs apart: their ASIDs have nothing to do with each
  *           other, so when another one ran here last, this CPU forgets stage 1 of the VMID.
  * Returns:  MAPPING_OK; MAPPING_BAD_STATE: the table is finished, or about to be; MAPPING_INVALID_PARAM:
- *           @vmids gives numbers that are too wide for the table, or is another than before.
+ *           @vmids gives numbers that are too wide for the table, or is another than before, or not
+ *           the one that @cpu was made for (s2_cpu_init()).
  * On error: this CPU is in whatever it was in before: it must not run the guest.
  * Order:    VTCR_EL2 and VTTBR_EL2 are written, and an ISB has passed, on return. On CPUs with the
  *           speculative-AT errata stage-1 walks are stopped in between.
