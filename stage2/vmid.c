@@ -247,8 +247,9 @@ enum mapping_error s2_cpu_init(struct s2_cpu *cpu, struct s2_vmid_allocator *vmi
     enum mapping_error error = MAPPING_DENIED;
 
     lock_acquire(&vmids->lock);
-    MAPPING_ASSERT(*find_cpu(vmids, cpu) == NULL);
-    if (are_enough(vmids->last, vmids->cpu_count + 1)) {
+    if (*find_cpu(vmids, cpu) != NULL) {
+        error = MAPPING_ALREADY_EXISTS;
+    } else if (are_enough(vmids->last, vmids->cpu_count + 1)) {
         *cpu = (struct s2_cpu){.vmids = vmids, .next = vmids->cpus};
         atomic_init(&cpu->active, S2_CPU_IDLE);
         atomic_init(&cpu->leaving, 0);

@@ -126,7 +126,9 @@ static inline uint64_t s2_vmid_rollovers(const struct s2_vmid_allocator *vmids)
 /**
  * s2_cpu_init() - @cpu may enter guests from now on.
  * Returns:  MAPPING_OK; MAPPING_DENIED: fewer numbers than S2_CPU_HOLDS for each CPU, so that one
- *           might not be free when it is needed.
+ *           might not be free when it is needed; MAPPING_ALREADY_EXISTS: it is one of @vmids' already,
+ *           as s2_cpu_fini() was left out.
+ * On error: nothing has changed.
  * Context:  before the CPU enters its first guest; on any CPU. Its TLB holds nothing of EL1&0, as
  *           after s2_cpu_fini(), or after TLBI ALLE1 where it came up.
  */
