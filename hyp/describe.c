@@ -131,5 +131,7 @@ void describe_table(const struct s2_table *table)
 
     print("  VTCR_EL2 0x%lx, VTTBR_EL2 0x%lx, %lu frames of tables\n", s2_table_vtcr(table),
           s2_table_vttbr(table), s2_table_frame_count(table));
-    s2_table_dump(table, ipa_range(0, reach), print_line, NULL);
+    if (s2_table_dump(table, ipa_range(0, reach), print_line, NULL) != MAPPING_OK) {
+        print("  not to be told\n");
+    }
 }

@@ -167,14 +167,16 @@ static void dump_leaf(struct dump *dump, s2_desc_t leaf, int level, struct ipa_r
     *stretch = (struct stretch){.range = range, .pa = pa, .level = level, .first = rest};
 }
 
-void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line, void *arg)
+enum mapping_error s2_table_dump(const struct s2_table *table, struct ipa_range range,
+                                 s2_dump_fn line, void *arg)
 {
     struct dump dump = {.table = table, .line = line, .arg = arg};
     struct s2_walk walk;
 
     MAPPING_ASSERT(line != NULL);
-    MAPPING_ASSERT(s2_table_is_range(table, range));
-
+    if (!s2_table_is_range(table, range)) {
+        return MAPPING_INVALID_PARAM;
+    }
     s2_walk_begin(&walk, s2_walk_reading(table), range);
     while (!s2_walk_is_done(&walk)) {
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
@@ -190,4 +192,5 @@ void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump
         s2_walk_ascend_all(&walk);
     }
     dump_stretch(&dump);
+    return MAPPING_OK;
 }

@@ -303,7 +303,7 @@ MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t add
 
 /**
  * s2_table_dump() - Say what is mapped in @range, a line for each run of equal leaves.
- * @range:   one that s2_table_is_range() accepts, else it asserts.
+ * @range:   as for s2_table_map().
  * @line:    called once a line, ascending; the text lives until it returns, without a newline.
  *
  * The format is stable; words are separated by one space:
@@ -316,11 +316,12 @@ MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t add
  * contiguous, outer or nonshareable, noaf, dbm, soft0, soft1; "broken" if between break and make.
  * Leaves that begin before @range or end after it are told whole.
  *
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: then @line was not called.
  * Cost:     O(entries in @range); no allocation; stack <= 512 bytes without @line's.
  */
 typedef void (*s2_dump_fn)(void *arg, const char *line);
-void s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line,
-                   void *arg);
+MAPPING_MUST_USE enum mapping_error
+s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line, void *arg);
 
 /**
  * s2_table_recover_conflict() - After a TLB conflict abort that came to EL2 (FSC 0b110000): this CPU
