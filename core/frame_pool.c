@@ -368,6 +368,21 @@ static inline void block_release(struct frame_pool *pool, uint32_t ref, struct f
     pool->warm |= BIT(ref - pool->warm_first);
 }
 
+/* Whether two stretches of our own memory share a byte; one that is not there shares none. */
+static bool memory_overlaps(const void *a, uint64_t a_size, const void *b, uint64_t b_size)
+{
+    return a != NULL && b != NULL &&
+           ((uintptr_t)a - (uintptr_t)b < b_size || (uintptr_t)b - (uintptr_t)a < a_size);
+}
+
+/* Whether the infos of @a lie in the frames of @b, which whoever gets those would write over. */
+static bool infos_are_inside(const struct frame_region *a, const struct frame_region *b,
+                             unsigned frame_shift)
+{
+    return memory_overlaps(a->info, a->frame_count * sizeof(a->info[0]), b->memory,
+                           (uint64_t)b->frame_count << frame_shift);
+}
+
 static bool region_is_valid(const struct frame_region *region, unsigned frame_shift)
 {
     uint64_t frame_size = BIT(frame_shift);
@@ -375,16 +390,23 @@ static bool region_is_valid(const struct frame_region *region, unsigned frame_sh
     return region->frame_count != 0 && region->frame_count <= REGION_FRAMES_MAX &&
            region->info != NULL && pa_is_aligned(region->base, frame_size) &&
            u64_is_aligned((uintptr_t)region->memory, frame_size) &&
-           pa_span_fits(region->base, (uint64_t)region->frame_count << frame_shift, UINT64_MAX);
+           pa_span_fits(region->base, (uint64_t)region->frame_count << frame_shift, UINT64_MAX) &&
+           !infos_are_inside(region, region, frame_shift);
 }
 
 static bool regions_overlap(const struct frame_region *a, const struct frame_region *b,
                             unsigned frame_shift)
 {
+    const uint64_t a_size = (uint64_t)a->frame_count << frame_shift;
+    const uint64_t b_size = (uint64_t)b->frame_count << frame_shift;
     uint64_t offset;
 
-    return pa_span_offset(a->base, (uint64_t)a->frame_count << frame_shift, b->base, &offset) ||
-           pa_span_offset(b->base, (uint64_t)b->frame_count << frame_shift, a->base, &offset);
+    return pa_span_offset(a->base, a_size, b->base, &offset) ||
+           pa_span_offset(b->base, b_size, a->base, &offset) ||
+           memory_overlaps(a->memory, a_size, b->memory, b_size) ||
+           memory_overlaps(a->info, a->frame_count * sizeof(a->info[0]), b->info,
+                           b->frame_count * sizeof(b->info[0])) ||
+           infos_are_inside(a, b, frame_shift) || infos_are_inside(b, a, frame_shift);
 }
 
 static bool regions_are_valid(unsigned frame_shift, const struct frame_region regions[],

@@ -134,8 +134,8 @@ static inline void frame_reserve_init(struct frame_reserve *held)
  *                region, as far as blocks of the same order go.
  * @region_count: 1..FRAME_POOL_MAX_REGIONS.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad shift or count, a base or memory that is not
- *           frame-aligned, an empty region, one without infos, one whose PAs wrap, two whose PAs
- *           overlap, more than 2^28 - 64 frames.
+ *           frame-aligned, an empty region, one without infos, one whose PAs wrap, more than 2^28 - 64
+ *           frames; two regions whose PAs, memory or infos overlap, or infos inside of the memory.
  * On error: pool and infos are as before.
  * Cost:     O(frames + regions^2).
  * Context:  one caller, before the pool is shared.

@@ -88,6 +88,20 @@ static const struct {
     {"first frame shared", 12, 2, {PLAIN, {PA_INIT(0x3fff1000), NULL, 16, infos + 16}}},
     {"one inside another", 12, 2, {PLAIN, {PA_INIT(0x40004000), NULL, 1, infos + 16}}},
     {"one around another", 12, 2, {PLAIN, {PA_INIT(0x3fff0000), NULL, 64, infos + 16}}},
+    {"one memory for two",
+     12,
+     2,
+     {{PA_INIT(0x40000000), page, 2, infos}, {PA_INIT(0x80000000), page + FRAME, 1, infos + 16}}},
+    {"infos of two shared", 12, 2, {PLAIN, {PA_INIT(0x80000000), NULL, 16, infos + 15}}},
+    {"infos in its own memory",
+     12,
+     1,
+     {{PA_INIT(0x40000000), page, 2, (struct frame_info *)(void *)(page + FRAME)}}},
+    {"infos in the memory of another",
+     12,
+     2,
+     {{PA_INIT(0x40000000), page, 1, infos},
+      {PA_INIT(0x80000000), page + FRAME, 1, (struct frame_info *)(void *)page}}},
 };
 
 START_TEST(init_with_bad_argument_changes_nothing)
