@@ -92,9 +92,11 @@ static struct story story_of_log(void)
 
 /* --- Many areas ------------------------------------------------------------------------------ */
 
-enum layout { BLOCKS, PAGES, RUNS, LAYOUTS };
-enum change { RESTRICT, RETYPE, UNMAP, REPLACE, CHANGES };
+enum layout { BLOCKS, PAGES, RUNS };
+enum change { RESTRICT, RETYPE, UNMAP, REPLACE };
 
+#define LAYOUTS (RUNS + 1)
+#define CHANGES (REPLACE + 1)
 #define NUMBERS (AREAS_MAX - 1) /* of areas: 2 and more */
 #define SHARED_COUNT (LAYOUTS * CHANGES * NUMBERS)
 #define EVERY 8                 /* MiB from area to area */
