@@ -190,9 +190,9 @@ bool s2_tlb_goes_by_range(const struct s2_geometry *geometry, const struct s2_tl
 }
 
 /* Whether a stretch is so long that most of what the guest has lies in it. */
-static bool is_vast(const struct s2_geometry *geometry, const struct s2_tlb_range *owed)
+static bool is_vast(const struct s2_tlb_range *owed)
 {
-    return owed->range.size / s2_granule_size(geometry) > S2_TLB_CHUNKS_MAX * S2_TLBI_GRANULES_MAX;
+    return owed->range.size > S2_TLB_CHUNKS_MAX * S2_TLBI_SIZE_MAX;
 }
 
 struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
@@ -209,7 +209,7 @@ struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct 
 
         plan.naive += naive;
         plan.parts += by_range ? s2_tlbi_cut_count(geometry, owed->range) : naive;
-        plan.is_whole |= by_range && is_vast(geometry, owed);
+        plan.is_whole |= by_range && is_vast(owed);
     }
     plan.is_whole |= batch->is_whole || plan.parts > S2_TLB_PARTS_MAX;
     return plan;

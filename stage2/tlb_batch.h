@@ -10,8 +10,8 @@
  *                     else by address. The level goes along as a hint only where FEAT_TTL is there
  *                     and the level is known.
  *      all stretches  if that is more than S2_TLB_PARTS_MAX instructions, or more stretches than
- *                     a batch holds, or one by range is longer than S2_TLB_CHUNKS_MAX of the longest
- *                     that one TLBI covers: the whole VMID, one instruction, but the guest refills.
+ *                     a batch holds, or one by range is longer than S2_TLB_CHUNKS_MAX times what one
+ *                     TLBI covers at most: the whole VMID, one instruction, but the guest refills.
  *      afterwards     stage 1, by VMALLE1IS: a combined entry has no IPA to go by. (The whole VMID
  *                     includes it.)
  *      nXS            where FEAT_XS is there and nothing that was mapped can have XS = 1: all that
@@ -35,9 +35,9 @@
  * live ones. A rule of thumb until it is measured on a board. */
 #define S2_TLB_PARTS_MAX 64
 
-/* Of 2^21 granules each. What a table near the root spans, often, when the last page below it goes:
- * little that the guest has is outside, and it need not be sent in 64 pieces. */
-#define S2_TLB_CHUNKS_MAX 4
+/* Of S2_TLBI_SIZE_MAX each: 32 GiB. What a table near the root spans, often, when the last page below
+ * it goes: little that the guest has is outside, and it need not be sent in 64 pieces. */
+#define S2_TLB_CHUNKS_MAX 16
 
 #define S2_TLB_BATCH_RANGES 8
 

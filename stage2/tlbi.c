@@ -20,7 +20,11 @@
 #define NUM_SHIFT(scale) (5 * (scale) + 1) /* NUM + 1 counts so many granules, as a power of two */
 #define NUM_COUNT 32U                      /* NUM + 1 at most */
 
-_Static_assert(((uint64_t)NUM_COUNT << NUM_SHIFT(SCALE_MAX)) == S2_TLBI_GRANULES_MAX, "NUM, SCALE");
+/* What is longest is one SCALE's whole multiple, of no more than NUM counts, with every granule. */
+_Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_4K == 8ULL << NUM_SHIFT(3U), "4K: SCALE 3, NUM 7");
+_Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_16K == 2ULL << NUM_SHIFT(3U), "16K: SCALE 3, NUM 1");
+_Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_64K == 16ULL << NUM_SHIFT(2U),
+               "64K: SCALE 2, NUM 15");
 _Static_assert((RANGE_BASE | RANGE_TTL | RANGE_NUM | RANGE_SCALE | RANGE_TG) == FIELD(47, 0),
                "the fields of a range meet and do not overlap");
 
@@ -82,6 +86,12 @@ static uint64_t lead_of(const struct s2_geometry *geometry, struct ipa_range ran
     return u64_min(lead, range.size) >> geometry->granule_shift;
 }
 
+/* As many granules as one range may cover. */
+static uint64_t granules_max(const struct s2_geometry *geometry)
+{
+    return S2_TLBI_SIZE_MAX >> geometry->granule_shift;
+}
+
 /* The highest SCALE of which @granules, at least 2, hold a multiple. */
 static unsigned scale_of(uint64_t granules)
 {
@@ -108,10 +118,12 @@ static uint64_t encode_range(const struct s2_geometry *geometry, ipa_t base, uns
 /*
  * A count of granules in binary, and which TLBI takes which of its digits:
  *
- *      ... 21 | 20..16  | 15..11  | 10..6   | 5..1    | 0
- *      full   | SCALE 3 | SCALE 2 | SCALE 1 | SCALE 0 | one granule
+ *      4K    ... 19 | 18..16  | 15..11  | 10..6   | 5..1    | 0
+ *      16K   ... 17 | 16      | 15..11  | 10..6   | 5..1    | 0
+ *      64K   ... 15 |         | 14..11  | 10..6   | 5..1    | 0
+ *            full   | SCALE 3 | SCALE 2 | SCALE 1 | SCALE 0 | one granule
  *
- * A full one is SCALE 3 and NUM 31. From the left to the right, as with LPA2 each base must be a
+ * A full one is S2_TLBI_SIZE_MAX. From the left to the right, as with LPA2 each base must be a
  * multiple of 64 KiB: all but the last two lengths are that.
  */
 struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range *left, unsigned ttl)
@@ -122,8 +134,9 @@ struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range 
     if (lead_of(geometry, *left) > 0 || granules == 1) {
         tlbi.operand = s2_tlbi_by_ipa(left->start, ttl);
     } else {
-        const unsigned scale = scale_of(granules);
-        const uint64_t units = u64_min(granules >> NUM_SHIFT(scale), NUM_COUNT);
+        const uint64_t taken = u64_min(granules, granules_max(geometry));
+        const unsigned scale = scale_of(taken);
+        const uint64_t units = taken >> NUM_SHIFT(scale);
 
         tlbi.is_range = true;
         tlbi.operand = encode_range(geometry, left->start, ttl, scale, units);
@@ -137,8 +150,8 @@ uint64_t s2_tlbi_cut_count(const struct s2_geometry *geometry, struct ipa_range 
 {
     const uint64_t lead = lead_of(geometry, range);
     const uint64_t granules = (range.size >> geometry->granule_shift) - lead;
-    uint64_t count = lead + granules / S2_TLBI_GRANULES_MAX;
-    uint64_t rest = granules % S2_TLBI_GRANULES_MAX;
+    uint64_t count = lead + granules / granules_max(geometry);
+    uint64_t rest = granules % granules_max(geometry);
 
     count += rest % 2;
     for (rest /= 2; rest != 0; rest /= NUM_COUNT) {

@@ -95,6 +95,7 @@ static const struct shape {
 };
 
 #define UNIT UINT64_C(0x10000) /* bytes that a base counts under LPA2 */
+#define FOUR_GIB (UINT64_C(1) << 32)
 
 /* As ck_assert(), which notes every place that it passes: too slow for millions of times. */
 #define REQUIRE(expr)                                \
@@ -132,12 +133,11 @@ static struct said decode(const struct shape *shape, const struct s2_tlbi *tlbi)
     return said;
 }
 
-/* Cut all of @range, and see that it is covered from start to end without a gap, nothing twice, and
- * in no more instructions than promised. */
+/* Cut all of @range, and see that it is covered from start to end without a gap, nothing twice, by
+ * no instruction that emulators cut short, and in no more of them than promised. */
 static void check_cover(const struct shape *shape, const struct s2_geometry *geometry,
                         struct ipa_range range, unsigned ttl)
 {
-    const uint64_t granules = range.size >> shape->granule;
     const uint64_t lead = shape->has_lpa2 ? (UNIT >> shape->granule) - 1 : 0;
     const uint64_t end = range.start.raw + range.size;
     struct ipa_range left = range;
@@ -152,6 +152,7 @@ static void check_cover(const struct shape *shape, const struct s2_geometry *geo
         REQUIRE(said.start == at);
         REQUIRE(tlbi.covers.start.raw == at && tlbi.covers.size == said.size);
         REQUIRE(said.level == (ttl & 3));
+        REQUIRE(said.size < FOUR_GIB);
         REQUIRE(!tlbi.is_range || said.scale <= scale);
         scale = tlbi.is_range ? said.scale : scale;
         at += said.size;
@@ -160,7 +161,7 @@ static void check_cover(const struct shape *shape, const struct s2_geometry *geo
     }
     REQUIRE(at == end);
     REQUIRE(count == s2_tlbi_cut_count(geometry, range));
-    REQUIRE(count <= 5 + lead + granules / S2_TLBI_GRANULES_MAX);
+    REQUIRE(count <= 5 + lead + range.size / S2_TLBI_SIZE_MAX);
 }
 
 START_TEST(cut_every_length_is_covered_exactly)
@@ -198,9 +199,33 @@ START_TEST(cut_extreme_lengths_are_covered_exactly)
     }
     /* Chunks of full length, and all that may be left after them. */
     for (uint64_t more = 0; more < 4096; more += 61) {
-        const uint64_t granules = 3 * S2_TLBI_GRANULES_MAX + more * 513;
+        const uint64_t rest = (more * 513 << shape->granule) % S2_TLBI_SIZE_MAX;
 
-        check_cover(shape, &geometry, ipa_range(0, granules << shape->granule), 0);
+        check_cover(shape, &geometry, ipa_range(0, 3 * S2_TLBI_SIZE_MAX + rest), 0);
+    }
+}
+END_TEST
+
+/* Lengths from 2^16 granules up to 32 GiB and more, with every multiple of 2^16 granules, which is
+ * what SCALE 3 counts in; and around every multiple of 1 GiB. */
+START_TEST(range_never_covers_four_gib_or_more)
+{
+    const struct shape *shape = &shapes[_i];
+    const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
+    const uint64_t granule = UINT64_C(1) << shape->granule;
+
+    for (unsigned high = 1; high <= BIT(35) >> shape->granule >> 16; high++) {
+        for (uint64_t low = 0; low < BIT(16); low += 31 * BIT(6) + 1) {
+            const uint64_t size = (((uint64_t)high << 16) + low) * granule;
+
+            check_cover(shape, &geometry, ipa_range(UNIT - granule, size), 0);
+        }
+    }
+    for (uint64_t size = BIT(30); size <= 20 * BIT(30); size += BIT(30)) {
+        check_cover(shape, &geometry, ipa_range(0, size - granule), 0);
+        check_cover(shape, &geometry, ipa_range(0, size), 0);
+        check_cover(shape, &geometry, ipa_range(0, size + granule), 0);
+        check_cover(shape, &geometry, ipa_range(UNIT - granule, size), 0);
     }
 }
 END_TEST
@@ -240,8 +265,15 @@ static const struct operand_case {
     {{K4, 48, false}, 0x40000000, 0x40000, 0, true, 0x718000040000, 0x40000},
     {{K4, 48, false}, 0x40000000, 0x40000, 7, true, 0x71e000040000, 0x40000},
     {{K4, 48, false}, 0x40000000, 0x40000, 6, true, 0x71c000040000, 0x40000},
-    {{K4, 48, false}, 0, 0x200000, 0, true, 0x7f8000000000, 0x200000},
-    {{K4, 48, false}, 0, 0x1000000000, 0, true, 0x7f8000000000, 0x200000},
+    /* 2 GiB: SCALE 3, NUM 7. Of 4 GiB, 8 GiB and more the first piece is that too. */
+    {{K4, 48, false}, 0, 0x80000, 0, true, 0x738000000000, 0x80000},
+    {{K4, 48, false}, 0, 0x100000, 0, true, 0x738000000000, 0x80000},
+    {{K4, 48, false}, 0, 0x200000, 0, true, 0x738000000000, 0x80000},
+    {{K4, 48, false}, 0, 0x1000000000, 0, true, 0x738000000000, 0x80000},
+    {{K4, 48, false}, 0, 0x7ffff, 0, true, 0x730000000000, 0x70000},
+    /* 16K: SCALE 3, NUM 1. 64K: SCALE 2, NUM 15, as one of SCALE 3 is 4 GiB. */
+    {{K16, 48, false}, 0, 0x40000, 0, true, 0xb08000000000, 0x20000},
+    {{K64, 48, false}, 0, 0x10000, 0, true, 0xe78000000000, 0x8000},
     {{K16, 48, false}, 0x4000, 2, 0xb, true, 0x806000000001, 2},
     {{K64, 48, false}, 0x10000, 2, 0xf, true, 0xc06000000001, 2},
     {{K4, 52, true}, 0x1000, 64, 0, false, 0x1, 1}, /* not where a base can be */
@@ -287,6 +319,7 @@ Suite *suite_tlbi(void)
     tcase_add_test(operand, operand_is_ipa_over_4k_and_ttl);
     tcase_add_loop_test(range, cut_every_length_is_covered_exactly, 0, (int)COUNT(shapes));
     tcase_add_loop_test(range, cut_extreme_lengths_are_covered_exactly, 0, (int)COUNT(shapes));
+    tcase_add_loop_test(range, range_never_covers_four_gib_or_more, 0, (int)COUNT(shapes));
     tcase_add_test(range, cut_of_leaves_hints_at_their_level);
     tcase_add_loop_test(range, cut_gives_the_literal_operand, 0, (int)COUNT(operand_cases));
     tcase_add_loop_test_raise_signal(range, cut_of_no_granules_dies, CONTRACT_DEATH, 0,
