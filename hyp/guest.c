@@ -1,5 +1,6 @@
 #include "hyp/guest.h"
 
+#include "hyp/bare.h"
 #include "hyp/image.h"
 #include "hyp/panic.h"
 #include "hyp/print.h"
@@ -73,6 +74,7 @@ static void add_image(struct guest *guest)
     pa_t pa = guest_take_block(guest, GUEST_IMAGE_SIZE);
 
     memcpy(guest_frame(pa), __guest_load_start, (size_t)(__guest_load_end - __guest_load_start));
+    bare_put_program(guest_frame(pa_add(pa, GUEST_BARE_OFFSET)));
     if (s2_space_map_linear(&guest->space, ipa_range(GUEST_IMAGE_IPA, GUEST_IMAGE_SIZE), pa,
                             S2_READ | S2_WRITE | S2_EXEC) != MAPPING_OK) {
         panic("a guest's image cannot be mapped");

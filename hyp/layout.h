@@ -11,6 +11,10 @@
 #define VCPU_REGS_PC 248
 #define VCPU_REGS_PSTATE 256
 
+/* Where bare_program.S begins to store and to load. */
+#define BARE_STORE 0
+#define BARE_LOAD 8
+
 /* What vectors.S says of an exception: the second index of the vector table. */
 #define VECTOR_SYNC 0
 #define VECTOR_IRQ 1

@@ -2,6 +2,7 @@
  * main.c - the story: a machine, two guests, what they may and may not do; then small guests, for
  * what is sent to the TLBs; a guest on each granule that the CPU offers; and the end of it.
  */
+#include "hyp/at_habits.h"
 #include "hyp/checks.h"
 #include "hyp/cpu.h"
 #include "hyp/describe.h"
@@ -129,6 +130,7 @@ int hyp_main(void)
 
     checks_topic("Trestle at EL2");
     describe_machine();
+    at_habits_probe();
     checks_topic("Alice, a guest");
     make(&alice, "Alice", PLAN_IPA_BITS);
     checks_topic("Her areas");

@@ -1,6 +1,8 @@
 #include "hyp/oracle.h"
 
 #include "hyp/address_translation.h"
+#include "hyp/at_habits.h"
+#include "hyp/bare.h"
 #include "hyp/checks.h"
 #include "hyp/extent.h"
 #include "hyp/machine.h"
@@ -95,21 +97,135 @@ static uint64_t expected_of_leaf(const struct s2_table *table, const struct s2_l
            FIELD_PREP(PAR_SH, combined_shareability(leaf->flags));
 }
 
-/* What the library, and the manual where the library has no say, make of @address. */
-static uint64_t expected(const struct s2_table *table, uint64_t address, enum abort_access access)
-{
-    struct s2_leaf leaf;
+/* What the library says of an address. */
+struct view {
+    uint64_t address;
     enum mapping_error error;
+    struct s2_leaf leaf; /* on MAPPING_NOT_FOUND size and level, on MAPPING_OK all of it */
+};
 
-    if (address >= BIT(machine.cpu.pa_bits)) {
+static struct view look(const struct s2_table *table, uint64_t address)
+{
+    struct view view = {.address = address};
+
+    view.error = s2_table_lookup(table, ipa_of(address), &view.leaf);
+    return view;
+}
+
+/* What the library, and the manual where the library has no say, make of an access. */
+static uint64_t expected(const struct s2_table *table, const struct view *view,
+                         enum abort_access access)
+{
+    if (view->address >= BIT(machine.cpu.pa_bits)) {
         return PAR_F; /* stage 1 puts out no such IPA: its address size fault, level 0 */
     }
-    error = s2_table_lookup(table, ipa_of(address), &leaf);
-    if (error == MAPPING_OK) {
-        return expected_of_leaf(table, &leaf, access);
+    if (view->error == MAPPING_OK) {
+        return expected_of_leaf(table, &view->leaf, access);
     }
     /* Beyond the input size no entry is looked at, and the level is 0. */
-    return fault(FSC_KIND_TRANSLATION, error == MAPPING_NOT_FOUND ? leaf.level : 0);
+    return fault(FSC_KIND_TRANSLATION, view->error == MAPPING_NOT_FOUND ? view->leaf.level : 0);
+}
+
+/* --- A guest's own accesses --------------------------------------------------------------------- */
+
+/* What a store that is allowed leaves of a leaf: accessed and dirty, where hardware says so. */
+static mapping_flags_t flags_after_store(const struct oracle *oracle, mapping_flags_t flags)
+{
+    flags &= sets_access_flag(oracle->table) ? ~S2_NO_AF : ~UINT64_C(0);
+    return flags | ((flags & S2_DBM) != 0 ? S2_WRITE : 0);
+}
+
+/* By the fault that AT would tell of, at the very address. */
+static bool is_refusal_for(const struct abort *abort, uint64_t wanted, uint64_t address,
+                           enum abort_access access)
+{
+    return abort->access == access && abort->has_ipa && ipa_eq(abort->ipa, ipa_of(address)) &&
+           FIELD_GET(ISS_FSC, abort->esr) == FIELD_GET(PAR_FST, wanted);
+}
+
+static bool is_unchanged(const struct oracle *oracle, const struct view *before)
+{
+    struct view after = look(oracle->table, before->address);
+
+    return after.error == before->error &&
+           (after.error != MAPPING_OK || after.leaf.flags == before->leaf.flags);
+}
+
+/* An access that is to be refused as @wanted says is, and leaves everything as it is. */
+static bool is_refused(struct oracle *oracle, const struct view *view, enum abort_access access,
+                       uint64_t wanted)
+{
+    struct bare_result result =
+        bare_access(oracle->table, oracle->program, access, view->address, 0);
+
+    oracle->refused += !result.is_done;
+    return !result.is_done && is_refusal_for(&result.abort, wanted, view->address, access) &&
+           is_unchanged(oracle, view);
+}
+
+/* A store of what is not there yet is done: the byte is EL2's to see, and the leaf is dirty. */
+static bool is_stored(struct oracle *oracle, const struct view *view, const volatile uint8_t *byte)
+{
+    uint8_t value = (uint8_t) ~*byte;
+    struct bare_result result =
+        bare_access(oracle->table, oracle->program, ABORT_WRITE, view->address, value);
+    struct view after = look(oracle->table, view->address);
+
+    oracle->stored += result.is_done;
+    return result.is_done && *byte == value && after.error == MAPPING_OK &&
+           after.leaf.flags == flags_after_store(oracle, view->leaf.flags);
+}
+
+static bool store_is_right(struct oracle *oracle, const struct view *view)
+{
+    uint64_t wanted = expected(oracle->table, view, ABORT_WRITE);
+    const volatile uint8_t *byte =
+        view->error == MAPPING_OK ? frame_pool_ptr(&machine.guests, view->leaf.pa) : NULL;
+    uint8_t old = byte != NULL ? *byte : 0;
+
+    if ((wanted & PAR_F) != 0) {
+        return is_refused(oracle, view, ABORT_WRITE, wanted) && (byte == NULL || *byte == old);
+    }
+    return byte != NULL && is_stored(oracle, view, byte);
+}
+
+static void try_store(struct oracle *oracle, uint64_t address)
+{
+    struct view view = look(oracle->table, address);
+
+    if (!store_is_right(oracle, &view)) {
+        oracle->wrong++;
+        check_note("a store at 0x%lx: not what flags 0x%lx mean", address,
+                   view.error == MAPPING_OK ? view.leaf.flags : 0);
+    }
+}
+
+void oracle_store(struct oracle *oracle, struct ipa_range ram)
+{
+    uint64_t granule = s2_granule_size(s2_table_geometry(oracle->table));
+    uint64_t start = ipa_number(ram.start);
+
+    oracle->ram = ram;
+    for (uint64_t at = start; at < start + ram.size; at += granule) {
+        try_store(oracle, at);
+        try_store(oracle, at + granule - 1);
+    }
+}
+
+/* --- AT ----------------------------------------------------------------------------------------- */
+
+static bool is_clean(const struct view *view)
+{
+    return view->error == MAPPING_OK && (view->leaf.flags & (S2_DBM | S2_WRITE)) == S2_DBM;
+}
+
+/* What this CPU's AT answers, though a store tells another story. Where none tells it, there is no
+ * exception. */
+static bool is_denied_wrongly(const struct oracle *oracle, const struct view *view,
+                              enum abort_access access)
+{
+    return at_habits.denies_clean && access == ABORT_WRITE && is_clean(view) &&
+           ipa_range_has(oracle->ram, ipa_of(view->address));
 }
 
 static bool agrees(uint64_t par, uint64_t wanted)
@@ -119,44 +235,87 @@ static bool agrees(uint64_t par, uint64_t wanted)
     return (par & mask) == (wanted & mask);
 }
 
+/* Whether AT left the leaf as it may: all that it may write is AF, and what this CPU is known to. */
+static bool is_left_alone(const struct oracle *oracle, const struct view *before,
+                          enum abort_access access)
+{
+    struct view after = look(oracle->table, before->address);
+    mapping_flags_t changed = before->leaf.flags ^ after.leaf.flags;
+    mapping_flags_t may_change = 0;
+
+    if (before->error != MAPPING_OK) {
+        return after.error == before->error;
+    }
+    may_change |= sets_access_flag(oracle->table) ? before->leaf.flags & S2_NO_AF : 0;
+    if (access == ABORT_WRITE && at_habits.dirties_clean && is_clean(before)) {
+        may_change |= S2_WRITE;
+    }
+    return after.error == MAPPING_OK && pa_eq(after.leaf.pa, before->leaf.pa) &&
+           (changed & ~may_change) == 0;
+}
+
+static void note_wrong(struct oracle *oracle, const struct view *view, enum abort_access access,
+                       uint64_t par, uint64_t wanted)
+{
+    oracle->wrong++;
+    if (oracle->wrong <= NOTES_MAX) {
+        check_note("%s of 0x%lx: PAR_EL1 is 0x%lx, the library means 0x%lx of flags 0x%lx",
+                   abort_access_name(access), view->address, par, wanted,
+                   view->error == MAPPING_OK ? view->leaf.flags : 0);
+    }
+}
+
+static void ask_at(struct oracle *oracle, const struct view *view, enum abort_access access,
+                   uint64_t wanted)
+{
+    uint64_t said = is_denied_wrongly(oracle, view, access)
+                        ? fault(FSC_KIND_PERMISSION, view->leaf.level)
+                        : wanted;
+    uint64_t par = access == ABORT_READ ? at_s12e1r(view->address) : at_s12e1w(view->address);
+
+    if (!agrees(par, said) || !is_left_alone(oracle, view, access)) {
+        note_wrong(oracle, view, access, par, said);
+    }
+}
+
+static bool is_permission_fault(uint64_t wanted)
+{
+    return (wanted & PAR_F) != 0 && wanted != PAR_F &&
+           FIELD_GET(FSC_KIND, FIELD_GET(PAR_FST, wanted)) == FSC_KIND_PERMISSION;
+}
+
 static void compare(struct oracle *oracle, uint64_t address, enum abort_access access)
 {
     /* First the library, as the CPU may set AF and dirty state while it answers. */
-    uint64_t wanted = expected(oracle->table, address, access);
-    uint64_t par = access == ABORT_READ ? at_s12e1r(address) : at_s12e1w(address);
+    struct view view = look(oracle->table, address);
+    uint64_t wanted = expected(oracle->table, &view, access);
 
-    if (!agrees(par, wanted)) {
-        oracle->wrong++;
-        if (oracle->wrong <= NOTES_MAX) {
-            check_note("%s of 0x%lx: PAR_EL1 is 0x%lx, the library means 0x%lx",
-                       abort_access_name(access), address, par, wanted);
-        }
+    if (!is_permission_fault(wanted)) {
+        ask_at(oracle, &view, access, wanted);
+    } else if (!is_refused(oracle, &view, access, wanted)) {
+        note_wrong(oracle, &view, access, 0, wanted);
     }
     oracle->readable += access == ABORT_READ && (wanted & PAR_F) == 0;
     oracle->writable += access == ABORT_WRITE && (wanted & PAR_F) == 0;
 }
 
 /* @table's registers are in place. */
-static void start(struct oracle *oracle, const struct s2_table *table)
+static void start(struct oracle *oracle, const struct s2_table *table, ipa_t program)
 {
-    *oracle = (struct oracle){.table = table, .random = RANDOM_SEED};
-    write_hcr_el2(s2_table_hcr(table) | HCR_RW | HCR_DC);
-    isb();
+    *oracle = (struct oracle){.table = table, .program = program, .random = RANDOM_SEED};
+    vcpu_stage1_off(table);
 }
 
-void oracle_begin(struct oracle *oracle, struct s2_table *table)
+void oracle_begin(struct oracle *oracle, struct s2_table *table, ipa_t program)
 {
     vcpu_load_table(table);
-    start(oracle, table);
+    start(oracle, table, program);
 }
 
-void oracle_begin_by_hand(struct oracle *oracle, const struct s2_table *table)
+void oracle_begin_by_hand(struct oracle *oracle, const struct s2_table *table, ipa_t program)
 {
-    vcpu_unload();
-    write_vtcr_el2(s2_table_vtcr(table));
-    write_vttbr_el2(s2_table_vttbr(table));
-    isb();
-    start(oracle, table);
+    vcpu_load_by_hand(table);
+    start(oracle, table, program);
 }
 
 void oracle_end(struct oracle *oracle)
@@ -171,6 +330,8 @@ void oracle_ask(struct oracle *oracle, uint64_t address)
     compare(oracle, address, ABORT_WRITE);
     oracle->asked++;
 }
+
+/* --- Many addresses ----------------------------------------------------------------------------- */
 
 static void ask_around(struct oracle *oracle, uint64_t address)
 {
@@ -275,6 +436,8 @@ void oracle_add(struct oracle *sum, const struct oracle *part)
     sum->writable += part->writable;
     sum->holes += part->holes;
     sum->wrong += part->wrong;
+    sum->stored += part->stored;
+    sum->refused += part->refused;
     sum->leaf_sizes |= part->leaf_sizes;
     sum->run_sizes |= part->run_sizes;
 }

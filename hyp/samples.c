@@ -1,6 +1,7 @@
 #include "hyp/samples.h"
 
 #include "core/assert.h"
+#include "hyp/bare.h"
 #include "hyp/machine.h"
 
 #define RW (S2_READ | S2_WRITE)
@@ -52,14 +53,18 @@ static void aim_at(struct samples *samples, uint64_t ipa, uint64_t size)
     samples->ranges[samples->range_count++] = ipa_range(ipa, size);
 }
 
-/* Of the guest's memory no byte is touched, so any PA does that is no table. The four top bits
- * take all values with the highest one set; below them PA and IPA agree. */
-static uint64_t next_pa(struct samples *samples, uint64_t ipa)
+/* Of this memory no byte is touched, so any PA does that is no table. The four top bits take all
+ * values with the highest one set, but for those from which @size goes past the output; below them
+ * PA and IPA agree. */
+static uint64_t next_pa(struct samples *samples, uint64_t ipa, uint64_t size)
 {
     unsigned top = samples->geometry->pa_bits;
-    uint64_t pattern = BIT(3) + samples->count++ % BIT(3);
+    uint64_t pa;
 
-    return ipa ^ (pattern * BIT(top - 4));
+    do {
+        pa = ipa ^ ((BIT(3) + samples->count++ % BIT(3)) * BIT(top - 4));
+    } while (pa > BIT(top) - size);
+    return pa;
 }
 
 /* --- What --------------------------------------------------------------------------------------- */
@@ -73,7 +78,7 @@ static bool map_at(struct samples *samples, uint64_t ipa, uint64_t size, uint64_
 
 static bool map(struct samples *samples, uint64_t ipa, uint64_t size, mapping_flags_t flags)
 {
-    return map_at(samples, ipa, size, next_pa(samples, ipa), flags);
+    return map_at(samples, ipa, size, next_pa(samples, ipa, size), flags);
 }
 
 static bool can_have(const struct samples *samples, mapping_flags_t flags)
@@ -111,7 +116,6 @@ static bool map_kinds(struct samples *samples, int level)
     return holds;
 }
 
-/* And, where hardware keeps dirty state, a page that is writable, but nobody has written yet. */
 static bool map_extras(struct samples *samples)
 {
     uint64_t page = page_size(samples);
@@ -121,10 +125,99 @@ static bool map_extras(struct samples *samples)
     for (size_t i = 0; i < COUNT(extras) && take(samples, 2 * page, page, &ipa); i++) {
         holds = map(samples, ipa, page, RW | extras[i]) == can_have(samples, extras[i]) && holds;
     }
-    return take(samples, 2 * page, page, &ipa) &&
-           map(samples, ipa, page, S2_READ | S2_DBM) == s2_geometry_has_dirty(samples->geometry) &&
-           holds;
+    return holds;
 }
+
+/* --- With memory behind it ---------------------------------------------------------------------- */
+
+/* The page of the program, then those that are stored to; one more is a hole. WRITABLE stands for a
+ * page that is writable, but nobody has written yet: where hardware keeps no dirty state, for one
+ * that is just writable. */
+#define WRITABLE S2_DBM
+
+static const mapping_flags_t stores[] = {
+    S2_READ | S2_EXEC, S2_READ, S2_READ | WRITABLE, S2_READ | WRITABLE | S2_NO_AF,
+    WRITABLE,          RW,      S2_READ | S2_NO_AF, 0};
+
+#define STORE_PAGES (COUNT(stores) + 1)
+#define STORE_ORDER 4 /* pages for those, as a power of two */
+
+_Static_assert(STORE_PAGES <= BIT(STORE_ORDER), "memory for each");
+
+static mapping_flags_t store_flags(const struct samples *samples, size_t i)
+{
+    const bool has_dirty = s2_geometry_has_dirty(samples->geometry);
+
+    return !has_dirty && (stores[i] & WRITABLE) != 0 ? (stores[i] & ~WRITABLE) | S2_WRITE
+                                                     : stores[i];
+}
+
+static struct ipa_range store_page(const struct samples *samples, size_t i)
+{
+    const uint64_t page = page_size(samples);
+
+    return ipa_range(ipa_number(samples->ram.start) + i * page, page);
+}
+
+static bool has_dirty_refusal(struct samples *samples, uint64_t ipa)
+{
+    return s2_geometry_has_dirty(samples->geometry) ||
+           !map(samples, ipa, page_size(samples), S2_READ | S2_DBM);
+}
+
+static bool map_stores(struct samples *samples)
+{
+    const uint64_t page = page_size(samples);
+    uint64_t ipa;
+    bool holds;
+
+    samples->memory_order = samples->geometry->granule_shift - MACHINE_FRAME_SHIFT + STORE_ORDER;
+    if (!take(samples, (STORE_PAGES + 1) * page, page, &ipa) ||
+        frame_pool_alloc(&machine.guests, samples->memory_order, &samples->memory) != MAPPING_OK) {
+        samples->memory_order = 0;
+        return false;
+    }
+    samples->program = ipa_of(ipa);
+    samples->ram = ipa_range(ipa, STORE_PAGES * page);
+    aim_at(samples, ipa, (STORE_PAGES + 1) * page);
+    bare_put_program(frame_pool_ptr(&machine.guests, samples->memory));
+    holds = has_dirty_refusal(samples, ipa);
+    for (size_t i = 0; i < COUNT(stores); i++) {
+        holds = map_at(samples, ipa + i * page, page, pa_number(samples->memory) + i * page,
+                       store_flags(samples, i)) &&
+                holds;
+    }
+    return holds;
+}
+
+bool samples_rearm(struct samples *samples)
+{
+    bool holds = true;
+
+    for (size_t i = 0; i < COUNT(stores); i++) {
+        const struct ipa_range page = store_page(samples, i);
+        const mapping_flags_t flags = store_flags(samples, i);
+        struct s2_leaf leaf;
+
+        holds = s2_space_protect(samples->space, page, flags) == MAPPING_OK &&
+                s2_space_lookup(samples->space, page.start, &leaf) == MAPPING_OK &&
+                leaf.flags == flags && holds;
+    }
+    return holds;
+}
+
+void samples_release(struct samples *samples)
+{
+    if (samples->memory_order != 0) {
+        const enum mapping_error error =
+            frame_pool_free(&machine.guests, samples->memory, samples->memory_order);
+
+        MAPPING_ASSERT(error == MAPPING_OK);
+        (void)error;
+    }
+}
+
+/* --- All of it ---------------------------------------------------------------------------------- */
 
 /* The PA is off by @by, so that nothing larger than @by forms. */
 static bool map_misaligned(struct samples *samples, uint64_t size, uint64_t by)
@@ -135,7 +228,7 @@ static bool map_misaligned(struct samples *samples, uint64_t size, uint64_t by)
         return true;
     }
     aim_at(samples, ipa, size);
-    return map_at(samples, ipa, size, next_pa(samples, ipa) + by, RW);
+    return map_at(samples, ipa, size, next_pa(samples, ipa, size + by) + by, RW);
 }
 
 /* Three runs of @level, and what sticks out at either end; in the last one an entry differs. */
@@ -232,7 +325,7 @@ bool samples_map(struct samples *samples, struct s2_space *space)
     aim_at(samples, 0, 2 * page);
     aim_at(samples, last - page, 2 * page);
     return map(samples, 0, page, RW) && map(samples, last, page, S2_READ) &&
-           map_kinds(samples, S2_LEVEL_PAGE) && map_extras(samples) &&
+           map_kinds(samples, S2_LEVEL_PAGE) && map_extras(samples) && map_stores(samples) &&
            map_misaligned(samples, run_size(samples, S2_LEVEL_PAGE), page) &&
            map_runs(samples, S2_LEVEL_PAGE) && map_capped(samples) &&
            map_misaligned(samples, level_size(samples, BLOCK_LEVEL),

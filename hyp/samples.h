@@ -1,5 +1,6 @@
 /*
- * samples.h - a space with one of everything, for the oracle: no guest ever runs in it.
+ * samples.h - a space with one of everything, for the oracle. No guest runs in it but the one that
+ * does single accesses (hyp/bare.h), to the few pages that have memory behind them.
  */
 #ifndef TRESTLE_HYP_SAMPLES_H
 #define TRESTLE_HYP_SAMPLES_H
@@ -9,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SAMPLES_NODES 192
-#define SAMPLES_RANGES 40
+#define SAMPLES_NODES 200
+#define SAMPLES_RANGES 41
 
 struct samples {
     struct s2_space *space;
@@ -19,6 +20,10 @@ struct samples {
     unsigned count;                          /* samples so far: each has other top bits of its PA */
     struct ipa_range ranges[SAMPLES_RANGES]; /* where they lie in the input, to aim at */
     size_t range_count;
+    pa_t memory; /* behind .ram, of machine.guests */
+    unsigned memory_order;
+    ipa_t program;        /* what does a guest's accesses; the first page of .ram */
+    struct ipa_range ram; /* one page for each way in which a store may go */
 };
 
 /**
@@ -27,7 +32,14 @@ struct samples {
  * broken, caps, a leaf of each larger size with cuts in it, the input's first and last page. What
  * is larger than the input has room for is left out.
  * Returns:  whether every step was answered as it should be.
+ * Owns:     the memory behind .ram, until samples_release().
  */
 bool samples_map(struct samples *samples, struct s2_space *space);
+
+/* Make again what .ram was at first: clean and old, where a store has changed that. */
+bool samples_rearm(struct samples *samples);
+
+/* Gives the memory back; after the space has ended. */
+void samples_release(struct samples *samples);
 
 #endif

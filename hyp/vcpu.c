@@ -1,5 +1,6 @@
 #include "hyp/vcpu.h"
 
+#include "core/assert.h"
 #include "hyp/machine.h"
 #include "hyp/panic.h"
 #include "hyp/sysreg.h"
@@ -8,6 +9,7 @@
 #include <stdbool.h>
 
 #define INSTRUCTION_BYTES 4
+#define VECTORS_ALIGN BIT(11)
 
 /* What comes to EL2 beside stage 2 faults: physical interrupts, WFI and SMC. */
 #define HCR_TRAPS (HCR_RW | HCR_TSC | HCR_TWI | HCR_AMO | HCR_IMO | HCR_FMO | HCR_SWIO)
@@ -106,6 +108,14 @@ void vcpu_load_table(struct s2_table *table)
     enter(table, 0);
 }
 
+void vcpu_load_by_hand(const struct s2_table *table)
+{
+    vcpu_unload();
+    write_vtcr_el2(s2_table_vtcr(table));
+    write_vttbr_el2(s2_table_vttbr(table));
+    isb();
+}
+
 static void load_after_another_guest(const struct vcpu *vcpu)
 {
     put_aside();
@@ -168,11 +178,9 @@ static struct vcpu_exit decode_sync(void)
     return exit;
 }
 
-struct vcpu_exit vcpu_run(struct vcpu *vcpu)
+static struct vcpu_exit run_regs(struct vcpu_regs *regs)
 {
-    vcpu_load(vcpu);
-    write_hcr_el2(guest_hcr(vcpu));
-    switch (vcpu_enter(&vcpu->regs)) {
+    switch (vcpu_enter(regs)) {
     case VECTOR_SYNC:
         return decode_sync();
     case VECTOR_IRQ:
@@ -181,6 +189,30 @@ struct vcpu_exit vcpu_run(struct vcpu *vcpu)
     default:
         return (struct vcpu_exit){.reason = VCPU_EXIT_OTHER, .esr = read_esr_el2()};
     }
+}
+
+struct vcpu_exit vcpu_run(struct vcpu *vcpu)
+{
+    vcpu_load(vcpu);
+    write_hcr_el2(guest_hcr(vcpu));
+    return run_regs(&vcpu->regs);
+}
+
+void vcpu_stage1_off(const struct s2_table *table)
+{
+    write_hcr_el2(s2_table_hcr(table) | HCR_TRAPS | HCR_DC);
+    isb();
+}
+
+/* SCTLR_EL1.M stays on, as stop_guest_walks() left it: under DC it counts as off. */
+struct vcpu_exit vcpu_run_by_hand(const struct s2_table *table, struct vcpu_regs *regs)
+{
+    MAPPING_ASSERT(loaded == NULL);
+
+    write_sctlr_el1(SCTLR_EL1_RESET | SCTLR_M);
+    write_vbar_el1(u64_align_down(regs->pc, VECTORS_ALIGN));
+    vcpu_stage1_off(table);
+    return run_regs(regs);
 }
 
 void vcpu_skip(struct vcpu *vcpu)

@@ -97,9 +97,22 @@ void vcpu_skip(struct vcpu *vcpu);
  * vcpu_load() - Put @vcpu's EL1 registers, VTCR_EL2, VTTBR_EL2 and HCR_EL2 in place.
  * vcpu_unload() - Take whichever is loaded off, and turn stage 2 off: needed before its table goes.
  * vcpu_load_table() - As vcpu_unload(), but @table is the one in place, with no vCPU.
+ * vcpu_load_by_hand() - The same for one whose VMID was given to it, and is none of machine.vmids.
  */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_unload(void);
 void vcpu_load_table(struct s2_table *table);
+void vcpu_load_by_hand(const struct s2_table *table);
+
+/**
+ * vcpu_run_by_hand() - Run @regs at EL1 as nobody's vCPU, with stage 1 off.
+ * @table:   the one in place, with no vCPU.
+ * Returns:  as vcpu_run(). Exceptions of its own go to the 2 KiB where it begins.
+ *
+ * vcpu_stage1_off() - The half of it that AT needs: HCR_EL2.DC, so that EL1's accesses are Normal
+ *           write-back and by IPA.
+ */
+struct vcpu_exit vcpu_run_by_hand(const struct s2_table *table, struct vcpu_regs *regs);
+void vcpu_stage1_off(const struct s2_table *table);
 
 #endif

@@ -26,6 +26,9 @@
 #define GUEST_IMAGE_IPA 0x200000000
 #define GUEST_IMAGE_SIZE 0x200000
 
+/* The last page of it is not the program's: bare_put_program(). */
+#define GUEST_BARE_OFFSET 0x1ff000
+
 /*
  * The guest's own address spaces: VA = IPA everywhere below 256 GiB, but for two windows. A page of
  * the private window is translated by each of the two address spaces (ASIDs) to an IPA of its own
