@@ -31,7 +31,8 @@ V ?=
 Q := $(if $(V),,@)
 
 VERSION := 0.1.0
-ALL_CPUS := max cortex-a53 cortex-a57 cortex-a76 neoverse-n1 a64fx
+ALL_CPUS := max cortex-a53 cortex-a55 cortex-a57 cortex-a76 cortex-a710 neoverse-n1 neoverse-n2 \
+	neoverse-v1 a64fx
 COVERAGE_MIN := 95
 
 # --- Sources --------------------------------------------------------------------------------------
