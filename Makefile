@@ -193,8 +193,8 @@ ASAN_STEP = $(shell tests/tools/has_asan.sh $(CC) && echo check-asan || echo -ch
 PARALLEL_MAKE = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) -Otarget
 
 # --- Tests ----------------------------------------------------------------------------------------
-.PHONY: check-host exhaustive check-clang check-asan check-valgrind check-layers check-install check-readme
-.PHONY: check-qemu smoke coverage
+.PHONY: check-host exhaustive check-clang check-asan check-valgrind check-layers check-install
+.PHONY: check-readme check-distros check-qemu smoke coverage
 
 check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
 	$(Q)tests/tools/run_suites.sh $<
@@ -215,6 +215,9 @@ check-asan: $(BUILD)/asan/tests/run ## Unit tests under AddressSanitizer and UBS
 
 check-valgrind: need-valgrind $(BUILD)/unit/tests/run ## Unit tests under valgrind
 	$(Q)tests/tools/check_valgrind.sh $(BUILD)/unit/tests/run
+
+check-distros: ## run and check-host on Debian trixie and sid, with gcc and clang (mmdebstrap)
+	$(Q)tests/tools/check_distros.sh $(BUILD)/distros
 
 check-layers: $(HOST_LIB) $(TARGET_LIB) ## Includes, headers and names are as designed
 	$(Q)tests/tools/check_layers.sh $(HOST_LIB) $(TARGET_LIB)
@@ -296,7 +299,8 @@ install: $(CHOSEN_LIB) ## Install below prefix= (DESTDIR=, TARGET=aarch64)
 uninstall: ## Remove exactly what install put there
 	$(Q)$(INSTALL_ENV) tests/tools/install.sh uninstall $(CHOSEN_LIB) $(PUBLIC_HEADERS)
 
-# Only what this file made: BUILD may be a directory that holds other things too.
+# Only what this file made: BUILD may be a directory that holds other things too. The roots of
+# check-distros are kept.
 clean: ## Remove everything built
 	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers bench-instr.json trace.log)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
