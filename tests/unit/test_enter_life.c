@@ -214,7 +214,7 @@ START_TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
 {
     start(RIG_4K_48->frames);
     enter(0, 0);
-    for (unsigned i = 0; vmids.rollovers == 0; i++) {
+    while (vmids.rollovers == 0) {
         atomic_init(&spaces[1].table.vmid.tag, 0); /* one guest after the other */
         enter(1, 1);
     }
