@@ -990,7 +990,8 @@ static uint64_t hash_side(const struct side *side)
 
             if (copy->has_stage2 || copy->has_combined) {
                 copies += mix(mix(copy->view.desc, copy->view.pa),
-                              copy->view.size | copy->has_stage2 | copy->has_combined << 1);
+                              copy->view.size | copy->has_stage2 |
+                                  (copy->has_combined ? 2 : UINT64_C(0)));
             }
         }
         hash = mix(hash, copies);
