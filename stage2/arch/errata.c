@@ -8,8 +8,9 @@
  * Where the rows come from; each names its erratum, and the errata notices of the makers (Arm: SDEN)
  * are behind all of them.
  *
- *      [L]  Linux, arch/arm64: kernel/cpu_errata.c and kernel/cpufeature.c, include/asm/cputype.h,
- *           as of 7.2 and its stable branches (2026-08); Documentation/arch/arm64/silicon-errata.rst
+ *      [L]  Linux, arch/arm64: kernel/cpu_errata.c as of c771600c6af1; newer rows from the patches that
+ *           brought them, to mainline and to stable branches, up to 2026-08. Of the list of what is
+ *           allowed, what is newer than AmpereOne's was seen in quotations of f8d0751426dd only
  *      [X]  Xen, xen/arch/arm/cpuerrata.c at c447b7308b13 (2026-08-20)
  *      [T]  TF-A, docs/design/cpu-specific-build-macros.rst and security advisory TFV-17, at
  *           6a164dda7208 (2026-08-20)

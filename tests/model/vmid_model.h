@@ -86,7 +86,7 @@ void vmid_model_do(size_t cpu, struct vmid_op op);
 const char *vmid_model_wrong(void);
 
 /* What is left out from now on. */
-void vmid_model_mutate(enum vmid_mutant mutant);
+void vmid_model_mutate(enum vmid_mutant what);
 
 /* Weakly ordered from now on, until the next vmid_model_init(). @choose: asked which of so many values
  * a load answers, the newest first. */
