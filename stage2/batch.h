@@ -19,7 +19,8 @@
  *                      frame, before it tries once more
  *      for one space   when more than S2_BATCH_FRAMES of its tables would wait (of those that went
  *                      with a subtree, the topmost counts); when it needs a table that waits; when
- *                      more than S2_RECLAIM_MAX stretches of memory would wait to be cleaned; before
+ *                      more than S2_RECLAIM_MAX stretches of memory would wait, to be cleaned or, of a
+ *                      pool, to be given back; before
  *                      something is made where something was broken, at once if it stays
  *
  * A call without the batch that finds no frame does not know of other spaces' that wait.
