@@ -39,9 +39,8 @@ mutant() {
 mutant 'a call does not pay what a batch owes' stage2/space.c \
     '    s2_table_end(&space->table);' '    (void)s2_table_end_deferred(\&space->table, 256);' \
     'promise 5: returned means gone'
-mutant 'a protect to the same flags does not reach the leaves' stage2/desc.h \
-    'return (is_old ? S2_NO_AF : 0) | (is_clean ? S2_WRITE : 0);' \
-    'return is_old \&\& is_clean ? 0 : 0;' \
+mutant 'a protect to the same flags does not reach the leaves' stage2/space.c \
+    's2_hardware_flags(format, old_flags) != 0;' 'format == NULL;' \
     'promise 6: a protect re-arms what hardware has changed'
 mutant 'state that an unmap takes out is told to nobody' stage2/leaves.c \
     '    s2_operation_removed(table, range, all, S2_DESC_NONE);' '    (void)range; (void)all;' \
@@ -52,7 +51,7 @@ mutant 'a map in a hole counts on all that the cut leaves' stage2/map.c \
     'no legal program traps'
 mutant 'a hole grows over what stays' stage2/pieces.c \
     'touch(hole, range) || is_free_between(table, hole, range)' 'touch(hole, range) || true' \
-    'promise 7: break before make'
+    'no legal program traps'
 mutant 'a piece over a held map is counted as if it were not' stage2/change.c \
     'return s2_stretches_meet(&table->operation.pieces.maps, range) != NULL;' \
     'return s2_stretches_meet(\&table->operation.pieces.maps, range) != NULL \&\& false;' \

@@ -191,7 +191,8 @@ static void try_pieces(const char *start, const struct program *program)
     }
 }
 
-/* All pairs, over a block and over nothing; and all triples, if all is asked for. */
+/* All pairs, over a block and over nothing, and what comes after two unmaps; all triples, if all is
+ * asked for. */
 START_TEST(any_pieces_together_are_the_pieces_one_by_one)
 {
     const bool has_triples = getenv("TRESTLE_SCOPE_ALL") != NULL;
@@ -206,8 +207,10 @@ START_TEST(any_pieces_together_are_the_pieces_one_by_one)
     scope_save(start);
     for (size_t i = 0; i < op_count; i++) {
         for (size_t j = 0; j < op_count; j++) {
+            const bool are_holes = ops[i].verb == SCOPE_UNMAP && ops[j].verb == SCOPE_UNMAP;
+
             try_pieces(start, &(struct program){{(uint16_t)i, (uint16_t)j}, 2});
-            for (size_t k = 0; k < op_count && has_triples; k++) {
+            for (size_t k = 0; k < op_count && (has_triples || are_holes); k++) {
                 try_pieces(start, &(struct program){{(uint16_t)i, (uint16_t)j, (uint16_t)k}, 3});
             }
         }
