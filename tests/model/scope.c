@@ -174,26 +174,34 @@ static void fill(struct copy copies[], struct view view)
     }
 }
 
+/* What stays as stage 2 alone may be combined anew. */
+static void fill_page(struct side *side, size_t page)
+{
+    if (is_loaded(side)) {
+        fill(side->copies[page], walk(side, page));
+    }
+    for (size_t i = 0; i < COPIES; i++) {
+        struct copy *copy = &side->copies[page][i];
+
+        if (copy->has_stage2) {
+            copy->has_combined = true;
+            copy->ends_combined = false;
+        }
+    }
+}
+
+static bool is_alive(const struct side *side)
+{
+    return side->space.table.root != NULL;
+}
+
 static void fill_all(void)
 {
-    for (size_t s = 0; s < SCOPE_SPACES; s++) {
-        struct side *side = &machine.sides[s];
+    for (size_t i = 0; i < SCOPE_SPACES * SCOPE_PAGES; i++) {
+        struct side *side = &machine.sides[i / SCOPE_PAGES];
 
-        if (side->space.table.root == NULL) {
-            continue;
-        }
-        for (size_t page = 0; page < SCOPE_PAGES; page++) {
-            if (is_loaded(side)) {
-                fill(side->copies[page], walk(side, page));
-            }
-            for (size_t i = 0; i < COPIES; i++) {
-                struct copy *copy = &side->copies[page][i];
-
-                if (copy->has_stage2) { /* a combined one may be made of it */
-                    copy->has_combined = true;
-                    copy->ends_combined = false;
-                }
-            }
+        if (is_alive(side)) {
+            fill_page(side, i % SCOPE_PAGES);
         }
     }
 }
@@ -203,45 +211,44 @@ static bool meets(const struct copy *copy, size_t page, uint64_t start, uint64_t
 {
     const uint64_t first = ipa_of_page(page) & ~(copy->view.size - 1);
 
-    return start < first + copy->view.size && first < end;
+    return copy->view.size != 0 && start < first + copy->view.size && first < end;
+}
+
+/* All copies of all pages of both guests, by number. */
+#define COPIES_OF_SIDE ((size_t)SCOPE_PAGES * COPIES)
+#define ALL_COPIES (SCOPE_SPACES * COPIES_OF_SIDE)
+
+static struct copy *copy_at(size_t number)
+{
+    const size_t in_side = number % COPIES_OF_SIDE;
+
+    return &machine.sides[number / COPIES_OF_SIDE].copies[in_side / COPIES][in_side % COPIES];
 }
 
 static void mark(uint64_t vttbr, uint64_t start, uint64_t end, bool stage2, bool combined)
 {
-    for (size_t s = 0; s < SCOPE_SPACES; s++) {
-        struct side *side = &machine.sides[s];
+    for (size_t i = 0; i < ALL_COPIES; i++) {
+        const struct side *side = &machine.sides[i / COPIES_OF_SIDE];
+        struct copy *copy = copy_at(i);
 
-        if (side->space.table.root == NULL ||
-            (vttbr & UINT64_C(0x0000fffffffffffe)) != root_of(side)) {
-            continue;
-        }
-        for (size_t page = 0; page < SCOPE_PAGES; page++) {
-            for (size_t i = 0; i < COPIES; i++) {
-                struct copy *copy = &side->copies[page][i];
-
-                if (copy->view.size != 0 && meets(copy, page, start, end)) {
-                    copy->ends_stage2 |= stage2 && copy->has_stage2;
-                    copy->ends_combined |= combined && copy->has_combined;
-                }
-            }
+        if (is_alive(side) && (vttbr & UINT64_C(0x0000fffffffffffe)) == root_of(side) &&
+            meets(copy, i % COPIES_OF_SIDE / COPIES, start, end)) {
+            copy->ends_stage2 |= stage2 && copy->has_stage2;
+            copy->ends_combined |= combined && copy->has_combined;
         }
     }
 }
 
 static void complete(void)
 {
-    for (size_t s = 0; s < SCOPE_SPACES; s++) {
-        for (size_t page = 0; page < SCOPE_PAGES; page++) {
-            for (size_t i = 0; i < COPIES; i++) {
-                struct copy *copy = &machine.sides[s].copies[page][i];
+    for (size_t i = 0; i < ALL_COPIES; i++) {
+        struct copy *copy = copy_at(i);
 
-                copy->has_stage2 = copy->has_stage2 && !copy->ends_stage2;
-                copy->has_combined = copy->has_combined && !copy->ends_combined;
-                copy->ends_stage2 = copy->ends_combined = false;
-                if (!copy->has_stage2 && !copy->has_combined) {
-                    copy->view = (struct view){0, 0, 0};
-                }
-            }
+        copy->has_stage2 = copy->has_stage2 && !copy->ends_stage2;
+        copy->has_combined = copy->has_combined && !copy->ends_combined;
+        copy->ends_stage2 = copy->ends_combined = false;
+        if (!copy->has_stage2 && !copy->has_combined) {
+            copy->view = (struct view){0, 0, 0};
         }
     }
 }
@@ -909,13 +916,12 @@ static void add_verb(struct list *list, enum scope_verb verb, uint8_t space, uin
     const uint8_t pas = has_pa ? 2 : 1;
     const uint8_t flags = !has_flags ? 1 : few ? 3 : 4;
 
-    for (uint8_t r = 0; r < ranges; r++) {
-        for (uint8_t p = 0; p < pas; p++) {
-            for (uint8_t f = 0; f < flags; f++) {
-                if (!few || !has_pa || f != 1) { /* maps of read-only pages are left to protect */
-                    add(list, (struct scope_op){(uint8_t)verb, space, r, p, f});
-                }
-            }
+    for (unsigned i = 0; i < (unsigned)ranges * pas * flags; i++) {
+        const uint8_t f = (uint8_t)(i % flags);
+
+        if (!few || !has_pa || f != 1) { /* maps of read-only pages are left to protect */
+            add(list, (struct scope_op){(uint8_t)verb, space, (uint8_t)(i / flags / pas),
+                                        (uint8_t)(i / flags % pas), f});
         }
     }
 }
