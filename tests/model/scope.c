@@ -516,12 +516,13 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ hash >> 31;
 }
 
-/* Areas and leaves of one guest. */
+/* Areas and leaves of one guest. Not how many tables there are: a call that is refused may have paid for
+ * those that waited for a batch. */
 static uint64_t hash_shape(const struct side *side)
 {
     const struct memory_set *set = &side->space.set;
     const struct memory_area *area = memory_set_first(set);
-    uint64_t hash = side->space.table.table_count;
+    uint64_t hash = memory_set_len(set);
 
     for (; area != NULL; area = memory_set_next(set, area)) {
         hash = mix(hash, area->range.start.raw);
@@ -987,6 +988,7 @@ static uint64_t hash_side(const struct side *side)
 {
     uint64_t hash = hash_waiting(hash_shape(side), &side->space.table.operation);
 
+    hash = mix(hash, side->space.table.table_count);
     for (size_t page = 0; page < SCOPE_PAGES; page++) {
         uint64_t copies = 0;
 
