@@ -240,7 +240,7 @@ GCOV ?= $(if $(findstring gcc,$(CC)),$(subst gcc,gcov,$(firstword $(CC))),gcov)
 
 coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at least 95 %
 	@find $(BUILD)/coverage -name '*.gcda' -delete
-	$(Q)TRESTLE_MODEL_OPS=$${TRESTLE_MODEL_OPS:-10000} \
+	$(Q)TRESTLE_MODEL_OPS=$${TRESTLE_MODEL_OPS:-10000} CK_TIMEOUT_MULTIPLIER=4 \
 		tests/tools/run_suites.sh $(BUILD)/coverage/tests/run
 	$(Q)gcovr --root . --object-directory $(BUILD)/coverage --filter core/ --filter stage2/ \
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
