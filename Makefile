@@ -36,13 +36,14 @@ ALL_CPUS := max cortex-a53 cortex-a55 cortex-a57 cortex-a76 cortex-a710 neoverse
 COVERAGE_MIN := 95
 
 # --- Sources --------------------------------------------------------------------------------------
-LIB_SRCS := $(wildcard core/*.c stage2/*.c stage2/*/*.c)
+LIB_SRCS := $(wildcard core/*.c stage2/*/*.c)
 TEST_SRCS := $(wildcard tests/sim/*.c tests/model/*.c tests/unit/*.c)
 HYP_SRCS := $(wildcard hyp/*.c hyp/*.S hyp/guest/*.c hyp/guest/*.S)
 # What -I chooses is not a header of the library's.
 HEADERS := $(filter-out stage2/el2/%,$(wildcard core/*.h stage2/*.h stage2/*/*.h))
 # Not installed: what lies behind the table's contract, and reaches the primitives.
-PRIVATE_HEADERS := $(wildcard $(addprefix stage2/,arch.h edge.h leaves.h locked.h map.h operation.h regime.h shown.h tail.h walk.h))
+PRIVATE_HEADERS := $(addprefix stage2/,arch/arch.h space/locked.h table/budget.h table/entries.h table/map.h \
+	table/mapcount.h table/operation.h table/split.h table/walk.h tlb/regime.h tlb/tlb_flush.h)
 PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
 C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
 

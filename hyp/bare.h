@@ -8,7 +8,7 @@
 #define TRESTLE_HYP_BARE_H
 
 #include "hyp/abort.h"
-#include "stage2/table.h"
+#include "stage2/table/table.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #ifndef TRESTLE_HYP_CPU_H
 #define TRESTLE_HYP_CPU_H
 
-#include "stage2/features.h"
+#include "stage2/arch/features.h"
 
 #include <stdbool.h>
 

@@ -4,7 +4,7 @@
 #ifndef TRESTLE_HYP_DESCRIBE_H
 #define TRESTLE_HYP_DESCRIBE_H
 
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 
 /* The CPU's abilities and the memory, in a few lines. */
 void describe_machine(void);

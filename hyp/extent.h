@@ -4,7 +4,7 @@
 #ifndef TRESTLE_HYP_EXTENT_H
 #define TRESTLE_HYP_EXTENT_H
 
-#include "stage2/table.h"
+#include "stage2/table/table.h"
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
 #ifndef TRESTLE_HYP_FORMAT_H
 #define TRESTLE_HYP_FORMAT_H
 
-#include "stage2/geometry.h"
+#include "stage2/arch/geometry.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
 #include "hyp/guest/abi.h"
 #include "hyp/machine.h"
 #include "hyp/vcpu.h"
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 
 #include "core/frame_guard.h"
 #include "core/frame_pool.h"
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 
 #include <stdint.h>
 

@@ -15,7 +15,7 @@
 #ifndef TRESTLE_HYP_ORACLE_H
 #define TRESTLE_HYP_ORACLE_H
 
-#include "stage2/table.h"
+#include "stage2/table/table.h"
 
 #include <stddef.h>
 #include <stdint.h>

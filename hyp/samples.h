@@ -5,7 +5,7 @@
 #ifndef TRESTLE_HYP_SAMPLES_H
 #define TRESTLE_HYP_SAMPLES_H
 
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 #include "hyp/print.h"
 #include "hyp/small.h"
 #include "hyp/topics.h"
-#include "stage2/batch.h"
+#include "stage2/trestle.h"
 
 /*
  * One batch takes from two guests:

@@ -1,7 +1,7 @@
 #include "hyp/expect.h"
 #include "hyp/small.h"
 #include "hyp/topics.h"
-#include "stage2/step.h"
+#include "stage2/trestle.h"
 
 /*
  * A big area, changed in steps, and where the change stands:

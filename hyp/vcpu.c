@@ -4,7 +4,7 @@
 #include "hyp/machine.h"
 #include "hyp/panic.h"
 #include "hyp/sysreg.h"
-#include "stage2/enter.h"
+#include "stage2/trestle.h"
 
 #include <stdbool.h>
 

@@ -11,7 +11,7 @@
 
 #include "hyp/abort.h"
 #include "hyp/layout.h"
-#include "stage2/table.h"
+#include "stage2/table/table.h"
 
 #include <stddef.h>
 #include <stdint.h>

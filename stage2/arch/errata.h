@@ -7,9 +7,9 @@
  *      S2_ERRATUM_               what goes wrong                          what the library does
  *      SPECULATIVE_AT            an AT that is executed speculatively     stops stage 1 while the
  *                                walks with half of one guest's           registers change
- *                                registers and half of another's          (stage2/regime.h)
+ *                                registers and half of another's          (stage2/tlb/regime.h)
  *      REPEAT_TLBI               TLBI, DSB is over before an access by    sends each TLBI again after
- *                                the old translation is                   its DSB (stage2/tail.h)
+ *                                the old translation is                   its DSB (stage2/tlb/tlb_flush.h)
  *      ACCESS_FLAG               AF is set in what is no entry any more   refuses VTCR_EL2.HA
  *      DIRTY                     so is dirty state; or it is lost         refuses VTCR_EL2.HD
  *      HCR_WRITE                 a write of HCR_EL2 spoils translations   DSB before it, ISB after

@@ -5,7 +5,8 @@
  * run, so that the count is that case's alone. Without callgrind it just works and says what it
  * did. TLBIs and tails the table counts itself. tests/tools/bench_instr.sh drives it.
  */
-#include "stage2/table.h"
+#include "stage2/table/fini.h"
+#include "stage2/table/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #include "tests/model/scope.h"
 
-#include "stage2/batch.h"
-#include "stage2/enter.h"
-#include "stage2/step.h"
+#include "stage2/space/batch.h"
+#include "stage2/space/enter.h"
+#include "stage2/space/step.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>

@@ -10,7 +10,7 @@
 
 #include "core/addr.h"
 #include "core/err.h"
-#include "stage2/flags.h"
+#include "stage2/arch/flags.h"
 
 #include <stdbool.h>
 #include <stddef.h>

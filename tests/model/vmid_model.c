@@ -1,9 +1,9 @@
 #include "tests/model/vmid_model.h"
 
 #include "core/lock.h"
-#include "stage2/arch.h"
-#include "stage2/regime.h"
-#include "stage2/table.h"
+#include "stage2/arch/arch.h"
+#include "stage2/table/table.h"
+#include "stage2/tlb/regime.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -689,8 +689,8 @@ uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 
-#include "stage2/enter.c" /* NOLINT(bugprone-suspicious-include) */
-#include "stage2/vmid.c"  /* NOLINT(bugprone-suspicious-include) */
+#include "stage2/space/enter.c" /* NOLINT(bugprone-suspicious-include) */
+#include "stage2/tlb/vmid.c"    /* NOLINT(bugprone-suspicious-include) */
 
 /* --- The verbs -------------------------------------------------------------------------------- */
 
@@ -730,7 +730,7 @@ static void flush_current(void)
     model_dsb_ish();
 }
 
-/* As stage2/tail.c does it. */
+/* As stage2/tlb/tlb_flush.c does it. */
 static void pay_tail(size_t guest)
 {
     struct s2_table *table = &tables[guest];

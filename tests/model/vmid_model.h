@@ -2,7 +2,7 @@
  * vmid_model.h - a machine of CPUs with TLBs, in which the library's own s2_vmid_*, s2_enter() and
  * s2_leave() run step by step.
  *
- * vmid_model.c compiles stage2/vmid.c and stage2/enter.c once more, so that each access to what CPUs
+ * vmid_model.c compiles stage2/tlb/vmid.c and stage2/space/enter.c once more, so that each access to what CPUs
  * share, each register write, barrier and TLBI is a point where another CPU may go on. What the
  * primitives do is said here, apart from tests/sim, as that knows no VMIDs:
  *
@@ -44,7 +44,7 @@
 enum vmid_verb {
     VMID_ENTER, /* s2_enter(): then stage 1 of no other vCPU is in the CPU's TLB */
     VMID_LEAVE, /* s2_leave() */
-    VMID_CHANGE, /* change the guest's tables, and pay a tail as stage2/tail.c does: then no TLB holds
+    VMID_CHANGE, /* change the guest's tables, and pay a tail as stage2/tlb/tlb_flush.c does: then no TLB holds
                   * what they were */
     VMID_REUSE, /* the guest ends, after a tail for all of it, and another begins with its root and
                   * its storage: then no TLB holds anything of it */

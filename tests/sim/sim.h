@@ -1,5 +1,5 @@
 /*
- * sim.h - what the primitives of stage2/arch.h do on the host: each call is an event.
+ * sim.h - what the primitives of stage2/arch/arch.h do on the host: each call is an event.
  *
  *      library -> arch_xxx()  ->  listeners BEFORE  ->  effect  ->  log  ->  listeners AFTER
  *                                     ^

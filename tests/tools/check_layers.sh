@@ -20,6 +20,9 @@ complain() {
     sed "s|^|layers: $1: |" >>"$complaints"
 }
 
+# The floors of stage2, from the top down.
+floors='space table tlb arch el2'
+
 # --- The rooms ------------------------------------------------------------------------------------
 listing() {
     git ls-files -co --exclude-standard 2>/dev/null || ls -A
@@ -29,8 +32,10 @@ check_rooms() {
     listing | sed 's|/.*||' | sort -u |
         grep -vxE '\..*|core|stage2|hyp|tests|linker|findings|Makefile|README\.md' | grep -vxF "$BUILD" |
         complain 'not a room of this house' || true
-    find core stage2 -mindepth 1 -type d ! -path stage2/el2 ! -path stage2/arch |
-        complain 'core and stage2 are flat'
+    find core -mindepth 1 -type d | complain 'core is flat'
+    find stage2 -mindepth 1 -type d | grep -vxE "stage2/($(echo $floors | tr ' ' '|'))" |
+        complain 'not a floor of stage2' || true
+    find stage2 -maxdepth 1 -type f ! -name trestle.h | complain 'on no floor of stage2'
     find core stage2 -type f ! -name '*.[ch]' | complain 'neither a .c nor a .h'
     find stage2/el2 -type f ! -name arch_impl.h | complain 'stage2/el2 holds arch_impl.h alone'
 }
@@ -51,14 +56,18 @@ only_includes() {
 check_includes() {
     name='[a-z0-9_]+\.h"'
     only_includes "\"core/$name|$freestanding" $(find core -name '*.[ch]')
-    only_includes "\"(core|stage2/arch)/$name|$freestanding" $(find stage2/arch -name '*.[ch]')
-    only_includes "\"(core|stage2|stage2/arch)/$name|$freestanding" \
-        $(find stage2 -name '*.[ch]' ! -path stage2/arch.h ! -path 'stage2/arch/*')
-    only_includes "\"(core|stage2|stage2/arch)/$name|\"arch_impl\.h\"|$freestanding" \
-        $(find stage2 -path stage2/arch.h)
-    only_includes "\"(core|stage2|stage2/arch|hyp|hyp/guest)/$name|$freestanding" \
+    below=
+    for floor in arch tlb table space; do
+        below="${below:+$below|}stage2/$floor"
+        only_includes "\"(core|$below)/$name|$freestanding" \
+            $(find stage2/$floor -name '*.[ch]' ! -path stage2/arch/arch.h)
+    done
+    only_includes "\"(core|stage2/arch)/$name|\"arch_impl\.h\"|$freestanding" \
+        $(find stage2 -path stage2/arch/arch.h)
+    only_includes "\"(core|$below)/$name" $(find stage2 -path stage2/trestle.h)
+    only_includes "\"(core|stage2|$below|hyp|hyp/guest)/$name|$freestanding" \
         $(find hyp -name '*.[chS]')
-    only_includes "\"(core|stage2|stage2/arch|hyp|tests/[a-z]+)/$name|\"stage2/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|<[a-z0-9_/]+\.h>" \
+    only_includes "\"(core|stage2|$below|hyp|tests/[a-z]+)/$name|\"stage2/[a-z]+/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|<[a-z0-9_/]+\.h>" \
         $(find tests -name '*.[ch]')
     for header in $PRIVATE_HEADERS core/avl.h; do
         grep -rHn "\"$header\"" hyp | complain 'hyp uses what is not public' || true
@@ -96,7 +105,7 @@ check_words() {
         $(find core stage2 -name '*.[ch]' ! -path 'stage2/el2/*')
     never_says '.raw outside of addr, desc, tlbi, geometry and arch_impl.h' '(\.|->)raw\b' \
         $(find core stage2 -name '*.[ch]' ! -path core/addr.h ! -name 'desc*' ! -name 'tlbi*' \
-            ! -name 'geometry*' ! -name arch_impl.h ! -path stage2/arch.h)
+            ! -name 'geometry*' ! -name arch_impl.h ! -path stage2/arch/arch.h)
 }
 
 # --- Every header compiles alone, twice in a row --------------------------------------------------

@@ -39,32 +39,38 @@ expect() {
 }
 
 expect rooms 'not a room of this house: attic' 'mkdir attic; touch attic/trunk'
-expect rooms 'core and stage2 are flat: core/cellar' 'mkdir core/cellar'
-expect rooms 'neither a .c nor a .h: stage2/walk.S' 'touch stage2/walk.S'
+expect rooms 'core is flat: core/cellar' 'mkdir core/cellar'
+expect rooms 'not a floor of stage2: stage2/attic' 'mkdir stage2/attic'
+expect rooms 'on no floor of stage2: stage2/walk.h' 'touch stage2/walk.h'
+expect rooms 'neither a .c nor a .h: stage2/table/walk.S' 'touch stage2/table/walk.S'
 expect rooms 'stage2/el2 holds arch_impl.h alone: stage2/el2/more.h' 'touch stage2/el2/more.h'
 
-expect includes 'astray: core/err.c' 'echo "#include \"stage2/arch.h\"" >>core/err.c'
+expect includes 'astray: core/err.c' 'echo "#include \"stage2/arch/arch.h\"" >>core/err.c'
 expect includes 'astray: core/err.c' 'echo "#include <stdio.h>" >>core/err.c'
 expect includes 'astray: core/err.h' 'echo "#  include \"err.h\"" >>core/err.h'
-expect includes 'astray: stage2/new.c' 'echo "#include \"hyp/print.h\"" >stage2/new.c'
-expect includes 'astray: stage2/new.c' 'echo "#include \"tests/sim/sim.h\"" >stage2/new.c'
-expect includes 'astray: stage2/new.c' 'echo "#include \"arch_impl.h\"" >stage2/new.c'
+expect includes 'astray: stage2/table/new.c' 'echo "#include \"hyp/print.h\"" >stage2/table/new.c'
+expect includes 'astray: stage2/table/new.c' 'echo "#include \"tests/sim/sim.h\"" >stage2/table/new.c'
+expect includes 'astray: stage2/table/new.c' 'echo "#include \"arch_impl.h\"" >stage2/table/new.c'
 expect includes 'astray: stage2/arch/new.c' \
-    'echo "#include \"stage2/table.h\"" >stage2/arch/new.c'
+    'echo "#include \"stage2/table/table.h\"" >stage2/arch/new.c'
+expect includes 'astray: stage2/tlb/new.c' \
+    'echo "#include \"stage2/table/table.h\"" >stage2/tlb/new.c'
+expect includes 'astray: stage2/table/new.c' \
+    'echo "#include \"stage2/space/space.h\"" >stage2/table/new.c'
 expect includes 'astray: hyp/new.c' 'echo "#include \"tests/sim/sim.h\"" >hyp/new.c'
-expect includes 'what is not public: hyp/new.c' 'echo "#include \"stage2/arch.h\"" >hyp/new.c'
+expect includes 'what is not public: hyp/new.c' 'echo "#include \"stage2/arch/arch.h\"" >hyp/new.c'
 
 expect own_header_first 'not included first: stage2/arch/new.c' \
     'touch stage2/arch/new.h; echo "#include \"core/err.h\"" >stage2/arch/new.c'
 expect own_header_first 'not included first: core/new.c' \
     'touch core/new.h; echo "#include \"core/err.h\"" >core/new.c'
 
-expect words 'asm outside' 'echo "void f(void) { __asm__(\"\"); }" >stage2/new.c'
+expect words 'asm outside' 'echo "void f(void) { __asm__(\"\"); }" >stage2/table/new.c'
 expect words '.raw outside' 'echo "int f(struct s *s) { return s->raw; }" >core/new.c'
-expect words '.raw outside' 'echo "int f(ipa_t s) { return s.raw; }" >stage2/new.h'
+expect words '.raw outside' 'echo "int f(ipa_t s) { return s.raw; }" >stage2/table/new.h'
 
 expect headers 'core/new.h' 'echo "uint64_t f(void);" >core/new.h'
-expect headers 'stage2/new.h' 'echo "struct s { int i; };" >stage2/new.h'
+expect headers 'stage2/table/new.h' 'echo "struct s { int i; };" >stage2/table/new.h'
 expect headers 'tests/sim/new.h' 'echo "Suite *s(void);" >tests/sim/new.h'
 
 expect suites 'does not run: suite_new' \

@@ -1,5 +1,5 @@
 /* A stranger's program, built from what was installed: a guest's address space, cut in the middle. */
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 
 #include <stdalign.h>
 #include <stdint.h>

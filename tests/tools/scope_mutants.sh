@@ -36,23 +36,23 @@ mutant() {
     fi
 }
 
-mutant 'a call does not pay what a batch owes' stage2/space.c \
+mutant 'a call does not pay what a batch owes' stage2/space/space.c \
     '    s2_table_end(&space->table);' '    (void)s2_table_end_deferred(\&space->table, 256);' \
     'promise 5: returned means gone'
-mutant 'a protect to the same flags does not reach the leaves' stage2/space.c \
+mutant 'a protect to the same flags does not reach the leaves' stage2/space/space.c \
     's2_hardware_flags(format, old_flags) != 0;' 'format == NULL;' \
     'promise 6: a protect re-arms what hardware has changed'
-mutant 'state that an unmap takes out is told to nobody' stage2/leaves.c \
+mutant 'state that an unmap takes out is told to nobody' stage2/table/entries.c \
     '    s2_operation_removed(table, range, all, S2_DESC_NONE);' '    (void)range; (void)all;' \
     'promise 6: nothing that hardware wrote is lost'
-mutant 'a map in a hole counts on all that the cut leaves' stage2/map.c \
+mutant 'a map in a hole counts on all that the cut leaves' stage2/table/map.c \
     'const size_t left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);' \
     'const size_t left = tables;' \
     'no legal program traps'
-mutant 'a hole grows over what stays' stage2/pieces.c \
+mutant 'a hole grows over what stays' stage2/table/pieces.c \
     'touch(hole, range) || is_free_between(table, hole, range)' 'touch(hole, range) || true' \
     'no legal program traps'
-mutant 'a piece over a held map is counted as if it were not' stage2/change.c \
+mutant 'a piece over a held map is counted as if it were not' stage2/table/change.c \
     'return s2_stretches_meet(&table->operation.pieces.maps, range) != NULL;' \
     'return s2_stretches_meet(\&table->operation.pieces.maps, range) != NULL \&\& false;' \
     'no legal program traps'

@@ -17,8 +17,8 @@
  * unlinked by one operation (it wants the entries clean before the link goes, though one
  * VMALLS12E1IS after both is enough).
  */
-#include "stage2/arch.h"
-#include "stage2/space.h"
+#include "stage2/arch/arch.h"
+#include "stage2/trestle.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/trace.h"

@@ -4,7 +4,7 @@
 #ifndef TRESTLE_TESTS_UNIT_DESC_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_DESC_FIXTURE_H
 
-#include "stage2/desc.h"
+#include "stage2/arch/desc.h"
 #include "tests/sim/mmu.h"
 
 #include <stdbool.h>

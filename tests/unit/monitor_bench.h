@@ -14,7 +14,7 @@
 #ifndef TRESTLE_TESTS_UNIT_MONITOR_BENCH_H
 #define TRESTLE_TESTS_UNIT_MONITOR_BENCH_H
 
-#include "stage2/arch.h"
+#include "stage2/arch/arch.h"
 #include "tests/sim/monitor.h"
 
 #include <stdbool.h>

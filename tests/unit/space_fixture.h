@@ -5,7 +5,7 @@
 #ifndef TRESTLE_TESTS_UNIT_SPACE_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_SPACE_FIXTURE_H
 
-#include "stage2/space.h"
+#include "stage2/trestle.h"
 #include "tests/unit/table_fixture.h"
 
 #include <check.h>

@@ -1,6 +1,6 @@
 #include "tests/unit/step_fixture.h"
 
-#include "stage2/desc.h"
+#include "stage2/arch/desc.h"
 #include "tests/sim/sim.h"
 
 #include <check.h>

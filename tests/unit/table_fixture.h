@@ -17,7 +17,8 @@
 #ifndef TRESTLE_TESTS_UNIT_TABLE_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_TABLE_FIXTURE_H
 
-#include "stage2/table.h"
+#include "stage2/table/fini.h"
+#include "stage2/table/table.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/mmu.h"
 #include "tests/sim/monitor.h"

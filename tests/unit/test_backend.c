@@ -2,7 +2,7 @@
  * test_backend.c - the protocol of a set over linear areas: what an operation holds is exactly what
  * it needs, a refusal has changed nothing, and the TLBs are paid once.
  */
-#include "stage2/backend.h"
+#include "stage2/space/backend.h"
 
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"

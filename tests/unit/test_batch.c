@@ -2,7 +2,7 @@
  * test_batch.c - several operations on several spaces, one tail for each: what waits until the end
  * of a batch, what does not, and that nobody is worse off for it.
  */
-#include "stage2/batch.h"
+#include "stage2/space/batch.h"
 
 #include "tests/unit/batch_fixture.h"
 #include "tests/unit/suites.h"

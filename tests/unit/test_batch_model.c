@@ -2,7 +2,7 @@
  * test_batch_model.c - batches at random: whatever is batched ends as if it were not, and two threads
  * with a batch each, on the same spaces, lose nothing.
  */
-#include "stage2/batch.h"
+#include "stage2/space/batch.h"
 
 #include "tests/model/random.h"
 #include "tests/unit/batch_fixture.h"

@@ -2,7 +2,7 @@
  * test_desc.c - flags to attributes and back: descriptors written out by hand, and every
  * combination of flags in every format, read by the software MMU.
  */
-#include "stage2/desc.h"
+#include "stage2/arch/desc.h"
 #include "tests/unit/desc_fixture.h"
 #include "tests/unit/suites.h"
 

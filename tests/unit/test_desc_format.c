@@ -2,7 +2,7 @@
  * test_desc_format.c - descriptors as bit patterns: addresses of every format, tables, broken
  * entries, what is legal and what is not.
  */
-#include "stage2/desc.h"
+#include "stage2/arch/desc.h"
 #include "tests/model/random.h"
 #include "tests/unit/desc_fixture.h"
 #include "tests/unit/suites.h"

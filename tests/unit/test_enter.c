@@ -1,7 +1,7 @@
 /*
  * test_enter.c - what a CPU is told when it goes from guest to guest: exact events.
  */
-#include "stage2/enter.h"
+#include "stage2/space/enter.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/suites.h"
 

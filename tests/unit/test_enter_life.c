@@ -5,9 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime() */
 
-#include "stage2/enter.h"
-#include "stage2/space.h"
-#include "stage2/step.h"
+#include "stage2/trestle.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 

@@ -2,7 +2,7 @@
  * test_features.c - ID registers of real parts, every encoding of every field, and what two parts
  * have in common.
  */
-#include "stage2/features.h"
+#include "stage2/arch/features.h"
 #include "tests/model/random.h"
 #include "tests/sim/mmu.h"
 #include "tests/unit/suites.h"

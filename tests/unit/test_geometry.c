@@ -2,7 +2,7 @@
  * test_geometry.c - the shape of the tables: registers written out by hand for the sizes that
  * people use, every other size against the software MMU's own idea of what is legal.
  */
-#include "stage2/geometry.h"
+#include "stage2/arch/geometry.h"
 #include "tests/sim/mmu.h"
 #include "tests/unit/suites.h"
 

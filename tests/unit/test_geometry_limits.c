@@ -1,7 +1,7 @@
 /*
  * test_geometry_limits.c - what s2_geometry_init() refuses and why, and VTTBR_EL2.
  */
-#include "stage2/geometry.h"
+#include "stage2/arch/geometry.h"
 #include "tests/unit/suites.h"
 
 #include <stddef.h>

@@ -5,7 +5,7 @@
  *   0x40000000  outside         0x80000000  4 MiB of the pool      0x100000000  4 MiB of the pool
  *                                           that are mapped here                for guests only
  */
-#include "stage2/memory.h"
+#include "stage2/arch/memory.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/suites.h"

@@ -4,7 +4,7 @@
  * A page is mapped by the library; then its descriptor is written by hand, rightly and wrongly,
  * while walkers look and, where the hardware may, AF and dirty state are set.
  */
-#include "stage2/arch.h"
+#include "stage2/arch/arch.h"
 #include "tests/unit/judged.h"
 #include "tests/unit/suites.h"
 

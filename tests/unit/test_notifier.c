@@ -2,7 +2,7 @@
  * test_notifier.c - who is told what: a device of what is invalidated, this CPU alone of what is
  * relaxed, and how a leaf that allows more is told from one that allows less.
  */
-#include "stage2/batch.h"
+#include "stage2/space/batch.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"

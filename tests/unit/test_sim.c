@@ -3,7 +3,7 @@
  * what listeners see and may do, and memory whose PA is not its pointer.
  */
 #include "core/frame_pool.h"
-#include "stage2/arch.h"
+#include "stage2/arch/arch.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/suites.h"

@@ -2,10 +2,10 @@
  * test_sink.c - nothing that hardware wrote is lost: what a verb takes out of leaves is told to the sink,
  * once, and what it does not take out is still in them.
  */
-#include "stage2/sink.h"
+#include "stage2/arch/sink.h"
 
-#include "stage2/batch.h"
-#include "stage2/step.h"
+#include "stage2/space/batch.h"
+#include "stage2/space/step.h"
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"

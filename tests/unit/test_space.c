@@ -2,7 +2,7 @@
  * test_space.c - a guest's space as an embedder sees it: what it answers, and what the guest sees
  * then.
  */
-#include "stage2/space.h"
+#include "stage2/space/space.h"
 
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"

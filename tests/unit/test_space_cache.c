@@ -2,7 +2,7 @@
  * test_space_cache.c - what the data and instruction caches are told, and when: arm-arm D7.5, a
  * guest that starts with its caches off reads past them.
  */
-#include "stage2/batch.h"
+#include "stage2/space/batch.h"
 #include "tests/unit/space_fixture.h"
 
 #include <check.h>

@@ -4,8 +4,8 @@
  */
 #define _POSIX_C_SOURCE 200809L /* nanosleep() */
 
-#include "stage2/batch.h"
-#include "stage2/step.h"
+#include "stage2/space/batch.h"
+#include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
 

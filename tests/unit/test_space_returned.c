@@ -2,8 +2,8 @@
  * test_space_returned.c - two promises of every call on a space: what it returned for is gone for all
  * CPUs, whoever took it away; and it reaches what hardware has changed, though no area shows it.
  */
-#include "stage2/batch.h"
-#include "stage2/step.h"
+#include "stage2/space/batch.h"
+#include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
 

@@ -2,7 +2,7 @@
  * test_space_step.c - changes to a space in steps: areas and tables as the verb leaves them, memory
  * cleaned within the budget, no node or frame missing where the pause does not need one.
  */
-#include "stage2/step.h"
+#include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/step_fixture.h"
 #include "tests/unit/suites.h"

@@ -9,7 +9,7 @@
  *      low[0..3] 1 GiB on        pages
  *      low[16..31]               a contiguous run of 16 pages
  */
-#include "stage2/arch.h"
+#include "stage2/arch/arch.h"
 #include "tests/sim/stale_tlb.h"
 #include "tests/unit/suites.h"
 

@@ -7,7 +7,7 @@
  *      small   |       20 pages|     block     |20 pages ..... |
  *      mixed   |block|block|pages, all alike|pages, one in two, |block|
  */
-#include "stage2/step.h"
+#include "stage2/space/step.h"
 #include "tests/model/random.h"
 #include "tests/unit/step_fixture.h"
 #include "tests/unit/suites.h"

@@ -2,7 +2,7 @@
  * test_tail.c - the tail that an operation pays: its exact events, for this guest and for another,
  * in every form; that no owed IPA escapes it; who is told; what is counted.
  */
-#include "stage2/tail.h"
+#include "stage2/tlb/tlb_flush.h"
 #include "tests/model/random.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/suites.h"

@@ -1,8 +1,8 @@
 /*
  * test_tlb_batch.c - what a batch collects, and the plan by which it is paid.
  */
-#include "stage2/tlb_batch.h"
-#include "stage2/tlbi.h"
+#include "stage2/tlb/tlb_batch.h"
+#include "stage2/tlb/tlbi.h"
 #include "tests/model/random.h"
 #include "tests/unit/suites.h"
 

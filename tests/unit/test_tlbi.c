@@ -2,7 +2,7 @@
  * test_tlbi.c - TLBI operands, and the cover by ranges: every instruction is decoded by the manual's
  * formula and laid end to end.
  */
-#include "stage2/tlbi.h"
+#include "stage2/tlb/tlbi.h"
 #include "tests/unit/suites.h"
 
 #include <stddef.h>

@@ -5,8 +5,9 @@
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 
 #include "core/frame_pool.h"
-#include "stage2/arch.h"
-#include "stage2/table.h"
+#include "stage2/arch/arch.h"
+#include "stage2/table/fini.h"
+#include "stage2/table/table.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/trace.h"

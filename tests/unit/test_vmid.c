@@ -1,7 +1,7 @@
 /*
  * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent.
  */
-#include "stage2/vmid.h"
+#include "stage2/tlb/vmid.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/suites.h"
 

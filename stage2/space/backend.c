@@ -1,0 +1,155 @@
+#include "stage2/space/backend.h"
+
+#include "stage2/table/mapcount.h"
+
+struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
+{
+    return (struct mapping_backend){.ops = &s2_linear_ops, .cookie = pa_minus_ipa(pa, start)};
+}
+
+pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr)
+{
+    MAPPING_ASSERT(backend->ops == &s2_linear_ops);
+
+    return ipa_plus_offset(addr, backend->cookie);
+}
+
+static enum mapping_error linear_begin(void *page_table)
+{
+    MAPPING_ASSERT(page_table != NULL);
+
+    s2_table_begin(page_table);
+    return MAPPING_OK;
+}
+
+static void linear_end(void *page_table, enum mapping_error outcome)
+{
+    (void)outcome; /* nothing was done, or all of it was: either way the rest goes back */
+    s2_table_end(page_table);
+}
+
+/* From here on nobody frees it. One map is held at a time. */
+static enum mapping_error hold_frames(struct s2_table *table, pa_t pa, uint64_t size)
+{
+    enum mapping_error error;
+
+    MAPPING_ASSERT(table->operation.shown.size == 0);
+    error = s2_shown_count(table, pa, size);
+    if (error == MAPPING_OK) {
+        table->operation.shown = (struct s2_reclaim){pa, size, S2_RECLAIM_DROP};
+    }
+    return error;
+}
+
+static enum mapping_error hold_map(const struct mapping_backend *self,
+                                   const struct mapping_change *change, struct s2_table *table)
+{
+    const pa_t pa = s2_linear_pa(self, change->range.start);
+    enum mapping_error error = s2_table_hold_map(table, change->range, pa, change->new_flags);
+
+    if (error == MAPPING_OK) {
+        error = hold_frames(table, pa, change->range.size);
+    }
+    if (error != MAPPING_OK || !s2_table_needs_clean(table, change->new_flags)) {
+        return error;
+    }
+    return s2_memory_clean(&table->memory, pa, change->range.size);
+}
+
+static enum mapping_error linear_reserve(const struct mapping_backend *self,
+                                         const struct mapping_change *change, void *page_table)
+{
+    switch (change->step) {
+    case MAPPING_STEP_MAP:
+        return hold_map(self, change, page_table);
+    case MAPPING_STEP_UNMAP:
+        return s2_table_hold_unmap(page_table, change->range);
+    case MAPPING_STEP_PROTECT:
+        return s2_table_hold_protect(page_table, change->range, change->new_flags);
+    }
+    return MAPPING_INVALID_PARAM;
+}
+
+/* Remember that the guest had the memory from @pa on, and has until the tail. */
+static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
+{
+    struct s2_operation *operation = &table->operation;
+    const bool is_first = pa_eq(operation->taken, operation->taken_end);
+
+    operation->taken = is_first ? pa : pa_min(operation->taken, pa);
+    operation->taken_end = pa_max(operation->taken_end, pa_add(pa, size));
+    MAPPING_ASSERT(pa_lt(operation->taken, operation->taken_end));
+}
+
+/* Whether it had any of it in this operation, or in one whose tail is owed. */
+static bool was_taken_back(const struct s2_table *table, pa_t pa, uint64_t size)
+{
+    return pa_lt(pa, table->operation.taken_end) && pa_lt(table->operation.taken, pa_add(pa, size));
+}
+
+static enum mapping_error linear_map(const struct mapping_backend *self, struct ipa_range range,
+                                     mapping_flags_t flags, void *page_table)
+{
+    struct s2_table *table = page_table;
+    const pa_t pa = s2_linear_pa(self, range.start);
+
+    if (s2_table_needs_clean(table, flags) && was_taken_back(table, pa, range.size)) {
+        /* It was cleaned as it was held, and the guest may have written it through the caches since,
+         * until the tail. */
+        s2_table_flush(table);
+        s2_memory_reclaim(&table->memory, pa, range.size);
+    }
+    s2_table_do_map(table, range, pa, flags);
+    table->operation.shown.size = 0;
+    return MAPPING_OK;
+}
+
+/* Whether what @range maps, one area's, went past the caches while the guest had it. Its first leaf
+ * tells, which the piece before may have broken, if areas share a block: then it is made first. */
+static bool was_uncached(struct s2_table *table, struct ipa_range range)
+{
+    struct s2_leaf leaf;
+    enum mapping_error error = s2_table_lookup(table, range.start, &leaf);
+
+    if (error == MAPPING_BAD_STATE) {
+        s2_table_flush(table);
+        error = s2_table_lookup(table, range.start, &leaf);
+    }
+    MAPPING_ASSERT(error == MAPPING_OK || error == MAPPING_NOT_FOUND);
+    return error == MAPPING_OK && s2_table_needs_clean(table, leaf.flags);
+}
+
+static enum mapping_error linear_unmap(const struct mapping_backend *self, struct ipa_range range,
+                                       void *page_table)
+{
+    struct s2_table *table = page_table;
+    const bool cleans = was_uncached(table, range);
+    const pa_t pa = s2_linear_pa(self, range.start);
+    unsigned what;
+
+    s2_table_do_unmap(table, range);
+    take_back(table, pa, range.size);
+    what = (cleans ? S2_RECLAIM_CLEAN : 0U) |
+           (s2_shown_has_frames(table, pa, range.size) ? S2_RECLAIM_DROP : 0U);
+    if (what != 0) {
+        s2_table_reclaim(table, pa, range.size, what);
+    }
+    return MAPPING_OK;
+}
+
+static enum mapping_error linear_protect(const struct mapping_backend *self, struct ipa_range range,
+                                         mapping_flags_t new_flags, void *page_table)
+{
+    (void)self;
+    s2_table_do_protect(page_table, range, new_flags);
+    return MAPPING_OK;
+}
+
+const struct mapping_backend_ops s2_linear_ops = {
+    .map = linear_map,
+    .unmap = linear_unmap,
+    .protect = linear_protect,
+    .begin = linear_begin,
+    .reserve = linear_reserve,
+    .end = linear_end,
+};

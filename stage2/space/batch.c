@@ -1,0 +1,145 @@
+#include "stage2/space/batch.h"
+
+#include "stage2/space/locked.h"
+
+static bool batch_has(const struct s2_batch *batch, const struct s2_space *space)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->spaces[i] == space) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What waits there, unless somebody else has paid for it by now. */
+static void pay(struct s2_space *space)
+{
+    s2_space_open(space);
+    s2_space_close(space);
+}
+
+static void pay_all(struct s2_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        pay(batch->spaces[i]);
+    }
+    batch->count = 0;
+}
+
+void s2_batch_begin(struct s2_batch *batch)
+{
+    if (batch->is_open) {
+        pay_all(batch);
+    }
+    *batch = (struct s2_batch){.is_open = true};
+}
+
+/* Before the space is locked, as to pay is to lock others. */
+static void open(struct s2_batch *batch, struct s2_space *space)
+{
+    MAPPING_ASSERT(batch->is_open);
+
+    if (batch->count == S2_BATCH_SPACES && !batch_has(batch, space)) {
+        pay_all(batch);
+    }
+    s2_space_open(space);
+}
+
+static void close(struct s2_batch *batch, struct s2_space *space)
+{
+    const bool is_owing = s2_table_end_deferred(&space->table, S2_BATCH_FRAMES);
+
+    lock_release(&space->lock);
+    if (is_owing && !batch_has(batch, space)) {
+        MAPPING_ASSERT(batch->count < S2_BATCH_SPACES);
+        batch->spaces[batch->count++] = space;
+    }
+}
+
+/* One call of a verb. */
+struct request {
+    enum { REQUEST_MAP, REQUEST_REPLACE, REQUEST_UNMAP, REQUEST_PROTECT } verb;
+    struct memory_area area;
+};
+
+static enum mapping_error attempt(struct s2_batch *batch, struct s2_space *space,
+                                  const struct request *request)
+{
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    open(batch, space);
+    switch (request->verb) {
+    case REQUEST_MAP:
+        error = s2_locked_map_linear(space, &request->area, OVERLAP_REJECT);
+        break;
+    case REQUEST_REPLACE:
+        error = s2_locked_map_linear(space, &request->area, OVERLAP_UNMAP);
+        break;
+    case REQUEST_UNMAP:
+        error = s2_locked_unmap(space, request->area.range);
+        break;
+    case REQUEST_PROTECT:
+        error = s2_locked_protect(space, request->area.range, request->area.flags);
+        break;
+    }
+    close(batch, space);
+    return error;
+}
+
+/* What is missing may be waiting in a space of this batch, whose pool may be the same. */
+static enum mapping_error run(struct s2_batch *batch, struct s2_space *space,
+                              const struct request *request)
+{
+    enum mapping_error error = attempt(batch, space, request);
+
+    if (error == MAPPING_NO_FRAME && batch->count > 0) {
+        pay_all(batch);
+        error = attempt(batch, space, request);
+    }
+    return error;
+}
+
+enum mapping_error s2_batch_map_linear(struct s2_batch *batch, struct s2_space *space,
+                                       struct ipa_range range, pa_t pa, mapping_flags_t flags)
+{
+    return run(batch, space, &(struct request){REQUEST_MAP, s2_linear_area(range, pa, flags)});
+}
+
+enum mapping_error s2_batch_replace_linear(struct s2_batch *batch, struct s2_space *space,
+                                           struct ipa_range range, pa_t pa, mapping_flags_t flags)
+{
+    return run(batch, space, &(struct request){REQUEST_REPLACE, s2_linear_area(range, pa, flags)});
+}
+
+enum mapping_error s2_batch_unmap(struct s2_batch *batch, struct s2_space *space,
+                                  struct ipa_range range)
+{
+    return run(batch, space, &(struct request){REQUEST_UNMAP, {.range = range}});
+}
+
+enum mapping_error s2_batch_protect(struct s2_batch *batch, struct s2_space *space,
+                                    struct ipa_range range, mapping_flags_t flags)
+{
+    return run(batch, space, &(struct request){REQUEST_PROTECT, {.range = range, .flags = flags}});
+}
+
+void s2_batch_drop(struct s2_batch *batch, struct s2_space *space)
+{
+    MAPPING_ASSERT(batch->is_open);
+
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->spaces[i] == space) {
+            batch->spaces[i] = batch->spaces[--batch->count];
+            return;
+        }
+    }
+}
+
+void s2_batch_end(struct s2_batch *batch)
+{
+    MAPPING_ASSERT(batch->is_open);
+
+    pay_all(batch);
+    batch->is_open = false;
+}

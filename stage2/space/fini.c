@@ -1,0 +1,101 @@
+#include "stage2/space/fini.h"
+
+#include "stage2/table/mapcount.h"
+
+/* How many of @size bytes are cleaned for @budget: whole granules. */
+static uint64_t reclaim_size(const struct s2_table *table, uint64_t size, size_t budget)
+{
+    const uint64_t line = table->memory.cache_line;
+
+    MAPPING_ASSERT(u64_is_pow2(line));
+    if (budget >= size / line) {
+        return size;
+    }
+    return u64_align_down(budget * line, s2_granule_size(&table->geometry));
+}
+
+/* Clean the next of what @area showed the guest; how much of the budget that took. */
+static size_t reclaim_next(struct s2_space *space, const struct memory_area *area, size_t budget)
+{
+    const struct s2_table *table = &space->table;
+    const ipa_t start = ipa_max(area->range.start, space->reclaimed);
+    const ipa_t end = ipa_range_end(area->range);
+    uint64_t size;
+
+    if (!s2_table_needs_clean(table, area->flags)) {
+        s2_shown_drop(table, s2_linear_pa(&area->backend, start), ipa_distance(start, end));
+        space->reclaimed = end;
+        return 1;
+    }
+    size = reclaim_size(table, ipa_distance(start, end), budget);
+    if (size == 0) {
+        return budget;
+    }
+    s2_memory_reclaim(&table->memory, s2_linear_pa(&area->backend, start), size);
+    s2_shown_drop(table, s2_linear_pa(&area->backend, start), size);
+    space->reclaimed = ipa_add(start, size);
+    return (size_t)(size / table->memory.cache_line) + 1;
+}
+
+/* Lines that a granule takes: a line may be larger than it. */
+static size_t granule_lines(const struct s2_table *table)
+{
+    const uint64_t line = table->memory.cache_line;
+    const uint64_t granule = s2_granule_size(&table->geometry);
+
+    MAPPING_ASSERT(u64_is_pow2(line));
+    return line < granule ? (size_t)(granule / line) : 1;
+}
+
+/* Only now that no CPU can write it has the guest lost its memory for good. A granule is cleaned in
+ * any case. */
+static bool reclaim_some(struct s2_space *space, size_t budget)
+{
+    const size_t least = granule_lines(&space->table);
+    const struct memory_area *area = memory_set_find_from(&space->set, space->reclaimed);
+    size_t left = budget > least ? budget : least;
+
+    MAPPING_ASSERT(lock_is_held(&space->lock));
+    while (area != NULL && left > 0) {
+        const size_t spent = reclaim_next(space, area, left);
+
+        left -= spent < left ? spent : left;
+        area = memory_set_find_from(&space->set, space->reclaimed);
+    }
+    return area == NULL;
+}
+
+/* Tables first: an unmap of area after area would pay a tail for each, and might have to cut a block
+ * that two of them share. */
+enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)
+{
+    const struct s2_table *table = &space->table;
+    enum mapping_error error = MAPPING_OK;
+    bool is_table_done = false;
+
+    lock_acquire(&space->lock);
+    if (table->root == NULL && table->operation.depth == 0) {
+        *is_done = reclaim_some(space, budget);
+    } else {
+        error = s2_table_fini_step(&space->table, budget, &is_table_done);
+        if (error == MAPPING_OK) {
+            *is_done = is_table_done && memory_set_is_empty(&space->set);
+        }
+    }
+    if (is_table_done) {
+        space->reclaimed = ipa_of(0);
+    }
+    lock_release(&space->lock);
+    return error;
+}
+
+enum mapping_error s2_space_fini(struct s2_space *space)
+{
+    enum mapping_error error;
+    bool is_done = false;
+
+    do {
+        error = s2_space_fini_step(space, SIZE_MAX, &is_done);
+    } while (error == MAPPING_OK && !is_done);
+    return error;
+}

@@ -1,0 +1,509 @@
+/*
+ * entries.c - the passes over what a range covers: one loop over the entries of each table, no call for
+ * each. The hardware may set AF and dirty state in a leaf at any moment, where it was told to: there
+ * every change is an exchange.
+ */
+#include "stage2/table/entries.h"
+
+#include "stage2/table/operation.h"
+
+/* --- Unmap ----------------------------------------------------------------------------------- */
+
+/* Remove the next @count entries. Subtrees go as they are. */
+static void clear_entries(struct s2_walk *walk, unsigned count)
+{
+    const struct ipa_range stretch = s2_walk_stretch(walk, count);
+    struct s2_table *table = walk->table;
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned cleared = 0;
+    bool has_tables = false;
+
+    MAPPING_ASSERT(count > 0 && count <= s2_walk_entries(walk) - s2_walk_index(walk));
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        if (s2_desc_is_none(desc)) {
+            continue;
+        }
+        arch_desc_store(&slot[i], S2_DESC_NONE);
+        cleared++;
+        if (s2_desc_is_table(desc, walk->level)) {
+            s2_operation_retire(table, s2_desc_address(&table->format, desc), walk->level + 1);
+            has_tables = true;
+        }
+    }
+    if (cleared > 0) {
+        MAPPING_ASSERT(*s2_walk_count(walk) >= cleared);
+        *s2_walk_count(walk) -= cleared;
+        s2_operation_stored(table, slot, count);
+        s2_operation_owe(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
+    }
+}
+
+/* Out of the tables that are done; unlink those that were emptied. */
+static void leave_and_prune(struct s2_walk *walk)
+{
+    while (s2_walk_is_leaving(walk)) {
+        const struct s2_walk_step step = *s2_walk_step(walk);
+        const struct ipa_range span = s2_walk_span(walk);
+        const bool is_empty = *s2_walk_count(walk) == 0;
+
+        if (is_empty) {
+            MAPPING_ASSERT(s2_desc_eq(arch_desc_load(step.slot),
+                                      s2_desc_table(&walk->table->format, step.pa)));
+            arch_desc_store(step.slot, S2_DESC_NONE);
+            s2_operation_stored(walk->table, step.slot, 1);
+            s2_operation_owe(walk->table, span, S2_TLB_LEVEL_ANY);
+            /* Nothing hangs below it: it need not be looked at again. */
+            s2_operation_retire(walk->table, step.pa, S2_LEVEL_PAGE);
+        }
+        s2_walk_ascend(walk);
+        MAPPING_ASSERT(*s2_walk_count(walk) > 0);
+        *s2_walk_count(walk) -= is_empty ? 1 : 0;
+    }
+}
+
+/* Remove the run of @count leaves from @slot on, which span @range, each by an exchange; one that stands
+ * alone is a run of one. What any of them had, all had. */
+static void take_run(struct s2_table *table, s2_desc_t *slot, unsigned count,
+                     struct ipa_range range)
+{
+    s2_desc_t all = S2_DESC_NONE;
+
+    for (unsigned i = 0; i < count; i++) {
+        all = s2_desc_or(all, arch_desc_swap(&slot[i], S2_DESC_NONE));
+    }
+    s2_operation_removed(table, range, all, S2_DESC_NONE);
+}
+
+/* The same as clear_entries(), up to the first table, where somebody is told of what the leaves were: a
+ * subtree does not go as it is, as hardware may set something in its leaves until nobody reaches them.
+ * Returns: how many entries that were. */
+static unsigned take_entries(struct s2_walk *walk, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        const unsigned run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc)
+                                 ? s2_run_entries(&table->geometry, walk->level)
+                                 : 1;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_none(desc)) {
+            const struct ipa_range range =
+                s2_entry_stretch(&table->geometry, walk->level, walk->at, i, i + run);
+
+            MAPPING_ASSERT(i + run <= count);
+            MAPPING_ASSERT(*s2_walk_count(walk) >= run);
+            take_run(table, &slot[i], run, range);
+            *s2_walk_count(walk) -= run;
+            s2_operation_stored(table, &slot[i], run);
+            s2_operation_owe(table, range, walk->level);
+        }
+        i += run;
+    }
+    return i;
+}
+
+/* Everything in @range but blocks that stick out, which are broken by now. */
+void s2_leaves_clear(struct s2_table *table, struct ipa_range range)
+{
+    const bool tracks = s2_operation_tracks(table);
+    struct s2_walk walk;
+
+    s2_walk_begin(&walk, table, range);
+    while (!s2_walk_is_done(&walk)) {
+        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+        const bool is_entered = tracks && s2_desc_is_table(desc, walk.level);
+        const unsigned count = is_entered ? 0 : s2_walk_whole(&walk);
+
+        if (count > 0 && tracks) {
+            s2_walk_skip(&walk, take_entries(&walk, count));
+        } else if (count > 0) {
+            clear_entries(&walk, count);
+            s2_walk_skip(&walk, count);
+        } else if (s2_desc_is_table(desc, walk.level)) {
+            s2_walk_descend(&walk, desc);
+        } else {
+            s2_walk_skip_entry(&walk);
+        }
+        leave_and_prune(&walk);
+    }
+}
+
+/* --- Protect and replace --------------------------------------------------------------------- */
+
+/* A stretch of leaves that differ in nothing but the address: what is there, and what shall be. */
+struct leaf_run {
+    s2_desc_t desc;
+    s2_desc_t next;
+    uint64_t size;
+};
+
+/* Store one leaf of the run, if it is what is expected at @slot. */
+static inline bool run_step(s2_desc_t *slot, struct leaf_run *run)
+{
+    if (!s2_desc_eq(arch_desc_load(slot), run->desc)) {
+        return false;
+    }
+    arch_desc_store(slot, run->next);
+    run->desc = s2_desc_next(run->desc, run->size);
+    run->next = s2_desc_next(run->next, run->size);
+    return true;
+}
+
+/* How many leaves from @slot on, at most @count, continue the run. Two a turn: the loop itself would
+ * be a third of the work. For tables that the hardware does not write. */
+static unsigned run_store(s2_desc_t *slot, unsigned count, struct leaf_run run)
+{
+    s2_desc_t *at = slot;
+    const s2_desc_t *end = slot + count;
+
+    for (; end - at >= 2; at += 2) {
+        if (!run_step(&at[0], &run)) {
+            return (unsigned)(at - slot);
+        }
+        if (!run_step(&at[1], &run)) {
+            return (unsigned)(at - slot) + 1;
+        }
+    }
+    if (at != end && run_step(at, &run)) {
+        at++;
+    }
+    return (unsigned)(at - slot);
+}
+
+/* Store what follows the leaf @desc, which became @next, as far as it continues both. */
+static unsigned run_follow(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
+                           uint64_t size)
+{
+    return run_store(slot, count,
+                     (struct leaf_run){.desc = s2_desc_next(desc, size),
+                                       .next = s2_desc_next(next, size),
+                                       .size = size});
+}
+
+/* What a leaf becomes in the first pass: what it shall be, or broken on the way there. */
+static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *edit,
+                            s2_desc_t desc, bool *is_broken)
+{
+    const s2_desc_t next = s2_desc_with_attr(&table->format, desc, edit->attr);
+
+    *is_broken = edit->kind == S2_EDIT_REPLACE || !s2_desc_is_in_place(desc, next);
+    return *is_broken ? s2_desc_break(desc) : next;
+}
+
+/* Change the leaf *@desc at the cursor's @i-th entry where the hardware may set AF and dirty state
+ * at any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly,
+ * as the new flags say it all; then *@desc is what was overwritten, as a TLB may know it. A run goes
+ * as one: it lies whole in the range, as the edges took those that do not. Returns: how many entries
+ * that were. */
+static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s2_desc_t next,
+                            bool is_broken)
+{
+    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
+    s2_desc_t *slot = s2_walk_slot(walk) + i;
+
+    if (is_broken && s2_desc_is_contiguous(*desc) && walk->table->format.has_access_flag) {
+        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0);
+        (void)s2_run_break(walk->table, slot, run);
+        return run;
+    }
+    if (is_broken) {
+        (void)s2_operation_break(slot);
+    } else {
+        while (!arch_desc_replace(slot, desc, next)) {
+            MAPPING_ASSERT(s2_desc_is_valid(*desc));
+        }
+    }
+    return 1;
+}
+
+/* Whether nothing that @desc allows is refused by @next. */
+static bool is_relaxed(const struct s2_table *table, s2_desc_t desc, s2_desc_t next, bool is_broken)
+{
+    return table->rules.is_local && !is_broken && s2_desc_allows(&table->format, next, desc);
+}
+
+/* What the entries [@first, @last), counted from the cursor, span. */
+static struct ipa_range entries_at(const struct s2_walk *walk, unsigned first, unsigned last)
+{
+    return s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last);
+}
+
+/* They were changed. */
+static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, bool has_revoked)
+{
+    const struct ipa_range stretch = entries_at(walk, first, last);
+
+    s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
+    if (has_revoked) {
+        s2_operation_owe(walk->table, stretch, walk->level);
+    } else {
+        s2_operation_owe_relaxed(walk->table, stretch, walk->level);
+    }
+}
+
+/* The cursor's @i-th entry, a leaf, was @desc and is @next. Apart, as few tables come here. */
+static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned i, s2_desc_t desc,
+                                                   s2_desc_t next)
+{
+    s2_operation_removed(walk->table, entries_at(walk, i, i + 1), desc, next);
+}
+
+/* First pass over the next @count entries, up to the first table; how many entries that were. */
+static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    const uint64_t size = BIT(s2_walk_shift(walk));
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned first = count, last = 0, i = 0;
+    bool has_revoked = false;
+
+    MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
+    while (i < count) {
+        s2_desc_t desc = arch_desc_load(&slot[i]);
+        s2_desc_t next;
+        bool is_broken;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_leaf(desc, walk->level) || !s2_edit_changes(table, edit, desc)) {
+            i++;
+            continue;
+        }
+        next = first_pass(table, edit, desc, &is_broken);
+        first = i < first ? i : first;
+        i += change_leaf(walk, i, &desc, next, is_broken);
+        edit->has_broken |= is_broken;
+        has_revoked |= !is_relaxed(table, desc, next, is_broken);
+        if (!table->format.has_access_flag) {
+            i += run_follow(&slot[i], count - i, desc, next, size);
+        } else if (!is_broken) {
+            tell_changed(walk, i - 1, desc, next);
+        }
+        last = i;
+    }
+    MAPPING_ASSERT(i <= count);
+    if (first < last) {
+        owe_entries(walk, first, last, has_revoked);
+    }
+    return i;
+}
+
+/* Before it, where sizes change directly: the runs that a protect changes are opened, so that each
+ * member can be changed in place. Folding makes them runs again. One whose type changes has to be
+ * broken anyway, and stays a run. */
+static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    const unsigned run = s2_run_entries(&table->geometry, walk->level);
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_leaf(desc, walk->level) || !s2_desc_is_contiguous(desc) ||
+            !s2_edit_changes(table, edit, desc) ||
+            !s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
+            i++;
+            continue;
+        }
+        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0 && i + run <= count);
+        s2_run_open(table, &slot[i], run);
+        owe_entries(walk, i, i + run, true);
+        i += run;
+    }
+    return i;
+}
+
+/* What a broken leaf in the range is made, in a protect: with the new attributes, and with the hint
+ * only if all of its run is. */
+static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_edit *edit, ipa_t at,
+                             s2_desc_t broken)
+{
+    const struct s2_table *table = walk->table;
+    const uint64_t size = (uint64_t)s2_run_entries(&table->geometry, walk->level)
+                          << s2_walk_shift(walk);
+    const s2_desc_t leaf = s2_desc_with_attr(&table->format, s2_desc_mend(broken), edit->attr);
+    const struct ipa_range run = {ipa_align_down(at, size), size};
+
+    MAPPING_ASSERT(ipa_range_has(edit->range, at));
+    return ipa_range_covers(edit->range, run) ? leaf : s2_desc_without_hint(leaf);
+}
+
+/* How many of the entries [@i, @count) may follow one that was @desc and became @next: those with the
+ * same fate as to the hint. It is kept up to the last run that lies whole among them, and dropped up
+ * to the border of the run that is torn. */
+static unsigned run_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t next, unsigned i,
+                         unsigned count)
+{
+    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
+    const unsigned index = s2_walk_index(walk);
+    const unsigned torn = (index + count) % run;
+    const unsigned into = (index + i) % run;
+
+    if (!s2_desc_is_contiguous(desc)) {
+        return count - i;
+    }
+    if (s2_desc_is_contiguous(next)) {
+        return count - i > torn ? count - i - torn : 0;
+    }
+    return into == 0 ? 0 : (unsigned)u64_min(count - i, run - into);
+}
+
+/* Second pass of a protect. Memory whose type changes is cleaned before a guest sees it again. */
+static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    const uint64_t size = BIT(s2_walk_shift(walk));
+    s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0, start;
+
+    MAPPING_ASSERT(edit->kind == S2_EDIT_PROTECT);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.owed));
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        s2_desc_t next;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (!s2_desc_is_broken(desc)) {
+            i++;
+            continue;
+        }
+        next = second_pass(walk, edit, ipa_add(walk->at, i * size), desc);
+        start = i;
+        if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
+            s2_memory_reclaim(&table->memory, s2_desc_address(&table->format, desc), size);
+            arch_desc_store(&slot[i++], next);
+        } else {
+            arch_desc_store(&slot[i++], next);
+            i += run_follow(&slot[i], run_left(walk, desc, next, i, count), desc, next, size);
+        }
+        s2_operation_removed(table, entries_at(walk, start, i), desc, next);
+    }
+    MAPPING_ASSERT(i <= count);
+    s2_operation_stored(table, slot, i);
+    return i;
+}
+
+/* How many of @count entries from the cursor on are broken leaves with the attributes of the first,
+ * whatever their outputs. */
+static unsigned alike_broken(const struct s2_table *table, const s2_desc_t *slot, unsigned count)
+{
+    const s2_desc_t attr = s2_desc_attr(&table->format, arch_desc_load(slot));
+    unsigned i = 0;
+
+    while (i < count && s2_desc_is_broken(arch_desc_load(&slot[i])) &&
+           s2_desc_eq(s2_desc_attr(&table->format, arch_desc_load(&slot[i])), attr)) {
+        i++;
+    }
+    MAPPING_ASSERT(i > 0);
+    return i;
+}
+
+/* Second pass of a replace, over a stretch of broken leaves that are alike: mapped anew with the
+ * attributes they had, in leaves as large as the new output allows. Each stays broken until then, so
+ * that whoever faults there knows to ask again. */
+static void map_replaced(struct s2_walk *walk, const struct s2_edit *edit, unsigned count)
+{
+    struct s2_table *table = walk->table;
+    const struct s2_mapping mapping = {
+        .offset = edit->offset,
+        .attr = s2_desc_attr(&table->format, arch_desc_load(s2_walk_slot(walk))),
+        .cap = walk->level,
+        .has_runs = true,
+    };
+    struct s2_walk stretch = *walk;
+
+    MAPPING_ASSERT(*s2_walk_count(walk) >= count);
+    *s2_walk_count(walk) -= count;
+    stretch.end = ipa_range_end(s2_walk_stretch(walk, count));
+    s2_map_fill(&stretch, &mapping);
+}
+
+static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    struct s2_walk at = *walk;
+    unsigned i = 0;
+
+    MAPPING_ASSERT(edit->kind == S2_EDIT_REPLACE);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&walk->table->operation.owed));
+    while (i < count) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        unsigned step = 1;
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            break;
+        }
+        if (s2_desc_is_broken(desc)) {
+            step = alike_broken(walk->table, &slot[i], count - i);
+            map_replaced(&at, edit, step);
+        }
+        s2_walk_skip(&at, step);
+        i += step;
+    }
+    return i;
+}
+
+typedef unsigned (*visit_fn)(struct s2_walk *walk, struct s2_edit *edit, unsigned count);
+
+/* Call @visit for each stretch of whole entries of one table; it answers how many it did before
+ * it met a table, which is entered next. */
+static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn visit)
+{
+    struct s2_walk walk;
+
+    s2_walk_begin(&walk, table, edit->range);
+    while (!s2_walk_is_done(&walk)) {
+        const unsigned count = s2_walk_whole(&walk);
+        const unsigned done = count > 0 ? visit(&walk, edit, count) : 0;
+
+        MAPPING_ASSERT(done <= count);
+        s2_walk_skip(&walk, done);
+        if (done == 0 || done < count) {
+            const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
+
+            if (s2_desc_is_table(desc, walk.level)) {
+                s2_walk_descend(&walk, desc);
+            } else {
+                s2_walk_skip_entry(&walk);
+            }
+        }
+        s2_walk_ascend_all(&walk);
+    }
+}
+
+void s2_leaves_open(struct s2_table *table, struct s2_edit *edit)
+{
+    MAPPING_ASSERT(table->is_direct && edit->kind == S2_EDIT_PROTECT);
+
+    visit_range(table, edit, open_runs);
+}
+
+void s2_leaves_change(struct s2_table *table, struct s2_edit *edit)
+{
+    MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
+
+    visit_range(table, edit, change_entries);
+}
+
+void s2_leaves_make(struct s2_table *table, struct s2_edit *edit)
+{
+    MAPPING_ASSERT(edit->has_broken);
+
+    visit_range(table, edit, edit->kind == S2_EDIT_PROTECT ? make_protected : make_replaced);
+}

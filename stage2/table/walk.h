@@ -1,0 +1,223 @@
+/*
+ * walk.h - a cursor that goes through the tables in ascending order, without recursion and
+ * without starting over at the root.
+ *
+ *      while (!s2_walk_is_done(&walk)) {
+ *          n = s2_walk_whole(&walk);            how many entries of this table lie whole in the
+ *          if (n > 0)                           range from here on: one loop over them,
+ *              ...; s2_walk_skip(&walk, n);     no call for each
+ *          else if (a table)
+ *              s2_walk_descend(&walk, desc);
+ *          else
+ *              s2_walk_skip_entry(&walk);
+ *          while (s2_walk_is_leaving(&walk))    the table of this level is behind us:
+ *              ...; s2_walk_ascend(&walk);      all its entries in the range are done
+ *      }
+ *
+ * Private to stage2/.
+ */
+#ifndef TRESTLE_STAGE2_TABLE_WALK_H
+#define TRESTLE_STAGE2_TABLE_WALK_H
+
+#include "stage2/arch/arch.h"
+#include "stage2/table/table.h"
+
+#define S2_DARK_NONE (S2_LEVEL_PAGE + 1)
+
+struct s2_walk_step {
+    s2_desc_t *entries; /* the table of this level */
+    s2_desc_t *slot;    /* the entry that links it; NULL for the topmost */
+    pa_t pa;            /* of the table */
+    ipa_t base;         /* what its first entry maps */
+};
+
+struct s2_walk {
+    struct s2_table *table;
+    ipa_t at, end; /* the cursor, and where the range ends */
+    int top;       /* level of the topmost table */
+    int level;     /* of the table that the cursor is in */
+    int dark;      /* this level and below are not yet linked; S2_DARK_NONE: all is live */
+    int fresh;     /* this level and below were made by this walk: what it has not filled yet is
+                    * unwritten; S2_DARK_NONE: none was */
+    struct s2_walk_step path[S2_LEVEL_COUNT];
+};
+
+/* A table to walk and not to change. The cursor asks for one that may be changed; and a copy would be
+ * large, and be taken while another CPU gives the guest a VMID. */
+static inline struct s2_table *s2_walk_reading(const struct s2_table *table)
+{
+    return (struct s2_table *)(uintptr_t)table;
+}
+
+/* Over @range from the root. @range: inside the input size. */
+static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
+                                 struct ipa_range range)
+{
+    MAPPING_ASSERT(table->root != NULL);
+    MAPPING_ASSERT(ipa_range_is_aligned(range, s2_granule_size(&table->geometry)));
+    MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
+    *walk = (struct s2_walk){
+        .table = table,
+        .at = range.start,
+        .end = ipa_range_end(range),
+        .top = table->geometry.start_level,
+        .level = table->geometry.start_level,
+        .dark = S2_DARK_NONE,
+        .fresh = S2_DARK_NONE,
+    };
+    walk->path[walk->top - S2_LEVEL_FIRST] =
+        (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0)};
+}
+
+/* Over @range below a table of @level that nobody else can reach yet. @range: inside its span. */
+static inline void s2_walk_begin_dark(struct s2_walk *walk, struct s2_table *table,
+                                      struct ipa_range range, int level, struct s2_walk_step top)
+{
+    MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
+    MAPPING_ASSERT(top.entries != NULL);
+    MAPPING_ASSERT(ipa_range_covers(
+        (struct ipa_range){top.base, s2_level_size(&table->geometry, level - 1)}, range));
+    s2_walk_begin(walk, table, range);
+    walk->top = level;
+    walk->level = level;
+    walk->dark = level;
+    walk->path[level - S2_LEVEL_FIRST] = top;
+}
+
+static inline bool s2_walk_is_done(const struct s2_walk *walk)
+{
+    return !ipa_lt(walk->at, walk->end);
+}
+
+static inline struct s2_walk_step *s2_walk_step(struct s2_walk *walk)
+{
+    return &walk->path[walk->level - S2_LEVEL_FIRST];
+}
+
+static inline unsigned s2_walk_shift(const struct s2_walk *walk)
+{
+    return s2_level_shift(&walk->table->geometry, walk->level);
+}
+
+/* Entries of the table that the cursor is in. */
+static inline unsigned s2_walk_entries(const struct s2_walk *walk)
+{
+    const struct s2_geometry *geometry = &walk->table->geometry;
+
+    return walk->level == geometry->start_level ? s2_root_entries(geometry)
+                                                : s2_table_entries(geometry);
+}
+
+/* Which entry of it the cursor is at. */
+static inline unsigned s2_walk_index(const struct s2_walk *walk)
+{
+    return (unsigned)ipa_index(walk->at, s2_walk_shift(walk)) & (s2_walk_entries(walk) - 1);
+}
+
+static inline s2_desc_t *s2_walk_slot(struct s2_walk *walk)
+{
+    s2_desc_t *entries = s2_walk_step(walk)->entries;
+
+    MAPPING_ASSERT(entries != NULL);
+    return &entries[s2_walk_index(walk)];
+}
+
+/* What the entry at the cursor spans, all of it. */
+static inline struct ipa_range s2_walk_entry(const struct s2_walk *walk)
+{
+    const uint64_t size = BIT(s2_walk_shift(walk));
+
+    return (struct ipa_range){ipa_align_down(walk->at, size), size};
+}
+
+/* How much of it lies in the range, from the cursor on. */
+static inline struct ipa_range s2_walk_piece(const struct s2_walk *walk)
+{
+    MAPPING_ASSERT(!s2_walk_is_done(walk));
+    return ipa_range_between(walk->at, ipa_min(ipa_range_end(s2_walk_entry(walk)), walk->end));
+}
+
+/* How many entries of this table, from the cursor on, lie whole in the range. */
+static inline unsigned s2_walk_whole(const struct s2_walk *walk)
+{
+    const unsigned shift = s2_walk_shift(walk);
+    const uint64_t left = ipa_distance(walk->at, walk->end) >> shift;
+
+    if (left == 0 || !ipa_is_aligned(walk->at, BIT(shift))) {
+        return 0;
+    }
+    return (unsigned)u64_min(left, s2_walk_entries(walk) - s2_walk_index(walk));
+}
+
+/* The stretch of the next @count entries, from the cursor on. */
+static inline struct ipa_range s2_walk_stretch(const struct s2_walk *walk, unsigned count)
+{
+    return (struct ipa_range){walk->at, (uint64_t)count << s2_walk_shift(walk)};
+}
+
+/* What the table that the cursor is in spans; below the root. */
+static inline struct ipa_range s2_walk_span(const struct s2_walk *walk)
+{
+    MAPPING_ASSERT(walk->level > walk->table->geometry.start_level);
+    return (struct ipa_range){walk->path[walk->level - S2_LEVEL_FIRST].base,
+                              s2_level_size(&walk->table->geometry, walk->level - 1)};
+}
+
+/* Past @count whole entries; past what is left of this one. */
+static inline void s2_walk_skip(struct s2_walk *walk, unsigned count)
+{
+    walk->at = ipa_range_end(s2_walk_stretch(walk, count));
+    MAPPING_ASSERT(ipa_le(walk->at, walk->end));
+}
+
+static inline void s2_walk_skip_entry(struct s2_walk *walk)
+{
+    walk->at = ipa_range_end(s2_walk_piece(walk));
+}
+
+/* Into the table at @pa that the entry at the cursor links, or will. */
+static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
+{
+    s2_desc_t *slot = s2_walk_slot(walk);
+    s2_desc_t *entries = frame_pool_ptr(walk->table->pool, pa);
+    const ipa_t base = s2_walk_entry(walk).start;
+
+    MAPPING_ASSERT(walk->level < S2_LEVEL_PAGE);
+    MAPPING_ASSERT(entries != NULL);
+    MAPPING_ASSERT(!s2_walk_is_done(walk));
+    walk->level++;
+    *s2_walk_step(walk) = (struct s2_walk_step){entries, slot, pa, base};
+}
+
+/* Into the table that @desc, the entry at the cursor, links. */
+static inline void s2_walk_descend(struct s2_walk *walk, s2_desc_t desc)
+{
+    s2_walk_enter(walk, s2_desc_address(&walk->table->format, desc));
+}
+
+/* Whether the cursor has left this level's table: past its span, or done. */
+static inline bool s2_walk_is_leaving(const struct s2_walk *walk)
+{
+    return walk->level > walk->top &&
+           (s2_walk_is_done(walk) || !ipa_range_has(s2_walk_span(walk), walk->at));
+}
+
+static inline void s2_walk_ascend(struct s2_walk *walk)
+{
+    walk->level--;
+}
+
+static inline void s2_walk_ascend_all(struct s2_walk *walk)
+{
+    while (s2_walk_is_leaving(walk)) {
+        s2_walk_ascend(walk);
+    }
+}
+
+/* The number of entries in use of the table that the cursor is in. */
+static inline uint32_t *s2_walk_count(struct s2_walk *walk)
+{
+    return frame_pool_count(walk->table->pool, s2_walk_step(walk)->pa);
+}
+
+#endif
