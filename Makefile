@@ -38,7 +38,7 @@ COVERAGE_MIN := 95
 # --- Sources --------------------------------------------------------------------------------------
 LIB_SRCS := $(wildcard core/*.c stage2/*/*.c)
 TEST_SRCS := $(wildcard tests/sim/*.c tests/model/*.c tests/unit/*.c)
-HYP_SRCS := $(wildcard hyp/*.c hyp/*.S hyp/guest/*.c hyp/guest/*.S)
+HYP_SRCS := $(wildcard hyp/*.c hyp/*/*.c hyp/*/*.S)
 # What -I chooses is not a header of the library's.
 HEADERS := $(filter-out stage2/el2/%,$(wildcard core/*.h stage2/*.h stage2/*/*.h))
 # Not installed: what lies behind the table's contract, and reaches the primitives.
@@ -158,7 +158,7 @@ $(error TARGET=$(TARGET) is not known: leave it empty for this machine, or say a
 endif
 
 # The loops in string.c are memcpy itself; the compiler must not turn them into a call to it.
-$(BUILD)/hyp/hyp/string.o: private INCLUDES = -I. -Istage2/el2 -fno-tree-loop-distribute-patterns
+$(BUILD)/hyp/hyp/machine/string.o: private INCLUDES = -I. -Istage2/el2 -fno-tree-loop-distribute-patterns
 
 # The hypervisor links the archive that ships, as a stranger would.
 $(IMAGE): $(patsubst %,$(BUILD)/hyp/%.o,$(basename $(HYP_SRCS))) $(TARGET_LIB) linker/hyp.ld \

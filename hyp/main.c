@@ -2,12 +2,12 @@
  * main.c - the story: a machine, two guests, what they may and may not do; then small guests, for
  * what is sent to the TLBs; a guest on each granule that the CPU offers; and the end of it.
  */
-#include "hyp/at_habits.h"
-#include "hyp/checks.h"
-#include "hyp/cpu.h"
-#include "hyp/describe.h"
-#include "hyp/plan.h"
-#include "hyp/topics.h"
+#include "hyp/machine/cpu.h"
+#include "hyp/story/at_habits.h"
+#include "hyp/story/checks.h"
+#include "hyp/story/describe.h"
+#include "hyp/story/plan.h"
+#include "hyp/story/topics.h"
 
 #define OTHER_IPA_BITS 40
 

@@ -1,5 +1,5 @@
 #include "hyp/guest/guest.h"
-#include "hyp/sysreg.h"
+#include "hyp/machine/sysreg.h"
 
 /*
  * The guest's stage 1: 4K granule, 39 bits, so the root is level 1 and holds 1 GiB an entry.

@@ -1,5 +1,5 @@
 #include "hyp/guest/guest.h"
-#include "hyp/sysreg.h"
+#include "hyp/machine/sysreg.h"
 
 #define BYTES sizeof(uint64_t)
 #define MOV_IMM16 FIELD(20, 5)

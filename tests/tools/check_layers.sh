@@ -37,6 +37,9 @@ check_rooms() {
         complain 'not a floor of stage2' || true
     find stage2 -maxdepth 1 -type f ! -name trestle.h | complain 'on no floor of stage2'
     find core stage2 -type f ! -name '*.[ch]' | complain 'neither a .c nor a .h'
+    find hyp -mindepth 1 -type d | grep -vxE 'hyp/(machine|vm|guest|story)' |
+        complain 'not a floor of hyp' || true
+    find hyp -maxdepth 1 -type f ! -name main.c | complain 'on no floor of hyp'
     find stage2/el2 -type f ! -name arch_impl.h | complain 'stage2/el2 holds arch_impl.h alone'
 }
 
@@ -65,9 +68,15 @@ check_includes() {
     only_includes "\"(core|stage2/arch)/$name|\"arch_impl\.h\"|$freestanding" \
         $(find stage2 -path stage2/arch/arch.h)
     only_includes "\"(core|$below)/$name" $(find stage2 -path stage2/trestle.h)
-    only_includes "\"(core|stage2|$below|hyp|hyp/guest)/$name|$freestanding" \
-        $(find hyp -name '*.[chS]')
-    only_includes "\"(core|stage2|$below|hyp|tests/[a-z]+)/$name|\"stage2/[a-z]+/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|<[a-z0-9_/]+\.h>" \
+    library="core|stage2|$below"
+    only_includes "\"($library|hyp/machine)/$name|$freestanding" \
+        $(find hyp/machine -name '*.[chS]')
+    only_includes "\"(core|hyp/machine|hyp/guest)/$name|$freestanding" $(find hyp/guest -name '*.[chS]')
+    only_includes "\"($library|hyp/(machine|vm))/$name|\"hyp/guest/abi\.h\"|$freestanding" \
+        $(find hyp/vm -name '*.[chS]')
+    only_includes "\"($library|hyp/(machine|vm|story))/$name|\"hyp/guest/abi\.h\"|$freestanding" \
+        hyp/main.c $(find hyp/story -name '*.[chS]')
+    only_includes "\"($library|tests/[a-z]+)/$name|\"stage2/[a-z]+/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|<[a-z0-9_/]+\.h>" \
         $(find tests -name '*.[ch]')
     for header in $PRIVATE_HEADERS core/avl.h; do
         grep -rHn "\"$header\"" hyp | complain 'hyp uses what is not public' || true

@@ -43,12 +43,14 @@ expect rooms 'core is flat: core/cellar' 'mkdir core/cellar'
 expect rooms 'not a floor of stage2: stage2/attic' 'mkdir stage2/attic'
 expect rooms 'on no floor of stage2: stage2/walk.h' 'touch stage2/walk.h'
 expect rooms 'neither a .c nor a .h: stage2/table/walk.S' 'touch stage2/table/walk.S'
+expect rooms 'not a floor of hyp: hyp/attic' 'mkdir hyp/attic'
+expect rooms 'on no floor of hyp: hyp/print.c' 'touch hyp/print.c'
 expect rooms 'stage2/el2 holds arch_impl.h alone: stage2/el2/more.h' 'touch stage2/el2/more.h'
 
 expect includes 'astray: core/err.c' 'echo "#include \"stage2/arch/arch.h\"" >>core/err.c'
 expect includes 'astray: core/err.c' 'echo "#include <stdio.h>" >>core/err.c'
 expect includes 'astray: core/err.h' 'echo "#  include \"err.h\"" >>core/err.h'
-expect includes 'astray: stage2/table/new.c' 'echo "#include \"hyp/print.h\"" >stage2/table/new.c'
+expect includes 'astray: stage2/table/new.c' 'echo "#include \"hyp/machine/print.h\"" >stage2/table/new.c'
 expect includes 'astray: stage2/table/new.c' 'echo "#include \"tests/sim/sim.h\"" >stage2/table/new.c'
 expect includes 'astray: stage2/table/new.c' 'echo "#include \"arch_impl.h\"" >stage2/table/new.c'
 expect includes 'astray: stage2/arch/new.c' \
@@ -57,8 +59,13 @@ expect includes 'astray: stage2/tlb/new.c' \
     'echo "#include \"stage2/table/table.h\"" >stage2/tlb/new.c'
 expect includes 'astray: stage2/table/new.c' \
     'echo "#include \"stage2/space/space.h\"" >stage2/table/new.c'
-expect includes 'astray: hyp/new.c' 'echo "#include \"tests/sim/sim.h\"" >hyp/new.c'
-expect includes 'what is not public: hyp/new.c' 'echo "#include \"stage2/arch/arch.h\"" >hyp/new.c'
+expect includes 'astray: hyp/vm/new.c' 'echo "#include \"tests/sim/sim.h\"" >hyp/vm/new.c'
+expect includes 'what is not public: hyp/vm/new.c' 'echo "#include \"stage2/arch/arch.h\"" >hyp/vm/new.c'
+
+expect includes 'astray: hyp/machine/new.c' \
+    'echo "#include \"hyp/vm/guest.h\"" >hyp/machine/new.c'
+expect includes 'astray: hyp/vm/new.c' \
+    'echo "#include \"hyp/story/expect.h\"" >hyp/vm/new.c'
 
 expect own_header_first 'not included first: stage2/arch/new.c' \
     'touch stage2/arch/new.h; echo "#include \"core/err.h\"" >stage2/arch/new.c'
