@@ -80,7 +80,7 @@ static void tell_of_tlbs(void)
 {
     checks_topic("More guests than VMIDs");
     topic_vmids();
-    checks_topic("Several changes, one tail");
+    checks_topic("Several changes, one flush");
     topic_batch();
     checks_topic("Long changes in short steps");
     topic_steps();

@@ -27,7 +27,7 @@ static void check_samples(struct guest *guest, struct ipa_range range)
     check(wrong == 0, "the guest and EL2 agree on pages all over it");
 }
 
-static void check_cut(struct guest *guest, struct ipa_range range, pa_t pa)
+static void check_split(struct guest *guest, struct ipa_range range, pa_t pa)
 {
     uint64_t size = s2_granule_size(s2_table_geometry(s2_space_table(&guest->space)));
     struct ipa_range page = ipa_range(ipa_number(range.start) + range.size / 2, size);
@@ -37,14 +37,14 @@ static void check_cut(struct guest *guest, struct ipa_range range, pa_t pa)
     guest_write(guest, before, 1);
     guest_write(guest, page.start, 2);
     guest_write(guest, after, 3);
-    check(s2_space_unmap(&guest->space, page) == MAPPING_OK, "EL2 cuts %lu %s out of it",
+    check(s2_space_unmap(&guest->space, page) == MAPPING_OK, "EL2 splits %lu %s out of it",
           size_number(size), size_unit(size));
     expect_abort(guest_read(guest, page.start),
                  (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, S2_LEVEL_PAGE, page.start},
                  "the guest's next load");
     guest_pass(guest);
     check(guest_read(guest, before).answer == 1 && guest_read(guest, after).answer == 3,
-          "the words on both sides of the cut are there");
+          "the words on both sides of the split are there");
     check(s2_space_map_linear(&guest->space, page, pa_add(pa, range.size / 2),
                               S2_READ | S2_WRITE) == MAPPING_OK &&
               s2_space_fold(&guest->space, range) == MAPPING_OK,
@@ -62,6 +62,6 @@ void block_check(struct guest *guest, struct ipa_range range)
               "%lu %s at 0x%lx are one block, elsewhere in PA", size_number(range.size),
               size_unit(range.size), ipa_number(range.start))) {
         check_samples(guest, range);
-        check_cut(guest, range, leaf.pa);
+        check_split(guest, range, leaf.pa);
     }
 }

@@ -267,7 +267,7 @@ static bool map_capped(struct samples *samples)
 }
 
 /* A page goes, a block becomes read-only, some pages at an odd place get another type. */
-static bool cut(struct samples *samples, uint64_t ipa)
+static bool split(struct samples *samples, uint64_t ipa)
 {
     uint64_t page = page_size(samples);
     uint64_t block = level_size(samples, BLOCK_LEVEL);
@@ -282,7 +282,7 @@ static bool cut(struct samples *samples, uint64_t ipa)
            s2_space_protect(samples->space, odd, RW | S2_NORMAL_NC) == MAPPING_OK;
 }
 
-/* A leaf of @level that is left whole, one that is cut, and one's size in blocks of the level
+/* A leaf of @level that is left whole, one that is split, and one's size in blocks of the level
  * below. */
 static bool map_large(struct samples *samples, int level)
 {
@@ -297,7 +297,7 @@ static bool map_large(struct samples *samples, int level)
     if (!map(samples, ipa, size, RW)) {
         return false;
     }
-    if (take(samples, size, size, &ipa) && !(map(samples, ipa, size, RW) && cut(samples, ipa))) {
+    if (take(samples, size, size, &ipa) && !(map(samples, ipa, size, RW) && split(samples, ipa))) {
         return false;
     }
     return !take(samples, size, size, &ipa) || map(samples, ipa, size, RW | caps[level]);

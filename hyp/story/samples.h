@@ -29,7 +29,7 @@ struct samples {
 /**
  * samples_map() - Fill an empty space: each memory type with each permission as pages and as
  * blocks, shareabilities, AF and DBM, PAs that are misaligned for blocks or runs, runs whole and
- * broken, caps, a leaf of each larger size with cuts in it, the input's first and last page. What
+ * broken, caps, a leaf of each larger size with splits in it, the input's first and last page. What
  * is larger than the input has room for is left out.
  * Returns:  whether every step was answered as it should be.
  * Owns:     the memory behind .ram, until samples_release().

@@ -10,7 +10,7 @@
  *      from Nora  all her pages, so that their table goes too; a page out of her block
  *      from Otto  a page; the permission to write another
  *
- * The block was cut there before, as a cut pays for itself: what stays must not be away for long.
+ * The block was split there before, as a split flushes by itself: what stays must not be away for long.
  * Paula is loaded meanwhile; the second time Nora is, who has just used what goes.
  */
 #define PAGES ipa_range(SMALL_PAGES_IPA, SMALL_PAGES_SIZE)
@@ -52,7 +52,7 @@ static bool take(struct s2_batch *batch, const struct cast *cast)
            s2_batch_unmap(batch, &cast->nora->space, FAR_PAGE) == MAPPING_OK;
 }
 
-static void check_tails(const struct cast *cast)
+static void check_flushes(const struct cast *cast)
 {
     const struct s2_tlb_counters nora = counters_of(cast->nora), otto = counters_of(cast->otto);
     const struct s2_tlb_counters paula = counters_of(cast->paula);
@@ -63,18 +63,18 @@ static void check_tails(const struct cast *cast)
     s2_batch_begin(&batch);
     is_taken = take(&batch, cast);
     check(is_taken && frame_pool_available(&machine.tables) == frames &&
-              counters_of(cast->nora).tails == nora.tails &&
-              counters_of(cast->otto).tails == otto.tails,
-          "a batch takes pages from %s and %s: no tail yet, and no frame is free", cast->nora->name,
-          cast->otto->name);
+              counters_of(cast->nora).flushes == nora.flushes &&
+              counters_of(cast->otto).flushes == otto.flushes,
+          "a batch takes pages from %s and %s: no flush yet, and no frame is free",
+          cast->nora->name, cast->otto->name);
     s2_batch_end(&batch);
-    check(counters_of(cast->nora).tails == nora.tails + 1 &&
-              counters_of(cast->otto).tails == otto.tails + 1 &&
-              counters_of(cast->paula).tails == paula.tails,
-          "it ends: one tail for %s, one for %s, none for %s", cast->nora->name, cast->otto->name,
+    check(counters_of(cast->nora).flushes == nora.flushes + 1 &&
+              counters_of(cast->otto).flushes == otto.flushes + 1 &&
+              counters_of(cast->paula).flushes == paula.flushes,
+          "it ends: one flush for %s, one for %s, none for %s", cast->nora->name, cast->otto->name,
           cast->paula->name);
-    check(counters_of(cast->nora).saved_tails == nora.saved_tails + 1 &&
-              counters_of(cast->otto).saved_tails == otto.saved_tails + 1 &&
+    check(counters_of(cast->nora).saved_flushes == nora.saved_flushes + 1 &&
+              counters_of(cast->otto).saved_flushes == otto.saved_flushes + 1 &&
               frame_pool_available(&machine.tables) == frames + 1,
           "either is for two changes; the frame of %s's table is free", cast->nora->name);
 }
@@ -136,12 +136,12 @@ static void check_batch(const struct cast *cast, struct guest *loaded)
     guest_read(loaded, OTHER_PAGE.start);
     guest_read(loaded, FAR_PAGE.start);
     print("  (%s is loaded)\n", loaded->name);
-    check_tails(cast);
+    check_flushes(cast);
     check_gone(cast);
     check_put_back(cast, &places);
 }
 
-static bool cut(struct guest *guest, struct ipa_range page)
+static bool split(struct guest *guest, struct ipa_range page)
 {
     pa_t pa = small_pa(guest, page);
 
@@ -158,7 +158,7 @@ void topic_batch(void)
     check(small_make(&nora, "Nora", &config) && small_make(&otto, "Otto", &config) &&
               small_make(&paula, "Paula", &config),
           "Nora, Otto and Paula boot");
-    check(cut(&nora, FAR_PAGE), "a page of Nora's block gets an entry of its own");
+    check(split(&nora, FAR_PAGE), "a page of Nora's block gets an entry of its own");
     check_batch(&cast, &paula);
     check_batch(&cast, &nora);
     guest_fini(&nora);

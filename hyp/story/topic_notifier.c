@@ -50,14 +50,14 @@ static bool heard(const struct listener *listener, struct ipa_range range, int l
     return listener->count != 0 && size == range.size;
 }
 
-static void check_cut(struct guest *guest, struct listener *listener)
+static void check_split(struct guest *guest, struct listener *listener)
 {
     pa_t pa = small_pa(guest, PAGE);
 
-    vcpu_unload(); /* nobody is loaded: the tail brings the guest's registers */
+    vcpu_unload(); /* nobody is loaded: the flush brings the guest's registers */
     listener->count = 0;
     check(s2_space_unmap(&guest->space, PAGE) == MAPPING_OK && heard(listener, BLOCK, 2),
-          "a page is cut out of a block: it hears of the block, level 2");
+          "a page is split out of a block: it hears of the block, level 2");
     listener->count = 0;
     check(s2_space_map_linear(&guest->space, PAGE, pa, RW) == MAPPING_OK && listener->count == 0,
           "the page is mapped again: it hears nothing, as nothing was there");
@@ -101,7 +101,7 @@ void topic_notifier(void)
 
     config.notifier = (struct s2_notifier){listen, &listener};
     check(small_make(&guest, "Quinn", &config), "Quinn boots, with a device's driver listening");
-    check_cut(&guest, &listener);
+    check_split(&guest, &listener);
     check_protect(&guest, &listener);
     check_frames(&guest, &listener);
     listener.count = 0;

@@ -3,7 +3,7 @@
 #include "hyp/story/topics.h"
 
 /*
- * One 2 MiB block of the guest, its page P, and a hole H that is cut out:
+ * One 2 MiB block of the guest, its page P, and a hole H that is split out:
  *
  *      block  [..........P.................HHHHHHHHHHHHHHHH.............................]
  *
@@ -121,14 +121,14 @@ static void check_fold(struct guest *guest, pa_t original)
     guest_pass(guest);
 }
 
-static void check_cut(struct guest *guest, pa_t block)
+static void check_split(struct guest *guest, pa_t block)
 {
     const uint64_t end = HOLE + HOLE_SIZE;
 
     check(map(guest, block_range, block), "EL2 maps the block anew");
     check(wrong_between(guest, HOLE - FRAME_SIZE, end + FRAME_SIZE) == 0,
           "the guest uses 64 KiB in its middle, and what is around");
-    check(unmap(guest, hole_range), "EL2 cuts the 64 KiB out");
+    check(unmap(guest, hole_range), "EL2 splits the 64 KiB out");
     expect_abort(guest_read(guest, ipa_of(HOLE)), unmapped(ABORT_READ, HOLE, 3),
                  "the first word of the hole");
     guest_pass(guest);
@@ -194,7 +194,7 @@ void topic_remap(struct guest *guest)
     check_unmap(guest, second);
     check_remap(guest, second, third);
     check_fold(guest, pa_add(leaf.pa, PAGE - BLOCK));
-    check_cut(guest, leaf.pa);
+    check_split(guest, leaf.pa);
     check_own_tables(guest);
     check(s2_space_check(&guest->space), "areas, tables and pools agree");
 }

@@ -65,14 +65,14 @@ static bool has_block(struct guest *guest)
                0;
 }
 
-/* After a cut that was done, all as before. */
+/* After a split that was done, all as before. */
 static bool is_mended(struct guest *guest, struct ipa_range page, pa_t pa)
 {
     return s2_space_map_linear(&guest->space, page, pa, RW) == MAPPING_OK &&
            s2_space_fold(&guest->space, BLOCK) == MAPPING_OK && has_block(guest);
 }
 
-static void check_cut(struct guest *guest, enum mapping_error answer)
+static void check_split(struct guest *guest, enum mapping_error answer)
 {
     pa_t pa = small_pa(guest, PAGE);
     bool holds = s2_space_unmap(&guest->space, PAGE) == answer;
@@ -85,7 +85,7 @@ static void check_cut(struct guest *guest, enum mapping_error answer)
     } else {
         holds = has_block(guest) && holds;
     }
-    check(holds, "a page is cut out of a block and folded back: %s", answer_text(answer));
+    check(holds, "a page is split out of a block and folded back: %s", answer_text(answer));
 }
 
 static void check_tighten(struct guest *guest, struct ipa_range page, enum mapping_error answer,
@@ -166,7 +166,7 @@ static void check_way(const struct way *way)
         return;
     }
     guest_step(&guest, GUEST_STEP_FILL, SMALL_BLOCK_IPA, SMALL_BLOCK_SIZE, SEED);
-    check_cut(&guest, resized);
+    check_split(&guest, resized);
     check_tighten(&guest, PAGE, resized, "a page of a block");
     check_tighten(&guest, RUN_PAGE, resized, "a page of a run");
     check_whole(&guest);

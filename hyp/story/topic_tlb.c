@@ -70,7 +70,7 @@ static void add(struct s2_tlb_counters *sum, const struct guest *guest)
 {
     const struct s2_tlb_counters *sent = s2_table_tlb_counters(s2_space_table(&guest->space));
 
-    sum->tails += sent->tails;
+    sum->flushes += sent->flushes;
     sum->by_address += sent->by_address;
     sum->by_range += sent->by_range;
     sum->stage1 += sent->stage1;
@@ -80,16 +80,16 @@ static void add(struct s2_tlb_counters *sum, const struct guest *guest)
 
 static void print_row(const char *name, const struct s2_tlb_counters *sent)
 {
-    print("          %-13s %6lu  %10lu  %8lu  %7lu  %6lu  %11lu\n", name, sent->tails,
+    print("          %-13s %6lu  %10lu  %8lu  %7lu  %6lu  %11lu\n", name, sent->flushes,
           sent->by_address, sent->by_range, sent->stage1, sent->whole, sent->saved);
 }
 
 static void print_table(const struct s2_tlb_counters sent[VARIANT_COUNT])
 {
-    print("          %-13s %6s  %10s  %8s  %7s  %6s  %11s\n", "sent", "tails", "by address",
+    print("          %-13s %6s  %10s  %8s  %7s  %6s  %11s\n", "sent", "flushes", "by address",
           "by range", "stage 1", "whole", "TLBIs saved");
     for (unsigned i = 0; i < VARIANT_COUNT; i++) {
-        if (sent[i].tails != 0) {
+        if (sent[i].flushes != 0) {
             print_row(variants[i].name, &sent[i]);
         }
     }
@@ -97,13 +97,14 @@ static void print_table(const struct s2_tlb_counters sent[VARIANT_COUNT])
 
 static bool is_equal(const struct s2_tlb_counters *a, const struct s2_tlb_counters *b)
 {
-    return a->tails == b->tails && a->by_address == b->by_address && a->by_range == b->by_range &&
-           a->stage1 == b->stage1 && a->whole == b->whole && a->saved == b->saved;
+    return a->flushes == b->flushes && a->by_address == b->by_address &&
+           a->by_range == b->by_range && a->stage1 == b->stage1 && a->whole == b->whole &&
+           a->saved == b->saved;
 }
 
 static bool is_double(const struct s2_tlb_counters *twice, const struct s2_tlb_counters *once)
 {
-    return twice->tails == once->tails && twice->by_address == 2 * once->by_address &&
+    return twice->flushes == once->flushes && twice->by_address == 2 * once->by_address &&
            twice->by_range == 2 * once->by_range && twice->stage1 == 2 * once->stage1 &&
            twice->whole == 2 * once->whole && twice->saved == once->saved;
 }
@@ -124,7 +125,7 @@ static void check_ranges(const struct s2_tlb_counters *with, const struct s2_tlb
 static void check_here(const struct s2_tlb_counters *here, const struct s2_tlb_counters *usual)
 {
     if (has_ranges()) {
-        check(here->tails == usual->tails && here->by_range < usual->by_range &&
+        check(here->flushes == usual->flushes && here->by_range < usual->by_range &&
                   here->by_address > usual->by_address,
               "relaxed here: some TLBIs are local now, and by address");
     } else {
@@ -138,7 +139,7 @@ static void check_counts(const struct s2_tlb_counters sent[VARIANT_COUNT])
 
     check(sent[VARIANT_NO_RANGES].by_range == 0 && sent[VARIANT_NO_RANGES].whole != 0 &&
               sent[VARIANT_NO_RANGES].stage1 + sent[VARIANT_NO_RANGES].whole ==
-                  sent[VARIANT_NO_RANGES].tails,
+                  sent[VARIANT_NO_RANGES].flushes,
           "without ranges: what is more than 64 pages goes by the whole VMID");
     check_ranges(usual, &sent[VARIANT_NO_RANGES]);
     if (has_lpa2()) {
@@ -149,7 +150,7 @@ static void check_counts(const struct s2_tlb_counters sent[VARIANT_COUNT])
               "LPA2 with ranges asked for: used, if the CPU has them");
     }
     check(is_double(&sent[VARIANT_TWICE], usual),
-          "each twice: the same tails with twice the TLBIs");
+          "each twice: the same flushes with twice the TLBIs");
     if ((machine.cpu.errata & S2_ERRATUM_REPEAT_TLBI) != 0) {
         check(is_equal(&sent[VARIANT_ERRATA], &sent[VARIANT_TWICE]),
               "by its errata: this CPU asks for each twice");
@@ -200,7 +201,7 @@ static void run(const struct variant *variant, struct s2_tlb_counters *sent)
 
 void topic_tlb(void)
 {
-    struct s2_tlb_counters sent[VARIANT_COUNT] = {{.tails = 0}};
+    struct s2_tlb_counters sent[VARIANT_COUNT] = {{.flushes = 0}};
 
     for (unsigned i = 0; i < VARIANT_COUNT; i++) {
         if (variants[i].lpa2 == S2_LPA2_ON && !has_lpa2()) {

@@ -39,11 +39,11 @@ static void check_unborn(struct guest *guest)
     struct ipa_range page = ipa_range(PAGE, SMALL_PAGE);
     pa_t pa = small_pa(guest, page);
     const struct s2_tlb_counters *sent = counters_of(guest);
-    uint64_t skipped = sent->skipped_tails;
+    uint64_t skipped = sent->skipped_flushes;
 
     check(s2_space_unmap(&guest->space, page) == MAPPING_OK &&
               s2_space_map_linear(&guest->space, page, pa, S2_READ | S2_WRITE) == MAPPING_OK &&
-              sent->tails == 0 && sent->skipped_tails == skipped + 1,
+              sent->flushes == 0 && sent->skipped_flushes == skipped + 1,
           "%s has not run yet: EL2 unmaps and maps a page, and sends nothing to the TLBs",
           guest->name);
 }
@@ -126,8 +126,8 @@ static void check_stale(struct guest *stale, struct guest *current)
 
     guest_write(current, page.start, 1);
     check(s2_space_unmap(&stale->space, page) == MAPPING_OK &&
-              counters_of(stale)->tails == before.tails &&
-              counters_of(stale)->skipped_tails == before.skipped_tails + 1,
+              counters_of(stale)->flushes == before.flushes &&
+              counters_of(stale)->skipped_flushes == before.skipped_flushes + 1,
           "%s has no VMID any more: EL2 unmaps a page, and sends nothing to the TLBs", stale->name);
     check(small_reads(current, page.start, 1) &&
               small_is_refused(stale, ABORT_READ, ABORT_TRANSLATION, page.start),

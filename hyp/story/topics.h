@@ -19,7 +19,7 @@ void topic_ram(struct guest *guest);
 /* What it must not: each refusal arrives with the right IPA, access and level. */
 void topic_denied(struct guest *guest);
 
-/* Unmap, remap to other frames, cut, fold: the guest sees the new state at once. */
+/* Unmap, remap to other frames, split, fold: the guest sees the new state at once. */
 void topic_remap(struct guest *guest);
 
 /* Permissions and memory types change: the guest sees the new state at once. */
@@ -44,7 +44,7 @@ void topic_granule(const struct format *format);
 /* More guests than VMIDs, and two vCPUs of one guest. */
 void topic_vmids(void);
 
-/* Several changes to two guests, and one tail for each. */
+/* Several changes to two guests, and one flush for each. */
 void topic_batch(void);
 
 /* A guest runs between the steps of long changes. */

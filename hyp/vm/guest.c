@@ -153,7 +153,7 @@ uint64_t guest_run_size(struct guest *guest, ipa_t ipa)
     return s2_space_lookup(&guest->space, ipa, &leaf) == MAPPING_OK ? leaf.run : 0;
 }
 
-/* Where and how long is the guest's word: a range that wraps is cut to nothing, one that is not
+/* Where and how long is the guest's word: a range that wraps is split to nothing, one that is not
  * its memory is printed as question marks. */
 static void print_text(struct guest *guest, uint64_t start, uint64_t length)
 {

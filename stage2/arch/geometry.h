@@ -286,7 +286,7 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
 /*
  * How many tables a layout can need at worst, as a constant expression, so that a static pool can be
  * sized before anything runs: any @areas areas of @bytes together, at any addresses, with leaves of
- * any size, cut in any way. A table of level L spans 2^(shift of L - 1) bytes; an area touches at
+ * any size, split in any way. A table of level L spans 2^(shift of L - 1) bytes; an area touches at
  * most two more of them than fit into it. @levels: below the root, at most 4 - start level - 1.
  *
  *      static unsigned char pool[S2_LAYOUT_TABLES(S2_GRANULE_4K, 3, 8, 4 * GIB) << 12];

@@ -5,7 +5,7 @@
  *      unmap, replace_linear    the state of what goes
  *      protect                  what the new flags do not have: dirty state of a leaf that is clean
  *                               again, or not tracked any more; AF of one that is old again
- *      a cut, a split           the parts that stay inherit it; the part that goes has it, too, as
+ *      a split, a split           the parts that stay inherit it; the part that goes has it, too, as
  *                               any page of the block may have been the one
  *      fold, replace            nothing: the new leaf has it
  *      fini                     nothing: the guest's end. Who wants its state unmaps first

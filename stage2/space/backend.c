@@ -34,7 +34,7 @@ static enum mapping_error hold_frames(struct s2_table *table, pa_t pa, uint64_t 
     enum mapping_error error;
 
     MAPPING_ASSERT(table->operation.shown.size == 0);
-    error = s2_shown_count(table, pa, size);
+    error = s2_mapcount_add(table, pa, size);
     if (error == MAPPING_OK) {
         table->operation.shown = (struct s2_reclaim){pa, size, S2_RECLAIM_DROP};
     }
@@ -70,7 +70,7 @@ static enum mapping_error linear_reserve(const struct mapping_backend *self,
     return MAPPING_INVALID_PARAM;
 }
 
-/* Remember that the guest had the memory from @pa on, and has until the tail. */
+/* Remember that the guest had the memory from @pa on, and has until the flush. */
 static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
 {
     struct s2_operation *operation = &table->operation;
@@ -81,7 +81,7 @@ static void take_back(struct s2_table *table, pa_t pa, uint64_t size)
     MAPPING_ASSERT(pa_lt(operation->taken, operation->taken_end));
 }
 
-/* Whether it had any of it in this operation, or in one whose tail is owed. */
+/* Whether it had any of it in this operation, or in one whose flush is deferred. */
 static bool was_taken_back(const struct s2_table *table, pa_t pa, uint64_t size)
 {
     return pa_lt(pa, table->operation.taken_end) && pa_lt(table->operation.taken, pa_add(pa, size));
@@ -95,7 +95,7 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
 
     if (s2_table_needs_clean(table, flags) && was_taken_back(table, pa, range.size)) {
         /* It was cleaned as it was held, and the guest may have written it through the caches since,
-         * until the tail. */
+         * until the flush. */
         s2_table_flush(table);
         s2_memory_reclaim(&table->memory, pa, range.size);
     }
@@ -130,7 +130,7 @@ static enum mapping_error linear_unmap(const struct mapping_backend *self, struc
     s2_table_do_unmap(table, range);
     take_back(table, pa, range.size);
     what = (cleans ? S2_RECLAIM_CLEAN : 0U) |
-           (s2_shown_has_frames(table, pa, range.size) ? S2_RECLAIM_DROP : 0U);
+           (s2_mapcount_has_frames(table, pa, range.size) ? S2_RECLAIM_DROP : 0U);
     if (what != 0) {
         s2_table_reclaim(table, pa, range.size, what);
     }

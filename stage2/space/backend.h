@@ -15,7 +15,7 @@
  * part of an area needs no other one.
  *
  * Caches (arm-arm D7.5): memory that is about to be shown is cleaned to PoC when it is held, and
- * memory that was taken back is cleaned and invalidated after the tail, each unless stage 2 forces
+ * memory that was taken back is cleaned and invalidated after the flush, each unless stage 2 forces
  * write-back (HCR_EL2.FWB with S2_NORMAL) or the area is a device. What cannot be reached, as
  * there are no memory ops, is the embedder's to clean.
  */

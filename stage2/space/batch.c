@@ -12,17 +12,17 @@ static bool batch_has(const struct s2_batch *batch, const struct s2_space *space
     return false;
 }
 
-/* What waits there, unless somebody else has paid for it by now. */
-static void pay(struct s2_space *space)
+/* What is deferred there, unless somebody else has flushed it by now. */
+static void flush(struct s2_space *space)
 {
     s2_space_open(space);
     s2_space_close(space);
 }
 
-static void pay_all(struct s2_batch *batch)
+static void flush_all(struct s2_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        pay(batch->spaces[i]);
+        flush(batch->spaces[i]);
     }
     batch->count = 0;
 }
@@ -30,28 +30,28 @@ static void pay_all(struct s2_batch *batch)
 void s2_batch_begin(struct s2_batch *batch)
 {
     if (batch->is_open) {
-        pay_all(batch);
+        flush_all(batch);
     }
     *batch = (struct s2_batch){.is_open = true};
 }
 
-/* Before the space is locked, as to pay is to lock others. */
+/* Before the space is locked, as to flush is to lock others. */
 static void open(struct s2_batch *batch, struct s2_space *space)
 {
     MAPPING_ASSERT(batch->is_open);
 
     if (batch->count == S2_BATCH_SPACES && !batch_has(batch, space)) {
-        pay_all(batch);
+        flush_all(batch);
     }
     s2_space_open(space);
 }
 
 static void close(struct s2_batch *batch, struct s2_space *space)
 {
-    const bool is_owing = s2_table_end_deferred(&space->table, S2_BATCH_FRAMES);
+    const bool has_deferred = s2_table_end_deferred(&space->table, S2_BATCH_FRAMES);
 
     lock_release(&space->lock);
-    if (is_owing && !batch_has(batch, space)) {
+    if (has_deferred && !batch_has(batch, space)) {
         MAPPING_ASSERT(batch->count < S2_BATCH_SPACES);
         batch->spaces[batch->count++] = space;
     }
@@ -94,7 +94,7 @@ static enum mapping_error run(struct s2_batch *batch, struct s2_space *space,
     enum mapping_error error = attempt(batch, space, request);
 
     if (error == MAPPING_NO_FRAME && batch->count > 0) {
-        pay_all(batch);
+        flush_all(batch);
         error = attempt(batch, space, request);
     }
     return error;
@@ -140,6 +140,6 @@ void s2_batch_end(struct s2_batch *batch)
 {
     MAPPING_ASSERT(batch->is_open);
 
-    pay_all(batch);
+    flush_all(batch);
     batch->is_open = false;
 }

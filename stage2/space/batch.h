@@ -1,19 +1,19 @@
 /*
- * batch.h - several operations, on several spaces, with one tail for each guest.
+ * batch.h - several operations, on several spaces, with one closing sequence for each guest.
  *
  *      s2_batch_begin(&batch);
  *      s2_batch_unmap(&batch, &alice, range);      each happens whole or not at all, at once,
  *      s2_batch_protect(&batch, &alice, ...);      but for the TLBs
  *      s2_batch_unmap(&batch, &bob, range);
- *      s2_batch_end(&batch);                       here: one tail for Alice, one for Bob
+ *      s2_batch_end(&batch);                       here: one flush for Alice, one for Bob
  *      ... only now may the memory be used for anything else ...
  *
- * What is not paid yet is the space's own: whoever calls a verb on the same space meanwhile without a
- * batch pays for it too, also if it has nothing to do itself; with another batch, adds to it. So a batch holds no lock between its calls, and
- * the order of calls on other CPUs matters to nobody.
+ * What is deferred is the space's own. Whoever calls a verb on the same space meanwhile without a batch
+ * flushes it too, also if it has nothing to do itself; with another batch, adds to it. So a batch
+ * holds no lock between its calls, and the order of calls on other CPUs matters to nobody.
  *
- * Frames of tables that were unlinked wait in the space until its tail is over, and so does memory
- * that is to be cleaned. A batch pays by itself
+ * Frames of tables that were unlinked wait in the space until its flush is over, and so does memory
+ * that is to be cleaned. A batch flushes by itself
  *
  *      all of it       when it meets one space more than S2_BATCH_SPACES; when a call has found no
  *                      frame, before it tries once more
@@ -35,7 +35,7 @@
 
 /* Fields are private. Used by one CPU at a time. Begins as S2_BATCH_INIT, or zeroed. */
 struct s2_batch {
-    struct s2_space *spaces[S2_BATCH_SPACES]; /* with something to pay */
+    struct s2_space *spaces[S2_BATCH_SPACES]; /* with something deferred */
     size_t count;
     bool is_open;
 };
@@ -45,7 +45,7 @@ struct s2_batch {
         .is_open = false \
     }
 
-/* @batch: one that is open still is ended first, so that nothing it owes is forgotten. */
+/* @batch: one that is open still is ended first, so that nothing it has deferred is forgotten. */
 void s2_batch_begin(struct s2_batch *batch);
 
 /**
@@ -56,8 +56,8 @@ void s2_batch_begin(struct s2_batch *batch);
  * @batch:   begun, and not ended.
  * Order:    what is mapped is visible on return. What was unmapped or tightened may still be used by
  *           CPUs, and by devices, until s2_batch_end(). What was relaxed, with S2_RELAX_HERE, is so
- *           on the CPU that pays: on others a fault may be left for s2_table_refresh().
- *           A cut of a block, or whatever else breaks what stays, pays at once, unless sizes change
+ *           on the CPU that flushes: on others a fault may be left for s2_table_refresh().
+ *           A split of a block, or whatever else breaks what stays, flushes at once, unless sizes change
  *           directly.
  */
 MAPPING_MUST_USE enum mapping_error s2_batch_map_linear(struct s2_batch *batch,
@@ -77,7 +77,7 @@ MAPPING_MUST_USE enum mapping_error s2_batch_protect(struct s2_batch *batch, str
 void s2_batch_drop(struct s2_batch *batch, struct s2_space *space);
 
 /**
- * s2_batch_end() - Pay: one tail for each space that owes something. Locks them, one by one.
+ * s2_batch_end() - Flush each space that has something deferred, once. Locks them, one by one.
  * Order:    on return no CPU and no device reaches anything that the batch took away, and frames of
  *           tables are back in their pools.
  */

@@ -23,7 +23,7 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
     uint64_t size;
 
     if (!s2_table_needs_clean(table, area->flags)) {
-        s2_shown_drop(table, s2_linear_pa(&area->backend, start), ipa_distance(start, end));
+        s2_mapcount_drop(table, s2_linear_pa(&area->backend, start), ipa_distance(start, end));
         space->reclaimed = end;
         return 1;
     }
@@ -32,7 +32,7 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
         return budget;
     }
     s2_memory_reclaim(&table->memory, s2_linear_pa(&area->backend, start), size);
-    s2_shown_drop(table, s2_linear_pa(&area->backend, start), size);
+    s2_mapcount_drop(table, s2_linear_pa(&area->backend, start), size);
     space->reclaimed = ipa_add(start, size);
     return (size_t)(size / table->memory.cache_line) + 1;
 }
@@ -65,7 +65,7 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
     return area == NULL;
 }
 
-/* Tables first: an unmap of area after area would pay a tail for each, and might have to cut a block
+/* Tables first: an unmap of area after area would sends a closing sequence for each, and might have to split a block
  * that two of them share. */
 enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)
 {

@@ -7,7 +7,7 @@
 
 #include "stage2/space/space.h"
 
-/* Lock the space and open an operation; close it and unlock. What any call still owes is paid by the
+/* Lock the space and open an operation; close it and unlock. What any call has deferred is flushed by the
  * close, also where this one found nothing to change: on return it is true for all. A batch closes
  * otherwise. */
 void s2_space_open(struct s2_space *space);

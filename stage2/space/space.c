@@ -318,8 +318,8 @@ static bool tables_follow_areas(const struct s2_space *space)
         if (!gap_is_empty(space, at, area->range.start) || !area_is_mapped(space, area) ||
             !s2_table_is_data(&space->table, s2_linear_pa(&area->backend, area->range.start),
                               area->range.size) ||
-            !s2_shown_is_counted(&space->table, s2_linear_pa(&area->backend, area->range.start),
-                                 area->range.size)) {
+            !s2_mapcount_is_counted(&space->table, s2_linear_pa(&area->backend, area->range.start),
+                                    area->range.size)) {
             return false;
         }
         at = ipa_range_end(area->range);

@@ -70,10 +70,10 @@ MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *spa
                                                             mapping_flags_t flags);
 
 /**
- * s2_space_unmap() - Take @range from the guest; holes are fine, areas are cut exactly.
+ * s2_space_unmap() - Take @range from the guest; holes are fine, areas are split exactly.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
  *           transients are refused (struct s2_config), as in the next.
- * Order:    on return no CPU can reach it, and the memory may be reused. One tail; where memory has to
+ * Order:    on return no CPU can reach it, and the memory may be reused. One flush; where memory has to
  *           be cleaned after it (no write-back by force), or is frames of a pool, one for each
  *           S2_RECLAIM_MAX stretches of it.
  */
@@ -99,7 +99,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, str
 MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range);
 
 /* As s2_table_lookup(): what the tables say. What a batch took, or made stricter, CPUs may still use as
- * it was, until somebody has paid for it. */
+ * it was, until somebody has flushed it. */
 MAPPING_MUST_USE enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr,
                                                     struct s2_leaf *leaf);
 

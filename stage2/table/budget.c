@@ -49,7 +49,7 @@ static uint64_t lines_of(const struct s2_budget *budget, const struct s2_table *
 }
 
 /* What goes as one from the cursor on: a leaf, the rest of its run, a hole; no further than the
- * range, whose end the verb would cut too. */
+ * range, whose end the verb would split too. */
 static struct ipa_range unit_at(const struct s2_walk *walk, s2_desc_t desc)
 {
     const bool is_run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc);

@@ -3,16 +3,16 @@
  *
  * In one order, whatever the change:
  *
- *      find the edges     what sticks out of the range                    reads only
- *      build dark         tables for the blocks that are cut
- *      break the edges    ----- from here on hardware sees it; or split them directly
+ *      find the splits    what sticks out of the range                    reads only
+ *      build dark         tables for the blocks that are split
+ *      break the ends     ----- from here on hardware sees it; or split them directly
  *      the range          unmap: remove. protect: in place where that is allowed, else break.
  *                         replace: break
- *      tail               at the end of the operation, or before something that was broken is needed
- *      make the edges     ----- s2_pending_make(): what was broken, of all pieces
+ *      flush               at the end of the operation, or before something that was broken is needed
+ *      make the ends      ----- s2_pending_make(): what was broken, of all pieces
  *      make the range
  *
- * One tail for all of it.
+ * One flush for all of it.
  */
 #include "stage2/table/entries.h"
 #include "stage2/table/operation.h"
@@ -20,53 +20,53 @@
 
 /* --- The verbs ------------------------------------------------------------------------------- */
 
-/* The tables that the edges need; MAPPING_DENIED, if what stays would be invalid for a moment. */
-static enum mapping_error count_edges(struct s2_table *table, const struct s2_edit *edit,
-                                      size_t *tables)
+/* The tables that the splits need; MAPPING_DENIED, if what stays would be invalid for a moment. */
+static enum mapping_error count_splits(struct s2_table *table, const struct s2_edit *edit,
+                                       size_t *tables)
 {
-    struct s2_edges edges;
+    struct s2_splits splits;
 
-    s2_edges_find(table, edit, &edges);
-    *tables = s2_edges_tables(table, edit, &edges);
-    return table->refuses_transient && !table->is_direct && edges.run_count > 0 ? MAPPING_DENIED
-                                                                                : MAPPING_OK;
+    s2_splits_find(table, edit, &splits);
+    *tables = s2_splits_tables(table, edit, &splits);
+    return table->refuses_transient && !table->is_direct && splits.run_count > 0 ? MAPPING_DENIED
+                                                                                 : MAPPING_OK;
 }
 
 /* What a direct change does first: nothing sticks out, and no run has to be broken. */
-static void split_directly(struct s2_table *table, struct s2_edit *edit, struct s2_edges *edges)
+static void split_directly(struct s2_table *table, struct s2_edit *edit, struct s2_splits *splits)
 {
-    s2_edges_split(table, edit, edges);
-    edges->run_count = 0;
-    edges->cut_count = 0;
+    s2_splits_directly(table, edit, splits);
+    splits->run_count = 0;
+    splits->block_count = 0;
     if (edit->kind == S2_EDIT_PROTECT) {
-        s2_leaves_open(table, edit);
+        s2_entries_open(table, edit);
     }
 }
 
-/* Up to the tail; the rest waits for it. */
+/* Up to the flush; the rest waits for it. */
 static void edit_do(struct s2_table *table, struct s2_edit edit)
 {
     struct s2_pending *pending = s2_operation_pending(table, edit.range);
-    struct s2_edges *edges = &pending->edges;
+    struct s2_splits *splits = &pending->splits;
 
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(s2_table_is_range(table, edit.range));
     MAPPING_ASSERT(!edit.has_broken);
     s2_pieces_do(table);
     pending->edit = edit;
-    s2_edges_find(table, &edit, edges);
-    s2_edges_build(table, &edit, edges);
+    s2_splits_find(table, &edit, splits);
+    s2_splits_build(table, &edit, splits);
     if (table->is_direct) {
-        split_directly(table, &pending->edit, edges);
+        split_directly(table, &pending->edit, splits);
     } else {
-        s2_edges_break(table, &pending->edit, edges);
+        s2_splits_break(table, &pending->edit, splits);
     }
     if (edit.kind == S2_EDIT_UNMAP) {
-        s2_leaves_clear(table, edit.range);
+        s2_entries_clear(table, edit.range);
     } else {
-        s2_leaves_change(table, &pending->edit);
+        s2_entries_change(table, &pending->edit);
     }
-    if (edges->run_count > 0 || pending->edit.has_broken) {
+    if (splits->run_count > 0 || pending->edit.has_broken) {
         s2_operation_keep(table, pending);
     }
 }
@@ -75,9 +75,9 @@ void s2_pending_make(struct s2_table *table, struct s2_pending *pending)
 {
     struct s2_edit *edit = &pending->edit;
 
-    s2_edges_make(table, edit, &pending->edges);
+    s2_splits_make(table, edit, &pending->splits);
     if (edit->has_broken) {
-        s2_leaves_make(table, edit);
+        s2_entries_make(table, edit);
     }
 }
 
@@ -120,7 +120,7 @@ static enum mapping_error count_replace(struct s2_table *table, const struct s2_
     struct s2_walk walk;
     enum mapping_error error;
 
-    error = count_edges(table, edit, tables);
+    error = count_splits(table, edit, tables);
     s2_walk_begin(&walk, table, edit->range);
     while (!s2_walk_is_done(&walk)) {
         const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
@@ -157,7 +157,7 @@ enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range
         return MAPPING_INVALID_PARAM;
     }
     return will_be_mapped_over(table, range) ? MAPPING_ALREADY_EXISTS
-                                             : count_edges(table, &edit, tables);
+                                             : count_splits(table, &edit, tables);
 }
 
 enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
@@ -176,7 +176,7 @@ enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range ran
     if (error == MAPPING_OK && table->refuses_transient && !can_stay_valid(table, &edit)) {
         error = MAPPING_DENIED;
     }
-    return error == MAPPING_OK ? count_edges(table, &edit, tables) : error;
+    return error == MAPPING_OK ? count_splits(table, &edit, tables) : error;
 }
 
 enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range range, pa_t pa,

@@ -111,7 +111,7 @@ bool s2_table_check(const struct s2_table *table)
         }
         s2_walk_ascend_all(&walk);
     }
-    /* What waits for a batch's tail is linked nowhere any more, and still counted. */
-    return s2_operation_has_retired(table) ? tables < table->table_count
-                                           : tables == table->table_count;
+    /* What waits for a batch's flush is linked nowhere any more, and still counted. */
+    return s2_operation_has_quarantined(table) ? tables < table->table_count
+                                               : tables == table->table_count;
 }

@@ -1,8 +1,8 @@
 /*
- * edit.h - what an operation has broken, and will make after its tail: inside a table, private.
+ * edit.h - what an operation has broken, and will make after its flush: inside a table, private.
  *
- * Several pieces of an operation share one tail: each piece breaks what it must, and stands here
- * until s2_table_flush() has paid; then all are made.
+ * Several pieces of an operation share one flush: each piece breaks what it must, and stands here
+ * until s2_table_flush() has invalidated; then all are made.
  */
 #ifndef TRESTLE_STAGE2_TABLE_EDIT_H
 #define TRESTLE_STAGE2_TABLE_EDIT_H
@@ -25,7 +25,7 @@ struct s2_edit {
 };
 
 /* A run that sticks out of the range, or a single block: as a run of one. */
-struct s2_torn_run {
+struct s2_split_run {
     s2_desc_t *slot; /* its first member */
     struct ipa_range range;
     s2_desc_t hardware; /* what the hardware had set in any member */
@@ -34,7 +34,7 @@ struct s2_torn_run {
 };
 
 /* A block that the end of the range goes through. */
-struct s2_cut {
+struct s2_split_block {
     s2_desc_t *slot;
     s2_desc_t desc; /* what the dark table was built from */
     struct ipa_range block;
@@ -43,20 +43,20 @@ struct s2_cut {
     uint8_t run; /* that it is a member of: index into runs[] */
 };
 
-struct s2_edges {
-    struct s2_torn_run runs[2];
-    struct s2_cut cuts[2];
+struct s2_splits {
+    struct s2_split_run runs[2];
+    struct s2_split_block blocks[2];
     uint8_t run_count;
-    uint8_t cut_count;
+    uint8_t block_count;
 };
 
 /* A piece of an operation that was broken and is not yet made. */
 struct s2_pending {
     struct s2_edit edit;
-    struct s2_edges edges;
+    struct s2_splits splits;
 };
 
-/* How many of them one tail can be for; one more, and it is paid. */
+/* How many of them one flush can be for; one more, and it is sent. */
 #define S2_PENDING_MAX 4
 
 /* What is done with memory that a guest had, once no CPU can reach it. */

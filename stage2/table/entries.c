@@ -28,7 +28,7 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
         arch_desc_store(&slot[i], S2_DESC_NONE);
         cleared++;
         if (s2_desc_is_table(desc, walk->level)) {
-            s2_operation_retire(table, s2_desc_address(&table->format, desc), walk->level + 1);
+            s2_operation_quarantine(table, s2_desc_address(&table->format, desc), walk->level + 1);
             has_tables = true;
         }
     }
@@ -36,7 +36,7 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
         MAPPING_ASSERT(*s2_walk_count(walk) >= cleared);
         *s2_walk_count(walk) -= cleared;
         s2_operation_stored(table, slot, count);
-        s2_operation_owe(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
+        s2_operation_invalidate(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
     }
 }
 
@@ -53,9 +53,9 @@ static void leave_and_prune(struct s2_walk *walk)
                                       s2_desc_table(&walk->table->format, step.pa)));
             arch_desc_store(step.slot, S2_DESC_NONE);
             s2_operation_stored(walk->table, step.slot, 1);
-            s2_operation_owe(walk->table, span, S2_TLB_LEVEL_ANY);
+            s2_operation_invalidate(walk->table, span, S2_TLB_LEVEL_ANY);
             /* Nothing hangs below it: it need not be looked at again. */
-            s2_operation_retire(walk->table, step.pa, S2_LEVEL_PAGE);
+            s2_operation_quarantine(walk->table, step.pa, S2_LEVEL_PAGE);
         }
         s2_walk_ascend(walk);
         MAPPING_ASSERT(*s2_walk_count(walk) > 0);
@@ -103,7 +103,7 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count)
             take_run(table, &slot[i], run, range);
             *s2_walk_count(walk) -= run;
             s2_operation_stored(table, &slot[i], run);
-            s2_operation_owe(table, range, walk->level);
+            s2_operation_invalidate(table, range, walk->level);
         }
         i += run;
     }
@@ -111,7 +111,7 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count)
 }
 
 /* Everything in @range but blocks that stick out, which are broken by now. */
-void s2_leaves_clear(struct s2_table *table, struct ipa_range range)
+void s2_entries_clear(struct s2_table *table, struct ipa_range range)
 {
     const bool tracks = s2_operation_tracks(table);
     struct s2_walk walk;
@@ -201,7 +201,7 @@ static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *
 /* Change the leaf *@desc at the cursor's @i-th entry where the hardware may set AF and dirty state
  * at any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly,
  * as the new flags say it all; then *@desc is what was overwritten, as a TLB may know it. A run goes
- * as one: it lies whole in the range, as the edges took those that do not. Returns: how many entries
+ * as one: it lies whole in the range, as the splits took those that do not. Returns: how many entries
  * that were. */
 static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s2_desc_t next,
                             bool is_broken)
@@ -237,15 +237,16 @@ static struct ipa_range entries_at(const struct s2_walk *walk, unsigned first, u
 }
 
 /* They were changed. */
-static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, bool has_revoked)
+static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned last,
+                               bool has_revoked)
 {
     const struct ipa_range stretch = entries_at(walk, first, last);
 
     s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
     if (has_revoked) {
-        s2_operation_owe(walk->table, stretch, walk->level);
+        s2_operation_invalidate(walk->table, stretch, walk->level);
     } else {
-        s2_operation_owe_relaxed(walk->table, stretch, walk->level);
+        s2_operation_invalidate_relaxed(walk->table, stretch, walk->level);
     }
 }
 
@@ -292,7 +293,7 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
     }
     MAPPING_ASSERT(i <= count);
     if (first < last) {
-        owe_entries(walk, first, last, has_revoked);
+        invalidate_entries(walk, first, last, has_revoked);
     }
     return i;
 }
@@ -321,7 +322,7 @@ static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned c
         }
         MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0 && i + run <= count);
         s2_run_open(table, &slot[i], run);
-        owe_entries(walk, i, i + run, true);
+        invalidate_entries(walk, i, i + run, true);
         i += run;
     }
     return i;
@@ -371,7 +372,7 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
     unsigned i = 0, start;
 
     MAPPING_ASSERT(edit->kind == S2_EDIT_PROTECT);
-    MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.owed));
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.invalidations));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         s2_desc_t next;
@@ -441,7 +442,7 @@ static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsign
     unsigned i = 0;
 
     MAPPING_ASSERT(edit->kind == S2_EDIT_REPLACE);
-    MAPPING_ASSERT(s2_tlb_batch_is_empty(&walk->table->operation.owed));
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&walk->table->operation.invalidations));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         unsigned step = 1;
@@ -487,21 +488,21 @@ static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn v
     }
 }
 
-void s2_leaves_open(struct s2_table *table, struct s2_edit *edit)
+void s2_entries_open(struct s2_table *table, struct s2_edit *edit)
 {
     MAPPING_ASSERT(table->is_direct && edit->kind == S2_EDIT_PROTECT);
 
     visit_range(table, edit, open_runs);
 }
 
-void s2_leaves_change(struct s2_table *table, struct s2_edit *edit)
+void s2_entries_change(struct s2_table *table, struct s2_edit *edit)
 {
     MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
 
     visit_range(table, edit, change_entries);
 }
 
-void s2_leaves_make(struct s2_table *table, struct s2_edit *edit)
+void s2_entries_make(struct s2_table *table, struct s2_edit *edit)
 {
     MAPPING_ASSERT(edit->has_broken);
 

@@ -1,10 +1,10 @@
 /*
  * entries.h - what happens to the entries that lie whole in a range: cleared, changed, made.
  *
- *      clear      unmap: none; tables that were emptied are unlinked, and all is owed
+ *      clear      unmap: none; tables that were emptied are unlinked, and all is invalidated
  *      open       protect, where sizes change directly: the runs that change are no runs any more
- *      change     protect: in place where that is allowed, else broken. replace: broken. Owed
- *      tail
+ *      change     protect: in place where that is allowed, else broken. replace: broken. Invalidated
+ *      flush
  *      make       what was broken, as it shall be
  *
  * What sticks out of the range is dealt with before (stage2/table/split.h). O(entries that are looked at).
@@ -16,14 +16,14 @@
 #include "stage2/table/split.h"
 
 /* Whole tables go as they are, without a look at what is in them. */
-void s2_leaves_clear(struct s2_table *table, struct ipa_range range);
+void s2_entries_clear(struct s2_table *table, struct ipa_range range);
 
-void s2_leaves_open(struct s2_table *table, struct s2_edit *edit);
+void s2_entries_open(struct s2_table *table, struct s2_edit *edit);
 
 /* Says in @edit whether anything was broken. */
-void s2_leaves_change(struct s2_table *table, struct s2_edit *edit);
+void s2_entries_change(struct s2_table *table, struct s2_edit *edit);
 
-/* After the tail, if anything was. */
-void s2_leaves_make(struct s2_table *table, struct s2_edit *edit);
+/* After the flush, if anything was. */
+void s2_entries_make(struct s2_table *table, struct s2_edit *edit);
 
 #endif

@@ -52,7 +52,7 @@ static size_t unlink_from_root(struct s2_table *table, size_t budget)
             s2_operation_stored(table, slot, 1);
         }
         if (s2_desc_is_table(desc, level)) {
-            s2_operation_retire(table, s2_desc_address(&table->format, desc), level + 1);
+            s2_operation_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
         }
     }
     return count;
@@ -84,7 +84,7 @@ static bool take_apart(struct s2_table *table, size_t budget)
     while (left > 0 && s2_operation_release_some(table, &left)) {
     }
     frame_pool_unreserve(table->pool, &table->operation.held);
-    if (s2_operation_has_retired(table)) {
+    if (s2_operation_has_quarantined(table)) {
         return false;
     }
     fini_end(table);

@@ -1,14 +1,14 @@
 /*
- * fold.c - uniform tables back into blocks and runs: the way back from a cut.
+ * fold.c - uniform tables back into blocks and runs: the way back from a split.
  *
- * From the lowest block level up, each in two passes with one tail between them, and then the runs:
+ * From the lowest block level up, each in two passes with one flush between them, and then the runs:
  *
  *      break   [ T ]  ->  [ t ]      t: broken, but still knows where its table is
- *      tail                          no walker comes to the table any more, so what the hardware
+ *      flush                          no walker comes to the table any more, so what the hardware
  *                                    set in its entries is final
  *      make    [ t ]  ->  [ B ]      the first entry's output, AF and dirty state of them all
  *
- * Where sizes may change directly, one pass does it, and all levels share the tail at the end. Not a
+ * Where sizes may change directly, one pass does it, and all levels share the flush at the end. Not a
  * table to a block where hardware updates entries: it could still do so in the old table, which
  * nobody would read again.
  */
@@ -84,13 +84,13 @@ static unsigned count_tables(struct s2_walk *walk, unsigned count)
     return found;
 }
 
-/* The cursor's entries [@first, @last), broken or made larger, are owed. */
-static void owe_entries(struct s2_walk *walk, unsigned first, unsigned last, int level)
+/* The cursor's entries [@first, @last), broken or made larger, must be invalidated. */
+static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned last, int level)
 {
     s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
-    s2_operation_owe(walk->table,
-                     s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last),
-                     level);
+    s2_operation_invalidate(
+        walk->table, s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last),
+        level);
 }
 
 /* First pass over @count entries: break the tables that are uniform; how many those were. */
@@ -102,7 +102,7 @@ static unsigned break_tables(struct s2_walk *walk, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (is_foldable(walk, i)) {
             arch_desc_store(&slot[i], s2_desc_break(arch_desc_load(&slot[i])));
-            owe_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
+            invalidate_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
             broken++;
         }
     }
@@ -121,7 +121,7 @@ static s2_desc_t block_of(const struct s2_walk *walk, const s2_desc_t *child)
     return s2_desc_leaf(&table->format, walk->level, s2_desc_address(&table->format, first), attr);
 }
 
-/* The only pass, where that goes directly: blocks in place of the tables, which are retired. */
+/* The only pass, where that goes directly: blocks in place of the tables, which are quarantined. */
 static unsigned swap_tables(struct s2_walk *walk, unsigned count)
 {
     struct s2_table *table = walk->table;
@@ -134,8 +134,8 @@ static unsigned swap_tables(struct s2_walk *walk, unsigned count)
             const s2_desc_t old = arch_desc_load(&slot[i]);
 
             arch_desc_publish(&slot[i], block_of(walk, child_entries(table, old)));
-            owe_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
-            s2_operation_retire(table, s2_desc_address(&table->format, old), walk->level + 1);
+            invalidate_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
+            s2_operation_quarantine(table, s2_desc_address(&table->format, old), walk->level + 1);
             swapped++;
         }
     }
@@ -185,7 +185,7 @@ static unsigned visit_groups(struct s2_walk *walk, unsigned count, group_fn visi
         }
         if (visit != NULL) {
             visit(&slot[i], run);
-            owe_entries(walk, i, i + run, walk->level);
+            invalidate_entries(walk, i, i + run, walk->level);
         }
         visited++;
     }

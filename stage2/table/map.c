@@ -309,7 +309,7 @@ bool s2_map_is_free(struct s2_table *table, ipa_t start, ipa_t end)
 }
 
 /* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
- * if it is a table. A block of which held unmaps cut a part leaves behind the tables of that. */
+ * if it is a table. A block of which held unmaps split a part leaves behind the tables of that. */
 static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping)
 {
     const struct s2_geometry *geometry = &walk->table->geometry;
@@ -410,10 +410,10 @@ void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, ma
     MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
     (void)error;
     s2_pieces_do(table);
-    /* What was removed here may still be cached; a make before its tail would put two translations of
+    /* What was removed here may still be cached; a make before its flush would put two translations of
      * one IPA into the world. It also frees the tables that are needed again: what they spanned is
-     * owed. */
-    if (s2_tlb_batch_touches(&table->operation.owed, range)) {
+     * among the invalidations. */
+    if (s2_tlb_batch_touches(&table->operation.invalidations, range)) {
         s2_table_flush(table);
     }
     s2_operation_show_code(table, flags);

@@ -16,16 +16,16 @@
 
 /* Count [@pa, @pa + @size). Returns: MAPPING_OK; MAPPING_DENIED: a part is no data, or cannot be
  * counted any more; nothing has changed. */
-MAPPING_MUST_USE enum mapping_error s2_shown_count(const struct s2_table *table, pa_t pa,
-                                                   uint64_t size);
+MAPPING_MUST_USE enum mapping_error s2_mapcount_add(const struct s2_table *table, pa_t pa,
+                                                    uint64_t size);
 
 /* No CPU and no device can reach it that way any more. */
-void s2_shown_drop(const struct s2_table *table, pa_t pa, uint64_t size);
+void s2_mapcount_drop(const struct s2_table *table, pa_t pa, uint64_t size);
 
 /* Whether any of it is frames that are counted. */
-bool s2_shown_has_frames(const struct s2_table *table, pa_t pa, uint64_t size);
+bool s2_mapcount_has_frames(const struct s2_table *table, pa_t pa, uint64_t size);
 
 /* Whether it is counted at least once, where it is frames. */
-bool s2_shown_is_counted(const struct s2_table *table, pa_t pa, uint64_t size);
+bool s2_mapcount_is_counted(const struct s2_table *table, pa_t pa, uint64_t size);
 
 #endif

@@ -21,7 +21,7 @@ static struct s2_tlb_target tlb_target(struct s2_table *table)
 
 /* --- Frames ---------------------------------------------------------------------------------- */
 
-/* Of tables that wait for a tail there may be enough. Only when they come from operations before this
+/* Of tables that wait for a flush there may be enough. Only when they come from operations before this
  * one can they: it holds before it does anything. */
 static enum mapping_error hold_after_flush(struct s2_table *table, size_t count)
 {
@@ -48,7 +48,7 @@ enum mapping_error s2_operation_hold(struct s2_table *table, size_t count)
         return MAPPING_OK;
     }
     error = frame_pool_reserve(table->pool, table->table_order, count, &table->operation.held);
-    if (error == MAPPING_NO_FRAME && s2_operation_has_retired(table)) {
+    if (error == MAPPING_NO_FRAME && s2_operation_has_quarantined(table)) {
         error = hold_after_flush(table, count);
     }
     return error;
@@ -66,13 +66,13 @@ pa_t s2_operation_take(struct s2_table *table)
     return pa;
 }
 
-void s2_operation_retire(struct s2_table *table, pa_t pa, int level)
+void s2_operation_quarantine(struct s2_table *table, pa_t pa, int level)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
-    frame_list_push(table->pool, &table->operation.retired[level - S2_LEVEL_FIRST], pa);
+    frame_list_push(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST], pa);
 }
 
 void s2_operation_release(struct s2_table *table, pa_t pa)
@@ -84,26 +84,26 @@ void s2_operation_release(struct s2_table *table, pa_t pa)
     frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
 }
 
-/* --- Debts ----------------------------------------------------------------------------------- */
+/* --- Invalidations ----------------------------------------------------------------------------------- */
 
-static void owe(struct s2_table *table, struct ipa_range range, int level,
-                enum s2_tlb_reason reason)
+static void invalidate(struct s2_table *table, struct ipa_range range, int level,
+                       enum s2_tlb_reason reason)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_level_is_leaf(&table->geometry, level));
     MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
 
-    s2_tlb_batch_add(&table->operation.owed, range, level, reason);
+    s2_tlb_batch_add(&table->operation.invalidations, range, level, reason);
 }
 
-void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level)
+void s2_operation_invalidate(struct s2_table *table, struct ipa_range range, int level)
 {
-    owe(table, range, level, S2_TLB_REVOKED);
+    invalidate(table, range, level, S2_TLB_REVOKED);
 }
 
-void s2_operation_owe_relaxed(struct s2_table *table, struct ipa_range range, int level)
+void s2_operation_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level)
 {
-    owe(table, range, level, S2_TLB_RELAXED);
+    invalidate(table, range, level, S2_TLB_RELAXED);
 }
 
 void s2_operation_maps(struct s2_table *table, mapping_flags_t flags)
@@ -256,10 +256,10 @@ void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
     }
 }
 
-/* --- The tail -------------------------------------------------------------------------------- */
+/* --- The flush -------------------------------------------------------------------------------- */
 
 /* The children of the table at @pa follow it out, onto the list of their level. */
-static void retire_children(struct s2_table *table, pa_t pa, int level)
+static void quarantine_children(struct s2_table *table, pa_t pa, int level)
 {
     const s2_desc_t *entries = frame_pool_ptr(table->pool, pa);
     const unsigned count = s2_table_entries(&table->geometry);
@@ -270,7 +270,7 @@ static void retire_children(struct s2_table *table, pa_t pa, int level)
         const s2_desc_t desc = arch_desc_load(&entries[i]);
 
         if (s2_desc_is_table(desc, level)) {
-            s2_operation_retire(table, s2_desc_address(&table->format, desc), level + 1);
+            s2_operation_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
         }
     }
 }
@@ -278,7 +278,7 @@ static void retire_children(struct s2_table *table, pa_t pa, int level)
 /* Tables of pages, up to @budget of them; their entries are not looked at. How many that were. */
 static size_t release_pages(struct s2_table *table, size_t budget)
 {
-    struct frame_list *list = &table->operation.retired[S2_LEVEL_PAGE - S2_LEVEL_FIRST];
+    struct frame_list *list = &table->operation.quarantine[S2_LEVEL_PAGE - S2_LEVEL_FIRST];
     const size_t count = list->count;
     pa_t pa;
 
@@ -302,42 +302,43 @@ bool s2_operation_release_some(struct s2_table *table, size_t *budget)
     pa_t pa;
 
     MAPPING_ASSERT(*budget > 0);
-    while (level >= S2_LEVEL_FIRST && table->operation.retired[level - S2_LEVEL_FIRST].count == 0) {
+    while (level >= S2_LEVEL_FIRST &&
+           table->operation.quarantine[level - S2_LEVEL_FIRST].count == 0) {
         level--;
     }
     if (level == S2_LEVEL_PAGE) {
         *budget -= release_pages(table, *budget);
     } else if (level >= S2_LEVEL_FIRST &&
-               frame_list_pop(table->pool, &table->operation.retired[level - S2_LEVEL_FIRST],
+               frame_list_pop(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST],
                               &pa)) {
-        retire_children(table, pa, level);
+        quarantine_children(table, pa, level);
         s2_operation_release(table, pa);
         *budget -= entries < *budget ? entries : *budget;
     }
     return level >= S2_LEVEL_FIRST;
 }
 
-static void release_retired(struct s2_table *table)
+static void release_quarantined(struct s2_table *table)
 {
     size_t budget = SIZE_MAX;
 
     while (s2_operation_release_some(table, &budget)) {
     }
-    MAPPING_ASSERT(!s2_operation_has_retired(table));
+    MAPPING_ASSERT(!s2_operation_has_quarantined(table));
 }
 
-/* Tables that wait for a tail; of those that were unlinked with a subtree, the topmost. */
+/* Tables that wait for a flush; of those that were unlinked with a subtree, the topmost. */
 static size_t waiting(const struct s2_table *table)
 {
     size_t count = 0;
 
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        count += table->operation.retired[i].count;
+        count += table->operation.quarantine[i].count;
     }
     return count;
 }
 
-bool s2_operation_has_retired(const struct s2_table *table)
+bool s2_operation_has_quarantined(const struct s2_table *table)
 {
     return waiting(table) > 0;
 }
@@ -351,8 +352,8 @@ struct s2_pending *s2_operation_pending(struct s2_table *table, struct ipa_range
         const struct s2_pending *pending = &operation->pending[i];
 
         is_free = !ipa_range_overlaps(pending->edit.range, range);
-        for (unsigned k = 0; k < pending->edges.run_count; k++) {
-            is_free &= !ipa_range_overlaps(pending->edges.runs[k].range, range);
+        for (unsigned k = 0; k < pending->splits.run_count; k++) {
+            is_free &= !ipa_range_overlaps(pending->splits.runs[k].range, range);
         }
     }
     if (!is_free) {
@@ -364,7 +365,7 @@ struct s2_pending *s2_operation_pending(struct s2_table *table, struct ipa_range
 void s2_operation_keep(struct s2_table *table, struct s2_pending *pending)
 {
     MAPPING_ASSERT(pending == &table->operation.pending[table->operation.pending_count]);
-    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&table->operation.owed));
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&table->operation.invalidations));
 
     table->operation.pending_count++;
 }
@@ -382,7 +383,7 @@ static void reclaim_all(struct s2_table *table)
             s2_memory_reclaim(&table->memory, reclaim->pa, reclaim->size);
         }
         if ((reclaim->what & S2_RECLAIM_DROP) != 0) {
-            s2_shown_drop(table, reclaim->pa, reclaim->size);
+            s2_mapcount_drop(table, reclaim->pa, reclaim->size);
         }
     }
     operation->reclaim_count = 0;
@@ -392,7 +393,7 @@ static void make_pending(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
-    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
     for (unsigned i = 0; i < operation->pending_count; i++) {
         s2_pending_make(table, &operation->pending[i]);
     }
@@ -404,18 +405,19 @@ void s2_table_flush(struct s2_table *table)
     struct s2_operation *operation = &table->operation;
 
     MAPPING_ASSERT(operation->depth > 0);
-    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&operation->owed) || !s2_operation_has_retired(table));
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(&operation->invalidations) ||
+                   !s2_operation_has_quarantined(table));
 
-    if (!s2_tlb_batch_is_empty(&operation->owed)) {
+    if (!s2_tlb_batch_is_empty(&operation->invalidations)) {
         const struct s2_tlb_target target = tlb_target(table);
 
-        s2_tail_pay(&target, &operation->owed);
+        s2_tlb_flush(&target, &operation->invalidations);
         operation->is_stored = false;
     }
-    release_retired(table);
+    release_quarantined(table);
     reclaim_all(table);
     make_pending(table);
-    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->owed));
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
 }
 
 void s2_operation_flush_vmid(struct s2_table *table)
@@ -424,8 +426,8 @@ void s2_operation_flush_vmid(struct s2_table *table)
 
     MAPPING_ASSERT(table->operation.depth > 0);
 
-    s2_tail_pay_vmid(&target);
-    table->operation.owed = (struct s2_tlb_batch){.count = 0};
+    s2_tlb_flush_vmid(&target);
+    table->operation.invalidations = (struct s2_tlb_batch){.count = 0};
     table->operation.is_stored = false;
     reclaim_all(table);
 }
@@ -442,7 +444,7 @@ void s2_table_recover_conflict(struct s2_table *table)
     if (!is_finished(table)) {
         const struct s2_tlb_target target = tlb_target(table);
 
-        s2_tail_recover(&target);
+        s2_tlb_recover_conflict(&target);
     }
 }
 
@@ -452,7 +454,7 @@ void s2_table_refresh(struct s2_table *table, ipa_t addr)
     if (!is_finished(table) && ipa_lt(addr, table->end)) {
         const struct s2_tlb_target target = tlb_target(table);
 
-        s2_tail_refresh(&target, addr);
+        s2_tlb_refresh(&target, addr);
     }
 }
 
@@ -480,12 +482,12 @@ static void let_go(struct s2_table *table)
 
     s2_pieces_forget(table);
     if (shown->size != 0) {
-        s2_shown_drop(table, shown->pa, shown->size);
+        s2_mapcount_drop(table, shown->pa, shown->size);
         shown->size = 0;
     }
 }
 
-/* All that the operation promised has been kept, but for debts that may wait. */
+/* All that the operation promised has been kept, but for invalidations that may wait. */
 static void operation_close(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
@@ -497,7 +499,7 @@ static void operation_close(struct s2_table *table)
         s2_operation_publish(table);
         operation->is_stored = false;
     }
-    if (!s2_table_is_owing(table)) {
+    if (!s2_table_has_deferred(table)) {
         operation->taken = pa_of(0);
         operation->taken_end = pa_of(0);
     }
@@ -519,10 +521,10 @@ void s2_table_end(struct s2_table *table)
     operation_close(table);
 }
 
-bool s2_table_is_owing(const struct s2_table *table)
+bool s2_table_has_deferred(const struct s2_table *table)
 {
-    return !s2_tlb_batch_is_empty(&table->operation.owed) || s2_operation_has_retired(table) ||
-           table->operation.reclaim_count > 0;
+    return !s2_tlb_batch_is_empty(&table->operation.invalidations) ||
+           s2_operation_has_quarantined(table) || table->operation.reclaim_count > 0;
 }
 
 bool s2_table_end_deferred(struct s2_table *table, size_t frames)
@@ -535,5 +537,5 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
         s2_table_flush(table);
     }
     operation_close(table);
-    return s2_table_is_owing(table);
+    return s2_table_has_deferred(table);
 }

@@ -1,15 +1,15 @@
 /*
- * operation.h - what the verbs of a table share: frames in, frames out, the closing tail.
+ * operation.h - what the verbs of a table share: frames in, frames out, the closing sequence.
  *
  * A table's frame on its way out:
  *
- *      linked --unlink--> retired --tail--> held --end--> the pool
- *                         walkers may       the operation may use
- *                         still read it     it again
+ *      linked --unlink--> quarantined --flush--> held --end--> the pool
+ *                         walkers may           the operation may use
+ *                         still read it         it again
  *
  * A piece that breaks what stays waits in between, with the others:
  *
- *      break P1  break P2 ...    tail    make P1  make P2 ...
+ *      break P1  break P2 ...    flush    make P1  make P2 ...
  *
  * Private to stage2/.
  */
@@ -47,10 +47,10 @@ pa_t s2_operation_take(struct s2_table *table);
 
 /* A table that was just unlinked, with all that hangs below it: it becomes held by the next flush.
  * @level: of the table. */
-void s2_operation_retire(struct s2_table *table, pa_t pa, int level);
+void s2_operation_quarantine(struct s2_table *table, pa_t pa, int level);
 
-/* Whether such a table still waits for its tail. */
-bool s2_operation_has_retired(const struct s2_table *table);
+/* Whether such a table still waits for its flush. */
+bool s2_operation_has_quarantined(const struct s2_table *table);
 
 /* Of such tables, now that no walker can reach them: one with the look that its children need, which
  * costs as many of *budget as it has entries, or as many tables of pages, each one, as *budget lasts.
@@ -62,8 +62,8 @@ void s2_operation_release(struct s2_table *table, pa_t pa);
 
 /* The entries of @range, all of @level or of S2_TLB_LEVEL_ANY, were broken or tightened; or more is
  * allowed now, and nothing less. */
-void s2_operation_owe(struct s2_table *table, struct ipa_range range, int level);
-void s2_operation_owe_relaxed(struct s2_table *table, struct ipa_range range, int level);
+void s2_operation_invalidate(struct s2_table *table, struct ipa_range range, int level);
+void s2_operation_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level);
 
 /* @count descriptors from @slot on were stored where walkers read. For a walker that is not
  * coherent they are cleaned to PoC. */
@@ -90,7 +90,7 @@ void s2_operation_keep(struct s2_table *table, struct s2_pending *pending);
 bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range);
 
 /* Of the tables that a map of @piece needs in @block, a block of @level: how many the held unmaps,
- * which clear @piece, leave there as they cut it. O(levels). */
+ * which clear @piece, leave there as they split it. O(levels). */
 size_t s2_pieces_tables_left(const struct s2_table *table, struct ipa_range block, int level,
                              struct ipa_range piece);
 
@@ -124,7 +124,7 @@ void s2_operation_removed(struct s2_table *table, struct ipa_range range, s2_des
                           s2_desc_t next);
 
 /* Break the leaf in @slot, by an exchange: it is invalid and marked, with all that the hardware had
- * set in it up to then. Returns: what it was. The caller owes the range and says stored. */
+ * set in it up to then. Returns: what it was. The caller invalidates the range and says stored. */
 s2_desc_t s2_operation_break(s2_desc_t *slot);
 
 /* Before instructions become executable: no instruction cache holds what was there before. */
@@ -133,13 +133,13 @@ void s2_operation_show_code(const struct s2_table *table, mapping_flags_t flags)
 /* Clean @count descriptors for a walker that is not coherent; nothing for one that is. */
 void s2_clean_descs(const struct s2_table *table, const s2_desc_t *slot, size_t count);
 
-/* Make what s2_operation_keep() was told of: after the tail. change.c. */
+/* Make what s2_operation_keep() was told of: after the flush. change.c. */
 void s2_pending_make(struct s2_table *table, struct s2_pending *pending);
 
 /* Memory with @flags is about to be mapped: whether a TLBI must wait for accesses to slow devices. */
 void s2_operation_maps(struct s2_table *table, mapping_flags_t flags);
 
-/* Everything that the VMID tags, and so all that is owed, for s2_table_fini(). What was retired is left
+/* Everything that the VMID tags, and so all that was collected, for s2_table_fini(). What is quarantined is left
  * to s2_operation_release_some(). */
 void s2_operation_flush_vmid(struct s2_table *table);
 

@@ -85,7 +85,7 @@ bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range)
     return true;
 }
 
-/* Whether a cut at @end goes through an entry of @size bytes in @block that @piece needs a table for,
+/* Whether a split at @end goes through an entry of @size bytes in @block that @piece needs a table for,
  * as it is in it and does not fill it. */
 static bool leaves_table(struct ipa_range block, ipa_t end, uint64_t size, struct ipa_range piece)
 {
@@ -96,7 +96,7 @@ static bool leaves_table(struct ipa_range block, ipa_t end, uint64_t size, struc
 }
 
 /*
- * A cut leaves a table in every entry, from the block itself down to the tables of pages, that one of
+ * A split leaves a table in every entry, from the block itself down to the tables of pages, that one of
  * its ends goes through:
  *
  *      block    |==============.==============|      level 1

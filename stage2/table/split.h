@@ -1,7 +1,7 @@
 /*
- * split.h - leaves that stick out of a range: cut exactly, the rest of them kept.
+ * split.h - leaves that stick out of a range: split exactly, the rest of them kept.
  *
- * What sticks out is a block, or a contiguous run, or a run of blocks one of which is cut. There
+ * What sticks out is a block, or a contiguous run, or a run of blocks one of which is split. There
  * are at most two, one at either end of the range, or one that holds all of it.
  *
  *      block   |============================|        its attributes: A
@@ -9,22 +9,22 @@
  *
  *      dark    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        built first, of the largest leaves that fit
  *      break   |............................|        then the block is broken,
- *      tail     DSB, TLBI, DSB, TLBI, DSB            gone from every TLB,
+ *      flush     DSB, TLBI, DSB, TLBI, DSB            gone from every TLB,
  *      make    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        and the dark table linked in its place
  *
  *      run     |==|==|==|==|==|==|==|==|             the contiguous hint on each member
- *      range            |--------|                   cuts one member, covers another
+ *      range            |--------|                   splits one member, covers another
  *      break   |..|..|..|..|..|..|..|..|             all of it, hint and all
  *      make    |--|--|--|T |BB|T |--|--|             without the hint
  *
- * Both ends share one tail, together with all that changes between them.
+ * Both ends share one flush, together with all that changes between them.
  *
- * Where sizes may change directly (S2_SIZE_CHANGE_DIRECT), nothing is broken. The edges are split
+ * Where sizes may change directly (S2_SIZE_CHANGE_DIRECT), nothing is broken. The ends are split
  * first, and nothing but the size changes; what lies in the range is then changed as if it had been
  * small from the beginning:
  *
  *      dark    |AAAAAAA|AAAAAAAA|AAAAAAAAAAA|        all of it as it is
- *      link    |AAAAAAA|AAAAAAAA|AAAAAAAAAAA|        over the block, which is owed to the TLBs
+ *      link    |AAAAAAA|AAAAAAAA|AAAAAAAAAAA|        over the block, which is invalidated
  *
  * Private to stage2/.
  */
@@ -41,33 +41,34 @@ bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s
 uint64_t s2_edit_offset(const struct s2_edit *edit, uint64_t offset);
 
 /* What sticks out of the range of @edit and would be changed by it. Reads only. O(levels). */
-void s2_edges_find(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
+void s2_splits_find(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits);
 
-/* How many tables its cuts need. */
-size_t s2_edges_tables(const struct s2_table *table, const struct s2_edit *edit,
-                       const struct s2_edges *edges);
+/* How many tables its splits need. */
+size_t s2_splits_tables(const struct s2_table *table, const struct s2_edit *edit,
+                        const struct s2_splits *splits);
 
-/* Fill a dark table for each cut, from held frames. */
-void s2_edges_build(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
+/* Fill a dark table for each split, from held frames. */
+void s2_splits_build(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits);
 
-/* Split what was found, directly, and owe what it was to the TLBs: nothing sticks out any more. */
-void s2_edges_split(struct s2_table *table, const struct s2_edit *edit, struct s2_edges *edges);
+/* Split what was found, directly, and invalidate what it was: nothing sticks out any more. */
+void s2_splits_directly(struct s2_table *table, const struct s2_edit *edit,
+                        struct s2_splits *splits);
 
 /* Take the hint from each of @count members of a run from @slot on, directly; each is left with what
- * the hardware had set in any of them. The caller owes the range and says stored. */
+ * the hardware had set in any of them. The caller invalidates the range and says stored. */
 void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
 /* Break each of @count members of a run from @slot on, and leave it with what the hardware had set in
- * any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller owes the
+ * any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller invalidates the
  * range and says stored. */
 s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
-/* Break all that was found, and owe it to the TLBs. */
-void s2_edges_break(struct s2_table *table, struct s2_edit *edit, struct s2_edges *edges);
+/* Break all that was found, and invalidate it. */
+void s2_splits_break(struct s2_table *table, struct s2_edit *edit, struct s2_splits *splits);
 
-/* After the tail: make what stays outside the range, and link the dark tables. Members of a run
+/* After the flush: make what stays outside the range, and link the dark tables. Members of a run
  * that lie in the range are the caller's to make. */
-void s2_edges_make(struct s2_table *table, const struct s2_edit *edit,
-                   const struct s2_edges *edges);
+void s2_splits_make(struct s2_table *table, const struct s2_edit *edit,
+                    const struct s2_splits *splits);
 
 #endif

@@ -8,7 +8,7 @@
  *          ...                                  vCPUs run, interrupts come, locks are free
  *      }
  *
- * Each step is an operation of its own: whole or not at all, its tail paid, tables and areas
+ * Each step is an operation of its own: whole or not at all, its closing sequence sent, tables and areas
  * consistent. It pauses where no block and no run is torn that the whole change would not tear, so
  * the last step leaves behind what the verb would have left.
  *
@@ -19,7 +19,7 @@
  *      unmap, protect   the entries on the way to its two ends; the rest of a run
  *      fold             of each level one table, to see whether it is uniform
  *      fini             one table
- *      a block is cut   the tables of the cut, which it fills; at either end of the range only
+ *      a block is split   the tables of the split, which it fills; at either end of the range only
  *
  * An empty range is never done: the step refuses it, as the verb does.
  *
@@ -41,7 +41,7 @@
  * @budget:  see above. Memory that a protect gives another type is cleaned, and costs.
  * Returns:  as the verb.
  * On error: this step has changed nothing; those before it stay.
- * Order:    as the verb, for what this step did: one tail a step, a fold's one a level; as the verb where memory is
+ * Order:    as the verb, for what this step did: one flush a step, a fold's one a level; as the verb where memory is
  *           cleaned.
  * Cost:     O(@budget): what is counted is looked at once to find the step's end, and then changed.
  */

@@ -90,7 +90,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
     atomic_init(&table->has_slow_memory, false);
     frame_reserve_init(&table->operation.held);
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        frame_list_init(&table->operation.retired[i]);
+        frame_list_init(&table->operation.quarantine[i]);
     }
 }
 
@@ -149,7 +149,7 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
     MAPPING_ASSERT(vmid < BIT(table->vmid_bits));
     MAPPING_ASSERT(table->operation.depth == 0);
     MAPPING_ASSERT(atomic_load_explicit(&table->vmids, memory_order_relaxed) == NULL);
-    MAPPING_ASSERT(!s2_table_is_owing(table)); /* it would go to the wrong one */
+    MAPPING_ASSERT(!s2_table_has_deferred(table)); /* it would go to the wrong one */
 
     table->given_vmid = vmid;
 }
@@ -244,14 +244,14 @@ struct s2_tlb_counters s2_table_tlb_snapshot(const struct s2_table *table)
     const struct s2_tlb_counters *counters = &table->counters;
 
     return (struct s2_tlb_counters){
-        .tails = read_count(&counters->tails),
+        .flushes = read_count(&counters->flushes),
         .by_address = read_count(&counters->by_address),
         .by_range = read_count(&counters->by_range),
         .stage1 = read_count(&counters->stage1),
         .whole = read_count(&counters->whole),
         .saved = read_count(&counters->saved),
-        .saved_tails = read_count(&counters->saved_tails),
-        .skipped_tails = read_count(&counters->skipped_tails),
+        .saved_flushes = read_count(&counters->saved_flushes),
+        .skipped_flushes = read_count(&counters->skipped_flushes),
     };
 }
 

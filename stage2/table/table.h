@@ -2,14 +2,14 @@
  * table.h - one guest's stage-2 translation tables.
  *
  * An operation flows: check arguments -> hold frames -> build dark -> break -> invalidate -> make
- * -> retire frames. After its first live store nothing can fail; before it nothing has changed.
+ * -> give frames back. After its first live store nothing can fail; before it nothing has changed.
  *
  * Every operation may stand alone, or inside one opened by s2_table_begin(), which is how several
- * pieces become one: first every piece is held, then every piece is done, then s2_table_end() pays
- * the TLBs once and gives back what was not needed.
+ * pieces become one: first every piece is held, then every piece is done, then s2_table_end()
+ * flushes the TLBs once and gives back what was not needed.
  *
  *      begin    hold P1  hold P2 ...     do P1  do P2 ...     end
- *               may refuse: end, and     cannot fail          one tail, frames back to the pool
+ *               may refuse: end, and     cannot fail          one flush, frames back to the pool
  *               nothing has changed
  *
  * Frames that an open operation unlinks stay its own until it ends: so what was held before bounds
@@ -46,9 +46,9 @@
 struct s2_operation {
     unsigned depth;            /* begins without their end */
     struct frame_reserve held; /* frames promised to it, and those it unlinked and flushed */
-    struct frame_list retired[S2_LEVEL_COUNT]; /* unlinked, their tail is owed; by level */
-    struct s2_tlb_batch owed;                  /* what was broken or tightened */
-    struct s2_pending pending[S2_PENDING_MAX]; /* what was broken and is to be made */
+    struct frame_list quarantine[S2_LEVEL_COUNT]; /* unlinked, and not yet invalidated; by level */
+    struct s2_tlb_batch invalidations;            /* of what was broken or tightened */
+    struct s2_pending pending[S2_PENDING_MAX];    /* what was broken and is to be made */
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];
     uint8_t pending_count;
     uint8_t reclaim_count;
@@ -127,7 +127,7 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the table, or
  *           none (it was never begun), or is another than before; MAPPING_BAD_STATE: the table is
  *           finished, or about to be.
- * Order:    until the first s2_enter() nothing is cached of it, and no change pays a tail.
+ * Order:    until the first s2_enter() nothing is cached of it, and no change sends a closing sequence.
  * Context:  the table has not been entered by hand.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_set_vmids(struct s2_table *table,
@@ -177,11 +177,11 @@ MAPPING_MUST_USE enum mapping_error s2_table_map(struct s2_table *table, struct 
 
 /**
  * s2_table_unmap() - Remove every mapping from @range; holes are fine.
- * @range:   as for s2_table_map(). A block that sticks out is cut exactly, its attributes kept.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
- *           MAPPING_DENIED: transients are refused, and a cut goes by break-before-make.
+ * @range:   as for s2_table_map(). A block that sticks out is split exactly, its attributes kept.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a split needs tables;
+ *           MAPPING_DENIED: transients are refused, and a split goes by break-before-make.
  * On error: as s2_table_map().
- * Order:    cuts go by break-before-make, what they keep faults for a moment: vCPUs that fault
+ * Order:    splits go by break-before-make, what they keep faults for a moment: vCPUs that fault
  *           there find a broken descriptor and retry. With S2_SIZE_CHANGE_DIRECT they go by one
  *           store, and nothing faults. On return no TLB holds anything of @range,
  *           and the frames of emptied tables are back in the pool; the data frames may be reused.
@@ -193,13 +193,13 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
 /**
  * s2_table_protect() - Give all mappings in @range the attributes of @flags; holes are fine.
  * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a cut needs tables;
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME: a split needs tables;
  *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map(), or transients are refused, and
  *           something that is mapped goes by break-before-make.
  * On error: as s2_table_map().
  * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
  *           out, a run that is changed, or a changed type or shareability goes by
- *           break-before-make, one tail for all; with S2_SIZE_CHANGE_DIRECT what sticks out is split,
+ *           break-before-make, one flush for all; with S2_SIZE_CHANGE_DIRECT what sticks out is split,
  *           and a run is opened, by single stores. On return no TLB of any CPU holds the old
  *           attributes; where nothing was taken away, and S2_RELAX_HERE, this CPU's.
  * Cost:     O(entries in @range).
@@ -229,7 +229,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_replace(struct s2_table *table, str
  * @range:   as for s2_table_map(); tables and runs that stick out of it stay.
  * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM; MAPPING_DENIED:
  *           transients are refused, and something would be folded by break-before-make.
- * Order:    break-before-make, one tail a level; or directly, one tail for all. Frames are back in
+ * Order:    break-before-make, one flush a level; or directly, one flush for all. Frames are back in
  *           the pool on return.
  * Cost:     O(entries in @range). AF and dirty state of the entries are merged by OR.
  */
@@ -351,7 +351,7 @@ static inline const struct s2_geometry *s2_table_geometry(const struct s2_table 
  * s2_table_check() - Whether the tables are as this library makes them.
  * Proves: every descriptor is legal, at its level, inside the output size, and none is broken;
  * every table frame is taken from the pool, no table below the root is empty; counts agree; no
- * operation is open. While tables wait for a batch's tail, only that more are counted than linked.
+ * operation is open. While tables wait for a batch's flush, only that more are counted than linked.
  * Cost: O(entries). Context: at rest, or with the space locked.
  */
 bool s2_table_check(const struct s2_table *table);
@@ -393,15 +393,15 @@ void s2_table_do_unmap(struct s2_table *table, struct ipa_range range);
 void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags);
 void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa);
 
-/* Once no CPU can reach @size bytes from @pa on, do @what with it (S2_RECLAIM_...): after the tail that
- * this operation pays, or a later one if it is deferred. */
+/* Once no CPU can reach @size bytes from @pa on, do @what with it (S2_RECLAIM_...): after the
+ * flush of this operation, or of a later one if it is deferred. */
 void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what);
 
-/* Pay what is owed so far, then make what was broken: on return no TLB holds anything that the open
+/* Invalidate what was collected so far, then make what was broken: on return no TLB holds anything that the open
  * operation has removed, and what stays is mapped. */
 void s2_table_flush(struct s2_table *table);
 
-/* Close the operation: pay what is owed, publish, give back frames. */
+/* Close the operation: flush, publish, give back frames. */
 void s2_table_end(struct s2_table *table);
 
 /* The same, but let what was removed or tightened wait for whoever flushes next; unless something
@@ -410,6 +410,6 @@ void s2_table_end(struct s2_table *table);
 bool s2_table_end_deferred(struct s2_table *table, size_t frames);
 
 /* Whether something does. */
-bool s2_table_is_owing(const struct s2_table *table);
+bool s2_table_has_deferred(const struct s2_table *table);
 
 #endif

@@ -28,7 +28,7 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     };
 }
 
-/* --- What is owed ---------------------------------------------------------------------------- */
+/* --- What is collected ---------------------------------------------------------------------------- */
 
 /* Whether they share a byte or a border. */
 static bool is_touching(struct ipa_range a, struct ipa_range b)
@@ -53,10 +53,10 @@ static void batch_append(struct s2_tlb_batch *batch, struct ipa_range range, int
     }
 }
 
-static bool batch_has(const struct s2_tlb_batch *batch, const struct s2_tlb_range *owed)
+static bool batch_has(const struct s2_tlb_batch *batch, const struct s2_tlb_range *stretch)
 {
     for (uint8_t i = 0; i < batch->count; i++) {
-        if (is_in(&batch->ranges[i], owed)) {
+        if (is_in(&batch->ranges[i], stretch)) {
             return true;
         }
     }
@@ -79,26 +79,26 @@ static bool batch_has(const struct s2_tlb_batch *batch, const struct s2_tlb_rang
 static __attribute__((noinline)) void batch_merge(struct s2_tlb_batch *batch,
                                                   struct ipa_range range, int level)
 {
-    struct s2_tlb_range owed = {range, (int8_t)level};
+    struct s2_tlb_range stretch = {range, (int8_t)level};
     uint8_t kept = 0;
 
-    if (batch_has(batch, &owed)) {
+    if (batch_has(batch, &stretch)) {
         return;
     }
     for (uint8_t i = 0; i < batch->count; i++) {
         const struct s2_tlb_range *other = &batch->ranges[i];
 
-        if (other->level == owed.level && is_touching(other->range, owed.range)) {
-            owed.range = ipa_range_join(owed.range, other->range);
+        if (other->level == stretch.level && is_touching(other->range, stretch.range)) {
+            stretch.range = ipa_range_join(stretch.range, other->range);
         }
     }
     for (uint8_t i = 0; i < batch->count; i++) {
-        if (!is_in(&owed, &batch->ranges[i])) {
+        if (!is_in(&stretch, &batch->ranges[i])) {
             batch->ranges[kept++] = batch->ranges[i];
         }
     }
     batch->count = kept;
-    batch_append(batch, owed.range, owed.level);
+    batch_append(batch, stretch.range, stretch.level);
 }
 
 /* How many of the stretches @range touches; one of them, if there are any. */
@@ -168,31 +168,32 @@ bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range ran
     return batch->is_whole;
 }
 
-/* --- How it is paid -------------------------------------------------------------------------- */
+/* --- How it is sent -------------------------------------------------------------------------- */
 
-uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *owed)
+uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch)
 {
-    return owed->level == S2_TLB_LEVEL_ANY ? s2_granule_size(geometry)
-                                           : s2_level_size(geometry, owed->level);
+    return stretch->level == S2_TLB_LEVEL_ANY ? s2_granule_size(geometry)
+                                              : s2_level_size(geometry, stretch->level);
 }
 
 /* TLBIs by address that a stretch takes: 2^40 at most, so that sums over a batch do not wrap. */
-static uint64_t naive_of(const struct s2_geometry *geometry, const struct s2_tlb_range *owed)
+static uint64_t naive_of(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch)
 {
-    MAPPING_ASSERT(ipa_range_is_aligned(owed->range, s2_tlb_step(geometry, owed)));
-    return owed->range.size / s2_tlb_step(geometry, owed);
+    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, s2_tlb_step(geometry, stretch)));
+    return stretch->range.size / s2_tlb_step(geometry, stretch);
 }
 
 bool s2_tlb_goes_by_range(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
-                          const struct s2_tlb_range *owed)
+                          const struct s2_tlb_range *stretch)
 {
-    return rules->has_ranges && s2_tlbi_cut_count(geometry, owed->range) < naive_of(geometry, owed);
+    return rules->has_ranges &&
+           s2_tlbi_count(geometry, stretch->range) < naive_of(geometry, stretch);
 }
 
 /* Whether a stretch is so long that most of what the guest has lies in it. */
-static bool is_vast(const struct s2_tlb_range *owed)
+static bool is_vast(const struct s2_tlb_range *stretch)
 {
-    return owed->range.size > S2_TLB_CHUNKS_MAX * S2_TLBI_SIZE_MAX;
+    return stretch->range.size > S2_TLB_CHUNKS_MAX * S2_TLBI_SIZE_MAX;
 }
 
 struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
@@ -203,13 +204,13 @@ struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct 
     MAPPING_ASSERT(batch->count <= S2_TLB_BATCH_RANGES);
 
     for (uint8_t i = 0; i < batch->count; i++) {
-        const struct s2_tlb_range *owed = &batch->ranges[i];
-        const uint64_t naive = naive_of(geometry, owed);
-        const bool by_range = !plan.is_local && s2_tlb_goes_by_range(geometry, rules, owed);
+        const struct s2_tlb_range *stretch = &batch->ranges[i];
+        const uint64_t naive = naive_of(geometry, stretch);
+        const bool by_range = !plan.is_local && s2_tlb_goes_by_range(geometry, rules, stretch);
 
         plan.naive += naive;
-        plan.parts += by_range ? s2_tlbi_cut_count(geometry, owed->range) : naive;
-        plan.is_whole |= by_range && is_vast(owed);
+        plan.parts += by_range ? s2_tlbi_count(geometry, stretch->range) : naive;
+        plan.is_whole |= by_range && is_vast(stretch);
     }
     plan.is_whole |= batch->is_whole || plan.parts > S2_TLB_PARTS_MAX;
     return plan;

@@ -1,7 +1,8 @@
 /*
- * tlb_batch.h - what is owed to the TLBs for one guest, and the plan by which it is paid.
+ * tlb_batch.h - the invalidations of one guest, collected, and the plan by which they are sent.
  *
- * What is broken or tightened is collected, with levels, and paid once: one tail (stage2/tlb/tlb_flush.h).
+ * What is broken or tightened is collected, with levels, and sent
+ * at once, in one closing sequence (stage2/tlb/tlb_flush.h).
  *
  * The plan, for what a batch holds:
  *
@@ -30,7 +31,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More TLBIs by address and range than this in one tail, and the whole VMID is cheaper: a broadcast
+/* More TLBIs by address and range than this in one flush, and the whole VMID is cheaper: a broadcast
  * costs about as much as refilling a few entries, and guests seldom have more than some hundred
  * live ones. A rule of thumb until it is measured on a board. */
 #define S2_TLB_PARTS_MAX 64
@@ -53,7 +54,7 @@ struct s2_tlb_range {
     int8_t level;
 };
 
-/* What is owed for one guest. Zero is an empty batch. */
+/* What must go for one guest. Zero is an empty batch. */
 struct s2_tlb_batch {
     struct s2_tlb_range ranges[S2_TLB_BATCH_RANGES];
     uint8_t count;
@@ -77,19 +78,19 @@ struct s2_tlb_rules {
  * refresh or recover do not lock the space: whoever reads meanwhile does it by
  * s2_table_tlb_snapshot(). */
 struct s2_tlb_counters {
-    uint64_t tails;         /* that sent anything */
+    uint64_t flushes;       /* that sent anything */
     uint64_t by_address;    /* IPAS2E1*, single granules of a cover by ranges included */
     uint64_t by_range;      /* RIPAS2E1* */
     uint64_t stage1;        /* VMALLE1* */
     uint64_t whole;         /* VMALLS12E1* */
     uint64_t saved;         /* TLBIs fewer than one by address for each leaf, or granule of a table:
                              * of the stretches that the batch held, repetitions aside */
-    uint64_t saved_tails;   /* stretches that shared a tail with another; all that was too much for
+    uint64_t saved_flushes; /* stretches that shared a flush with another; all that was too much for
                              * a batch is one */
-    uint64_t skipped_tails; /* not sent at all: no CPU could hold anything of the guest */
+    uint64_t skipped_flushes; /* not sent at all: no CPU could hold anything of the guest */
 };
 
-/* How one tail will be paid. */
+/* How one flush will be sent. */
 struct s2_tlb_plan {
     bool is_whole;
     bool is_local;  /* on this CPU only */
@@ -109,7 +110,7 @@ static inline bool s2_tlb_batch_is_empty(const struct s2_tlb_batch *batch)
 /**
  * s2_tlb_batch_add() - Remember that the entries of @range must go.
  * @level:   of every leaf in it; S2_TLB_LEVEL_ANY if a table was unlinked or levels are mixed.
- * Order:    after the stores, or before: the tail orders them.
+ * Order:    after the stores, or before: the flush orders them.
  * Cost:     O(S2_TLB_BATCH_RANGES); never fails: what lies in a stretch of any level is in it
  *           already, what goes on where another of its level ends is joined to it, and a full batch
  *           becomes the whole VMID.
@@ -117,19 +118,19 @@ static inline bool s2_tlb_batch_is_empty(const struct s2_tlb_batch *batch)
 void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int level,
                       enum s2_tlb_reason reason);
 
-/* Whether @range has anything to do with what is owed. */
+/* Whether @range has anything to do with what is collected. */
 bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range range);
 
 /* How far apart the IPAs of TLBIs by address are: a leaf, or a granule where the level is not
  * known. */
-uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *owed);
+uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch);
 
-/* Whether a stretch goes by ranges (s2_tlbi_cut()) and not by address, in a tail that is not
+/* Whether a stretch goes by ranges (s2_tlbi_next()) and not by address, in a flush that is not
  * local: ranges have no local form here. */
 bool s2_tlb_goes_by_range(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
-                          const struct s2_tlb_range *owed);
+                          const struct s2_tlb_range *stretch);
 
-/* How @batch will be paid. Pure. O(S2_TLB_BATCH_RANGES). */
+/* How @batch will be sent. Pure. O(S2_TLB_BATCH_RANGES). */
 struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
                                const struct s2_tlb_batch *batch);
 

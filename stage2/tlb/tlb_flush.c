@@ -13,19 +13,19 @@ static void count(uint64_t *counter, uint64_t more)
     (void)__atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
 }
 
-/* How a tail is sent, once that is decided. */
-struct tail {
+/* How a flush is sent, once that is decided. */
+struct flush {
     const struct s2_tlb_target *target;
     bool is_local;
     bool is_nxs;
     unsigned times; /* each TLBI is sent so often */
 };
 
-static struct tail tail_of(const struct s2_tlb_target *target, bool is_local)
+static struct flush flush_of(const struct s2_tlb_target *target, bool is_local)
 {
     MAPPING_ASSERT(target->rules != NULL && target->counters != NULL);
 
-    return (struct tail){
+    return (struct flush){
         .target = target,
         .is_local = is_local,
         .is_nxs = target->rules->has_xs && !target->has_slow_memory,
@@ -33,60 +33,60 @@ static struct tail tail_of(const struct s2_tlb_target *target, bool is_local)
     };
 }
 
-/* --- One instruction, in the form that the tail takes ------------------------------------------ */
+/* --- One instruction, in the form that the flush takes ------------------------------------------ */
 
-static void send_by_address(const struct tail *tail, uint64_t operand)
+static void send_by_address(const struct flush *flush, uint64_t operand)
 {
-    if (tail->is_local) {
+    if (flush->is_local) {
         arch_tlbi_ipas2e1(operand);
-    } else if (tail->is_nxs) {
+    } else if (flush->is_nxs) {
         arch_tlbi_ipas2e1is_nxs(operand);
     } else {
         arch_tlbi_ipas2e1is(operand);
     }
-    count(&tail->target->counters->by_address, 1);
+    count(&flush->target->counters->by_address, 1);
 }
 
-static void send_by_range(const struct tail *tail, uint64_t operand)
+static void send_by_range(const struct flush *flush, uint64_t operand)
 {
-    MAPPING_ASSERT(!tail->is_local);
+    MAPPING_ASSERT(!flush->is_local);
 
-    if (tail->is_nxs) {
+    if (flush->is_nxs) {
         arch_tlbi_ripas2e1is_nxs(operand);
     } else {
         arch_tlbi_ripas2e1is(operand);
     }
-    count(&tail->target->counters->by_range, 1);
+    count(&flush->target->counters->by_range, 1);
 }
 
-static void send_stage1(const struct tail *tail)
+static void send_stage1(const struct flush *flush)
 {
-    if (tail->is_local) {
+    if (flush->is_local) {
         arch_tlbi_vmalle1();
-    } else if (tail->is_nxs) {
+    } else if (flush->is_nxs) {
         arch_tlbi_vmalle1is_nxs();
     } else {
         arch_tlbi_vmalle1is();
     }
-    count(&tail->target->counters->stage1, 1);
+    count(&flush->target->counters->stage1, 1);
 }
 
-static void send_whole(const struct tail *tail)
+static void send_whole(const struct flush *flush)
 {
-    if (tail->is_local) {
+    if (flush->is_local) {
         arch_tlbi_vmalls12e1();
-    } else if (tail->is_nxs) {
+    } else if (flush->is_nxs) {
         arch_tlbi_vmalls12e1is_nxs();
     } else {
         arch_tlbi_vmalls12e1is();
     }
-    count(&tail->target->counters->whole, 1);
+    count(&flush->target->counters->whole, 1);
 }
 
 /* What was sent is complete, on the CPUs that it was sent to. */
-static void await(const struct tail *tail)
+static void await(const struct flush *flush)
 {
-    if (tail->is_local) {
+    if (flush->is_local) {
         arch_dsb_nsh();
     } else {
         arch_dsb_ish();
@@ -95,69 +95,69 @@ static void await(const struct tail *tail)
 
 /* --- What is sent ------------------------------------------------------------------------------ */
 
-static void send_stretch(const struct tail *tail, const struct s2_tlb_range *owed)
+static void send_stretch(const struct flush *flush, const struct s2_tlb_range *stretch)
 {
-    const struct s2_geometry *geometry = tail->target->geometry;
-    const struct s2_tlb_rules *rules = tail->target->rules;
-    const unsigned ttl = rules->has_ttl ? s2_tlbi_ttl(geometry, owed->level) : 0;
+    const struct s2_geometry *geometry = flush->target->geometry;
+    const struct s2_tlb_rules *rules = flush->target->rules;
+    const unsigned ttl = rules->has_ttl ? s2_tlbi_ttl(geometry, stretch->level) : 0;
 
-    MAPPING_ASSERT(ipa_range_is_valid(owed->range));
-    MAPPING_ASSERT(ipa_le(ipa_range_end(owed->range), ipa_of(BIT(geometry->ipa_bits))));
-    if (!tail->is_local && s2_tlb_goes_by_range(geometry, rules, owed)) {
-        struct ipa_range left = owed->range;
+    MAPPING_ASSERT(ipa_range_is_valid(stretch->range));
+    MAPPING_ASSERT(ipa_le(ipa_range_end(stretch->range), ipa_of(BIT(geometry->ipa_bits))));
+    if (!flush->is_local && s2_tlb_goes_by_range(geometry, rules, stretch)) {
+        struct ipa_range left = stretch->range;
 
         while (left.size != 0) {
-            const struct s2_tlbi tlbi = s2_tlbi_cut(geometry, &left, ttl);
+            const struct s2_tlbi tlbi = s2_tlbi_next(geometry, &left, ttl);
 
             if (tlbi.is_range) {
-                send_by_range(tail, tlbi.operand);
+                send_by_range(flush, tlbi.operand);
             } else {
-                send_by_address(tail, tlbi.operand);
+                send_by_address(flush, tlbi.operand);
             }
         }
     } else {
-        const uint64_t step = s2_tlb_step(geometry, owed);
+        const uint64_t step = s2_tlb_step(geometry, stretch);
 
-        for (uint64_t offset = 0; offset < owed->range.size; offset += step) {
-            send_by_address(tail, s2_tlbi_by_ipa(ipa_add(owed->range.start, offset), ttl));
+        for (uint64_t offset = 0; offset < stretch->range.size; offset += step) {
+            send_by_address(flush, s2_tlbi_by_ipa(ipa_add(stretch->range.start, offset), ttl));
         }
     }
 }
 
-static void pay_stage1(const struct tail *tail)
+static void flush_stage1(const struct flush *flush)
 {
-    for (unsigned i = 0; i < tail->times; i++) {
-        send_stage1(tail);
-        await(tail);
+    for (unsigned i = 0; i < flush->times; i++) {
+        send_stage1(flush);
+        await(flush);
     }
 }
 
-static void pay_parts(const struct tail *tail, const struct s2_tlb_batch *batch)
+static void flush_parts(const struct flush *flush, const struct s2_tlb_batch *batch)
 {
     MAPPING_ASSERT(batch->count > 0 && !batch->is_whole);
 
-    for (unsigned i = 0; i < tail->times; i++) {
+    for (unsigned i = 0; i < flush->times; i++) {
         for (uint8_t j = 0; j < batch->count; j++) {
-            send_stretch(tail, &batch->ranges[j]);
+            send_stretch(flush, &batch->ranges[j]);
         }
         /* Without this DSB another CPU could refill a combined entry, after its stage-1
          * invalidation, from a stage-2 entry that is still on its way out. */
-        await(tail);
+        await(flush);
     }
-    pay_stage1(tail);
+    flush_stage1(flush);
 }
 
-static void pay_whole(const struct tail *tail)
+static void flush_whole(const struct flush *flush)
 {
-    for (unsigned i = 0; i < tail->times; i++) {
-        send_whole(tail);
-        await(tail);
+    for (unsigned i = 0; i < flush->times; i++) {
+        send_whole(flush);
+        await(flush);
     }
 }
 
 /* --- To whom ----------------------------------------------------------------------------------- */
 
-/* What was live before the guest was made current for a tail. */
+/* What was live before the guest was made current for a flush. */
 struct live {
     uint64_t daif, vtcr, vttbr;
     struct s2_stage1 stage1;
@@ -293,38 +293,39 @@ static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batc
     }
 }
 
-/* --- The tails --------------------------------------------------------------------------------- */
+/* --- The flushes --------------------------------------------------------------------------------- */
 
-static void count_tail(struct s2_tlb_counters *counters, const struct s2_tlb_plan *plan,
-                       const struct s2_tlb_batch *batch)
+static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_plan *plan,
+                        const struct s2_tlb_batch *batch)
 {
     const uint64_t sent = plan->is_whole ? 1 : plan->parts;
 
     MAPPING_ASSERT(sent >= 1 && sent <= S2_TLB_PARTS_MAX);
-    count(&counters->tails, 1);
+    count(&counters->flushes, 1);
     count(&counters->saved, plan->naive > sent ? plan->naive - sent : 0);
-    count(&counters->saved_tails, batch->is_whole ? batch->count : batch->count - 1U);
+    count(&counters->saved_flushes, batch->is_whole ? batch->count : batch->count - 1U);
 }
 
 /* The guest is current. @is_here: it was so before, so that what is local is what it asks for. */
-static void pay(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch, bool is_here)
+static void flush_guest(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch,
+                        bool is_here)
 {
     struct s2_tlb_rules rules = *target->rules;
     struct s2_tlb_plan plan;
-    struct tail tail;
+    struct flush flush;
 
     rules.is_local = rules.is_local && is_here;
     plan = s2_tlb_plan(target->geometry, &rules, batch);
-    tail = tail_of(target, plan.is_local);
+    flush = flush_of(target, plan.is_local);
     if (plan.is_whole) {
-        pay_whole(&tail);
+        flush_whole(&flush);
     } else {
-        pay_parts(&tail, batch);
+        flush_parts(&flush, batch);
     }
-    count_tail(target->counters, &plan, batch);
+    count_flush(target->counters, &plan, batch);
 }
 
-void s2_tail_pay(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
+void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
 {
     struct live live;
 
@@ -336,9 +337,9 @@ void s2_tail_pay(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
     arch_dsb_ish();
     tell_of(target, batch);
     if (regime_enter(target, &live)) {
-        pay(target, batch, live.is_here);
+        flush_guest(target, batch, live.is_here);
     } else {
-        count(&target->counters->skipped_tails, 1);
+        count(&target->counters->skipped_flushes, 1);
     }
     /* What follows on this CPU sees the tables as they are now. */
     arch_isb();
@@ -346,19 +347,19 @@ void s2_tail_pay(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
     *batch = (struct s2_tlb_batch){.count = 0};
 }
 
-void s2_tail_pay_vmid(const struct s2_tlb_target *target)
+void s2_tlb_flush_vmid(const struct s2_tlb_target *target)
 {
-    struct tail tail = tail_of(target, false);
+    struct flush flush = flush_of(target, false);
     struct live live;
 
-    tail.is_nxs = false; /* once in a guest's life: whatever it was, it has come to its end */
-    arch_dsb_ish();      /* as above */
+    flush.is_nxs = false; /* once in a guest's life: whatever it was, it has come to its end */
+    arch_dsb_ish();       /* as above */
     tell_whole(target);
     if (regime_enter(target, &live)) {
-        pay_whole(&tail);
-        count(&target->counters->tails, 1);
+        flush_whole(&flush);
+        count(&target->counters->flushes, 1);
     } else {
-        count(&target->counters->skipped_tails, 1);
+        count(&target->counters->skipped_flushes, 1);
     }
     arch_isb();
     regime_leave(target, &live);
@@ -367,34 +368,34 @@ void s2_tail_pay_vmid(const struct s2_tlb_target *target)
 /*
  * No DSB comes first in the next two: they store nothing, and whoever did has made it visible to
  * every walker before it let go of the tables. What another CPU is about to break while this one
- * fills its TLB anew, that CPU's own tail removes.
+ * fills its TLB anew, that CPU's own flush removes.
  */
-void s2_tail_recover(const struct s2_tlb_target *target)
+void s2_tlb_recover_conflict(const struct s2_tlb_target *target)
 {
-    const struct tail tail = tail_of(target, true);
+    const struct flush flush = flush_of(target, true);
     struct live live;
 
     if (regime_enter(target, &live)) {
-        pay_whole(&tail);
-        count(&target->counters->tails, 1);
+        flush_whole(&flush);
+        count(&target->counters->flushes, 1);
     }
     arch_isb();
     regime_leave(target, &live);
 }
 
-void s2_tail_refresh(const struct s2_tlb_target *target, ipa_t addr)
+void s2_tlb_refresh(const struct s2_tlb_target *target, ipa_t addr)
 {
     const ipa_t page = ipa_align_down(addr, s2_granule_size(target->geometry));
-    const struct tail tail = tail_of(target, true);
+    const struct flush flush = flush_of(target, true);
     struct live live;
 
     if (regime_enter(target, &live)) {
-        for (unsigned i = 0; i < tail.times; i++) {
-            send_by_address(&tail, s2_tlbi_by_ipa(page, 0)); /* of any level */
-            await(&tail);
+        for (unsigned i = 0; i < flush.times; i++) {
+            send_by_address(&flush, s2_tlbi_by_ipa(page, 0)); /* of any level */
+            await(&flush);
         }
-        pay_stage1(&tail);
-        count(&target->counters->tails, 1);
+        flush_stage1(&flush);
+        count(&target->counters->flushes, 1);
     }
     arch_isb();
     regime_leave(target, &live);

@@ -1,5 +1,5 @@
 /*
- * tlb_flush.h - the barrier recipe: how what is owed to the TLBs is paid, for whichever guest is current.
+ * tlb_flush.h - the closing sequence: how invalidations are sent, whichever guest is current.
  *
  *      DSB ISH            what was broken is visible to every walker
  *      notifier           devices with TLBs of their own
@@ -15,7 +15,7 @@
  * Sent twice (enum s2_tlbi_repeat): between a phase's TLBIs and the DSB after them there is that DSB
  * and all of them once more. Local: the forms and DSBs of this CPU alone, but for the first.
  *
- * It stands in tail.c and nowhere else. Private to stage2/.
+ * It stands in tlb_flush.c and nowhere else. Private to stage2/.
  *
  * Source: Arm ARM DDI 0487, D8.14 "TLB maintenance", "break-before-make"; B2.3 "Completion of TLB
  * maintenance".
@@ -27,7 +27,7 @@
 #include "stage2/tlb/tlb_batch.h"
 #include "stage2/tlb/vmid.h"
 
-/* The guest that a tail is for. */
+/* The guest that a flush is for. */
 struct s2_tlb_target {
     const struct s2_geometry *geometry;
     const struct s2_tlb_rules *rules;
@@ -40,7 +40,7 @@ struct s2_tlb_target {
 };
 
 /**
- * s2_tail_pay() - One tail for all that @batch holds; empty afterwards, nothing if it was.
+ * s2_tlb_flush() - One closing sequence for all that @batch holds; empty afterwards, nothing if it was.
  * Order:    on return, no walker and no TLB of any CPU holds anything that was broken before the
  *           call; an access that used it has completed. Stores made before the call are visible.
  *           If all was relaxed, and S2_RELAX_HERE: on this CPU.
@@ -48,23 +48,23 @@ struct s2_tlb_target {
  *           VMIDs are given and no CPU can hold anything of the guest: it has not run yet, or not in
  *           this generation of VMIDs.
  * Context:  where VMIDs are given, takes their lock as long as the guest is in VTTBR_EL2 on behalf
- *           of the tail: nobody may give its VMID to a third meanwhile. The notifier is called
+ *           of the flush: nobody may give its VMID to a third meanwhile. The notifier is called
  *           without it.
  */
-void s2_tail_pay(const struct s2_tlb_target *target, struct s2_tlb_batch *batch);
+void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch);
 
 /* The same for everything that the guest's VMID tags, both stages; neither local nor nXS. */
-void s2_tail_pay_vmid(const struct s2_tlb_target *target);
+void s2_tlb_flush_vmid(const struct s2_tlb_target *target);
 
 /**
- * s2_tail_recover() - This CPU holds nothing of the guest's VMID any more: after a TLB conflict.
- * s2_tail_refresh() - It holds nothing of the page at @addr any more, nor of stage 1: after a fault
+ * s2_tlb_recover_conflict() - This CPU holds nothing of the guest's VMID any more: after a TLB conflict.
+ * s2_tlb_refresh() - It holds nothing of the page at @addr any more, nor of stage 1: after a fault
  *                     that the tables do not explain.
  * Order:    both see all that was stored and published before the tables were last let go of.
  *           Nobody is notified.
  * Context:  the guest is current on this CPU; if it is not, it is made so meanwhile.
  */
-void s2_tail_recover(const struct s2_tlb_target *target);
-void s2_tail_refresh(const struct s2_tlb_target *target, ipa_t addr);
+void s2_tlb_recover_conflict(const struct s2_tlb_target *target);
+void s2_tlb_refresh(const struct s2_tlb_target *target, ipa_t addr);
 
 #endif

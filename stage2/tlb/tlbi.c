@@ -126,7 +126,8 @@ static uint64_t encode_range(const struct s2_geometry *geometry, ipa_t base, uns
  * A full one is S2_TLBI_SIZE_MAX. From the left to the right, as with LPA2 each base must be a
  * multiple of 64 KiB: all but the last two lengths are that.
  */
-struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range *left, unsigned ttl)
+struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range *left,
+                            unsigned ttl)
 {
     const uint64_t granules = left->size >> geometry->granule_shift;
     struct s2_tlbi tlbi = {.covers = {left->start, s2_granule_size(geometry)}};
@@ -146,7 +147,7 @@ struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range 
     return tlbi;
 }
 
-uint64_t s2_tlbi_cut_count(const struct s2_geometry *geometry, struct ipa_range range)
+uint64_t s2_tlbi_count(const struct s2_geometry *geometry, struct ipa_range range)
 {
     const uint64_t lead = lead_of(geometry, range);
     const uint64_t granules = (range.size >> geometry->granule_shift) - lead;

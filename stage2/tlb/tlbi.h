@@ -41,7 +41,7 @@ struct s2_tlbi {
 };
 
 /**
- * s2_tlbi_cut() - The first TLBI of an exact cover of @left by ranges and single granules.
+ * s2_tlbi_next() - The first TLBI of an exact cover of @left by ranges and single granules.
  * @left:    granule-aligned, not empty; on return what is still to cover, empty at the end.
  * @ttl:     s2_tlbi_ttl() of the leaves' level, or 0.
  * Returns:  the instruction. Called until @left is empty, the covers are disjoint, ascending, and
@@ -52,10 +52,10 @@ struct s2_tlbi {
  * Cost:     O(1) each; at most 4 + 1 TLBIs for up to S2_TLBI_SIZE_MAX, one more for each further such
  *           piece, and 15 more with LPA2.
  */
-struct s2_tlbi s2_tlbi_cut(const struct s2_geometry *geometry, struct ipa_range *left,
-                           unsigned ttl);
+struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range *left,
+                            unsigned ttl);
 
 /* How many instructions that cover takes. O(1). */
-uint64_t s2_tlbi_cut_count(const struct s2_geometry *geometry, struct ipa_range range);
+uint64_t s2_tlbi_count(const struct s2_geometry *geometry, struct ipa_range range);
 
 #endif

@@ -100,7 +100,7 @@ static void reserve_held(struct s2_cpu *cpu)
  *      DSB ISH         all that is seen by all, and what was read of the CPUs was true, before
  *      ALLE1IS         all goes; what fills again is what is reserved
  *      DSB ISH         complete on every CPU, before the first number is given anew; both twice on
- *                      parts that may miss a TLBI, as tails that are not sent later rest on it
+ *                      parts that may miss a TLBI, as flushes that are not sent later rest on it
  */
 static void begin_generation(struct s2_vmid_allocator *vmids)
 {
@@ -388,7 +388,7 @@ void s2_vmid_release(struct s2_cpu *cpu)
     (void)atomic_exchange_explicit(&cpu->active, S2_CPU_IDLE, memory_order_acq_rel);
 }
 
-/* --- For tails ------------------------------------------------------------------------------- */
+/* --- For flushes ------------------------------------------------------------------------------- */
 
 /*
  * A guest whose tag is stale, and that no CPU was in as this generation began, is in no TLB: the
@@ -461,13 +461,13 @@ bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32
 {
     const uint64_t tag = atomic_load_explicit(&vmid->tag, memory_order_acquire);
     const uint16_t number = number_of(tag);
-    struct s2_vmid_run *run = &cpu->runs[number % S2_CPU_GUESTS];
-    const struct s2_vmid_run before = *run;
+    struct s2_vmid_vcpu *run = &cpu->runs[number % S2_CPU_GUESTS];
+    const struct s2_vmid_vcpu before = *run;
 
     MAPPING_ASSERT(number != S2_VMID_NOBODY);
     MAPPING_ASSERT(atomic_load_explicit(&cpu->leaving, memory_order_relaxed) == 0);
 
-    *run = (struct s2_vmid_run){generation_of(cpu->vmids) | number, vcpu_id};
+    *run = (struct s2_vmid_vcpu){generation_of(cpu->vmids) | number, vcpu_id};
     if (number_of(before.tag) == number) {
         return before.vcpu_id != vcpu_id;
     }

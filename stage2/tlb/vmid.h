@@ -68,7 +68,7 @@ struct s2_vmid {
 };
 
 /* Which vCPU of a guest ran on a CPU last. */
-struct s2_vmid_run {
+struct s2_vmid_vcpu {
     uint64_t tag; /* the generation of then, the guest's number; 0: empty */
     uint32_t vcpu_id;
 };
@@ -82,7 +82,7 @@ struct s2_cpu {
                                       * 0: nothing. Under the lock */
     struct s2_cpu *next;             /* under the lock */
     struct s2_vmid_allocator *vmids;
-    struct s2_vmid_run runs[S2_CPU_GUESTS]; /* by number; this CPU's alone */
+    struct s2_vmid_vcpu runs[S2_CPU_GUESTS]; /* by number; this CPU's alone */
 };
 
 /* Fields are private. Does not move. */

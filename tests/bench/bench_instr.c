@@ -3,7 +3,7 @@
  *
  * Run under callgrind, which counts what happens inside the functions named bench_*: one case a
  * run, so that the count is that case's alone. Without callgrind it just works and says what it
- * did. TLBIs and tails the table counts itself. tests/tools/bench_instr.sh drives it.
+ * did. TLBIs and flushes the table counts itself. tests/tools/bench_instr.sh drives it.
  */
 #include "stage2/table/fini.h"
 #include "stage2/table/table.h"
@@ -183,14 +183,14 @@ static void write_protect_2m(struct bench *bench)
     must(s2_table_protect(&bench->table, from_guest(MIB, 2 * MIB), S2_READ | S2_EXEC), "protect");
 }
 
-static void cut_page(struct bench *bench)
+static void split_page(struct bench *bench)
 {
-    must(s2_table_unmap(&bench->table, from_guest(3 * MIB, PAGE)), "cut");
+    must(s2_table_unmap(&bench->table, from_guest(3 * MIB, PAGE)), "split");
 }
 
-static void cut_both_ends(struct bench *bench)
+static void split_both_ends(struct bench *bench)
 {
-    must(s2_table_protect(&bench->table, from_guest(3 * MIB, GIB), S2_READ), "cut");
+    must(s2_table_protect(&bench->table, from_guest(3 * MIB, GIB), S2_READ), "split");
 }
 
 struct tlbi_case {
@@ -206,10 +206,10 @@ static const struct tlbi_case TLBI_CASES[] = {
     {"tlbi.unmap_1g_of_pages_all_there_is", 2, bench_map, bench_unmap},
     {"tlbi.write_protect_2m_of_pages", 2, bench_map, write_protect_2m},
     {"tlbi.write_protect_2m_no_ranges", 0, bench_map, write_protect_2m},
-    {"tlbi.cut_page_of_1g", 2, map_block, cut_page},
-    {"tlbi.cut_page_of_1g_no_ranges", 0, map_block, cut_page},
-    {"tlbi.cut_both_ends", 2, map_block, cut_both_ends},
-    {"tlbi.cut_both_ends_no_ranges", 0, map_block, cut_both_ends},
+    {"tlbi.split_page_of_1g", 2, map_block, split_page},
+    {"tlbi.split_page_of_1g_no_ranges", 0, map_block, split_page},
+    {"tlbi.split_both_ends", 2, map_block, split_both_ends},
+    {"tlbi.split_both_ends_no_ranges", 0, map_block, split_both_ends},
 };
 
 #define TLBI_CASE_COUNT (sizeof(TLBI_CASES) / sizeof(TLBI_CASES[0]))
@@ -219,7 +219,7 @@ static uint64_t tlbis_of(const struct s2_tlb_counters *counters)
     return counters->by_address + counters->by_range + counters->stage1 + counters->whole;
 }
 
-/* Print its name, TLBIs and tails. */
+/* Print its name, TLBIs and flushes. */
 static void run_tlbi_case(struct bench *bench, const struct tlbi_case *one)
 {
     struct s2_features cpu = CPU;
@@ -232,7 +232,7 @@ static void run_tlbi_case(struct bench *bench, const struct tlbi_case *one)
     one->run(bench);
     after = *s2_table_tlb_counters(&bench->table);
     printf("%s %llu %llu\n", one->name, (unsigned long long)(tlbis_of(&after) - tlbis_of(&before)),
-           (unsigned long long)(after.tails - before.tails));
+           (unsigned long long)(after.flushes - before.flushes));
     bench_fini(bench);
 }
 

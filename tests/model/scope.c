@@ -516,7 +516,7 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ hash >> 31;
 }
 
-/* Areas and leaves of one guest. Not how many tables there are: a call that is refused may have paid for
+/* Areas and leaves of one guest. Not how many tables there are: a call that is refused may have flushed
  * those that waited for a batch. */
 static uint64_t hash_shape(const struct side *side)
 {
@@ -969,17 +969,17 @@ size_t scope_ops(enum scope_start start, bool few, struct scope_op ops[SCOPE_OPS
 
 static uint64_t hash_waiting(uint64_t hash, const struct s2_operation *operation)
 {
-    const struct s2_tlb_batch *owed = &operation->owed;
+    const struct s2_tlb_batch *batch = &operation->invalidations;
 
-    hash = mix(hash, owed->count);
-    hash = mix(hash, owed->is_whole);
-    for (unsigned i = 0; i < owed->count && !owed->is_whole; i++) {
-        hash = mix(hash, owed->ranges[i].range.start.raw);
-        hash = mix(hash, owed->ranges[i].range.size);
-        hash = mix(hash, (uint64_t)(int64_t)owed->ranges[i].level);
+    hash = mix(hash, batch->count);
+    hash = mix(hash, batch->is_whole);
+    for (unsigned i = 0; i < batch->count && !batch->is_whole; i++) {
+        hash = mix(hash, batch->ranges[i].range.start.raw);
+        hash = mix(hash, batch->ranges[i].range.size);
+        hash = mix(hash, (uint64_t)(int64_t)batch->ranges[i].level);
     }
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        hash = mix(hash, operation->retired[i].count);
+        hash = mix(hash, operation->quarantine[i].count);
     }
     return mix(hash, operation->taken.raw ^ operation->taken_end.raw);
 }

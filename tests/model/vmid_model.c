@@ -731,7 +731,7 @@ static void flush_current(void)
 }
 
 /* As stage2/tlb/tlb_flush.c does it. */
-static void pay_tail(size_t guest)
+static void flush_flush(size_t guest)
 {
     struct s2_table *table = &tables[guest];
     const uint64_t before = here()->vttbr;
@@ -793,7 +793,7 @@ static void do_change(size_t guest)
             make_stale(cpu, number, guest);
         }
     }
-    pay_tail(guest);
+    flush_flush(guest);
     expect_gone(guest, HAS_STALE, "a change is done, and a TLB holds what was before it");
 }
 
@@ -801,7 +801,7 @@ static void do_reuse(size_t guest)
 {
     point();
     world.is_gone[guest] = true;
-    pay_tail(guest);
+    flush_flush(guest);
     expect_gone(guest, UINT8_MAX, "a guest is gone, and a TLB holds something of it");
     atomic_init(&tables[guest].vmid.tag, 0);
     world.is_gone[guest] = false;

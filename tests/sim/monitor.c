@@ -307,11 +307,11 @@ struct monitor *monitor_attach(const struct monitor_config *config)
     return monitor;
 }
 
-static void free_debt(struct debt *debt)
+static void free_invalidation(struct invalidation *invalidation)
 {
-    free(debt->sent.extents);
-    free(debt->told.extents);
-    free(debt);
+    free(invalidation->sent.extents);
+    free(invalidation->told.extents);
+    free(invalidation);
 }
 
 static void free_table(struct table *table)
@@ -320,11 +320,11 @@ static void free_table(struct table *table)
         struct table *next = table->next;
 
         free_table(table->child);
-        for (struct debt *debt = table->debts; debt != NULL;) {
-            struct debt *next_debt = debt->next_here;
+        for (struct invalidation *invalidation = table->invalidations; invalidation != NULL;) {
+            struct invalidation *next_invalidation = invalidation->next_here;
 
-            free_debt(debt);
-            debt = next_debt;
+            free_invalidation(invalidation);
+            invalidation = next_invalidation;
         }
         free(table);
         table = next;
@@ -349,11 +349,11 @@ void monitor_detach(struct monitor *monitor)
     (void)sim_unlisten(listen, monitor);
     free_guests(monitor->guests);
     free_guests(monitor->gone);
-    while (monitor->free_debts != NULL) {
-        struct debt *next = monitor->free_debts->next;
+    while (monitor->free_invalidations != NULL) {
+        struct invalidation *next = monitor->free_invalidations->next;
 
-        free_debt(monitor->free_debts);
-        monitor->free_debts = next;
+        free_invalidation(monitor->free_invalidations);
+        monitor->free_invalidations = next;
     }
     for (size_t i = 0; i < SIM_CPUS; i++) {
         free(monitor->cpus[i].unpublished.refs);
@@ -424,11 +424,12 @@ static void rename_guest(struct monitor *monitor, struct guest *guest,
         return; /* that is told by VTTBR_EL2 */
     }
     monitor_settle_all(monitor);
-    if (guest->debts != NULL || guest->table_debts != NULL) {
-        const struct debt *debt = guest->debts != NULL ? guest->debts : guest->table_debts;
+    if (guest->invalidations != NULL || guest->table_invalidations != NULL) {
+        const struct invalidation *invalidation =
+            guest->invalidations != NULL ? guest->invalidations : guest->table_invalidations;
 
-        monitor_blame(monitor, monitor_debt_rule(monitor, debt), debt->slot,
-                      "the guest takes another VMID and owes this to the old one");
+        monitor_blame(monitor, monitor_invalidation_rule(monitor, invalidation), invalidation->slot,
+                      "the guest takes another VMID and has this to invalidate under the old one");
     }
     guest->given = *given;
     guest->vmid = vmid;
@@ -502,16 +503,18 @@ void monitor_expect_entry(struct monitor *monitor)
     monitor->expects_entry = true;
 }
 
-static void judge_debts(struct monitor *monitor)
+static void judge_invalidations(struct monitor *monitor)
 {
     for (const struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
-        const struct debt *debt = guest->table_debts != NULL ? guest->table_debts : guest->debts;
+        const struct invalidation *invalidation =
+            guest->table_invalidations != NULL ? guest->table_invalidations : guest->invalidations;
 
-        if (debt != NULL) {
-            monitor_blame(monitor, monitor_debt_rule(monitor, debt), debt->slot,
+        if (invalidation != NULL) {
+            monitor_blame(monitor, monitor_invalidation_rule(monitor, invalidation),
+                          invalidation->slot,
                           "0x%llx at IPA 0x%llx, level %d, is not gone from all TLBs",
-                          (unsigned long long)debt->old, (unsigned long long)debt->ipa,
-                          debt->level);
+                          (unsigned long long)invalidation->old,
+                          (unsigned long long)invalidation->ipa, invalidation->level);
         }
     }
 }
@@ -539,7 +542,7 @@ void monitor_quiesce(struct monitor *monitor)
     monitor->clock++;
     monitor_poll_vttbr(monitor);
     monitor_settle_all(monitor);
-    judge_debts(monitor);
+    judge_invalidations(monitor);
     monitor_judge_torn(monitor);
     judge_lines(monitor);
     monitor_judge_runs(monitor);

@@ -10,16 +10,16 @@
  *        |                                                    v        v
  *        +---------------------- make ------------- clean <-- DSB <----+
  *
- * What is not clean is owed: a debt of its guest. A debt is of the VMID that it arose under, and a
+ * What is not clean is to be invalidated: an invalidation of its guest. An invalidation is of the VMID that it arose under, and a
  * TLBI counts for it only if it ran under that VMID, on registers that an ISB had made current,
  * with an operand that covers it. A frame belongs to the slot that led to it until that slot is
- * clean. A tightened permission owes the same, without a break; a relaxed one at least the local
+ * clean. A tightened permission asks for the same, without a break; a relaxed one at least the local
  * forms on the CPU that relaxed it.
  *
  * Direct changes (FEAT_BBM level 2): where monitor_config.is_direct says so, a block may become a
  * table that maps the same in the same way, a table whose leaves are all alike a block, and a leaf
- * may gain or lose the contiguous hint, each by one store. What was replaced is owed like a leaf or
- * table that was broken; until it is paid nothing else may be made in its place, as TLBs answer
+ * may gain or lose the contiguous hint, each by one store. What was replaced is to be invalidated like a leaf or
+ * table that was broken; until it is complete nothing else may be made in its place, as TLBs answer
  * with either.
  *
  * nXS forms do not wait for slow accesses. They count only for what had XS = 0 for sure: leaves
@@ -27,7 +27,7 @@
  *
  * Guests with VMIDs from an allocator (monitor_guest.is_managed): only CPUs walk them that have
  * their root in VTTBR_EL2, from the write until the ISB after the next, and under the VMID of that
- * write. What no CPU can hold is paid once it is visible. A guest that is not managed may be walked
+ * write. What no CPU can hold is complete once it is visible. A guest that is not managed may be walked
  * by every CPU at any time.
  *
  * It knows nothing of the library: it sees primitives, memory and registers, and decodes them on
@@ -40,7 +40,7 @@
  *      ... a table is made ...
  *      monitor_add_guest(monitor, &guest);     its registers are known now
  *      ... one call of the library ...
- *      monitor_quiesce(monitor);               after each: everything that is owed is paid
+ *      monitor_quiesce(monitor);               after each: every invalidation is complete
  *      monitor_expect_entry(monitor);          a call that enters a guest
  *      ... s2_enter() ...
  *      monitor_enter(monitor, vcpu_id);        and there it runs
@@ -52,7 +52,7 @@
  * One machine, one monitor: what other threads do to the same tables it cannot see.
  *
  * Not judged: what a descriptor means (the software MMU does that); what hardware writes into a
- * table that a block has replaced, until that is paid.
+ * table that a block has replaced, until that is invalidated.
  *
  * Source: Arm ARM DDI 0487, D8.14 "TLB maintenance requirements and the TLB maintenance
  * instructions", "Using break-before-make when updating translation table entries", "Misprogramming
@@ -158,7 +158,7 @@ struct monitor;
  * monitor_attach() - Listen to this thread's machine.
  * Context: after sim_reset(), which would end it, and after all banks were added.
  * Cost:    memory: 4 bytes for each byte of the banks that is used; time: O(1) an event, but for a
- *          DSB or a range, which look at what is owed, and a link, which looks at the new tables.
+ *          DSB or a range, which look at the invalidations, and a link, which looks at the new tables.
  */
 struct monitor *monitor_attach(const struct monitor_config *config);
 void monitor_detach(struct monitor *monitor);
@@ -167,7 +167,7 @@ void monitor_detach(struct monitor *monitor);
 void monitor_add_window(struct monitor *monitor, uint64_t pa, const void *memory, uint64_t size);
 
 /* @guest's root is filled, and published, and walkers may read it from now on. With the root of a
- * guest that is known already: it has another VMID now, or is managed from now on, and owes
+ * guest that is known already: it has another VMID now, or is managed from now on, and asks for
  * nothing. */
 void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *guest);
 
@@ -177,7 +177,7 @@ void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *gues
  * */
 void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr);
 
-/* The operation is over: nothing is owed, everything is visible, registers are as they were. */
+/* The operation is over: nothing is left to invalidate, everything is visible, registers are as they were. */
 void monitor_quiesce(struct monitor *monitor);
 
 /* The operation that is judged next is meant to leave another VTCR_EL2, VTTBR_EL2 and HCR_EL2

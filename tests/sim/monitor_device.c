@@ -5,22 +5,25 @@
 /* --- What devices are told ------------------------------------------------------------------- */
 
 /* A DSB follows what they were told; but where there was nothing to invalidate there is none. */
-bool monitor_is_told(const struct monitor *monitor, const struct debt *debt)
+bool monitor_is_told(const struct monitor *monitor, const struct invalidation *invalidation)
 {
-    if (!debt->table->guest->given.has_device || debt->kind == DEBT_RELAXED) {
+    if (!invalidation->table->guest->given.has_device || invalidation->kind == DEBT_RELAXED) {
         return true;
     }
-    return debt->told_at != 0 &&
-           (debt->is_unheld || monitor->cpus[debt->told_cpu].dsb_ish_at > debt->told_at);
+    return invalidation->told_at != 0 &&
+           (invalidation->is_unheld ||
+            monitor->cpus[invalidation->told_cpu].dsb_ish_at > invalidation->told_at);
 }
 
-static void tell_debts(struct monitor *monitor, struct debt *debt, uint64_t start, uint64_t end)
+static void tell_invalidations(struct monitor *monitor, struct invalidation *invalidation,
+                               uint64_t start, uint64_t end)
 {
-    for (; debt != NULL; debt = debt->next) {
-        if (debt->published_at != 0 && start < debt->ipa + debt->size && debt->ipa < end &&
-            monitor_cover(debt, &debt->told, start, end)) {
-            debt->told_at = monitor->clock;
-            debt->told_cpu = sim_cpu_number();
+    for (; invalidation != NULL; invalidation = invalidation->next) {
+        if (invalidation->published_at != 0 && start < invalidation->ipa + invalidation->size &&
+            invalidation->ipa < end &&
+            monitor_cover(invalidation, &invalidation->told, start, end)) {
+            invalidation->told_at = monitor->clock;
+            invalidation->told_cpu = sim_cpu_number();
         }
     }
 }
@@ -33,8 +36,8 @@ void monitor_notified(struct monitor *monitor, uint64_t vttbr, uint64_t start, u
     monitor->clock++;
     for (struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
         if (((guest->given.vttbr ^ vttbr) & VTTBR_BADDR) == 0) {
-            tell_debts(monitor, guest->debts, start, start + size);
-            tell_debts(monitor, guest->table_debts, start, start + size);
+            tell_invalidations(monitor, guest->invalidations, start, start + size);
+            tell_invalidations(monitor, guest->table_invalidations, start, start + size);
         }
     }
     monitor_settle_all(monitor);

@@ -156,7 +156,7 @@ static void see_split(struct monitor *monitor, struct table *table, struct slot 
     monitor_judge_atomic(monitor, table, slot, event);
     monitor_judge_run(monitor, table, slot, event->new);
     if (monitor_is_cacheable(table->guest, event->old)) {
-        monitor_owe(monitor, table, slot, event->old, DEBT_LEAF)->is_direct = true;
+        monitor_require(monitor, table, slot, event->old, DEBT_LEAF)->is_direct = true;
     } else {
         monitor_leaf_gone(monitor, table, event->old);
     }
@@ -175,7 +175,7 @@ static void see_join(struct monitor *monitor, struct table *table, struct slot *
                                     .likeness = LIKE_OLD,
                                     .is_leaf_new = true};
     struct place below;
-    struct debt *debt;
+    struct invalidation *invalidation;
 
     if (!monitor_place_pa(monitor, monitor_output(table->guest, event->old), &below) ||
         below.table == NULL || below.table->parent != table) {
@@ -183,10 +183,10 @@ static void see_join(struct monitor *monitor, struct table *table, struct slot *
     }
     compare_tree(&comparison, below.table);
     blame_unlike(&comparison, slot);
-    debt = monitor_owe(monitor, table, slot, event->old, DEBT_TABLE);
-    debt->is_direct = true;
-    debt->below = below.table;
-    monitor_unlink(below.table, debt);
+    invalidation = monitor_require(monitor, table, slot, event->old, DEBT_TABLE);
+    invalidation->is_direct = true;
+    invalidation->below = below.table;
+    monitor_unlink(below.table, invalidation);
     monitor_leaf_shown(monitor, table, slot, event->new);
     monitor_judge_data(monitor, table, slot, event->new);
     monitor_judge_run(monitor, table, slot, event->new);
@@ -218,18 +218,20 @@ bool monitor_is_hint_change(const struct guest *guest, uint64_t old, uint64_t ne
 
 /* --- What is still held ---------------------------------------------------------------------- */
 
-/* @raw at @slot, beside what @debt, of @mate in @where, may have left in a TLB. */
-static void judge_beside(struct monitor *monitor, const struct debt *debt, struct table *table,
-                         struct slot *slot, uint64_t raw)
+/* @raw at @slot, beside what @invalidation, of @mate in @where, may have left in a TLB. */
+static void judge_beside(struct monitor *monitor, const struct invalidation *invalidation,
+                         struct table *table, struct slot *slot, uint64_t raw)
 {
     struct comparison comparison = {
-        .monitor = monitor, .leaf = {debt->old, debt->level, debt->ipa}, .likeness = LIKE_OUTPUT};
+        .monitor = monitor,
+        .leaf = {invalidation->old, invalidation->level, invalidation->ipa},
+        .likeness = LIKE_OUTPUT};
 
     judge_like(&comparison, table, slot, raw);
     if (comparison.rule != MONITOR_OK) {
-        monitor_blame(monitor, monitor_debt_rule(monitor, debt), slot,
+        monitor_blame(monitor, monitor_invalidation_rule(monitor, invalidation), slot,
                       "made while a TLB may still hold 0x%llx, which covers it",
-                      (unsigned long long)debt->old);
+                      (unsigned long long)invalidation->old);
     }
 }
 
@@ -244,27 +246,31 @@ static void judge_above(struct monitor *monitor, struct table *table, struct slo
 
         (void)monitor_place_pa(
             monitor, parent->pa + (at->ipa - parent->ipa) / span * sizeof(uint64_t), &place);
-        for (const struct debt *debt = place.slot->debt; debt != NULL; debt = debt->older) {
-            if (debt->is_direct && debt->kind == DEBT_LEAF && !monitor_is_paid(monitor, debt)) {
-                judge_beside(monitor, debt, table, slot, raw);
+        for (const struct invalidation *invalidation = place.slot->invalidation;
+             invalidation != NULL; invalidation = invalidation->older) {
+            if (invalidation->is_direct && invalidation->kind == DEBT_LEAF &&
+                !monitor_is_complete(monitor, invalidation)) {
+                judge_beside(monitor, invalidation, table, slot, raw);
             }
         }
     }
 }
 
-/* The copy of its mate @debt translates for all of a run: what is made at @slot, a leaf or a table, must
+/* The copy of its mate @invalidation translates for all of a run: what is made at @slot, a leaf or a table, must
  * answer likewise. */
-static void judge_mate(struct monitor *monitor, const struct debt *debt, struct table *table,
-                       struct slot *slot, uint64_t raw)
+static void judge_mate(struct monitor *monitor, const struct invalidation *invalidation,
+                       struct table *table, struct slot *slot, uint64_t raw)
 {
     struct comparison comparison = {
-        .monitor = monitor, .leaf = {debt->old, debt->level, debt->ipa}, .likeness = LIKE_OUTPUT};
+        .monitor = monitor,
+        .leaf = {invalidation->old, invalidation->level, invalidation->ipa},
+        .likeness = LIKE_OUTPUT};
 
     judge_like(&comparison, table, slot, raw);
     if (comparison.rule != MONITOR_OK) {
-        monitor_blame(monitor, monitor_debt_rule(monitor, debt), slot,
+        monitor_blame(monitor, monitor_invalidation_rule(monitor, invalidation), slot,
                       "made while a TLB may still hold a run by its entry 0x%llx",
-                      (unsigned long long)debt->old);
+                      (unsigned long long)invalidation->old);
     }
 }
 
@@ -279,10 +285,10 @@ static void judge_mates(struct monitor *monitor, struct table *table, struct slo
         return;
     }
     for (size_t i = 0; i < run; i++) {
-        for (const struct debt *debt = i == into ? NULL : first[i].debt; debt != NULL;
-             debt = debt->older) {
-            if (debt->had_hint && !monitor_is_paid(monitor, debt)) {
-                judge_mate(monitor, debt, table, slot, raw);
+        for (const struct invalidation *invalidation = i == into ? NULL : first[i].invalidation;
+             invalidation != NULL; invalidation = invalidation->older) {
+            if (invalidation->had_hint && !monitor_is_complete(monitor, invalidation)) {
+                judge_mate(monitor, invalidation, table, slot, raw);
             }
         }
     }

@@ -347,20 +347,24 @@ void monitor_read(struct monitor *monitor, uint64_t pa, uint64_t size)
     }
 }
 
-/* Whether what is owed, paid or not, led there. */
-static bool debt_leads_to(const struct debt *debt, uint64_t pa, uint64_t size)
+/* Whether what is to be invalidated, or was, led there. */
+static bool invalidation_leads_to(const struct invalidation *invalidation, uint64_t pa,
+                                  uint64_t size)
 {
-    const uint64_t output = monitor_output(debt->table->guest, debt->old);
+    const uint64_t output = monitor_output(invalidation->table->guest, invalidation->old);
 
-    return debt->kind == DEBT_LEAF && output < pa + size && pa < output + debt->size;
+    return invalidation->kind == DEBT_LEAF && output < pa + size &&
+           pa < output + invalidation->size;
 }
 
 void monitor_returned(struct monitor *monitor, uint64_t pa, uint64_t size)
 {
     for (const struct guest *guest = monitor->guests; guest != NULL; guest = guest->next) {
-        for (const struct debt *debt = guest->debts; debt != NULL; debt = debt->next) {
-            if (debt_leads_to(debt, pa, size) && !monitor_is_paid(monitor, debt)) {
-                monitor_blame(monitor, MONITOR_REUSED, debt->slot,
+        for (const struct invalidation *invalidation = guest->invalidations; invalidation != NULL;
+             invalidation = invalidation->next) {
+            if (invalidation_leads_to(invalidation, pa, size) &&
+                !monitor_is_complete(monitor, invalidation)) {
+                monitor_blame(monitor, MONITOR_REUSED, invalidation->slot,
                               "memory at PA 0x%llx is used while a TLB may lead to it",
                               (unsigned long long)pa);
                 return;
@@ -416,9 +420,10 @@ void monitor_poll_pool(struct monitor *monitor)
         if (monitor->event == NULL || guest->is_leaving) {
             judge_taken(monitor, guest->root, NULL);
         }
-        for (const struct debt *debt = guest->table_debts; debt != NULL; debt = debt->next) {
-            if (debt->below != NULL) {
-                judge_taken(monitor, debt->below, debt->slot);
+        for (const struct invalidation *invalidation = guest->table_invalidations;
+             invalidation != NULL; invalidation = invalidation->next) {
+            if (invalidation->below != NULL) {
+                judge_taken(monitor, invalidation->below, invalidation->slot);
             }
         }
     }

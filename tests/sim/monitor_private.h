@@ -5,8 +5,8 @@
  *      monitor_desc.c    what descriptors say
  *      monitor_slot.c    writes to them: tables linked and unlinked, runs
  *      monitor_direct.c  leaves and tables that become each other by one store
- *      monitor_debt.c    what is owed to the TLBs
- *      monitor_tlbi.c    and how it is paid: TLBIs, barriers
+ *      monitor_invalidation.c    what the TLBs must lose
+ *      monitor_tlbi.c    and how they lose it: TLBIs, barriers
  *      monitor_vmid.c    who is loaded where under which VMID
  *      monitor_device.c  devices: what they are told, and what they must not see
  *      monitor_cpu.c     registers of the CPUs
@@ -26,7 +26,7 @@
 #define REGIONS 16
 #define LEVEL_PAGE 3
 
-struct debt;
+struct invalidation;
 struct guest;
 struct table;
 
@@ -34,11 +34,11 @@ struct table;
 
 /* An aligned word of a region. */
 struct slot {
-    uint64_t raw;        /* what software wrote last */
-    uint64_t written_at; /* by an event */
-    struct debt *debt;   /* NULL: clean */
-    uint32_t history;    /* its newest record in the ring; 0: none */
-    uint32_t cpu;        /* that wrote it */
+    uint64_t raw;                      /* what software wrote last */
+    uint64_t written_at;               /* by an event */
+    struct invalidation *invalidation; /* NULL: clean */
+    uint32_t history;                  /* its newest record in the ring; 0: none */
+    uint32_t cpu;                      /* that wrote it */
 };
 
 struct line {
@@ -53,7 +53,7 @@ struct unit {
     uint64_t released_at; /* when it last ceased to be one */
     uint64_t wrote_at;    /* our side, as data */
     uint64_t gone_at;     /* when the last guest lost it that might go past the caches */
-    uint32_t leaves;      /* entries that lead here, valid or owed */
+    uint32_t leaves;      /* entries that lead here, valid or to be invalidated */
 };
 
 /* A bank, or a window. */
@@ -72,11 +72,11 @@ enum table_state { TABLE_LIVE, TABLE_UNLINKED };
 
 struct table {
     struct guest *guest;
-    struct table *parent; /* NULL: the root */
-    struct table *child;  /* first of them */
-    struct table *next;   /* sibling */
-    struct debt *debts;   /* of its slots */
-    struct debt *way;     /* TABLE_UNLINKED: the debt of the slot that led here */
+    struct table *parent;               /* NULL: the root */
+    struct table *child;                /* first of them */
+    struct table *next;                 /* sibling */
+    struct invalidation *invalidations; /* of its slots */
+    struct invalidation *way; /* TABLE_UNLINKED: the invalidation of the slot that led here */
     struct region *region;
     enum table_state state;
     int level;
@@ -129,24 +129,24 @@ struct guest {
     bool is_leaving;
     uint64_t left_at;
     struct table *root;
-    struct debt *debts;       /* that are owed, */
-    struct debt *table_debts; /* and those that led to tables */
-    uint64_t own_tlbi_at;     /* last TLBI of its VMID */
-    uint64_t address_tlbi_at; /* by address or range */
-    uint64_t foreign_tlbi_at; /* last TLBI that went elsewhere */
-    uint64_t s1_issued_at;    /* last TLBI of stage 1 on all CPUs, */
-    uint64_t s12_issued_at;   /* and of both stages */
-    struct sweeps any;        /* whole invalidations, of every form, */
-    struct sweeps full;       /* and those that waited for slow accesses */
+    struct invalidation *invalidations;       /* that are not complete, */
+    struct invalidation *table_invalidations; /* and those that led to tables */
+    uint64_t own_tlbi_at;                     /* last TLBI of its VMID */
+    uint64_t address_tlbi_at;                 /* by address or range */
+    uint64_t foreign_tlbi_at;                 /* last TLBI that went elsewhere */
+    uint64_t s1_issued_at;                    /* last TLBI of stage 1 on all CPUs, */
+    uint64_t s12_issued_at;                   /* and of both stages */
+    struct sweeps any;                        /* whole invalidations, of every form, */
+    struct sweeps full;                       /* and those that waited for slow accesses */
     struct stay *stays;
     struct torn *torn; /* in this operation */
     size_t torn_count;
     size_t torn_capacity;
 };
 
-/* --- Debts ----------------------------------------------------------------------------------- */
+/* --- Invalidations ----------------------------------------------------------------------------------- */
 
-enum debt_kind {
+enum invalidation_kind {
     DEBT_RELAXED,   /* in place, and nothing was taken away */
     DEBT_TIGHTENED, /* in place */
     DEBT_LEAF,      /* broken */
@@ -158,23 +158,24 @@ struct extent {
     uint64_t end;
 };
 
-/* Parts of a debt's span; those that touch are one. */
+/* Parts of an invalidation's span; those that touch are one. */
 struct cover {
     struct extent *extents;
     size_t count;
     size_t capacity;
 };
 
-struct debt {
+struct invalidation {
     struct slot *slot;
-    struct table *table;     /* that the slot is in */
-    struct table *below;     /* DEBT_TABLE: that it led to */
-    struct debt *next;       /* of the guest; of free ones */
-    struct debt **link;      /* that points here; NULL: absorbed by the debt of a table above */
-    struct debt *older;      /* of the same slot */
-    struct debt *next_here;  /* of the table */
-    struct debt **link_here; /* that points here */
-    enum debt_kind kind;
+    struct table *table;       /* that the slot is in */
+    struct table *below;       /* DEBT_TABLE: that it led to */
+    struct invalidation *next; /* of the guest; of free ones */
+    struct invalidation *
+        *link; /* that points here; NULL: absorbed by the invalidation of a table above */
+    struct invalidation *older;      /* of the same slot */
+    struct invalidation *next_here;  /* of the table */
+    struct invalidation **link_here; /* that points here */
+    enum invalidation_kind kind;
     uint32_t generation; /* changes with every reuse: lists of CPUs may hold on to it */
     size_t cpu;
     size_t tlbi_cpu;
@@ -200,15 +201,15 @@ struct debt {
     struct cover told;   /* what devices were told of */
 };
 
-/* A debt that a CPU's next barrier moves on, if it is still the same. */
-struct debt_ref {
-    struct debt *debt;
+/* An invalidation that a CPU's next barrier moves on, if it is still the same. */
+struct invalidation_ref {
+    struct invalidation *invalidation;
     uint32_t generation;
     bool is_broadcast; /* takes a DSB ISH, not only NSH */
 };
 
-struct debt_list {
-    struct debt_ref *refs;
+struct invalidation_list {
+    struct invalidation_ref *refs;
     size_t count;
     size_t capacity;
 };
@@ -236,8 +237,8 @@ struct cpu {
     uint64_t ic_at;
     bool has_baseline;
     struct sim_cpu baseline; /* the registers that the operation found */
-    struct debt_list unpublished;
-    struct debt_list issued;
+    struct invalidation_list unpublished;
+    struct invalidation_list issued;
     struct whole *wholes;
     size_t whole_count;
     size_t whole_capacity;
@@ -268,7 +269,7 @@ struct monitor {
     size_t region_count;
     struct guest *guests;
     struct guest *gone; /* have left */
-    struct debt *free_debts;
+    struct invalidation *free_invalidations;
     struct cpu cpus[SIM_CPUS];
     struct slot_list runs;  /* first members of runs that were touched */
     struct slot_list lines; /* live entries that a walker which is not coherent may miss */
@@ -324,7 +325,7 @@ void monitor_link_root(struct monitor *monitor, struct guest *guest, uint64_t pa
                        size_t entries);
 void monitor_link_below(struct monitor *monitor, struct table *parent, struct slot *slot,
                         uint64_t raw, bool is_release);
-void monitor_unlink(struct table *table, struct debt *way);         /* with all below */
+void monitor_unlink(struct table *table, struct invalidation *way); /* with all below */
 void monitor_release(struct monitor *monitor, struct table *table); /* likewise */
 void monitor_judge_runs(struct monitor *monitor);
 void monitor_judge_run(struct monitor *monitor, struct table *table, struct slot *slot,
@@ -355,23 +356,27 @@ bool monitor_is_hint_change(const struct guest *guest, uint64_t old, uint64_t ne
 void monitor_judge_larger(struct monitor *monitor, struct table *table, struct slot *slot,
                           uint64_t raw);
 
-/* monitor_debt.c */
-struct debt *monitor_owe(struct monitor *monitor, struct table *table, struct slot *slot,
-                         uint64_t old, enum debt_kind kind);
-void monitor_settle(struct monitor *monitor, struct debt *debt);
-void monitor_absorb(struct table *table); /* a debt above it stands for all in it */
-bool monitor_is_paid(const struct monitor *monitor, const struct debt *debt);
-/* The newest of a slot's debts that is not paid; NULL: all are. */
-const struct debt *monitor_unpaid(const struct monitor *monitor, const struct slot *slot);
-enum monitor_rule monitor_debt_rule(const struct monitor *monitor, const struct debt *debt);
-void monitor_settle_all(struct monitor *monitor); /* what is paid */
-/* Note [start, end), of a debt's span; whether all of it is there now. */
-bool monitor_cover(const struct debt *debt, struct cover *cover, uint64_t start, uint64_t end);
+/* monitor_invalidation.c */
+struct invalidation *monitor_require(struct monitor *monitor, struct table *table,
+                                     struct slot *slot, uint64_t old, enum invalidation_kind kind);
+void monitor_settle(struct monitor *monitor, struct invalidation *invalidation);
+void monitor_absorb(struct table *table); /* an invalidation above it stands for all in it */
+bool monitor_is_complete(const struct monitor *monitor, const struct invalidation *invalidation);
+/* The newest of a slot's invalidations that is not complete; NULL: all are. */
+const struct invalidation *monitor_incomplete(const struct monitor *monitor,
+                                              const struct slot *slot);
+enum monitor_rule monitor_invalidation_rule(const struct monitor *monitor,
+                                            const struct invalidation *invalidation);
+void monitor_settle_all(struct monitor *monitor); /* what is complete */
+/* Note [start, end), of an invalidation's span; whether all of it is there now. */
+bool monitor_cover(const struct invalidation *invalidation, struct cover *cover, uint64_t start,
+                   uint64_t end);
 
 /* monitor_tlbi.c */
 void monitor_see_tlbi(struct monitor *monitor, const struct sim_event *event);
 void monitor_see_dsb(struct monitor *monitor, const struct sim_event *event);
-void monitor_await(struct monitor *monitor, struct debt *debt); /* the DSB that publishes it */
+void monitor_await(struct monitor *monitor,
+                   struct invalidation *invalidation); /* the DSB that publishes it */
 void monitor_let_go(struct monitor *monitor, struct guest *guest);
 
 /* monitor_vmid.c */
@@ -381,12 +386,13 @@ void monitor_see_load(struct monitor *monitor, const struct sim_event *event);
 void monitor_see_guest(struct monitor *monitor, struct guest *guest); /* one that is new */
 void monitor_end_stays(struct monitor *monitor, size_t cpu);          /* an ISB */
 void monitor_sweep_stays(struct monitor *monitor, const struct whole *whole, size_t cpu);
-bool monitor_is_held(const struct debt *debt); /* some CPU of a managed guest's may hold it */
+bool monitor_is_held(
+    const struct invalidation *invalidation); /* some CPU of a managed guest's may hold it */
 bool monitor_is_deserted(const struct guest *guest);
 void monitor_free_stays(struct guest *guest);
 
 /* monitor_device.c */
-bool monitor_is_told(const struct monitor *monitor, const struct debt *debt);
+bool monitor_is_told(const struct monitor *monitor, const struct invalidation *invalidation);
 void monitor_note_torn(struct monitor *monitor, const struct table *table, const struct slot *slot,
                        uint64_t raw);
 void monitor_judge_torn(struct monitor *monitor);

@@ -172,7 +172,7 @@ static bool is_untouched(const struct table *table, const struct slot *slot, uin
 static void release_slots(struct monitor *monitor, struct table *table)
 {
     struct place place;
-    struct debt *debt;
+    struct invalidation *invalidation;
 
     (void)monitor_place_pa(monitor, table->pa, &place);
     for (size_t i = 0; i < table->entries; i++, place.slot++, place.index++) {
@@ -187,9 +187,9 @@ static void release_slots(struct monitor *monitor, struct table *table)
             monitor_leaf_gone(monitor, table, place.slot->raw);
         }
     }
-    while ((debt = table->debts) != NULL) {
-        debt->below = NULL; /* among the children, and released already */
-        monitor_settle(monitor, debt);
+    while ((invalidation = table->invalidations) != NULL) {
+        invalidation->below = NULL; /* among the children, and released already */
+        monitor_settle(monitor, invalidation);
     }
 }
 
@@ -215,8 +215,8 @@ void monitor_release(struct monitor *monitor, struct table *table)
     release_tree(monitor, table);
 }
 
-/* Walkers have lost the way to @table; TLBs may know it until @way is paid. */
-void monitor_unlink(struct table *table, struct debt *way)
+/* Walkers have lost the way to @table; TLBs may know it until @way is complete. */
+void monitor_unlink(struct table *table, struct invalidation *way)
 {
     table->state = TABLE_UNLINKED;
     table->way = way;
@@ -411,11 +411,11 @@ static void see_break(struct monitor *monitor, struct table *table, struct slot 
 
     monitor_note_torn(monitor, table, slot, event->old);
     if (monitor_entry_kind(table->level, event->old) == ENTRY_TABLE) {
-        (void)monitor_owe(monitor, table, slot, event->old, DEBT_TABLE);
+        (void)monitor_require(monitor, table, slot, event->old, DEBT_TABLE);
         if (monitor_place_pa(monitor, monitor_output(guest, event->old), &place) &&
             place.table != NULL && place.table->parent == table) {
-            slot->debt->below = place.table;
-            monitor_unlink(place.table, slot->debt);
+            slot->invalidation->below = place.table;
+            monitor_unlink(place.table, slot->invalidation);
         }
         return;
     }
@@ -423,8 +423,8 @@ static void see_break(struct monitor *monitor, struct table *table, struct slot 
     if ((event->old & DESC_CONTIGUOUS) != 0) {
         note_run(monitor, table, slot);
     }
-    if (slot->debt != NULL || monitor_is_cacheable(guest, event->old)) {
-        (void)monitor_owe(monitor, table, slot, event->old, DEBT_LEAF);
+    if (slot->invalidation != NULL || monitor_is_cacheable(guest, event->old)) {
+        (void)monitor_require(monitor, table, slot, event->old, DEBT_LEAF);
     } else {
         monitor_leaf_gone(monitor, table, event->old);
     }
@@ -433,15 +433,15 @@ static void see_break(struct monitor *monitor, struct table *table, struct slot 
 static void see_make(struct monitor *monitor, struct table *table, struct slot *slot,
                      const struct sim_event *event)
 {
-    const struct debt *unpaid = monitor_unpaid(monitor, slot);
+    const struct invalidation *incomplete = monitor_incomplete(monitor, slot);
 
-    if (unpaid != NULL) {
-        monitor_blame(monitor, monitor_debt_rule(monitor, unpaid), slot,
+    if (incomplete != NULL) {
+        monitor_blame(monitor, monitor_invalidation_rule(monitor, incomplete), slot,
                       "made again before it is clean");
         return;
     }
-    while (slot->debt != NULL) {
-        monitor_settle(monitor, slot->debt);
+    while (slot->invalidation != NULL) {
+        monitor_settle(monitor, slot->invalidation);
     }
     if (monitor_entry_kind(table->level, event->new) == ENTRY_TABLE) {
         monitor_judge_run(monitor, table, slot, event->new);
@@ -464,7 +464,7 @@ static void see_hint(struct monitor *monitor, struct table *table, struct slot *
     monitor_judge_run(monitor, table, slot, event->new);
     note_run(monitor, table, slot);
     if (monitor_is_cacheable(table->guest, event->old)) {
-        (void)monitor_owe(monitor, table, slot, event->old, DEBT_TIGHTENED);
+        (void)monitor_require(monitor, table, slot, event->old, DEBT_TIGHTENED);
     }
 }
 
@@ -491,8 +491,8 @@ static void see_change(struct monitor *monitor, struct table *table, struct slot
         monitor_judge_data(monitor, table, slot, event->new);
     }
     if (before != after && monitor_is_cacheable(table->guest, event->old)) {
-        (void)monitor_owe(monitor, table, slot, event->old,
-                          (before & ~after) != 0 ? DEBT_TIGHTENED : DEBT_RELAXED);
+        (void)monitor_require(monitor, table, slot, event->old,
+                              (before & ~after) != 0 ? DEBT_TIGHTENED : DEBT_RELAXED);
     }
 }
 

@@ -2,17 +2,19 @@
 
 #define BITS(word, hi, lo) ((word) >> (lo) & (UINT64_MAX >> (63 - ((hi) - (lo)))))
 
-/* --- Debts on their way --------------------------------------------------------------------- */
+/* --- Invalidations on their way --------------------------------------------------------------------- */
 
-static void list_push(struct debt_list *list, struct debt *debt, bool is_broadcast)
+static void list_push(struct invalidation_list *list, struct invalidation *invalidation,
+                      bool is_broadcast)
 {
     list->refs = monitor_grow(list->refs, list->count, &list->capacity, sizeof(list->refs[0]));
-    list->refs[list->count++] = (struct debt_ref){debt, debt->generation, is_broadcast};
+    list->refs[list->count++] =
+        (struct invalidation_ref){invalidation, invalidation->generation, is_broadcast};
 }
 
-void monitor_await(struct monitor *monitor, struct debt *debt)
+void monitor_await(struct monitor *monitor, struct invalidation *invalidation)
 {
-    list_push(&monitor->cpus[debt->cpu].unpublished, debt, true);
+    list_push(&monitor->cpus[invalidation->cpu].unpublished, invalidation, true);
 }
 
 /* --- TLBI by address ------------------------------------------------------------------------- */
@@ -28,39 +30,41 @@ struct target {
     size_t cpu;
 };
 
-/* Whether the target, which touches the debt's span, completes what the debt asks for. */
-static bool target_covers(struct debt *debt, const struct target *target)
+/* Whether the target, which touches the invalidation's span, completes what the invalidation asks for. */
+static bool target_covers(struct invalidation *invalidation, const struct target *target)
 {
-    if (debt->kind != DEBT_TABLE) {
+    if (invalidation->kind != DEBT_TABLE) {
         return true; /* any address in it: it is one entry */
     }
-    return monitor_cover(debt, &debt->sent, target->start, target->end);
+    return monitor_cover(invalidation, &invalidation->sent, target->start, target->end);
 }
 
-static void apply(struct monitor *monitor, struct debt *debt, const struct target *target)
+static void apply(struct monitor *monitor, struct invalidation *invalidation,
+                  const struct target *target)
 {
-    const bool is_hint_good =
-        !target->has_hint || (debt->kind != DEBT_TABLE && target->level == debt->level);
+    const bool is_hint_good = !target->has_hint || (invalidation->kind != DEBT_TABLE &&
+                                                    target->level == invalidation->level);
 
-    if (debt->covered_at != 0 && debt->gone_at == 0) {
+    if (invalidation->covered_at != 0 && invalidation->gone_at == 0) {
         return; /* on its way */
     }
-    if (debt->published_at == 0) {
-        debt->missed_early = true;
+    if (invalidation->published_at == 0) {
+        invalidation->missed_early = true;
     } else if (!is_hint_good) {
-        debt->missed_hint = true;
-    } else if (!target->is_broadcast && (debt->kind != DEBT_RELAXED || target->cpu != debt->cpu)) {
-        debt->missed_local = true;
-    } else if (target->is_nxs && debt->is_slow) {
-        debt->missed_slow = true;
-    } else if (debt->gone_at == 0 && target_covers(debt, target)) {
-        debt->covered_at = monitor->clock;
-        debt->tlbi_cpu = target->cpu;
-        list_push(&monitor->cpus[target->cpu].issued, debt, target->is_broadcast);
+        invalidation->missed_hint = true;
+    } else if (!target->is_broadcast &&
+               (invalidation->kind != DEBT_RELAXED || target->cpu != invalidation->cpu)) {
+        invalidation->missed_local = true;
+    } else if (target->is_nxs && invalidation->is_slow) {
+        invalidation->missed_slow = true;
+    } else if (invalidation->gone_at == 0 && target_covers(invalidation, target)) {
+        invalidation->covered_at = monitor->clock;
+        invalidation->tlbi_cpu = target->cpu;
+        list_push(&monitor->cpus[target->cpu].issued, invalidation, target->is_broadcast);
     }
 }
 
-/* All debts on the way of one IPA. */
+/* All invalidations on the way of one IPA. */
 static void apply_walk(struct monitor *monitor, struct guest *guest, const struct target *target)
 {
     struct table *table = guest->root;
@@ -74,8 +78,9 @@ static void apply_walk(struct monitor *monitor, struct guest *guest, const struc
             !monitor_place_pa(monitor, table->pa + index * sizeof(uint64_t), &place)) {
             return;
         }
-        for (struct debt *debt = place.slot->debt; debt != NULL; debt = debt->older) {
-            apply(monitor, debt, target);
+        for (struct invalidation *invalidation = place.slot->invalidation; invalidation != NULL;
+             invalidation = invalidation->older) {
+            apply(monitor, invalidation, target);
         }
         if (monitor_entry_kind(table->level, place.slot->raw) != ENTRY_TABLE ||
             !monitor_place_pa(monitor, monitor_output(guest, place.slot->raw), &place)) {
@@ -85,11 +90,13 @@ static void apply_walk(struct monitor *monitor, struct guest *guest, const struc
     }
 }
 
-static void apply_range(struct monitor *monitor, struct debt *debt, const struct target *target)
+static void apply_range(struct monitor *monitor, struct invalidation *invalidation,
+                        const struct target *target)
 {
-    for (; debt != NULL; debt = debt->next) {
-        if (target->start < debt->ipa + debt->size && debt->ipa < target->end) {
-            apply(monitor, debt, target);
+    for (; invalidation != NULL; invalidation = invalidation->next) {
+        if (target->start < invalidation->ipa + invalidation->size &&
+            invalidation->ipa < target->end) {
+            apply(monitor, invalidation, target);
         }
     }
 }
@@ -183,8 +190,8 @@ static void see_address(struct monitor *monitor, struct guest *guest, const stru
             apply_walk(monitor, guest, &target);
         }
     } else if (decode_range(monitor, guest, event->operand, &target)) {
-        apply_range(monitor, guest->debts, &target);
-        apply_range(monitor, guest->table_debts, &target);
+        apply_range(monitor, guest->invalidations, &target);
+        apply_range(monitor, guest->table_invalidations, &target);
     }
 }
 
@@ -205,10 +212,11 @@ static bool is_by_address(enum sim_kind kind)
     return kind == SIM_TLBI_IPAS2E1IS || kind == SIM_TLBI_RIPAS2E1IS || kind == SIM_TLBI_IPAS2E1;
 }
 
-static void note_local(struct debt *debt)
+static void note_local(struct invalidation *invalidation)
 {
-    for (; debt != NULL; debt = debt->next) {
-        debt->missed_local |= debt->published_at != 0 && debt->kind != DEBT_RELAXED;
+    for (; invalidation != NULL; invalidation = invalidation->next) {
+        invalidation->missed_local |=
+            invalidation->published_at != 0 && invalidation->kind != DEBT_RELAXED;
     }
 }
 
@@ -228,8 +236,8 @@ static void see_whole(struct monitor *monitor, const struct whole *whole, size_t
         guest->s1_issued_at = whole->issued_at;
         guest->s12_issued_at = whole->is_both ? whole->issued_at : guest->s12_issued_at;
     } else if (whole->is_both) {
-        note_local(guest->debts);
-        note_local(guest->table_debts);
+        note_local(guest->invalidations);
+        note_local(guest->table_invalidations);
     }
     await_whole(&monitor->cpus[cpu], whole);
 }
@@ -279,61 +287,63 @@ void monitor_see_tlbi(struct monitor *monitor, const struct sim_event *event)
 
 /* --- Barriers -------------------------------------------------------------------------------- */
 
-/* Whether the DSB made the store that began the debt visible to those who matter. */
-static bool is_published(struct monitor *monitor, const struct debt *debt, enum sim_kind kind)
+/* Whether the DSB made the store that began the invalidation visible to those who matter. */
+static bool is_published(struct monitor *monitor, const struct invalidation *invalidation,
+                         enum sim_kind kind)
 {
-    const struct place place = monitor_place_of(monitor, debt->slot);
+    const struct place place = monitor_place_of(monitor, invalidation->slot);
     const struct line *line = monitor_line(monitor, &place);
 
-    if (kind == SIM_DSB_NSH && debt->kind != DEBT_RELAXED) {
+    if (kind == SIM_DSB_NSH && invalidation->kind != DEBT_RELAXED) {
         return false;
     }
-    if (!debt->table->guest->given.is_non_coherent) {
+    if (!invalidation->table->guest->given.is_non_coherent) {
         return true;
     }
-    return kind != SIM_DSB_ISHST && line->cleaned_at > debt->begun_at && line->cpu == debt->cpu;
+    return kind != SIM_DSB_ISHST && line->cleaned_at > invalidation->begun_at &&
+           line->cpu == invalidation->cpu;
 }
 
-/* Answers whether that pays something: it is of a guest that no CPU holds anything of. */
-static bool publish(struct monitor *monitor, struct debt_list *list, enum sim_kind kind)
+/* Answers whether that completes something: it is of a guest that no CPU holds anything of. */
+static bool publish(struct monitor *monitor, struct invalidation_list *list, enum sim_kind kind)
 {
-    bool pays = false;
+    bool completes = false;
     size_t kept = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        const struct debt_ref ref = list->refs[i];
+        const struct invalidation_ref ref = list->refs[i];
 
-        if (ref.debt->generation != ref.generation) {
+        if (ref.invalidation->generation != ref.generation) {
             continue;
         }
-        if (is_published(monitor, ref.debt, kind)) {
-            ref.debt->published_at = monitor->clock;
-            ref.debt->is_unheld =
-                ref.debt->table->guest->given.is_managed && !monitor_is_held(ref.debt);
-            pays |= ref.debt->is_unheld;
+        if (is_published(monitor, ref.invalidation, kind)) {
+            ref.invalidation->published_at = monitor->clock;
+            ref.invalidation->is_unheld = ref.invalidation->table->guest->given.is_managed &&
+                                          !monitor_is_held(ref.invalidation);
+            completes |= ref.invalidation->is_unheld;
         } else {
             list->refs[kept++] = ref;
         }
     }
     list->count = kept;
-    return pays;
+    return completes;
 }
 
-static void complete(struct monitor *monitor, struct debt_list *list, enum sim_kind kind)
+static void complete(struct monitor *monitor, struct invalidation_list *list, enum sim_kind kind)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        const struct debt_ref ref = list->refs[i];
+        const struct invalidation_ref ref = list->refs[i];
 
-        if (ref.debt->generation != ref.generation) {
+        if (ref.invalidation->generation != ref.generation) {
             continue;
         }
-        if (ref.debt->covered_at == 0) {
+        if (ref.invalidation->covered_at == 0) {
             continue; /* its guest has another VMID since */
         }
         if (kind == SIM_DSB_ISH || !ref.is_broadcast) {
-            ref.debt->gone_at = monitor->clock;
+            ref.invalidation->gone_at = monitor->clock;
         } else {
             list->refs[kept++] = ref;
         }
@@ -410,7 +420,7 @@ void monitor_let_go(struct monitor *monitor, struct guest *guest)
 void monitor_see_dsb(struct monitor *monitor, const struct sim_event *event)
 {
     struct cpu *cpu = &monitor->cpus[event->cpu];
-    bool pays;
+    bool completes;
 
     if (event->kind != SIM_DSB_NSH) {
         cpu->visible_at = cpu->dsb_at <= cpu->stored_at ? monitor->clock : cpu->visible_at;
@@ -419,12 +429,12 @@ void monitor_see_dsb(struct monitor *monitor, const struct sim_event *event)
     if (event->kind == SIM_DSB_ISH) {
         cpu->dsb_ish_at = monitor->clock;
     }
-    pays = publish(monitor, &cpu->unpublished, event->kind);
+    completes = publish(monitor, &cpu->unpublished, event->kind);
     if (event->kind != SIM_DSB_ISHST) { /* that orders stores, and completes nothing else */
         complete(monitor, &cpu->issued, event->kind);
-        pays |= complete_wholes(monitor, event->cpu, event->kind);
+        completes |= complete_wholes(monitor, event->cpu, event->kind);
     }
-    if (!pays) {
+    if (!completes) {
         return;
     }
     monitor_settle_all(monitor);

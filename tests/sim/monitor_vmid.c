@@ -88,12 +88,12 @@ static void judge_sharing(struct monitor *monitor, const struct guest *guest,
 /* --- Loading --------------------------------------------------------------------------------- */
 
 /* What was invalidated under another VMID counts for nothing now. */
-static void forget_tlbis(struct debt *debt)
+static void forget_tlbis(struct invalidation *invalidation)
 {
-    for (; debt != NULL; debt = debt->next) {
-        debt->covered_at = 0;
-        debt->gone_at = 0;
-        debt->sent.count = 0;
+    for (; invalidation != NULL; invalidation = invalidation->next) {
+        invalidation->covered_at = 0;
+        invalidation->gone_at = 0;
+        invalidation->sent.count = 0;
     }
 }
 
@@ -102,8 +102,8 @@ static void take_vmid(struct guest *guest, uint64_t vttbr, unsigned vmid)
     guest->given.vttbr = vttbr & ~VTTBR_CNP;
     if (guest->vmid != vmid) {
         guest->vmid = vmid;
-        forget_tlbis(guest->debts);
-        forget_tlbis(guest->table_debts);
+        forget_tlbis(guest->invalidations);
+        forget_tlbis(guest->table_invalidations);
     }
 }
 
@@ -242,25 +242,26 @@ void monitor_sweep_stays(struct monitor *monitor, const struct whole *whole, siz
     }
 }
 
-static bool is_held_by(const struct debt *debt, const struct stay *stay)
+static bool is_held_by(const struct invalidation *invalidation, const struct stay *stay)
 {
-    const struct guest *guest = debt->table->guest;
-    const struct sweeps *sweeps = debt->is_slow ? &guest->full : &guest->any;
-    const uint64_t clean_at = debt->is_slow ? stay->full_at : stay->clean_at;
+    const struct guest *guest = invalidation->table->guest;
+    const struct sweeps *sweeps = invalidation->is_slow ? &guest->full : &guest->any;
+    const uint64_t clean_at = invalidation->is_slow ? stay->full_at : stay->clean_at;
 
-    if ((debt->kind == DEBT_RELAXED && stay->cpu != debt->cpu) ||
-        (debt->published_at != 0 && stay->since > debt->published_at)) {
+    if ((invalidation->kind == DEBT_RELAXED && stay->cpu != invalidation->cpu) ||
+        (invalidation->published_at != 0 && stay->since > invalidation->published_at)) {
         return false;
     }
-    return clean_at <= debt->published_at && (stay->vmid != guest->vmid || debt->gone_at == 0 ||
-                                              sweeps->s1_done_on[stay->cpu] <= debt->gone_at);
+    return clean_at <= invalidation->published_at &&
+           (stay->vmid != guest->vmid || invalidation->gone_at == 0 ||
+            sweeps->s1_done_on[stay->cpu] <= invalidation->gone_at);
 }
 
-bool monitor_is_held(const struct debt *debt)
+bool monitor_is_held(const struct invalidation *invalidation)
 {
-    const struct stay *stay = debt->table->guest->stays;
+    const struct stay *stay = invalidation->table->guest->stays;
 
-    while (stay != NULL && !is_held_by(debt, stay)) {
+    while (stay != NULL && !is_held_by(invalidation, stay)) {
         stay = stay->next;
     }
     return stay != NULL;

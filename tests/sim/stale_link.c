@@ -178,7 +178,7 @@ static void forget_same(struct stale_tlb *tlb, struct reach_place place, uint64_
 }
 
 /* @desc at @place is reachable no more, because of @event; NULL: as all walks have stopped. */
-static uint32_t retire(struct stale_tlb *tlb, struct reach_place place, uint64_t desc,
+static uint32_t expire(struct stale_tlb *tlb, struct reach_place place, uint64_t desc,
                        const struct sim_event *event)
 {
     const bool is_table = reach_kind(stale_guest(tlb, place), desc, place.level) == REACH_TABLE;
@@ -268,7 +268,7 @@ static void unlink_visit(void *arg, struct reach_place place, uint64_t pa, uint6
         }
         desc |= DESC_AF; /* a walk through the stale pointer may set it */
     }
-    number = retire(tlb, place, desc, unlinking->event);
+    number = expire(tlb, place, desc, unlinking->event);
     if (is_table) {
         unlinking->above[place.level + 2] = number;
         reach_unlink(&tlb->reach, reach_address(guest, desc), place.guest);
@@ -290,12 +290,12 @@ void stale_unlink(struct stale_tlb *tlb, struct reach_place place, uint64_t desc
     if (reach_kind(guest, desc, place.level) == REACH_TABLE) {
         struct reach_place first = {place.guest, place.level + 1, place.ipa};
 
-        unlinking.above[first.level + 1] = retire(tlb, place, desc, event);
+        unlinking.above[first.level + 1] = expire(tlb, place, desc, event);
         reach_unlink(&tlb->reach, reach_address(guest, desc), place.guest);
         reach_visit(&tlb->reach, reach_address(guest, desc), reach_table_size(guest), first,
                     unlink_visit, &unlinking);
     } else if ((desc & DESC_AF) != 0) {
-        (void)retire(tlb, place, desc, event);
+        (void)expire(tlb, place, desc, event);
     }
 }
 

@@ -5,7 +5,7 @@
 #
 # callgrind counts what is executed inside the measured function and all that it calls; the same
 # binary gives the same number on every machine. The last column is the bound of the design, which
-# a case must not exceed; "-" where there is none. TLBIs are those of one call, and so are tails.
+# a case must not exceed; "-" where there is none. TLBIs are those of one call, and so are flushes.
 set -eu
 
 bench=$1 json=$2
@@ -33,16 +33,16 @@ bound() { # instructions an item, at most
     esac
 }
 
-tlbi_bound() { # TLBIs of a case, at most; tails are always one
+tlbi_bound() { # TLBIs of a case, at most; flushes are always one
     case $1 in
     tlbi.unmap_1g_of_pages) echo 3 ;;
     tlbi.unmap_1g_of_pages_no_ranges) echo 1 ;;
     tlbi.unmap_1g_of_pages_all_there_is) echo 3 ;;
     tlbi.write_protect_2m_of_pages) echo 2 ;;
     tlbi.write_protect_2m_no_ranges) echo 1 ;;
-    tlbi.cut_page_of_1g*) echo 2 ;;
-    tlbi.cut_both_ends) echo 2 ;; # two blocks of 1G and stage 1
-    tlbi.cut_both_ends_no_ranges) echo 3 ;;
+    tlbi.split_page_of_1g*) echo 2 ;;
+    tlbi.split_both_ends) echo 2 ;; # two blocks of 1G and stage 1
+    tlbi.split_both_ends_no_ranges) echo 3 ;;
     *) echo "bench-instr: no bound for $1" >&2 && echo 0 ;;
     esac
 }
@@ -68,13 +68,13 @@ while read -r name items; do
     separator=",
 "
 done <"$json.cases"
-printf '%-36s %6s %6s %6s %6s\n' name tlbis bound tails bound
+printf '%-36s %6s %6s %6s %6s\n' name tlbis bound flushes bound
 "$bench" --tlbi >"$json.cases"
-while read -r name tlbis tails; do
+while read -r name tlbis flushes; do
     max=$(tlbi_bound "$name")
-    printf '%-36s %6s %6s %6s %6s\n' "$name" "$tlbis" "$max" "$tails" 1
-    [ "$tlbis" -gt 0 ] && [ "$tlbis" -le "$max" ] && [ "$tails" -eq 1 ] || failed=1
-    printf '%s  {"name": "%s", "tlbis": %s, "tails": %s}' "$separator" "$name" "$tlbis" "$tails" \
+    printf '%-36s %6s %6s %6s %6s\n' "$name" "$tlbis" "$max" "$flushes" 1
+    [ "$tlbis" -gt 0 ] && [ "$tlbis" -le "$max" ] && [ "$flushes" -eq 1 ] || failed=1
+    printf '%s  {"name": "%s", "tlbis": %s, "flushes": %s}' "$separator" "$name" "$tlbis" "$flushes" \
         >>"$json"
 done <"$json.cases"
 printf '\n]\n' >>"$json"

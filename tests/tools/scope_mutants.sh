@@ -36,7 +36,7 @@ mutant() {
     fi
 }
 
-mutant 'a call does not pay what a batch owes' stage2/space/space.c \
+mutant 'a call does not flush what a batch deferred' stage2/space/space.c \
     '    s2_table_end(&space->table);' '    (void)s2_table_end_deferred(\&space->table, 256);' \
     'promise 5: returned means gone'
 mutant 'a protect to the same flags does not reach the leaves' stage2/space/space.c \

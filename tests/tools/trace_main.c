@@ -1,15 +1,15 @@
 /*
- * trace_main.c - write build/trace.log: two guests whose memory is mapped, cut, protected, folded,
+ * trace_main.c - write build/trace.log: two guests whose memory is mapped, split, protected, folded,
  * replaced, unmapped and destroyed by two CPUs, as a trace for casemate-check.
  *
  *   trace FILE [--batches] [--drop tlbi|dsb|break [N]]
  *
  * Without --batches every operation stores at most once to a live tree before its DSB, which is all
  * that Casemate's check of locks and memory orders allows: for "casemate-check FILE". With it, what
- * one tail pays for is many stores, as is this library's way: for "casemate-check -R FILE".
+ * one flush stands for is many stores, as is this library's way: for "casemate-check -R FILE".
  *
  * --drop has the machine swallow one event that should have reached it: the first TLBI, the middle
- * DSB or the break of the first block that is cut; or with N the N-th of its sort, from 1 on, in
+ * DSB or the break of the first block that is split; or with N the N-th of its sort, from 1 on, in
  * the whole run. Exit code 2: there is no N-th. Casemate then has to complain.
  *
  * What Casemate cannot follow is kept out: 4K granule; a root of one whole table, so 39 bits of
@@ -235,14 +235,14 @@ static void power_on(struct world *world)
     sim_set_cpu(0);
 }
 
-/* The guest that is running: 1 GiB in one block, cut, filled and folded again. */
+/* The guest that is running: 1 GiB in one block, split, filled and folded again. */
 static void change_own(struct world *world)
 {
     struct guest *a = &world->a;
     const struct ipa_range hole = ipa_range(1 * G + 5 * M, 4 * K);
 
     map(world, a, "map", ipa_range(1 * G, 1 * G), 4 * G, RAM);
-    unmap(world, a, "cut", hole);
+    unmap(world, a, "split", hole);
     protect(world, a, "protect", ipa_range(1 * G + 4 * M, 4 * K), ROM);
     protect(world, a, "relax", ipa_range(1 * G + 4 * M, 4 * K), RAM);
     protect(world, a, "retype", ipa_range(1 * G + 8 * M, 2 * M), REGISTERS);
@@ -253,7 +253,7 @@ static void change_own(struct world *world)
     replace(world, a, "replace", ipa_range(1 * G, 1 * G), 6 * G);
 }
 
-/* Another guest, whose VMID the CPU has to take on for each tail: by CPU 0 first, while CPU 1 runs
+/* Another guest, whose VMID the CPU has to take on for each flush: by CPU 0 first, while CPU 1 runs
  * it, then by CPU 1 itself. */
 static void change_other(struct world *world)
 {
@@ -262,8 +262,8 @@ static void change_other(struct world *world)
     const struct ipa_range page = ipa_range(1 * G + 7 * M, 4 * K);
 
     map(world, b, "map other", ipa_range(1 * G, 1 * G), 16 * G, RAM);
-    protect(world, b, "cut other", block, ROM);
-    protect(world, b, "cut other again", page, RAM);
+    protect(world, b, "split other", block, ROM);
+    protect(world, b, "split other again", page, RAM);
     sim_set_cpu(1);
     protect(world, b, "retype by cpu 1", page, REGISTERS);
     protect(world, b, "retype back by cpu 1", page, ROM);
@@ -273,7 +273,7 @@ static void change_other(struct world *world)
     fold(world, b, "fold other", ipa_range(1 * G, 1 * G));
 }
 
-/* Give a page back that was cut out, so that all is one area again, but not one block. */
+/* Give a page back that was split out, so that all is one area again, but not one block. */
 static void fill(struct world *world, struct guest *guest, struct ipa_range page, uint64_t pa)
 {
     map(world, guest, "fill", page, pa, RAM | S2_CAP_LEVEL2);
@@ -289,16 +289,16 @@ static void unlink_tables(struct world *world)
     const struct ipa_range page = ipa_range(2 * G + 7 * M, 4 * K);
 
     map(world, a, "map blocks", blocks, 8 * G, RAM | S2_CAP_LEVEL2);
-    unmap(world, a, "cut a block", page);
+    unmap(world, a, "split a block", page);
     fill(world, a, page, 8 * G + 7 * M);
     unmap(world, a, "unmap a table", block);
     fill(world, a, block, 8 * G + 6 * M);
-    unmap(world, a, "cut a block again", page);
+    unmap(world, a, "split a block again", page);
     fill(world, a, page, 8 * G + 7 * M);
     unmap(world, a, "unmap a tree", blocks);
 }
 
-/* One tail for many stores, in the guest that is running. */
+/* One flush for many stores, in the guest that is running. */
 static void change_own_batches(struct world *world)
 {
     struct guest *a = &world->a;
@@ -307,9 +307,9 @@ static void change_own_batches(struct world *world)
     const struct ipa_range part = ipa_range(6 * G + 7 * M, 4 * M);
 
     map(world, a, "map three blocks", ipa_range(4 * G, 3 * G), 20 * G, RAM);
-    unmap(world, a, "cut two blocks", across);
+    unmap(world, a, "split two blocks", across);
     map(world, a, "map across", across, 21 * G - 4 * K, RAM);
-    protect(world, a, "cut and protect", ipa_range(4 * G + 3 * M, 8 * M), ROM);
+    protect(world, a, "split and protect", ipa_range(4 * G + 3 * M, 8 * M), ROM);
     protect(world, a, "retype many", ipa_range(4 * G + 1 * M, 8 * M), REGISTERS);
     unmap(world, a, "unmap many", many);
     map(world, a, "map many", many, 20 * G + 16 * M, RAM);
@@ -379,9 +379,9 @@ static struct drop parse_drop(const char *sort, const char *number)
         const char *name;
         struct drop drop;
     } drops[] = {
-        {"tlbi", {DROP_TLBI, "cut", 1, 0}},
-        {"dsb", {DROP_DSB, "cut", 2, 0}},
-        {"break", {DROP_BREAK, "cut", 1, 0}},
+        {"tlbi", {DROP_TLBI, "split", 1, 0}},
+        {"dsb", {DROP_DSB, "split", 2, 0}},
+        {"break", {DROP_BREAK, "split", 1, 0}},
     };
 
     for (size_t i = 0; sort != NULL && i < sizeof(drops) / sizeof(drops[0]); i++) {

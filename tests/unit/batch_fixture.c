@@ -55,20 +55,20 @@ void crew_map(struct crew *crew, size_t who, uint64_t ipa, uint64_t size, uint64
         MAPPING_OK);
 }
 
-static bool ends_tail(const struct sim_event *event)
+static bool ends_flush(const struct sim_event *event)
 {
     return event->kind == SIM_TLBI_VMALLE1IS || event->kind == SIM_TLBI_VMALLS12E1IS;
 }
 
-size_t crew_tails(const struct crew *crew, size_t who)
+size_t crew_flushes(const struct crew *crew, size_t who)
 {
     const uint64_t vttbr = s2_table_vttbr(s2_space_table(&crew->spaces[who]));
-    size_t tails = 0;
+    size_t flushes = 0;
 
     for (size_t i = 0; i < sim_event_total(); i++) {
-        tails += ends_tail(&sim_events()[i]) && sim_events()[i].vttbr == vttbr ? 1 : 0;
+        flushes += ends_flush(&sim_events()[i]) && sim_events()[i].vttbr == vttbr ? 1 : 0;
     }
-    return tails;
+    return flushes;
 }
 
 static void watch_event(void *arg, enum sim_phase phase, const struct sim_event *event)
@@ -77,14 +77,14 @@ static void watch_event(void *arg, enum sim_phase phase, const struct sim_event 
     const bool is_back = frame_pool_available(watch->pool) > watch->available ||
                          !frame_pool_is_taken(watch->pool, watch->table, 0);
 
-    if (is_back && watch->tails == 0) {
+    if (is_back && watch->flushes == 0) {
         watch->early++;
     }
-    if (phase == SIM_AFTER && ends_tail(event) && event->vttbr == watch->vttbr) {
+    if (phase == SIM_AFTER && ends_flush(event) && event->vttbr == watch->vttbr) {
         watch->is_pending = true;
     } else if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH && watch->is_pending) {
         watch->is_pending = false;
-        watch->tails++;
+        watch->flushes++;
     }
 }
 

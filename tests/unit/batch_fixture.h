@@ -31,21 +31,21 @@ void crew_fini_last(struct crew *crew);
 /* Without a batch, or fail the test. */
 void crew_map(struct crew *crew, size_t who, uint64_t ipa, uint64_t size, uint64_t pa);
 
-/* How many tails the log has for that guest. */
-size_t crew_tails(const struct crew *crew, size_t who);
+/* How many flushes the log has for that guest. */
+size_t crew_flushes(const struct crew *crew, size_t who);
 
-/* Frames that were back before a DSB ISH closed the first tail of a guest. */
+/* Frames that were back before a DSB ISH closed the first flush of a guest. */
 struct frame_watch {
     const struct frame_pool *pool;
     size_t available; /* before */
     pa_t table;       /* a frame that will be freed */
     uint64_t vttbr;   /* the guest's */
-    size_t tails;     /* TLBI VMALLE1IS or VMALLS12E1IS of it that a DSB ISH has followed */
+    size_t flushes;   /* TLBI VMALLE1IS or VMALLS12E1IS of it that a DSB ISH has followed */
     bool is_pending;  /* one that none has */
     size_t early;     /* events at which a frame was back too soon */
 };
 
-/* Watch the pool, and the table of pages that @ipa of @who is translated by: of the guest that is paid
+/* Watch the pool, and the table of pages that @ipa of @who is translated by: of the guest that is flushed
  * for first. */
 void crew_watch(struct crew *crew, struct frame_watch *watch, size_t who, uint64_t ipa);
 void crew_unwatch(struct frame_watch *watch);

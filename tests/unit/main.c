@@ -55,7 +55,7 @@ static const struct {
     {"desc_format", suite_desc_format},
     {"tlbi", suite_tlbi},
     {"tlb_batch", suite_tlb_batch},
-    {"tail", suite_tail},
+    {"tlb_flush", suite_tlb_flush},
     {"memory", suite_memory},
     {"vmid", suite_vmid},
     {"vmid_model", suite_vmid_model},

@@ -35,7 +35,7 @@ void bench_end(void)
     arch_isb();
 }
 
-void bench_tail(uint64_t operand)
+void bench_flush(uint64_t operand)
 {
     arch_dsb_ish();
     arch_tlbi_ipas2e1is(operand);
@@ -45,7 +45,7 @@ void bench_tail(uint64_t operand)
     arch_isb();
 }
 
-void bench_tail_range(uint64_t operand)
+void bench_flush_range(uint64_t operand)
 {
     arch_dsb_ish();
     arch_tlbi_ripas2e1is(operand);
@@ -55,7 +55,7 @@ void bench_tail_range(uint64_t operand)
     arch_isb();
 }
 
-void bench_tail_whole(void)
+void bench_flush_whole(void)
 {
     arch_dsb_ish();
     arch_tlbi_vmalls12e1is();

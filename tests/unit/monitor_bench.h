@@ -125,10 +125,10 @@ void bench_store(s2_desc_t *slot, uint64_t value);
 void bench_publish(s2_desc_t *slot, uint64_t value);
 void bench_swap(s2_desc_t *slot, uint64_t value);
 
-void bench_end(void);              /* DSB ISHST, ISB */
-void bench_tail(uint64_t operand); /* DSB, IPAS2E1IS, DSB, VMALLE1IS, DSB, ISB */
-void bench_tail_whole(void);       /* DSB, VMALLS12E1IS, DSB, ISB */
-void bench_tail_range(uint64_t operand);
+void bench_end(void);               /* DSB ISHST, ISB */
+void bench_flush(uint64_t operand); /* DSB, IPAS2E1IS, DSB, VMALLE1IS, DSB, ISB */
+void bench_flush_whole(void);       /* DSB, VMALLS12E1IS, DSB, ISB */
+void bench_flush_range(uint64_t operand);
 
 /* Operands, built here and not there. */
 uint64_t bench_operand(uint64_t ipa, unsigned hint);

@@ -182,7 +182,7 @@ void guest_snapshot_free(struct guest_snapshot *snapshot)
     rig_snapshot_free(&snapshot->rig);
 }
 
-size_t guest_tails(void)
+size_t guest_flushes(void)
 {
     return sim_event_count(SIM_TLBI_VMALLE1IS) + sim_event_count(SIM_TLBI_VMALLS12E1IS);
 }

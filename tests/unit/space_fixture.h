@@ -73,10 +73,10 @@ void guest_snapshot_take(struct guest_snapshot *snapshot, struct guest *guest);
 void guest_snapshot_assert_same(const struct guest_snapshot *snapshot, struct guest *guest);
 void guest_snapshot_free(struct guest_snapshot *snapshot);
 
-/* Whether @kind is a TLBI. In the log: how many tails there are (TLBI VMALLE1IS or VMALLS12E1IS),
+/* Whether @kind is a TLBI. In the log: how many flushes there are (TLBI VMALLE1IS or VMALLS12E1IS),
  * and where the last TLBI is, or SIM_NONE. */
 bool guest_is_tlbi(enum sim_kind kind);
-size_t guest_tails(void);
+size_t guest_flushes(void);
 size_t guest_last_tlbi(void);
 
 /* The parts of the suite that have files of their own. */

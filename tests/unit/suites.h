@@ -70,7 +70,7 @@ Suite *suite_desc(void);
 Suite *suite_desc_format(void);
 Suite *suite_tlbi(void);
 Suite *suite_tlb_batch(void);
-Suite *suite_tail(void);
+Suite *suite_tlb_flush(void);
 Suite *suite_memory(void);
 Suite *suite_vmid(void);
 Suite *suite_vmid_model(void);

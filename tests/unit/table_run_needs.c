@@ -47,25 +47,25 @@ static size_t tables_for_map(const struct run *run, const struct model_step *ste
     return tables;
 }
 
-/* A table that a cut makes: of this level, from here on. */
-struct cut {
+/* A table that a split makes: of this level, from here on. */
+struct split {
     int level;
     ipa_t start;
 };
 
-/* The cuts at @border, which lies in the block that @found is; those not yet in @cuts. */
-static size_t add_cuts(const struct run *run, ipa_t border, int block, struct cut *cuts,
-                       size_t count)
+/* The splits at @border, which lies in the block that @found is; those not yet in @splits. */
+static size_t add_splits(const struct run *run, ipa_t border, int block, struct split *splits,
+                         size_t count)
 {
     for (int level = block; level < 3; level++) {
-        const struct cut cut = {level, ipa_align_down(border, run_span(run, level))};
-        bool is_new = !ipa_eq(cut.start, border);
+        const struct split split = {level, ipa_align_down(border, run_span(run, level))};
+        bool is_new = !ipa_eq(split.start, border);
 
         for (size_t i = 0; i < count; i++) {
-            is_new = is_new && (cuts[i].level != level || !ipa_eq(cuts[i].start, cut.start));
+            is_new = is_new && (splits[i].level != level || !ipa_eq(splits[i].start, split.start));
         }
         if (is_new) {
-            cuts[count] = cut;
+            splits[count] = split;
             count++;
         }
     }
@@ -84,12 +84,12 @@ static bool is_changed(const struct run *run, const struct model_step *step, map
            (rules->sets_dirty && (flags & S2_DBM) != 0 && (new_flags & S2_WRITE) == 0);
 }
 
-static size_t tables_for_cut(const struct run *run, const struct model_step *step)
+static size_t tables_for_split(const struct run *run, const struct model_step *step)
 {
     const uint64_t page = rig_page(run->shape);
     const ipa_t borders[2] = {step->range.start, ipa_range_end(step->range)};
     const ipa_t inside[2] = {borders[0], ipa_align_down(ipa_range_last(step->range), page)};
-    struct cut cuts[2 * RIG_LEVELS];
+    struct split splits[2 * RIG_LEVELS];
     size_t count = 0;
 
     for (size_t i = 0; i < 2; i++) {
@@ -97,7 +97,7 @@ static size_t tables_for_cut(const struct run *run, const struct model_step *ste
         const mapping_flags_t flags = table_model_at(&run->model, inside[i]).flags;
 
         if (found.has_leaf && is_changed(run, step, flags)) {
-            count = add_cuts(run, borders[i], found.level, cuts, count);
+            count = add_splits(run, borders[i], found.level, splits, count);
         }
     }
     return count;
@@ -145,7 +145,7 @@ size_t run_tables_for(const struct run *run, const struct model_step *step)
         return tables_for_map(run, step, step->range, run->shape->start_level);
     case MODEL_UNMAP:
     case MODEL_PROTECT:
-        return tables_for_cut(run, step);
+        return tables_for_split(run, step);
     case MODEL_REPLACE:
         return tables_for_replace(run, step);
     case MODEL_FOLD:

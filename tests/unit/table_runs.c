@@ -55,21 +55,21 @@ void runs_assert_hint(const struct rig *rig, const struct run_form *form, uint64
 
 /* --- The log --------------------------------------------------------------------------------- */
 
-static bool is_tail(const struct sim_event *event)
+static bool is_flush(const struct sim_event *event)
 {
     return event->kind == SIM_TLBI_VMALLE1IS || event->kind == SIM_TLBI_VMALLS12E1IS;
 }
 
-size_t runs_tail_count(void)
+size_t runs_flush_count(void)
 {
     return sim_event_count(SIM_TLBI_VMALLE1IS) + sim_event_count(SIM_TLBI_VMALLS12E1IS);
 }
 
-static size_t find_tail(void)
+static size_t find_flush(void)
 {
     size_t at = 0;
 
-    while (at < sim_event_total() && !is_tail(&sim_events()[at])) {
+    while (at < sim_event_total() && !is_flush(&sim_events()[at])) {
         at++;
     }
     return at;
@@ -90,13 +90,13 @@ static void require(bool condition, unsigned entry, const char *what)
 
 void runs_assert_broken_whole(const s2_desc_t *slot, unsigned count)
 {
-    const size_t tail = find_tail();
+    const size_t flush = find_flush();
 
-    ck_assert_uint_eq(runs_tail_count(), 1);
+    ck_assert_uint_eq(runs_flush_count(), 1);
     for (unsigned i = 0; i < count; i++) {
         size_t writes_before = 0;
 
-        for (size_t at = 0; at < tail; at++) {
+        for (size_t at = 0; at < flush; at++) {
             const struct sim_event *event = &sim_events()[at];
 
             if (writes(event, &slot[i])) {

@@ -48,13 +48,13 @@ void runs_assert_hint(const struct rig *rig, const struct run_form *form, uint64
                       uint64_t size, bool has_hint);
 
 /* In the log, the @count members from @slot on, all valid before: each is made invalid before the
- * only tail, none is made valid before it. */
+ * only flush, none is made valid before it. */
 void runs_assert_broken_whole(const s2_desc_t *slot, unsigned count);
 
 /* In the log, nothing is stored in the @count entries from @slot on. */
 void runs_assert_untouched(const s2_desc_t *slot, unsigned count);
 
-/* How many tails the log has. */
-size_t runs_tail_count(void);
+/* How many flushes the log has. */
+size_t runs_flush_count(void);
 
 #endif

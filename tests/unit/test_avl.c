@@ -140,27 +140,27 @@ static uint32_t build_sparsest(uint32_t height)
     } queue[MAX_ITEMS];
     uint32_t size[32] = {0, 1};
     uint32_t head = 0;
-    uint32_t tail = 0;
+    uint32_t flush = 0;
 
     for (uint32_t h = 2; h <= height; h++) {
         size[h] = 1 + size[h - 1] + size[h - 2];
     }
     ck_assert_uint_le(size[height], MAX_ITEMS);
-    queue[tail].low = 0;
-    queue[tail++].height = height;
-    for (; head < tail; head++) {
+    queue[flush].low = 0;
+    queue[flush++].height = height;
+    for (; head < flush; head++) {
         uint32_t low = queue[head].low;
         uint32_t h = queue[head].height;
         uint32_t middle = low + size[h - 1];
 
         insert(middle);
         if (h > 1) {
-            queue[tail].low = low;
-            queue[tail++].height = h - 1;
+            queue[flush].low = low;
+            queue[flush++].height = h - 1;
         }
         if (h > 2) {
-            queue[tail].low = middle + 1;
-            queue[tail++].height = h - 2;
+            queue[flush].low = middle + 1;
+            queue[flush++].height = h - 2;
         }
     }
     return size[height];
@@ -379,7 +379,7 @@ static void corrupt_child(void)
     avl_first(&tree)->child[AVL_LEFT] = tree.root;
 }
 
-/* The left branch cut off; all else is consistent but for the balance. */
+/* The left branch split off; all else is consistent but for the balance. */
 static void corrupt_balance(void)
 {
     struct avl_node *root = tree.root;

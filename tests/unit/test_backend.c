@@ -1,6 +1,6 @@
 /*
  * test_backend.c - the protocol of a set over linear areas: what an operation holds is exactly what
- * it needs, a refusal has changed nothing, and the TLBs are paid once.
+ * it needs, a refusal has changed nothing, and the TLBs are flushed once.
  */
 #include "stage2/space/backend.h"
 
@@ -22,13 +22,13 @@ struct scenario {
     size_t frames;            /* tables that its pieces need, each alone: what it has to hold */
     size_t nodes;             /* areas there are at the worst moment */
     int kept;                 /* tables that there are more than before; or fewer */
-    size_t tails;
+    size_t flushes;
     struct guest_area before[MAX_AREAS];
     struct guest_area after[MAX_AREAS];
 };
 
 static const struct scenario scenarios[] = {
-    {"4K cut out of a 2M block",
+    {"4K split out of a 2M block",
      UNMAP,
      {GIB(1) + MIB(1), KIB(4), 0, 0},
      1,
@@ -37,7 +37,7 @@ static const struct scenario scenarios[] = {
      1,
      {{GIB(1), MIB(2), DATA, RIG_RWX}},
      {{GIB(1), MIB(1), DATA, RIG_RWX}, {GIB(1) + KIB(1028), KIB(1020), DATA + KIB(1028), RIG_RWX}}},
-    {"4K cut out of a 1G block",
+    {"4K split out of a 1G block",
      UNMAP,
      {GIB(1) + MIB(513), KIB(4), 0, 0},
      2,
@@ -47,7 +47,7 @@ static const struct scenario scenarios[] = {
      {{GIB(1), GIB(1), DATA, RIG_RWX}},
      {{GIB(1), MIB(513), DATA, RIG_RWX},
       {GIB(1) + KIB(525316), KIB(523260), DATA + KIB(525316), RIG_RWX}}},
-    {"three areas, cut at both ends",
+    {"three areas, split at both ends",
      UNMAP,
      {GIB(1) + MIB(1), MIB(1023) + KIB(4), 0, 0},
      3,
@@ -70,7 +70,7 @@ static const struct scenario scenarios[] = {
       {GIB(1) + MIB(4), KIB(16), DATA + MIB(4), RIG_RW},
       {GIB(2), MIB(2), DATA + KIB(4), RIG_RWX}},
      {{0, 0, 0, 0}}},
-    {"three areas protected, cut at both ends",
+    {"three areas protected, split at both ends",
      PROTECT,
      {GIB(1) + MIB(1), MIB(1023) + KIB(4), 0, S2_READ},
      3,
@@ -195,7 +195,7 @@ static const struct scenario scenarios[] = {
      1,
      {{GIB(1) - KIB(4), KIB(8), DATA, RIG_RWX}},
      {{GIB(1) - MIB(2) - KIB(4), MIB(4) + KIB(8), DATA + GIB(8) - MIB(2) - KIB(4), RIG_RW}}},
-    {"three areas, the ends cut, replaced",
+    {"three areas, the ends split, replaced",
      REPLACE,
      {GIB(1) + MIB(1), MIB(1023) + KIB(4), DATA + GIB(16) + MIB(1), RIG_RW},
      3,
@@ -319,17 +319,17 @@ START_TEST(change_areas_succeeds_with_exactly_the_nodes_it_needs)
 }
 END_TEST
 
-/* However many pages and areas: one tail, but for blocks that are cut, which each need their own
+/* However many pages and areas: one flush, but for blocks that are split, which each need their own
  * between break and make. */
-START_TEST(change_areas_pays_the_tail_once)
+START_TEST(change_areas_flushes_once)
 {
     const struct scenario *scenario = &scenarios[_i];
     struct guest guest;
 
     start(&guest, scenario, GUEST_NODES);
     ck_assert_int_eq(run_scenario(&guest, scenario), MAPPING_OK);
-    ck_assert_msg(guest_tails() <= scenario->tails && guest_tails() > 0, "%s: %zu tails",
-                  scenario->name, guest_tails());
+    ck_assert_msg(guest_flushes() <= scenario->flushes && guest_flushes() > 0, "%s: %zu flushes",
+                  scenario->name, guest_flushes());
     guest_fini(&guest);
 }
 END_TEST
@@ -378,11 +378,11 @@ START_TEST(unmap_tables_frees_frames_after_closing_dsb)
 }
 END_TEST
 
-/* A table that is retired and needed again within the operation is not written before the tail. */
-START_TEST(replace_tables_reuses_frames_after_the_tail)
+/* A table that is quarantined and needed again within the operation is not written before the flush. */
+START_TEST(replace_tables_reuses_frames_after_the_flush)
 {
     struct guest guest;
-    size_t tail;
+    size_t flush;
 
     guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA + KIB(4), RIG_RW});
@@ -391,8 +391,8 @@ START_TEST(replace_tables_reuses_frames_after_the_tail)
     ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(2)),
                                              pa_of(DATA + KIB(8)), RIG_RW),
                      MAPPING_OK);
-    tail = guest_last_tlbi();
-    ck_assert_uint_gt(sim_find(SIM_FILL, 0), sim_find(SIM_DSB_ISH, tail));
+    flush = guest_last_tlbi();
+    ck_assert_uint_gt(sim_find(SIM_FILL, 0), sim_find(SIM_DSB_ISH, flush));
     guest_assert(&guest, (struct guest_area[]){{GIB(1), MIB(2), DATA + KIB(8), RIG_RW}}, 1);
     guest_fini(&guest);
 }
@@ -450,9 +450,9 @@ Suite *suite_backend(void)
                         SCENARIO_COUNT);
     tcase_add_loop_test(exact, change_areas_succeeds_with_exactly_the_nodes_it_needs, 0,
                         SCENARIO_COUNT);
-    tcase_add_loop_test(order, change_areas_pays_the_tail_once, 0, SCENARIO_COUNT);
+    tcase_add_loop_test(order, change_areas_flushes_once, 0, SCENARIO_COUNT);
     tcase_add_test(order, unmap_tables_frees_frames_after_closing_dsb);
-    tcase_add_test(order, replace_tables_reuses_frames_after_the_tail);
+    tcase_add_test(order, replace_tables_reuses_frames_after_the_flush);
     tcase_add_test(order, map_costs_no_invalidation);
     tcase_add_loop_test(linear, linear_pa_of_address_keeps_its_distance, 0,
                         (int)RIG_COUNT(cookies));

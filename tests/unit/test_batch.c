@@ -1,5 +1,5 @@
 /*
- * test_batch.c - several operations on several spaces, one tail for each: what waits until the end
+ * test_batch.c - several operations on several spaces, one flush for each: what waits until the end
  * of a batch, what does not, and that nobody is worse off for it.
  */
 #include "stage2/space/batch.h"
@@ -42,12 +42,12 @@ static size_t available(void)
     return frame_pool_available(&crew.rig.pool);
 }
 
-/* Every space as its areas say, nothing owed anywhere, and the judge is content. */
-static void assert_all_paid(void)
+/* Every space as its areas say, nothing deferred anywhere, and the judge is content. */
+static void assert_all_complete(void)
 {
     monitor_quiesce(crew.rig.monitor);
     for (size_t i = 0; i < crew.count; i++) {
-        ck_assert(!s2_table_is_owing(&crew.spaces[i].table));
+        ck_assert(!s2_table_has_deferred(&crew.spaces[i].table));
         ck_assert(s2_space_check(&crew.spaces[i]));
     }
     ck_assert(frame_pool_check(&crew.rig.pool));
@@ -56,7 +56,7 @@ static void assert_all_paid(void)
 static void end_batch(void)
 {
     s2_batch_end(&batch);
-    assert_all_paid();
+    assert_all_complete();
 }
 
 /* Each space has 2M of pages at 1 GiB, 2M of pages 4M above, and a 2M block at 2 GiB. */
@@ -87,7 +87,7 @@ static void stop(void)
     crew_fini(&crew);
 }
 
-/* --- One tail a guest ------------------------------------------------------------------------ */
+/* --- One flush a guest ------------------------------------------------------------------------ */
 
 /* Three operations on each of @count spaces, two of which take something away. */
 static void change_each(size_t count)
@@ -99,7 +99,7 @@ static void change_each(size_t count)
     }
 }
 
-START_TEST(end_pays_one_tail_for_each_space)
+START_TEST(end_flushes_each_space_once)
 {
     const size_t count = 1 + (size_t)_i;
 
@@ -108,11 +108,11 @@ START_TEST(end_pays_one_tail_for_each_space)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     s2_batch_end(&batch);
     for (size_t i = 0; i < count; i++) {
-        ck_assert_uint_eq(crew_tails(&crew, i), 1);
-        ck_assert_uint_eq(s2_table_tlb_counters(s2_space_table(&crew.spaces[i]))->tails, 1);
+        ck_assert_uint_eq(crew_flushes(&crew, i), 1);
+        ck_assert_uint_eq(s2_table_tlb_counters(s2_space_table(&crew.spaces[i]))->flushes, 1);
     }
-    ck_assert_uint_eq(guest_tails(), count);
-    assert_all_paid();
+    ck_assert_uint_eq(guest_flushes(), count);
+    assert_all_complete();
     stop();
 }
 END_TEST
@@ -162,10 +162,10 @@ START_TEST(frames_of_tables_are_back_after_the_end_only)
     s2_batch_end(&batch);
     crew_unwatch(&watch);
     ck_assert_uint_eq(watch.early, 0);
-    ck_assert_uint_eq(watch.tails, 1);
+    ck_assert_uint_eq(watch.flushes, 1);
     /* One of the first; of the second those of level 2 at 1 GiB and at 2 GiB, and two of level 3. */
     ck_assert_uint_eq(available(), watch.available + 1 + 4);
-    assert_all_paid();
+    assert_all_complete();
     stop();
 }
 END_TEST
@@ -179,7 +179,7 @@ START_TEST(check_is_content_while_a_batch_is_open)
     table = &crew.spaces[0].table;
     MUST(unmap(0, FIRST, MIB(2)));
     MUST(protect(0, SECOND, KIB(4), S2_READ));
-    ck_assert(s2_table_is_owing(table));
+    ck_assert(s2_table_has_deferred(table));
     ck_assert(s2_table_check(table));
     ck_assert(s2_space_check(&crew.spaces[0]));
     table->table_count--; /* as if what waits were nobody's */
@@ -190,30 +190,30 @@ START_TEST(check_is_content_while_a_batch_is_open)
 }
 END_TEST
 
-/* --- What is paid at once -------------------------------------------------------------------- */
+/* --- What is flushed at once -------------------------------------------------------------------- */
 
-/* What was cut stays, so it is made before the call returns. */
-START_TEST(cut_in_a_batch_is_made_at_once_with_all_that_waits)
+/* What was split stays, so it is made before the call returns. */
+START_TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
 {
     start_usual(2);
     MUST(unmap(0, FIRST, KIB(4)));
     MUST(unmap(1, FIRST, KIB(4)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     MUST(unmap(0, BLOCK + MIB(1), KIB(4)));
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
-    ck_assert_uint_eq(crew_tails(&crew, 1), 0);
-    ck_assert(!s2_table_is_owing(&crew.spaces[0].table));
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 1), 0);
+    ck_assert(!s2_table_has_deferred(&crew.spaces[0].table));
     rig_assert_leaf(&crew.rig, s2_space_table(&crew.spaces[0]), BLOCK, CREW_PA(0) + MIB(8), 3,
                     RIG_RW);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 2);
+    ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
 END_TEST
 
-START_TEST(map_over_what_the_batch_unmapped_pays_first)
+START_TEST(map_over_what_the_batch_unmapped_flushes_first)
 {
-    size_t tail;
+    size_t flush;
 
     start_usual(1);
     MUST(unmap(0, FIRST, MIB(1)));
@@ -221,10 +221,10 @@ START_TEST(map_over_what_the_batch_unmapped_pays_first)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     sim_clear();
     MUST(map(0, FIRST + KIB(512), KIB(4), CREW_PA(0) + MIB(13)));
-    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    ck_assert_uint_eq(guest_tails(), 1);
-    ck_assert_uint_lt(tail, sim_find(SIM_STORE, 0)); /* nothing is stored before it */
-    ck_assert_uint_ne(sim_find(SIM_STORE, tail), SIM_NONE);
+    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    ck_assert_uint_eq(guest_flushes(), 1);
+    ck_assert_uint_lt(flush, sim_find(SIM_STORE, 0)); /* nothing is stored before it */
+    ck_assert_uint_ne(sim_find(SIM_STORE, flush), SIM_NONE);
     sim_clear();
     end_batch();
     ck_assert_uint_eq(sim_tlbi_count(), 0);
@@ -232,23 +232,23 @@ START_TEST(map_over_what_the_batch_unmapped_pays_first)
 }
 END_TEST
 
-START_TEST(replace_in_a_batch_pays_before_it_makes)
+START_TEST(replace_in_a_batch_flushes_before_it_makes)
 {
     start_usual(1);
     MUST(unmap(0, FIRST, KIB(4)));
     MUST(replace(0, SECOND, MIB(2), CREW_PA(0) + MIB(16)));
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     rig_assert_leaf(&crew.rig, s2_space_table(&crew.spaces[0]), SECOND, CREW_PA(0) + MIB(16), 2,
                     RIG_RW);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
 END_TEST
 
 /* --- A batch that is full -------------------------------------------------------------------- */
 
-START_TEST(space_too_many_pays_all_before_it)
+START_TEST(space_too_many_flushes_all_before_it)
 {
     start_usual(S2_BATCH_SPACES + 1);
     for (size_t i = 0; i < S2_BATCH_SPACES; i++) {
@@ -257,20 +257,20 @@ START_TEST(space_too_many_pays_all_before_it)
     MUST(unmap(0, SECOND, KIB(4))); /* one that is there already */
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     MUST(unmap(S2_BATCH_SPACES, FIRST, KIB(4)));
-    ck_assert_uint_eq(guest_tails(), S2_BATCH_SPACES);
-    ck_assert_uint_eq(crew_tails(&crew, S2_BATCH_SPACES), 0);
+    ck_assert_uint_eq(guest_flushes(), S2_BATCH_SPACES);
+    ck_assert_uint_eq(crew_flushes(&crew, S2_BATCH_SPACES), 0);
     MUST(unmap(0, SECOND + KIB(4), KIB(4)));
-    ck_assert_uint_eq(guest_tails(), S2_BATCH_SPACES);
+    ck_assert_uint_eq(guest_flushes(), S2_BATCH_SPACES);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), S2_BATCH_SPACES + 2);
-    ck_assert_uint_eq(crew_tails(&crew, 0), 2);
-    ck_assert_uint_eq(crew_tails(&crew, S2_BATCH_SPACES), 1);
+    ck_assert_uint_eq(guest_flushes(), S2_BATCH_SPACES + 2);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 2);
+    ck_assert_uint_eq(crew_flushes(&crew, S2_BATCH_SPACES), 1);
     stop();
 }
 END_TEST
 
-/* One table too many waits: more than S2_BATCH_FRAMES, and the space pays for all. */
-START_TEST(tables_too_many_pay_at_once)
+/* One table too many waits: more than S2_BATCH_FRAMES, and the space flushes all. */
+START_TEST(tables_too_many_flush_at_once)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     const uint64_t base = GIB(4);
@@ -287,10 +287,10 @@ START_TEST(tables_too_many_pay_at_once)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     ck_assert_uint_eq(available(), before);
     MUST(unmap(0, base + S2_BATCH_FRAMES * MIB(2), MIB(2)));
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(available(), before + S2_BATCH_FRAMES + 1);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
 END_TEST
@@ -306,11 +306,11 @@ START_TEST(map_that_needs_a_table_that_waits_gets_it)
     MUST(unmap(0, FIRST, MIB(2)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     MUST(map(needy, GIB(1) + MIB(8), KIB(4), CREW_PA(needy) + MIB(12)));
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(available(), 0);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
 END_TEST
@@ -323,7 +323,7 @@ START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
     MUST(unmap(0, FIRST, MIB(2)));
     MUST(unmap(0, SECOND, MIB(2))); /* and the table of level 2 above them */
     ck_assert_int_eq(map(0, GIB(4) - KIB(8), KIB(16), CREW_PA(0) + MIB(12)), MAPPING_OK);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(available(), 0);
     ck_assert_int_eq(map(0, GIB(8), KIB(4), CREW_PA(0) + MIB(13)), MAPPING_NO_FRAME);
     end_batch();
@@ -331,24 +331,24 @@ START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
 }
 END_TEST
 
-START_TEST(map_without_a_frame_anywhere_is_refused_and_pays)
+START_TEST(map_without_a_frame_anywhere_is_refused_and_flushes)
 {
     start_usual(2);
     rig_leave(&crew.rig, 0);
     MUST(unmap(0, FIRST, KIB(4)));
     ck_assert_int_eq(map(1, GIB(8), KIB(4), CREW_PA(1) + MIB(12)), MAPPING_NO_FRAME);
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
     MUST(unmap(1, FIRST, MIB(2))); /* usable as before */
-    ck_assert_uint_eq(crew_tails(&crew, 1), 0);
+    ck_assert_uint_eq(crew_flushes(&crew, 1), 0);
     end_batch();
-    ck_assert_uint_eq(crew_tails(&crew, 1), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
 END_TEST
 
 /* --- Others on the same space ---------------------------------------------------------------- */
 
-START_TEST(call_without_a_batch_pays_for_all)
+START_TEST(call_without_a_batch_flushes_for_all)
 {
     size_t before;
 
@@ -359,16 +359,16 @@ START_TEST(call_without_a_batch_pays_for_all)
     if (_i == 0) {
         MUST(s2_space_unmap(&crew.spaces[0], ipa_range(SECOND, KIB(4))));
     } else {
-        /* One that owes nothing itself. */
+        /* One that has deferred nothing itself. */
         MUST(s2_space_map_linear(&crew.spaces[0], ipa_range(GIB(2) + MIB(4), MIB(2)),
                                  pa_of(CREW_PA(0) + MIB(12)), RIG_RW));
     }
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(available(), before + 1);
     end_batch();
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
-    ck_assert_uint_eq(crew_tails(&crew, 1), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
 END_TEST
@@ -385,15 +385,15 @@ START_TEST(call_without_a_batch_gets_a_table_that_waits)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     MUST(s2_space_map_linear(&crew.spaces[0], ipa_range(GIB(1) + MIB(8), KIB(4)),
                              pa_of(CREW_PA(0) + MIB(12)), RIG_RW));
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(available(), (size_t)_i);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
 END_TEST
 
-START_TEST(two_batches_on_one_space_pay_once)
+START_TEST(two_batches_on_one_space_flush_once)
 {
     struct s2_batch other = S2_BATCH_INIT;
 
@@ -403,24 +403,24 @@ START_TEST(two_batches_on_one_space_pay_once)
     MUST(s2_batch_unmap(&other, &crew.spaces[0], ipa_range(SECOND, MIB(2))));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     s2_batch_end(&other);
-    ck_assert_uint_eq(guest_tails(), 1);
-    assert_all_paid();
+    ck_assert_uint_eq(guest_flushes(), 1);
+    assert_all_complete();
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     /* And what comes after the other's end is ours again. */
     s2_batch_begin(&batch);
     s2_batch_begin(&other);
     MUST(unmap(0, FIRST + KIB(4), KIB(4)));
     s2_batch_end(&other);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 2);
+    ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
 END_TEST
 
-/* Whichever it is of those that owe. */
-START_TEST(end_pays_for_all_spaces_but_the_dropped_one)
+/* Whichever it is of those that have something deferred. */
+START_TEST(end_flushes_for_all_spaces_but_the_dropped_one)
 {
     const size_t dropped = (size_t)_i;
 
@@ -431,11 +431,11 @@ START_TEST(end_pays_for_all_spaces_but_the_dropped_one)
     s2_batch_drop(&batch, &crew.spaces[dropped]);
     s2_batch_end(&batch);
     for (size_t i = 0; i < 3; i++) {
-        ck_assert_uint_eq(crew_tails(&crew, i), i == dropped ? 0 : 1);
-        ck_assert_int_eq(s2_table_is_owing(&crew.spaces[i].table), i == dropped);
+        ck_assert_uint_eq(crew_flushes(&crew, i), i == dropped ? 0 : 1);
+        ck_assert_int_eq(s2_table_has_deferred(&crew.spaces[i].table), i == dropped);
     }
     MUST(s2_space_unmap(&crew.spaces[dropped], ipa_range(FIRST, MIB(2))));
-    assert_all_paid();
+    assert_all_complete();
     stop();
 }
 END_TEST
@@ -448,11 +448,11 @@ START_TEST(fini_of_a_dropped_space_leaves_the_others)
     }
     s2_batch_drop(&batch, &crew.spaces[2]);
     crew_fini_last(&crew);
-    ck_assert_uint_eq(crew_tails(&crew, 0) + crew_tails(&crew, 1), 0);
+    ck_assert_uint_eq(crew_flushes(&crew, 0) + crew_flushes(&crew, 1), 0);
     s2_batch_drop(&batch, &crew.spaces[2]); /* once is enough */
     end_batch();
-    ck_assert_uint_eq(crew_tails(&crew, 0), 1);
-    ck_assert_uint_eq(crew_tails(&crew, 1), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 0), 1);
+    ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
 END_TEST
@@ -513,11 +513,11 @@ START_TEST(error_in_a_batch_changes_nothing_and_leaves_it_usable)
     rig_snapshot_assert_same(&before, &crew.rig);
     rig_snapshot_free(&before);
     ck_assert_uint_eq(sim_change_count(), 0);
-    ck_assert(s2_table_is_owing(&crew.spaces[0].table));
+    ck_assert(s2_table_has_deferred(&crew.spaces[0].table));
     MUST(unmap(0, SECOND, MIB(2)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     end_batch();
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
 END_TEST
@@ -583,7 +583,7 @@ START_TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC) + sim_tlbi_count(), 0);
     s2_batch_end(&batch);
     monitor_quiesce(guest.rig.monitor);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * KIB(4) / GUEST_LINE);
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
     guest_fini(&guest);
@@ -600,25 +600,25 @@ START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
     }
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC) + sim_tlbi_count(), 0);
     unmap_uncached(&guest, S2_RECLAIM_MAX);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), S2_RECLAIM_MAX * KIB(4) / GUEST_LINE);
     s2_batch_end(&batch);
     monitor_quiesce(guest.rig.monitor);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), (S2_RECLAIM_MAX + 1) * KIB(4) / GUEST_LINE);
     guest_fini(&guest);
 }
 END_TEST
 
-/* What waits would be paid for under the new number, and the old one's TLB entries stay. */
-START_TEST(set_vmid_while_something_is_owed_dies)
+/* What waits would be invalidated under the new number, and the old one's TLB entries stay. */
+START_TEST(set_vmid_while_something_is_deferred_dies)
 {
     struct guest guest;
 
     start_uncached(&guest, 1);
     s2_table_set_vmid(&guest.space.table, RIG_VMID);
     unmap_uncached(&guest, 0);
-    ck_assert(s2_table_is_owing(&guest.space.table));
+    ck_assert(s2_table_has_deferred(&guest.space.table));
     s2_table_set_vmid(&guest.space.table, RIG_VMID + 1);
 }
 END_TEST
@@ -629,7 +629,7 @@ static TCase *waits_case(void)
 {
     TCase *waits = tcase_create("waits");
 
-    tcase_add_loop_test(waits, end_pays_one_tail_for_each_space, 0, 4);
+    tcase_add_loop_test(waits, end_flushes_each_space_once, 0, 4);
     tcase_add_test(waits, end_of_nothing_sends_nothing);
     tcase_add_test(waits, map_in_a_batch_is_visible_on_return);
     tcase_add_test(waits, frames_of_tables_are_back_after_the_end_only);
@@ -638,20 +638,20 @@ static TCase *waits_case(void)
     return waits;
 }
 
-static TCase *pays_case(void)
+static TCase *at_once_case(void)
 {
-    TCase *pays = tcase_create("pays");
+    TCase *at_once = tcase_create("at_once");
 
-    tcase_add_test(pays, cut_in_a_batch_is_made_at_once_with_all_that_waits);
-    tcase_add_test(pays, map_over_what_the_batch_unmapped_pays_first);
-    tcase_add_test(pays, replace_in_a_batch_pays_before_it_makes);
-    tcase_add_test(pays, space_too_many_pays_all_before_it);
-    tcase_add_test(pays, tables_too_many_pay_at_once);
-    tcase_add_loop_test(pays, map_that_needs_a_table_that_waits_gets_it, 0, 2);
-    tcase_add_test(pays, map_is_refused_only_if_all_that_waits_is_not_enough);
-    tcase_add_test(pays, map_without_a_frame_anywhere_is_refused_and_pays);
-    tcase_add_test(pays, memory_too_much_to_remember_is_cleaned_at_once);
-    return pays;
+    tcase_add_test(at_once, split_in_a_batch_is_made_at_once_with_all_that_waits);
+    tcase_add_test(at_once, map_over_what_the_batch_unmapped_flushes_first);
+    tcase_add_test(at_once, replace_in_a_batch_flushes_before_it_makes);
+    tcase_add_test(at_once, space_too_many_flushes_all_before_it);
+    tcase_add_test(at_once, tables_too_many_flush_at_once);
+    tcase_add_loop_test(at_once, map_that_needs_a_table_that_waits_gets_it, 0, 2);
+    tcase_add_test(at_once, map_is_refused_only_if_all_that_waits_is_not_enough);
+    tcase_add_test(at_once, map_without_a_frame_anywhere_is_refused_and_flushes);
+    tcase_add_test(at_once, memory_too_much_to_remember_is_cleaned_at_once);
+    return at_once;
 }
 
 Suite *suite_batch(void)
@@ -660,19 +660,19 @@ Suite *suite_batch(void)
     TCase *others = tcase_create("others");
     TCase *errors = tcase_create("errors");
 
-    tcase_add_loop_test(others, call_without_a_batch_pays_for_all, 0, 2);
+    tcase_add_loop_test(others, call_without_a_batch_flushes_for_all, 0, 2);
     tcase_add_loop_test(others, call_without_a_batch_gets_a_table_that_waits, 0, 2);
-    tcase_add_test(others, two_batches_on_one_space_pay_once);
-    tcase_add_loop_test(others, end_pays_for_all_spaces_but_the_dropped_one, 0, 3);
+    tcase_add_test(others, two_batches_on_one_space_flush_once);
+    tcase_add_loop_test(others, end_flushes_for_all_spaces_but_the_dropped_one, 0, 3);
     tcase_add_test(others, fini_of_a_dropped_space_leaves_the_others);
     tcase_add_loop_test(errors, error_in_a_batch_changes_nothing_and_leaves_it_usable, 0,
                         (int)RIG_COUNT(refusals));
     tcase_add_test_raise_signal(errors, call_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, end_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, drop_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(errors, set_vmid_while_something_is_owed_dies, CONTRACT_DEATH);
+    tcase_add_test_raise_signal(errors, set_vmid_while_something_is_deferred_dies, CONTRACT_DEATH);
     suite_add_tcase(suite, waits_case());
-    suite_add_tcase(suite, pays_case());
+    suite_add_tcase(suite, at_once_case());
     suite_add_tcase(suite, others);
     suite_add_tcase(suite, errors);
     batch_add_random_cases(suite);

@@ -113,7 +113,7 @@ static void assert_pairs_alike(void)
         ck_assert(s2_space_check(one) && s2_space_check(other));
         ck_assert_uint_eq(s2_table_frame_count(s2_space_table(one)),
                           s2_table_frame_count(s2_space_table(other)));
-        ck_assert(!s2_table_is_owing(&one->table));
+        ck_assert(!s2_table_has_deferred(&one->table));
     }
 }
 
@@ -138,14 +138,14 @@ static void random_batch(struct random *random, size_t *refused)
     monitor_quiesce(crew.rig.monitor);
 }
 
-static uint64_t tails_of(size_t first)
+static uint64_t flushes_of(size_t first)
 {
-    uint64_t tails = 0;
+    uint64_t flushes = 0;
 
     for (size_t i = first; i < first + PAIRS; i++) {
-        tails += s2_table_tlb_counters(s2_space_table(&crew.spaces[i]))->tails;
+        flushes += s2_table_tlb_counters(s2_space_table(&crew.spaces[i]))->flushes;
     }
-    return tails;
+    return flushes;
 }
 
 START_TEST(random_batches_end_as_without_them)
@@ -165,8 +165,8 @@ START_TEST(random_batches_end_as_without_them)
         assert_pairs_alike();
     }
     ck_assert_uint_gt(refused, 0);
-    ck_assert_uint_gt(tails_of(0), 0);
-    ck_assert_uint_lt(tails_of(0), tails_of(PAIRS));
+    ck_assert_uint_gt(flushes_of(0), 0);
+    ck_assert_uint_lt(flushes_of(0), flushes_of(PAIRS));
     crew_fini(&crew);
 }
 END_TEST
@@ -287,7 +287,7 @@ START_TEST(two_threads_with_a_batch_each_share_spaces_and_pool)
         ck_assert_uint_gt(workers[i].changes, THREAD_ROUNDS);
     }
     for (size_t i = 0; i < SPACES; i++) {
-        ck_assert(!s2_table_is_owing(&crew.spaces[i].table));
+        ck_assert(!s2_table_has_deferred(&crew.spaces[i].table));
         ck_assert(s2_space_check(&crew.spaces[i]));
     }
     ck_assert(frame_pool_check(&crew.rig.pool));

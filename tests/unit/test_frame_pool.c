@@ -208,7 +208,7 @@ START_TEST(alloc_of_each_order_is_aligned_and_ends_exactly)
 }
 END_TEST
 
-START_TEST(alloc_cuts_the_smallest_block_that_fits)
+START_TEST(alloc_splits_the_smallest_block_that_fits)
 {
     /* Blocks of 1, 2, 4, 8, 16 and 32 frames. */
     make_pool(pa_of(FRAME), 63);
@@ -932,7 +932,7 @@ static TCase *case_alloc(void)
 
     tcase_add_test(tc, alloc_of_too_large_an_order_is_refused);
     tcase_add_loop_test(tc, alloc_of_each_order_is_aligned_and_ends_exactly, 0, FRAME_POOL_ORDERS);
-    tcase_add_test(tc, alloc_cuts_the_smallest_block_that_fits);
+    tcase_add_test(tc, alloc_splits_the_smallest_block_that_fits);
     tcase_add_test(tc, alloc_in_a_fresh_pool_goes_upwards);
     tcase_add_test(tc, alloc_after_exhaustion_answers_no_frame);
     tcase_add_test(tc, alloc_over_several_regions_uses_all_and_spans_none);

@@ -217,7 +217,7 @@ static const struct step story[] = {
     {UNMAP, 64, 5, 0, 1, 0, 0}, /* a page out of a block, maybe of a run */
     {PROTECT, 66, 0, 2, 0, 0, S2_READ},
     {PROTECT, 66, 0, 2, 0, 0, RW},
-    {PROTECT, 70, 3, 3, 9, 0, RW | S2_NORMAL_NC}, /* another type, two cuts */
+    {PROTECT, 70, 3, 3, 9, 0, RW | S2_NORMAL_NC}, /* another type, two splits */
     {REPLACE, 71, 0, 1, 0, 1, 0},                 /* no block fits any more */
     {REPLACE, 71, 0, 1, 0, 0, 0},
     {REPLACE, 72, 7, 2, 11, 4096, 0},

@@ -71,7 +71,7 @@ static const struct search_case search_cases[] = {
     {"Aaa...A.Aaaa", 0, 3, 4, 0, 12, -1},
     {"A...Aa..Aaaa", 6, 2, 8, 0, 12, -1},
     {"............", 9, 2, 8, 0, 12, 0},
-    /* The limit cuts gaps at both ends, and lies anywhere. */
+    /* The limit splits gaps at both ends, and lies anywhere. */
     {"............", 0, 3, 1, 4, 3, 4},
     {"............", 0, 4, 1, 4, 3, -1},
     {"............", 5, 3, 1, 4, 3, 4},

@@ -23,7 +23,7 @@ static const uint64_t page_operand = BENCH_AT_PAGE >> 12;
 static void good_page_replaced(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     bench_publish(PAGES(bench, 1), PAGE(9));
     bench_end();
 }
@@ -31,7 +31,7 @@ static void good_page_replaced(struct bench *bench)
 static void good_page_replaced_with_hint(struct bench *bench)
 {
     bench_swap(PAGES(bench, 1), PAGE(1) & ~UINT64_C(1));
-    bench_tail(bench_operand(BENCH_AT_PAGE, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_PAGE, HINT_PAGE));
     bench_publish(PAGES(bench, 1), PAGE(9));
     bench_end();
 }
@@ -39,7 +39,7 @@ static void good_page_replaced_with_hint(struct bench *bench)
 static void good_page_replaced_by_whole(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_store(PAGES(bench, 1), PAGE(9));
     bench_end();
 }
@@ -58,7 +58,7 @@ static void good_page_replaced_by_everything(struct bench *bench)
 static void good_page_in_range(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail_range(bench_range_operand(0, 0, 0, 3));
+    bench_flush_range(bench_range_operand(0, 0, 0, 3));
     bench_store(PAGES(bench, 1), PAGE(9));
     bench_end();
 }
@@ -67,11 +67,11 @@ static void good_page_in_range(struct bench *bench)
 static void good_block_by_any_address(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 1), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x5000, HINT_BLOCK));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x5000, HINT_BLOCK));
     bench_end();
 }
 
-static void good_two_breaks_one_tail(struct bench *bench)
+static void good_two_breaks_one_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     bench_store(PAGES(bench, 2), 0);
@@ -87,7 +87,7 @@ static void good_two_breaks_one_tail(struct bench *bench)
 }
 
 /* Entries without AF are cached by nobody. */
-static void good_no_tail_for_what_was_never_cached(struct bench *bench)
+static void good_no_flush_for_what_was_never_cached(struct bench *bench)
 {
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_AF);
     bench_store(PAGES(bench, 9), 0);
@@ -95,7 +95,7 @@ static void good_no_tail_for_what_was_never_cached(struct bench *bench)
     bench_end();
 }
 
-static void good_no_tail_for_empty_entries(struct bench *bench)
+static void good_no_flush_for_empty_entries(struct bench *bench)
 {
     bench_store(PAGES(bench, 9), PAGE(9));
     bench_publish(MIDDLE(bench, 3), (BENCH_DATA + TABLE_SPAN) | BENCH_BLOCK);
@@ -105,29 +105,29 @@ static void good_no_tail_for_empty_entries(struct bench *bench)
 static void bad_output_changed(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(9));
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_type_changed(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) & ~UINT64_C(0x28));
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_hint_added(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) | BENCH_HINT);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_made_at_once(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     bench_store(PAGES(bench, 1), PAGE(9));
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
-static void bad_unmap_without_tail(struct bench *bench)
+static void bad_unmap_without_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     bench_end();
@@ -176,7 +176,7 @@ static void bad_first_dsb_elsewhere(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     sim_set_cpu(1);
-    bench_tail_whole();
+    bench_flush_whole();
     sim_set_cpu(0);
     bench_end();
 }
@@ -246,7 +246,7 @@ static void bad_closing_dsb_elsewhere(struct bench *bench)
     bench_end();
 }
 
-static void bad_local_tail(struct bench *bench)
+static void bad_local_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     arch_dsb_ish();
@@ -282,7 +282,7 @@ static void bad_local_stage1(struct bench *bench)
 static void good_tightened(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) & ~BENCH_WRITE);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void good_software_bits(struct bench *bench)
@@ -309,16 +309,16 @@ static void good_relaxed_everywhere(struct bench *bench)
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_WRITE);
     bench_end();
     bench_store(PAGES(bench, 9), PAGE(9));
-    bench_tail(9);
+    bench_flush(9);
 }
 
-static void bad_tightened_without_tail(struct bench *bench)
+static void bad_tightened_without_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) & ~BENCH_WRITE);
     bench_end();
 }
 
-static void bad_tightened_with_local_tail(struct bench *bench)
+static void bad_tightened_with_local_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) | BENCH_XN);
     arch_dsb_ish();
@@ -329,7 +329,7 @@ static void bad_tightened_with_local_tail(struct bench *bench)
     arch_isb();
 }
 
-/* Taken away and given back before the tail: a third CPU may still hold what is between. */
+/* Taken away and given back before the flush: a third CPU may still hold what is between. */
 static void bad_tightened_and_relaxed(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) | BENCH_XN);
@@ -340,7 +340,7 @@ static void bad_tightened_and_relaxed(struct bench *bench)
     arch_isb();
 }
 
-static void bad_relaxed_without_tail(struct bench *bench)
+static void bad_relaxed_without_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_WRITE);
     bench_end();
@@ -363,7 +363,7 @@ static void bad_relaxed_elsewhere(struct bench *bench)
     sim_set_cpu(0);
 }
 
-static void bad_accessed_cleared_without_tail(struct bench *bench)
+static void bad_accessed_cleared_without_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) & ~BENCH_AF);
     bench_end();
@@ -374,7 +374,7 @@ static void bad_accessed_cleared_without_tail(struct bench *bench)
 static void broken_page_with(struct bench *bench, uint64_t operand)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(operand);
+    bench_flush(operand);
 }
 
 static void bad_operand_not_shifted(struct bench *bench)
@@ -386,7 +386,7 @@ static void bad_operand_not_shifted(struct bench *bench)
 static void bad_operand_beyond_input(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail(UINT64_C(0x40) << 30);
+    bench_flush(UINT64_C(0x40) << 30);
 }
 
 static void bad_operand_shifted_too_far(struct bench *bench)
@@ -441,14 +441,14 @@ static void bad_hint_without_feature(struct bench *bench)
 static void broken_page_with_range(struct bench *bench, uint64_t operand)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail_range(operand);
+    bench_flush_range(operand);
 }
 
 static void good_range_from_unaligned_start(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     bench_store(PAGES(bench, 2), 0);
-    bench_tail_range(bench_range_operand(BENCH_AT_PAGE, 0, 0, 3));
+    bench_flush_range(bench_range_operand(BENCH_AT_PAGE, 0, 0, 3));
 }
 
 static void bad_range_too_short(struct bench *bench)
@@ -476,7 +476,7 @@ static void bad_range_without_feature(struct bench *bench)
 static void broken_other_with_base(struct bench *bench, uint64_t unit)
 {
     bench_store(OTHER(bench, 0), 0);
-    bench_tail_range(BENCH_AT_OTHER / unit | UINT64_C(1) << 46);
+    bench_flush_range(BENCH_AT_OTHER / unit | UINT64_C(1) << 46);
 }
 
 static void good_range_with_lpa2(struct bench *bench)
@@ -494,7 +494,7 @@ static void good_hint_of_level_one(struct bench *bench)
     bench_store(ROOT(bench, 1), (BENCH_DATA + (UINT64_C(1) << 30)) | BENCH_BLOCK);
     bench_end();
     bench_store(ROOT(bench, 1), 0);
-    bench_tail(bench_operand((UINT64_C(2) << 30) - 4096, 0x5));
+    bench_flush(bench_operand((UINT64_C(2) << 30) - 4096, 0x5));
 }
 
 /* --- Tables that go -------------------------------------------------------------------------- */
@@ -502,7 +502,7 @@ static void good_hint_of_level_one(struct bench *bench)
 static void good_table_unlinked_by_whole(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, 3, 0); /* it is anybody's */
 }
 
@@ -510,7 +510,7 @@ static void good_table_unlinked_by_whole(struct bench *bench)
 static void good_table_unlinked_by_range(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_range(bench_range_operand(BENCH_AT_OTHER, 1, 7, 0));
+    bench_flush_range(bench_range_operand(BENCH_AT_OTHER, 1, 7, 0));
     bench_fill_table(bench, 3, 0);
 }
 
@@ -528,12 +528,12 @@ static void good_table_unlinked_page_by_page(struct bench *bench)
     bench_fill_table(bench, 3, 0);
 }
 
-/* Its entries were cleared and owed on their own; the table above stands for all. */
+/* Its entries were cleared and invalidated on their own; the table above stands for all. */
 static void good_emptied_table_unlinked(struct bench *bench)
 {
     bench_store(OTHER(bench, 0), 0);
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, 3, 0);
 }
 
@@ -541,7 +541,7 @@ static void good_emptied_table_unlinked(struct bench *bench)
 static void good_subtree_unlinked(struct bench *bench)
 {
     bench_store(ROOT(bench, 0), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, 1, 0);
     bench_fill_table(bench, 2, 0);
     bench_fill_table(bench, 3, 0);
@@ -550,20 +550,20 @@ static void good_subtree_unlinked(struct bench *bench)
 static void bad_table_by_one_address(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail(bench_operand(BENCH_AT_OTHER, 0));
+    bench_flush(bench_operand(BENCH_AT_OTHER, 0));
 }
 
 /* An upper-level table, and 2 MiB of it. */
 static void bad_upper_table_by_first_block(struct bench *bench)
 {
     bench_store(ROOT(bench, 0), 0);
-    bench_tail_range(bench_range_operand(0, 1, 7, 0));
+    bench_flush_range(bench_range_operand(0, 1, 7, 0));
 }
 
 static void bad_table_with_hint(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_range(bench_range_operand(BENCH_AT_OTHER, 1, 7, 3));
+    bench_flush_range(bench_range_operand(BENCH_AT_OTHER, 1, 7, 3));
 }
 
 static void bad_table_page_by_page_but_one(struct bench *bench)
@@ -582,14 +582,14 @@ static void bad_table_page_by_page_but_one(struct bench *bench)
 static void bad_table_became_block(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), (BENCH_DATA + BENCH_AT_OTHER) | BENCH_BLOCK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_block_became_table(struct bench *bench)
 {
     bench_fill_table(bench, 8, 0);
     bench_publish(MIDDLE(bench, 1), bench_table(8));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* --- The suite ------------------------------------------------------------------------------- */
@@ -610,14 +610,14 @@ static const struct bench_program leaf_programs[] = {
     GOOD(good_page_replaced_by_everything),
     GOOD(good_page_in_range),
     GOOD(good_block_by_any_address),
-    GOOD(good_two_breaks_one_tail),
-    GOOD(good_no_tail_for_what_was_never_cached),
-    GOOD(good_no_tail_for_empty_entries),
+    GOOD(good_two_breaks_one_flush),
+    GOOD(good_no_flush_for_what_was_never_cached),
+    GOOD(good_no_flush_for_empty_entries),
     BAD(bad_output_changed, NO_BREAK),
     BAD(bad_type_changed, NO_BREAK),
     BAD(bad_hint_added, NO_BREAK),
     BAD(bad_made_at_once, NO_STAGE2),
-    BAD(bad_unmap_without_tail, NO_STAGE2),
+    BAD(bad_unmap_without_flush, NO_STAGE2),
     BAD(bad_stage1_tlbi_only, NO_STAGE2),
     BAD(bad_first_dsb_missing, NO_FIRST_DSB),
     BAD(bad_first_dsb_missing_before_whole, NO_FIRST_DSB),
@@ -629,7 +629,7 @@ static const struct bench_program leaf_programs[] = {
     BAD(bad_closing_dsb_missing, NO_CLOSING_DSB),
     BAD(bad_closing_dsb_missing_after_whole, NO_CLOSING_DSB),
     BAD(bad_closing_dsb_elsewhere, NO_CLOSING_DSB),
-    BAD(bad_local_tail, LOCAL_ONLY),
+    BAD(bad_local_flush, LOCAL_ONLY),
     BAD(bad_local_whole, LOCAL_ONLY),
     BAD(bad_local_stage1, NO_STAGE1),
 };
@@ -639,12 +639,12 @@ static const struct bench_program permission_programs[] = {
     GOOD(good_software_bits),
     GOOD(good_relaxed_here),
     GOOD(good_relaxed_everywhere),
-    BAD(bad_tightened_without_tail, NO_STAGE2),
-    BAD(bad_tightened_with_local_tail, LOCAL_ONLY),
+    BAD(bad_tightened_without_flush, NO_STAGE2),
+    BAD(bad_tightened_with_local_flush, LOCAL_ONLY),
     BAD(bad_tightened_and_relaxed, LOCAL_ONLY),
-    BAD(bad_relaxed_without_tail, NO_STAGE2),
+    BAD(bad_relaxed_without_flush, NO_STAGE2),
     BAD(bad_relaxed_elsewhere, LOCAL_ONLY),
-    BAD(bad_accessed_cleared_without_tail, NO_STAGE2),
+    BAD(bad_accessed_cleared_without_flush, NO_STAGE2),
 };
 
 static const struct bench_program operand_programs[] = {

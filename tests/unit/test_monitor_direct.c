@@ -22,7 +22,7 @@ static const uint64_t page_operand = BENCH_AT_PAGE >> 12;
 
 /* --- nXS ------------------------------------------------------------------------------------- */
 
-static void tail_nxs(uint64_t operand)
+static void flush_nxs(uint64_t operand)
 {
     arch_dsb_ish();
     arch_tlbi_ipas2e1is_nxs(operand);
@@ -32,7 +32,7 @@ static void tail_nxs(uint64_t operand)
     arch_isb();
 }
 
-static void tail_whole_nxs(void)
+static void flush_whole_nxs(void)
 {
     arch_dsb_ish();
     arch_tlbi_vmalls12e1is_nxs();
@@ -58,7 +58,7 @@ static void good_nxs_for_forced_page(struct bench *bench)
 {
     map_forced(bench);
     bench_store(PAGES(bench, 9), 0);
-    tail_nxs(9);
+    flush_nxs(9);
     bench_store(PAGES(bench, 9), PAGE(10));
     bench_end();
 }
@@ -80,26 +80,26 @@ static void good_nxs_after_relaxing(struct bench *bench)
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_WRITE);
     bench_end();
     bench_store(PAGES(bench, 9), PAGE(9));
-    tail_nxs(9);
+    flush_nxs(9);
 }
 
 static void good_nxs_and_then_all(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    tail_nxs(page_operand);
-    bench_tail(page_operand);
+    flush_nxs(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_nxs_for_slow_page(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    tail_nxs(page_operand);
+    flush_nxs(page_operand);
 }
 
 static void bad_nxs_for_tightened_slow_page(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) & ~BENCH_WRITE);
-    tail_nxs(page_operand);
+    flush_nxs(page_operand);
 }
 
 /* Without FWB, stage 1 may make it anything. */
@@ -133,7 +133,7 @@ static void bad_nxs_in_stage2_only(struct bench *bench)
 static void bad_nxs_whole_for_slow_page(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 static void good_nxs_for_table_of_forced(struct bench *bench)
@@ -142,28 +142,28 @@ static void good_nxs_for_table_of_forced(struct bench *bench)
     bench_publish(MIDDLE(bench, 3), bench_table(NEW));
     bench_end();
     bench_store(MIDDLE(bench, 3), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
-/* What was slow below it is paid, in full, before the table goes. */
+/* What was slow below it is invalidated, in full, before the table goes. */
 static void good_nxs_for_table_emptied_before(struct bench *bench)
 {
     bench_store(OTHER(bench, 0), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_store(MIDDLE(bench, 2), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 static void bad_nxs_for_table_with_slow_page(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 static void bad_nxs_for_table_two_levels_up(struct bench *bench)
 {
     bench_store(ROOT(bench, 0), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 /* Nothing but the page at the far end is slow. */
@@ -175,23 +175,23 @@ static void bad_nxs_for_table_above_table_with_slow_page(struct bench *bench)
     bench_publish(ROOT(bench, 1), bench_table(NEW));
     bench_end();
     bench_store(ROOT(bench, 1), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 static void bad_nxs_for_table_that_had_slow_page(struct bench *bench)
 {
     bench_store(OTHER(bench, 0), 0);
     bench_store(MIDDLE(bench, 2), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 /* Walks that go past the caches are slow, whatever the page is that they lead to. */
-static void good_full_tail_for_walks_past_caches(struct bench *bench)
+static void good_full_flush_for_walks_past_caches(struct bench *bench)
 {
     store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
     bench_end();
     store_clean(PAGES(bench, 9), 0);
-    bench_tail(9);
+    bench_flush(9);
     store_clean(PAGES(bench, 9), PAGE(10));
     bench_end();
 }
@@ -201,7 +201,7 @@ static void bad_nxs_for_walks_past_caches(struct bench *bench)
     store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
     bench_end();
     store_clean(PAGES(bench, 9), 0);
-    tail_nxs(9);
+    flush_nxs(9);
 }
 
 static void bad_nxs_after_relaxing_for_walks_past_caches(struct bench *bench)
@@ -209,15 +209,15 @@ static void bad_nxs_after_relaxing_for_walks_past_caches(struct bench *bench)
     store_clean(PAGES(bench, 9), FORCED(PAGE(9)) & ~BENCH_WRITE);
     bench_end();
     store_clean(PAGES(bench, 9), FORCED(PAGE(9)));
-    tail_nxs(9);
+    flush_nxs(9);
 }
 
 static void bad_nxs_for_table_for_walks_past_caches(struct bench *bench)
 {
     store_clean(OTHER(bench, 0), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     store_clean(MIDDLE(bench, 2), 0);
-    tail_whole_nxs();
+    flush_whole_nxs();
 }
 
 /* --- Block to table -------------------------------------------------------------------------- */
@@ -238,9 +238,9 @@ static void split(struct bench *bench)
 static void good_split(struct bench *bench)
 {
     split(bench);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_BLOCK));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_BLOCK));
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
     bench_store(bench_slot(bench, NEW, 3), PAGE(3));
     bench_end();
 }
@@ -249,7 +249,7 @@ static void good_split_into_runs(struct bench *bench)
 {
     fill_pages(bench, PAGE(FIRST_OF_BLOCK) | BENCH_HINT);
     bench_publish(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail(bench_operand(BENCH_AT_BLOCK, 0));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, 0));
 }
 
 /* The block's own entry, and the page's. */
@@ -257,7 +257,7 @@ static void good_split_and_unmap_page(struct bench *bench)
 {
     split(bench);
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, 0));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, 0));
 }
 
 /* A TLB that still knows the block answers as the page does. */
@@ -265,16 +265,16 @@ static void good_split_and_remake_same_page(struct bench *bench)
 {
     split(bench);
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
     bench_store(bench_slot(bench, NEW, 3), PAGE(FIRST_OF_BLOCK + 3));
-    bench_tail(bench_operand(BENCH_AT_BLOCK, HINT_BLOCK));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, HINT_BLOCK));
 }
 
 static void good_split_and_join(struct bench *bench)
 {
     split(bench);
     bench_publish(MIDDLE(bench, 1), (BENCH_DATA + BENCH_AT_BLOCK) | BENCH_BLOCK);
-    bench_tail_range(bench_range_operand(BENCH_AT_BLOCK, 1, 7, 0));
+    bench_flush_range(bench_range_operand(BENCH_AT_BLOCK, 1, 7, 0));
     bench_fill_table(bench, NEW, 0);
 }
 
@@ -282,12 +282,12 @@ static void good_split_and_unlink(struct bench *bench)
 {
     split(bench);
     bench_store(MIDDLE(bench, 1), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, NEW, 0);
     monitor_returned(bench->monitor, BENCH_DATA + BENCH_AT_BLOCK, BENCH_AT_BLOCK);
 }
 
-static void bad_split_without_tail(struct bench *bench)
+static void bad_split_without_flush(struct bench *bench)
 {
     split(bench);
     bench_end();
@@ -296,44 +296,44 @@ static void bad_split_without_tail(struct bench *bench)
 static void bad_split_with_hint_of_pages(struct bench *bench)
 {
     split(bench);
-    bench_tail(bench_operand(BENCH_AT_BLOCK, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, HINT_PAGE));
 }
 
 static void bad_split_and_unmap_by_page_alone(struct bench *bench)
 {
     split(bench);
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
 }
 
 static void bad_split_and_remake_other_page(struct bench *bench)
 {
     split(bench);
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
     bench_store(bench_slot(bench, NEW, 3), PAGE(3));
-    bench_tail(bench_operand(BENCH_AT_BLOCK, HINT_BLOCK));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, HINT_BLOCK));
 }
 
-static void bad_split_data_reused_by_page_tail(struct bench *bench)
+static void bad_split_data_reused_by_page_flush(struct bench *bench)
 {
     split(bench);
     bench_store(bench_slot(bench, NEW, 3), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
+    bench_flush(bench_operand(BENCH_AT_BLOCK + 0x3000, HINT_PAGE));
     monitor_returned(bench->monitor, BENCH_DATA + BENCH_AT_BLOCK + 0x3000, 0x1000);
 }
 
 static void bad_split_before_fill(struct bench *bench)
 {
     bench_publish(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_split_by_plain_store(struct bench *bench)
 {
     fill_pages(bench, PAGE(FIRST_OF_BLOCK));
     bench_store(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* All pages right but one. */
@@ -342,7 +342,7 @@ static void split_with(struct bench *bench, uint64_t page)
     fill_pages(bench, PAGE(FIRST_OF_BLOCK));
     bench_fill(bench_slot(bench, NEW, 100), page);
     bench_publish(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_split_with_hole(struct bench *bench)
@@ -376,7 +376,7 @@ static void prepare_clean(struct bench *bench, uint64_t bits)
     const uint64_t clean = ((BENCH_DATA + BENCH_AT_BLOCK) | BENCH_BLOCK | BENCH_DBM) & ~BENCH_WRITE;
 
     bench_store(MIDDLE(bench, 1), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_store(MIDDLE(bench, 1), clean);
     bench_end();
     fill_pages(bench, (PAGE(FIRST_OF_BLOCK) & ~BENCH_WRITE) | BENCH_DBM | bits);
@@ -388,7 +388,7 @@ static void bad_split_of_clean_by_store(struct bench *bench)
 {
     prepare_clean(bench, 0);
     bench_publish(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* Hardware marks the block dirty just before it goes. */
@@ -397,7 +397,7 @@ static void split_dirty(struct bench *bench, uint64_t bits)
     prepare_clean(bench, bits);
     MIDDLE(bench, 1)->raw |= BENCH_WRITE;
     bench_swap(MIDDLE(bench, 1), bench_table(NEW));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void good_split_keeps_dirty(struct bench *bench)
@@ -428,7 +428,7 @@ static void join(struct bench *bench)
 static void good_join(struct bench *bench)
 {
     join(bench);
-    bench_tail_range(bench_range_operand(BENCH_AT_NONE, 1, 7, 0));
+    bench_flush_range(bench_range_operand(BENCH_AT_NONE, 1, 7, 0));
     bench_fill_table(bench, NEW, 0);
 }
 
@@ -436,18 +436,18 @@ static void good_join_of_runs(struct bench *bench)
 {
     link_pages(bench, PAGE(0) | BENCH_HINT);
     bench_publish(MIDDLE(bench, 3), BENCH_DATA | BENCH_BLOCK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
-static void good_join_freed_after_tail(struct bench *bench)
+static void good_join_freed_after_flush(struct bench *bench)
 {
     join(bench);
-    bench_tail_whole();
+    bench_flush_whole();
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(NEW), 0), MAPPING_OK);
     arch_dsb_ish();
 }
 
-/* The window's first page is one of them: when all is paid, it is nobody's. */
+/* The window's first page is one of them: when all is invalidated, it is nobody's. */
 static void good_join_and_unmap(struct bench *bench)
 {
     fill_pages(bench, BENCH_WINDOW | BENCH_PAGE);
@@ -455,12 +455,12 @@ static void good_join_and_unmap(struct bench *bench)
     bench_end();
     bench_publish(MIDDLE(bench, 3), BENCH_WINDOW | BENCH_BLOCK);
     bench_store(MIDDLE(bench, 3), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, NEW, 0);
     bench_fill((s2_desc_t *)(void *)bench->window, 0);
 }
 
-static void bad_join_without_tail(struct bench *bench)
+static void bad_join_without_flush(struct bench *bench)
 {
     join(bench);
     bench_end();
@@ -469,27 +469,27 @@ static void bad_join_without_tail(struct bench *bench)
 static void bad_join_with_hint(struct bench *bench)
 {
     join(bench);
-    bench_tail_range(bench_range_operand(BENCH_AT_NONE, 1, 7, 2));
+    bench_flush_range(bench_range_operand(BENCH_AT_NONE, 1, 7, 2));
 }
 
 static void bad_join_by_one_address(struct bench *bench)
 {
     join(bench);
-    bench_tail(bench_operand(BENCH_AT_NONE, 0));
+    bench_flush(bench_operand(BENCH_AT_NONE, 0));
 }
 
 static void bad_join_freed_too_soon(struct bench *bench)
 {
     join(bench);
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(NEW), 0), MAPPING_OK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_join_cleared_too_soon(struct bench *bench)
 {
     join(bench);
     bench_fill(bench_slot(bench, NEW, 0), 0);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_join_with_hole(struct bench *bench)
@@ -498,21 +498,21 @@ static void bad_join_with_hole(struct bench *bench)
     bench_fill(bench_slot(bench, NEW, 7), 0);
     bench_publish(MIDDLE(bench, 3), bench_table(NEW));
     bench_publish(MIDDLE(bench, 3), BENCH_DATA | BENCH_BLOCK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_join_to_other_output(struct bench *bench)
 {
     link_pages(bench, PAGE(0));
     bench_publish(MIDDLE(bench, 3), (BENCH_DATA + BENCH_AT_BLOCK) | BENCH_BLOCK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_join_with_more_rights(struct bench *bench)
 {
     link_pages(bench, PAGE(0) | BENCH_XN);
     bench_publish(MIDDLE(bench, 3), BENCH_DATA | BENCH_BLOCK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* Hardware marks one page just before the table goes. */
@@ -521,7 +521,7 @@ static void bad_join_loses_accessed(struct bench *bench)
     link_pages(bench, PAGE(0) & ~BENCH_AF);
     bench_slot(bench, NEW, 9)->raw |= BENCH_AF;
     bench_publish(MIDDLE(bench, 3), BENCH_DATA | (BENCH_BLOCK & ~BENCH_AF));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* --- The contiguous hint --------------------------------------------------------------------- */
@@ -533,17 +533,17 @@ static void clear_hints(struct bench *bench, size_t first, size_t last)
     }
 }
 
-static void tail_of_run(void)
+static void flush_of_run(void)
 {
-    bench_tail_range(bench_range_operand(BENCH_AT_RUN, 0, 7, 3));
+    bench_flush_range(bench_range_operand(BENCH_AT_RUN, 0, 7, 3));
 }
 
 static void good_hints_cleared(struct bench *bench)
 {
     clear_hints(bench, RUN_FIRST, RUN_LAST);
-    tail_of_run();
+    flush_of_run();
     bench_store(PAGES(bench, 20), 0);
-    bench_tail(bench_operand(0x14000, HINT_PAGE));
+    bench_flush(bench_operand(0x14000, HINT_PAGE));
     bench_store(PAGES(bench, 20), PAGE(1));
     bench_end();
 }
@@ -552,7 +552,7 @@ static void good_hints_cleared_and_page_protected(struct bench *bench)
 {
     clear_hints(bench, RUN_FIRST, RUN_LAST);
     bench_store(PAGES(bench, 20), PAGE(20) | BENCH_XN);
-    tail_of_run();
+    flush_of_run();
 }
 
 static void good_hints_set(struct bench *bench)
@@ -564,16 +564,16 @@ static void good_hints_set(struct bench *bench)
     for (size_t i = 0; i < 16; i++) {
         bench_store(PAGES(bench, 32 + i), PAGE(32 + i) | BENCH_HINT);
     }
-    bench_tail_range(bench_range_operand(0x20000, 0, 7, 3));
+    bench_flush_range(bench_range_operand(0x20000, 0, 7, 3));
 }
 
 static void bad_hints_half_cleared(struct bench *bench)
 {
     clear_hints(bench, RUN_FIRST, 20);
-    tail_of_run();
+    flush_of_run();
 }
 
-static void bad_hints_cleared_without_tail(struct bench *bench)
+static void bad_hints_cleared_without_flush(struct bench *bench)
 {
     clear_hints(bench, RUN_FIRST, RUN_LAST);
     bench_end();
@@ -583,7 +583,7 @@ static void bad_hint_cleared_with_type(struct bench *bench)
 {
     bench_store(PAGES(bench, RUN_FIRST), PAGE(RUN_FIRST) & ~UINT64_C(0x28));
     clear_hints(bench, RUN_FIRST + 1, RUN_LAST);
-    tail_of_run();
+    flush_of_run();
 }
 
 static void bad_page_protected_among_hints(struct bench *bench)
@@ -591,7 +591,7 @@ static void bad_page_protected_among_hints(struct bench *bench)
     clear_hints(bench, RUN_FIRST, RUN_FIRST + 1);
     bench_store(PAGES(bench, RUN_FIRST + 1), PAGE(RUN_FIRST + 1) | BENCH_XN);
     clear_hints(bench, RUN_FIRST + 2, RUN_LAST);
-    tail_of_run();
+    flush_of_run();
 }
 
 /* Another member's copy, not yet invalidated, stands for this page too. */
@@ -599,9 +599,9 @@ static void bad_page_remade_while_run_is_held(struct bench *bench)
 {
     clear_hints(bench, RUN_FIRST, RUN_LAST);
     bench_store(PAGES(bench, 20), 0);
-    bench_tail(bench_operand(0x14000, HINT_PAGE));
+    bench_flush(bench_operand(0x14000, HINT_PAGE));
     bench_store(PAGES(bench, 20), PAGE(1));
-    tail_of_run();
+    flush_of_run();
 }
 
 static void bad_hint_set_misaligned(struct bench *bench)
@@ -611,7 +611,7 @@ static void bad_hint_set_misaligned(struct bench *bench)
     }
     bench_end();
     bench_store(PAGES(bench, 32), PAGE(33) | BENCH_HINT);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* --- The suite ------------------------------------------------------------------------------- */
@@ -648,7 +648,7 @@ static const struct bench_program nxs_programs[] = {
     STALE(bad_nxs_for_table_above_table_with_slow_page, SLOW, FAST, UNMAPPED),
     STALE(bad_nxs_for_table_two_levels_up, SLOW, FAST, UNMAPPED),
     STALE(bad_nxs_for_table_that_had_slow_page, SLOW, FAST, UNMAPPED),
-    GOOD(good_full_tail_for_walks_past_caches, FAST | BENCH_NON_COHERENT),
+    GOOD(good_full_flush_for_walks_past_caches, FAST | BENCH_NON_COHERENT),
     GOOD(bad_nxs_for_walks_past_caches, FAST), /* they are coherent here */
     GOOD(bad_nxs_after_relaxing_for_walks_past_caches, FAST),
     GOOD(bad_nxs_for_table_for_walks_past_caches, FAST),
@@ -668,14 +668,14 @@ static const struct bench_program size_programs[] = {
     GOOD(good_join, BENCH_DIRECT),
     GOOD(good_join_of_runs, BENCH_DIRECT),
     GOOD(good_join_and_unmap, BENCH_DIRECT),
-    GOOD(good_join_freed_after_tail, BENCH_DIRECT),
+    GOOD(good_join_freed_after_flush, BENCH_DIRECT),
     STALE(good_split, NO_BREAK, 0, SECOND),
     STALE(good_join, NO_BREAK, 0, SECOND),
-    STALE(bad_split_without_tail, NO_STAGE2, BENCH_DIRECT, ANOTHER),
+    STALE(bad_split_without_flush, NO_STAGE2, BENCH_DIRECT, ANOTHER),
     STALE(bad_split_with_hint_of_pages, LEVEL_HINT, BENCH_DIRECT, ANOTHER),
     STALE(bad_split_and_unmap_by_page_alone, LEVEL_HINT, BENCH_DIRECT, ANOTHER),
     STALE(bad_split_and_remake_other_page, LEVEL_HINT, BENCH_DIRECT, SECOND),
-    STALE(bad_split_data_reused_by_page_tail, REUSED, BENCH_DIRECT, ANOTHER),
+    STALE(bad_split_data_reused_by_page_flush, REUSED, BENCH_DIRECT, ANOTHER),
     STALE(bad_split_before_fill, EARLY_LINK, BENCH_DIRECT, OTHERWISE),
     BAD(bad_split_by_plain_store, EARLY_LINK, BENCH_DIRECT),
     STALE(bad_split_with_hole, NO_BREAK, BENCH_DIRECT, OTHERWISE),
@@ -685,7 +685,7 @@ static const struct bench_program size_programs[] = {
     BAD(bad_split_loses_accessed, HARDWARE, BENCH_DIRECT),
     BAD(bad_split_loses_dirty, HARDWARE, BENCH_DIRECT | BENCH_HARDWARE),
     BAD(bad_split_of_clean_by_store, HARDWARE, BENCH_DIRECT | BENCH_HARDWARE),
-    STALE(bad_join_without_tail, NO_STAGE2, BENCH_DIRECT, WALK_CACHE),
+    STALE(bad_join_without_flush, NO_STAGE2, BENCH_DIRECT, WALK_CACHE),
     STALE(bad_join_with_hint, LEVEL_HINT, BENCH_DIRECT, WALK_CACHE),
     STALE(bad_join_by_one_address, OPERAND, BENCH_DIRECT, ANOTHER),
     STALE(bad_join_freed_too_soon, RETURNED, BENCH_DIRECT, GIVEN_BACK),
@@ -703,7 +703,7 @@ static const struct bench_program hint_programs[] = {
     STALE(good_hints_cleared, NO_BREAK, 0, SECOND),
     STALE(good_hints_set, NO_BREAK, 0, SECOND),
     STALE(bad_hints_half_cleared, MIXED_RUN, BENCH_DIRECT, TORN),
-    STALE(bad_hints_cleared_without_tail, NO_STAGE2, BENCH_DIRECT, ANOTHER),
+    STALE(bad_hints_cleared_without_flush, NO_STAGE2, BENCH_DIRECT, ANOTHER),
     STALE(bad_hint_cleared_with_type, NO_BREAK, BENCH_DIRECT, SECOND),
     BAD(bad_page_protected_among_hints, MIXED_RUN, BENCH_DIRECT),
     STALE(bad_page_remade_while_run_is_held, OPERAND, BENCH_DIRECT, SECOND_RUN),

@@ -340,7 +340,7 @@ static void good_link_subtree(struct bench *bench)
 static void good_frame_becomes_table_again(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, 3, PAGE(41));
     bench_publish(MIDDLE(bench, 2), bench_table(3));
     bench_end();
@@ -372,7 +372,7 @@ static void bad_link_before_fill(struct bench *bench)
 static void bad_link_with_old_content(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill(OTHER(bench, 0), PAGE(41));
     bench_publish(MIDDLE(bench, 2), bench_table(3));
     bench_end();
@@ -426,18 +426,18 @@ static void bad_no_isb_after_stores(struct bench *bench)
 
 /* --- Frames that go -------------------------------------------------------------------------- */
 
-static void good_frame_freed_after_tail(struct bench *bench)
+static void good_frame_freed_after_flush(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(3), 0), MAPPING_OK);
 }
 
-static void bad_frame_freed_before_tail(struct bench *bench)
+static void bad_frame_freed_before_flush(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(3), 0), MAPPING_OK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_frame_freed_before_closing(struct bench *bench)
@@ -451,11 +451,11 @@ static void bad_frame_freed_before_closing(struct bench *bench)
 }
 
 /* Two levels down. */
-static void bad_child_freed_before_tail(struct bench *bench)
+static void bad_child_freed_before_flush(struct bench *bench)
 {
     bench_store(ROOT(bench, 0), 0);
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(2), 0), MAPPING_OK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_live_table_freed(struct bench *bench)
@@ -463,60 +463,60 @@ static void bad_live_table_freed(struct bench *bench)
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(3), 0), MAPPING_OK);
 }
 
-static void bad_table_cleared_before_tail(struct bench *bench)
+static void bad_table_cleared_before_flush(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
     bench_fill(OTHER(bench, 0), 0);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
-static void bad_frame_made_a_table_before_tail(struct bench *bench)
+static void bad_frame_made_a_table_before_flush(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
     bench_publish(MIDDLE(bench, 3), bench_table(3));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* A free list that lives in the frames. */
-static void bad_link_word_before_tail(struct bench *bench)
+static void bad_link_word_before_flush(struct bench *bench)
 {
     const uint64_t word = BENCH_PA + 0x8000;
 
     bench_store(MIDDLE(bench, 2), 0);
     memcpy(OTHER(bench, 0), &word, sizeof(word));
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
-static void good_link_word_after_tail(struct bench *bench)
+static void good_link_word_after_flush(struct bench *bench)
 {
     const uint64_t word = BENCH_PA + 0x8000;
 
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     memcpy(OTHER(bench, 0), &word, sizeof(word));
 }
 
-static void good_data_reused_after_tail(struct bench *bench)
+static void good_data_reused_after_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     monitor_returned(bench->monitor, OUT(1), 4096);
     monitor_wrote(bench->monitor, OUT(1), 4096);
 }
 
-static void bad_data_returned_before_tail(struct bench *bench)
+static void bad_data_returned_before_flush(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     monitor_returned(bench->monitor, OUT(1), 4096);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
-static void bad_data_written_before_tail(struct bench *bench)
+static void bad_data_written_before_flush(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 1), 0);
     arch_dsb_ish();
     monitor_wrote(bench->monitor, BENCH_DATA + BENCH_AT_BLOCK + 0x3000, 8);
-    bench_tail(BENCH_AT_BLOCK >> 12);
+    bench_flush(BENCH_AT_BLOCK >> 12);
 }
 
 /* A guest's page of the pool becomes a table. */
@@ -530,17 +530,17 @@ static void page_of_pool_unmapped(struct bench *bench)
 static void good_page_becomes_table(struct bench *bench)
 {
     page_of_pool_unmapped(bench);
-    bench_tail(9);
+    bench_flush(9);
     bench_fill_table(bench, NEW, 0);
     bench_publish(MIDDLE(bench, 3), bench_table(NEW));
     bench_end();
 }
 
-static void bad_page_becomes_table_before_tail(struct bench *bench)
+static void bad_page_becomes_table_before_flush(struct bench *bench)
 {
     page_of_pool_unmapped(bench);
     bench_fill_table(bench, NEW, 0);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void bad_table_mapped(struct bench *bench)
@@ -552,7 +552,7 @@ static void bad_table_mapped(struct bench *bench)
 static void good_guest_destroyed(struct bench *bench)
 {
     monitor_remove_guest(bench->monitor, bench->guest.vttbr);
-    bench_tail_whole();
+    bench_flush_whole();
     for (size_t frame = 0; frame < 4; frame++) {
         ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(frame), 0), MAPPING_OK);
     }
@@ -569,7 +569,7 @@ static void bad_guest_destroyed_too_soon(struct bench *bench)
 {
     monitor_remove_guest(bench->monitor, bench->guest.vttbr);
     ck_assert_int_eq(frame_pool_free(&bench->pool, bench_frame(2), 0), MAPPING_OK);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 /* --- Contiguous runs ------------------------------------------------------------------------- */
@@ -579,7 +579,7 @@ static void run_break(struct bench *bench)
     for (size_t i = RUN_FIRST; i <= RUN_LAST; i++) {
         bench_store(PAGES(bench, i), 0);
     }
-    bench_tail_range(bench_range_operand(BENCH_AT_RUN, 0, 7, 3));
+    bench_flush_range(bench_range_operand(BENCH_AT_RUN, 0, 7, 3));
 }
 
 static void run_make(struct bench *bench, size_t first, size_t last, uint64_t bits)
@@ -605,7 +605,7 @@ static void good_run_made(struct bench *bench)
 static void bad_run_broken_one_by_one(struct bench *bench)
 {
     bench_store(PAGES(bench, 20), 0);
-    bench_tail(bench_operand(0x14000, 7));
+    bench_flush(bench_operand(0x14000, 7));
     bench_store(PAGES(bench, 20), PAGE(50));
     bench_end();
 }
@@ -613,7 +613,7 @@ static void bad_run_broken_one_by_one(struct bench *bench)
 static void bad_run_with_a_hole(struct bench *bench)
 {
     bench_store(PAGES(bench, RUN_LAST), 0);
-    bench_tail(bench_operand(0x1f000, 7));
+    bench_flush(bench_operand(0x1f000, 7));
 }
 
 static void bad_run_half_made(struct bench *bench)
@@ -625,7 +625,7 @@ static void bad_run_half_made(struct bench *bench)
 static void bad_run_protected_in_place(struct bench *bench)
 {
     bench_store(PAGES(bench, 20), PAGE(20) | BENCH_HINT | BENCH_XN);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_run_half_hinted(struct bench *bench)
@@ -657,7 +657,7 @@ static void bad_table_among_run(struct bench *bench)
     }
     bench_end();
     bench_store(MIDDLE(bench, 20), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, NEW, 0);
     bench_publish(MIDDLE(bench, 20), bench_table(NEW));
     bench_end();
@@ -691,7 +691,7 @@ static void good_break_by_swap(struct bench *bench)
 {
     clean_page(bench);
     bench_swap(PAGES(bench, 9), CLEAN_PAGE & ~UINT64_C(1));
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void good_change_by_replace(struct bench *bench)
@@ -700,28 +700,28 @@ static void good_change_by_replace(struct bench *bench)
 
     clean_page(bench);
     ck_assert(arch_desc_replace(PAGES(bench, 9), &expected, (s2_desc_t){CLEAN_PAGE | BENCH_XN}));
-    bench_tail(9);
+    bench_flush(9);
 }
 
 /* What hardware may still set is all set, so nothing can be lost. */
 static void good_plain_store_over_settled(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), PAGE(1) | BENCH_XN);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void good_unmap_by_plain_store(struct bench *bench)
 {
     clean_page(bench);
     bench_store(PAGES(bench, 9), 0);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void bad_break_by_plain_store(struct bench *bench)
 {
     clean_page(bench);
     bench_store(PAGES(bench, 9), CLEAN_PAGE & ~UINT64_C(1));
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void bad_change_by_plain_store(struct bench *bench)
@@ -729,7 +729,7 @@ static void bad_change_by_plain_store(struct bench *bench)
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_AF);
     bench_end();
     bench_store(PAGES(bench, 9), (PAGE(9) & ~BENCH_AF) | BENCH_XN);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 /* Hardware sets dirty state just before the swap. */
@@ -740,7 +740,7 @@ static void bad_change_by_blind_swap(struct bench *bench)
     clean_page(bench);
     memcpy(PAGES(bench, 9), &dirty, sizeof(dirty));
     bench_swap(PAGES(bench, 9), CLEAN_PAGE | BENCH_XN);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 /* --- Caches ---------------------------------------------------------------------------------- */
@@ -767,7 +767,7 @@ static void good_break_cleaned(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     arch_dc_cvac(PAGES(bench, 1));
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_table_not_cleaned(struct bench *bench)
@@ -802,7 +802,7 @@ static void bad_store_not_cleaned(struct bench *bench)
 static void bad_break_not_cleaned(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     arch_dc_cvac(PAGES(bench, 1));
     bench_end();
 }
@@ -916,7 +916,7 @@ static void bad_code_made_executable(struct bench *bench)
     clean_window(bench);
     show(bench, BENCH_XN);
     show(bench, 0);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void bad_code_under_forced_write_back(struct bench *bench)
@@ -930,7 +930,7 @@ static void show_and_take(struct bench *bench, uint64_t bits)
 {
     show(bench, bits);
     bench_store(PAGES(bench, 9), 0);
-    bench_tail(9);
+    bench_flush(9);
 }
 
 static void good_read_after_clean(struct bench *bench)
@@ -959,7 +959,7 @@ static void bad_read_after_early_clean(struct bench *bench)
     bench_store(PAGES(bench, 9), 0);
     arch_dsb_ish();
     clean_window(bench);
-    bench_tail(9);
+    bench_flush(9);
     monitor_read(bench->monitor, BENCH_WINDOW, 4096);
 }
 
@@ -1020,21 +1020,21 @@ static const struct bench_program link_programs[] = {
 };
 
 static const struct bench_program frame_programs[] = {
-    GOOD(good_frame_freed_after_tail, 0),
-    GOOD(good_link_word_after_tail, 0),
-    GOOD(good_data_reused_after_tail, 0),
+    GOOD(good_frame_freed_after_flush, 0),
+    GOOD(good_link_word_after_flush, 0),
+    GOOD(good_data_reused_after_flush, 0),
     GOOD(good_page_becomes_table, 0),
     GOOD(good_guest_destroyed, 0),
-    BAD(bad_frame_freed_before_tail, RETURNED, 0),
+    BAD(bad_frame_freed_before_flush, RETURNED, 0),
     BAD(bad_frame_freed_before_closing, RETURNED, 0),
-    BAD(bad_child_freed_before_tail, RETURNED, 0),
+    BAD(bad_child_freed_before_flush, RETURNED, 0),
     BAD(bad_live_table_freed, RETURNED, 0),
-    BAD(bad_table_cleared_before_tail, REUSED, 0),
-    BAD(bad_frame_made_a_table_before_tail, REUSED, 0),
-    BAD(bad_link_word_before_tail, REUSED, 0),
-    BAD(bad_data_returned_before_tail, REUSED, 0),
-    BAD(bad_data_written_before_tail, REUSED, 0),
-    BAD(bad_page_becomes_table_before_tail, REUSED, 0),
+    BAD(bad_table_cleared_before_flush, REUSED, 0),
+    BAD(bad_frame_made_a_table_before_flush, REUSED, 0),
+    BAD(bad_link_word_before_flush, REUSED, 0),
+    BAD(bad_data_returned_before_flush, REUSED, 0),
+    BAD(bad_data_written_before_flush, REUSED, 0),
+    BAD(bad_page_becomes_table_before_flush, REUSED, 0),
     BAD(bad_table_mapped, EXPOSED, 0),
     BAD(bad_guest_destroyed_without_tlbi, NO_STAGE2, 0),
     BAD(bad_guest_destroyed_too_soon, RETURNED, 0),

@@ -67,14 +67,14 @@ static void forget_all(void)
 }
 
 /* CPU 0 invalidates all of the other guest under @vmid, as whoever changes its tables. */
-static void tail_of_other(struct bench *bench, uint64_t vmid)
+static void flush_of_other(struct bench *bench, uint64_t vmid)
 {
     const uint64_t daif = arch_irq_mask();
     const uint64_t before = sim_cpu()->vttbr;
 
     arch_write_vttbr(under(&bench->other, vmid));
     arch_isb();
-    bench_tail_whole();
+    bench_flush_whole();
     arch_write_vttbr(before);
     arch_isb();
     arch_irq_restore(daif);
@@ -82,7 +82,7 @@ static void tail_of_other(struct bench *bench, uint64_t vmid)
 
 /* CPU 0 invalidates the other guest's leaf by its address under @vmid, and stage 1 under
  * @stage1_vmid. */
-static void tail_of_leaf(struct bench *bench, uint64_t vmid, uint64_t stage1_vmid)
+static void flush_of_leaf(struct bench *bench, uint64_t vmid, uint64_t stage1_vmid)
 {
     const uint64_t daif = arch_irq_mask();
     const uint64_t before = sim_cpu()->vttbr;
@@ -139,7 +139,7 @@ static void good_invalidated_where_it_ran(struct bench *bench)
     sim_set_cpu(0);
 }
 
-static void good_tail_under_new_vmid(struct bench *bench)
+static void good_flush_under_new_vmid(struct bench *bench)
 {
     map_other(bench);
     load(bench, 1, under(&bench->other, BENCH_OTHER_VMID));
@@ -147,15 +147,15 @@ static void good_tail_under_new_vmid(struct bench *bench)
     forget_all();
     load(bench, 1, under(&bench->other, NEW_VMID));
     break_other(bench);
-    tail_of_other(bench, NEW_VMID);
+    flush_of_other(bench, NEW_VMID);
 }
 
-static void good_tail_by_address(struct bench *bench)
+static void good_flush_by_address(struct bench *bench)
 {
     map_other(bench);
     load(bench, 1, under(&bench->other, NEW_VMID));
     break_other(bench);
-    tail_of_leaf(bench, NEW_VMID, NEW_VMID);
+    flush_of_leaf(bench, NEW_VMID, NEW_VMID);
 }
 
 static void bad_stage2_under_old_vmid(struct bench *bench)
@@ -163,10 +163,10 @@ static void bad_stage2_under_old_vmid(struct bench *bench)
     map_other(bench);
     load(bench, 1, under(&bench->other, NEW_VMID));
     break_other(bench);
-    tail_of_leaf(bench, BENCH_OTHER_VMID, NEW_VMID);
+    flush_of_leaf(bench, BENCH_OTHER_VMID, NEW_VMID);
 }
 
-static void good_generation_pays_what_is_published(struct bench *bench)
+static void good_generation_flushes_what_is_published(struct bench *bench)
 {
     map_other(bench);
     load(bench, 1, under(&bench->other, NEW_VMID));
@@ -257,12 +257,12 @@ static void bad_invalidated_on_another_cpu(struct bench *bench)
     sim_set_cpu(0);
 }
 
-static void bad_tail_under_old_vmid(struct bench *bench)
+static void bad_flush_under_old_vmid(struct bench *bench)
 {
     map_other(bench);
     load(bench, 1, under(&bench->other, NEW_VMID));
     break_other(bench);
-    tail_of_other(bench, BENCH_OTHER_VMID);
+    flush_of_other(bench, BENCH_OTHER_VMID);
 }
 
 /* --- One VMID, one guest --------------------------------------------------------------------- */
@@ -293,7 +293,7 @@ static void good_vmid_of_another_cpu(struct bench *bench)
     load(bench, 2, under(&bench->other, BENCH_VMID));
 }
 
-/* No rule forbids it, as long as nothing is owed; but no allocator does so. */
+/* No rule forbids it, as long as nothing is to be invalidated; but no allocator does so. */
 static void two_vmids_of_one_guest(struct bench *bench)
 {
     load(bench, 1, under(&bench->other, NEW_VMID));
@@ -301,12 +301,12 @@ static void two_vmids_of_one_guest(struct bench *bench)
 }
 
 /* And then it takes an invalidation of both. */
-static void bad_tail_under_one_of_two_vmids(struct bench *bench)
+static void bad_flush_under_one_of_two_vmids(struct bench *bench)
 {
     map_other(bench);
     two_vmids_of_one_guest(bench);
     break_other(bench);
-    tail_of_other(bench, BENCH_OTHER_VMID);
+    flush_of_other(bench, BENCH_OTHER_VMID);
 }
 
 static void bad_leaf_under_one_of_two_vmids(struct bench *bench)
@@ -314,7 +314,7 @@ static void bad_leaf_under_one_of_two_vmids(struct bench *bench)
     map_other(bench);
     two_vmids_of_one_guest(bench);
     break_other(bench);
-    tail_of_leaf(bench, BENCH_OTHER_VMID, BENCH_OTHER_VMID);
+    flush_of_leaf(bench, BENCH_OTHER_VMID, BENCH_OTHER_VMID);
 }
 
 static void bad_vmid_given_twice(struct bench *bench)
@@ -473,16 +473,16 @@ static void good_removed_that_never_ran(struct bench *bench)
     bench_fill_table(bench, 4, 0);
 }
 
-static void good_removed_after_tail(struct bench *bench)
+static void good_removed_after_flush(struct bench *bench)
 {
     load(bench, 1, under(&bench->other, NEW_VMID));
     load(bench, 1, 0);
     monitor_remove_guest(bench->monitor, under(&bench->other, 0));
-    tail_of_other(bench, NEW_VMID);
+    flush_of_other(bench, NEW_VMID);
     bench_fill_table(bench, 4, 0);
 }
 
-static void bad_removed_without_tail(struct bench *bench)
+static void bad_removed_without_flush(struct bench *bench)
 {
     load(bench, 1, under(&bench->other, NEW_VMID));
     load(bench, 1, 0);
@@ -493,7 +493,7 @@ static void bad_removed_while_loaded(struct bench *bench)
 {
     load(bench, 1, under(&bench->other, NEW_VMID));
     monitor_remove_guest(bench->monitor, under(&bench->other, 0));
-    tail_of_other(bench, NEW_VMID);
+    flush_of_other(bench, NEW_VMID);
 }
 
 /* --- One CPU --------------------------------------------------------------------------------- */
@@ -539,7 +539,7 @@ static void good_notified(struct bench *bench)
     bench_store(PAGES(bench, 1), 0);
     arch_dsb_ish();
     notify(bench, 0, 0x4000);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     bench_store(PAGES(bench, 1), PAGE(9));
     bench_end();
 }
@@ -550,7 +550,7 @@ static void good_notified_in_parts(struct bench *bench)
     arch_dsb_ish();
     notify(bench, BENCH_AT_OTHER + 0x100000, 0x100000);
     notify(bench, BENCH_AT_OTHER, 0x100000);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_fill_table(bench, 3, 0);
 }
 
@@ -559,11 +559,11 @@ static void good_not_notified_of_more_rights(struct bench *bench)
     bench_store(PAGES(bench, 9), PAGE(9) & ~BENCH_WRITE);
     bench_end();
     bench_store(PAGES(bench, 9), PAGE(9));
-    bench_tail(9);
+    bench_flush(9);
 }
 
-/* No CPU holds anything, so there is no tail; devices do. */
-static void good_notified_without_tail(struct bench *bench)
+/* No CPU holds anything, so there is no flush; devices do. */
+static void good_notified_without_flush(struct bench *bench)
 {
     map_other(bench);
     break_other(bench);
@@ -573,10 +573,10 @@ static void good_notified_without_tail(struct bench *bench)
 static void bad_not_notified(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
-static void bad_not_notified_without_tail(struct bench *bench)
+static void bad_not_notified_without_flush(struct bench *bench)
 {
     map_other(bench);
     break_other(bench);
@@ -586,13 +586,13 @@ static void bad_notified_before_published(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
     notify(bench, 0, 0x4000);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_notified_after_closing(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     notify(bench, 0, 0x4000);
 }
 
@@ -601,7 +601,7 @@ static void bad_notified_of_another_page(struct bench *bench)
     bench_store(PAGES(bench, 1), 0);
     arch_dsb_ish();
     notify(bench, 0x2000, 0x4000);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void bad_notified_of_half(struct bench *bench)
@@ -609,7 +609,7 @@ static void bad_notified_of_half(struct bench *bench)
     bench_store(MIDDLE(bench, 2), 0);
     arch_dsb_ish();
     notify(bench, BENCH_AT_OTHER, 0x100000);
-    bench_tail_whole();
+    bench_flush_whole();
 }
 
 static void bad_notified_of_another_guest(struct bench *bench)
@@ -617,7 +617,7 @@ static void bad_notified_of_another_guest(struct bench *bench)
     bench_store(PAGES(bench, 1), 0);
     arch_dsb_ish();
     monitor_notified(bench->monitor, bench->other.vttbr, 0, 0x4000);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 /* --- Devices that cannot retry --------------------------------------------------------------- */
@@ -625,7 +625,7 @@ static void bad_notified_of_another_guest(struct bench *bench)
 static void replace_page(struct bench *bench, uint64_t value)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
     bench_store(PAGES(bench, 1), value);
     bench_end();
 }
@@ -633,7 +633,7 @@ static void replace_page(struct bench *bench, uint64_t value)
 static void good_page_goes(struct bench *bench)
 {
     bench_store(PAGES(bench, 1), 0);
-    bench_tail(page_operand);
+    bench_flush(page_operand);
 }
 
 static void good_page_leads_elsewhere(struct bench *bench)
@@ -660,13 +660,13 @@ static void split_by(struct bench *bench, void (*how)(struct bench *bench))
 static void split_at_once(struct bench *bench)
 {
     bench_publish(MIDDLE(bench, 1), bench_table(8));
-    bench_tail(bench_operand(BENCH_AT_BLOCK, 0));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, 0));
 }
 
 static void split_by_break(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 1), 0);
-    bench_tail(bench_operand(BENCH_AT_BLOCK, 0));
+    bench_flush(bench_operand(BENCH_AT_BLOCK, 0));
     bench_publish(MIDDLE(bench, 1), bench_table(8));
     bench_end();
 }
@@ -695,7 +695,7 @@ static void bad_block_split_by_break(struct bench *bench)
 static void bad_table_folded_by_break(struct bench *bench)
 {
     bench_store(MIDDLE(bench, 2), 0);
-    bench_tail_whole();
+    bench_flush_whole();
     bench_store(MIDDLE(bench, 2), (BENCH_DATA + BENCH_AT_OTHER) | BENCH_BLOCK);
     bench_end();
 }
@@ -721,10 +721,10 @@ static const struct bench_program held_programs[] = {
     GOOD(good_loaded_after_break, MANAGED),
     GOOD(good_left_and_forgotten, MANAGED),
     GOOD(good_invalidated_where_it_ran, MANAGED),
-    GOOD(good_tail_under_new_vmid, MANAGED),
-    GOOD(good_tail_by_address, MANAGED),
+    GOOD(good_flush_under_new_vmid, MANAGED),
+    GOOD(good_flush_by_address, MANAGED),
     STALE(bad_stage2_under_old_vmid, OPERAND, MANAGED, RETAGGED),
-    GOOD(good_generation_pays_what_is_published, MANAGED),
+    GOOD(good_generation_flushes_what_is_published, MANAGED),
     STALE(good_never_loaded, NO_STAGE2, 0, SECOND), /* one that is not managed runs anywhere */
     STALE(bad_break_never_published, NOT_VISIBLE, MANAGED, NO_DSB),
     STALE(bad_loaded_elsewhere, NO_STAGE2, MANAGED, UNMAPPED),
@@ -734,7 +734,7 @@ static const struct bench_program held_programs[] = {
     STALE(bad_forgotten_before_isb, NO_STAGE2, MANAGED, UNMAPPED),
     STALE(bad_generation_not_complete, NO_STAGE2, MANAGED, UNMAPPED),
     STALE(bad_invalidated_on_another_cpu, LOCAL_ONLY, MANAGED, UNMAPPED),
-    STALE(bad_tail_under_old_vmid, WRONG_VMID, MANAGED, UNMAPPED),
+    STALE(bad_flush_under_old_vmid, WRONG_VMID, MANAGED, UNMAPPED),
 };
 
 static const struct bench_program sharing_programs[] = {
@@ -742,7 +742,7 @@ static const struct bench_program sharing_programs[] = {
     GOOD(good_vmid_again_after_generation, MANAGED),
     GOOD(good_vmid_of_another_cpu, MANAGED),
     STALE(two_vmids_of_one_guest, OK, MANAGED, RETAGGED),
-    STALE(bad_tail_under_one_of_two_vmids, WRONG_VMID, MANAGED, RETAGGED),
+    STALE(bad_flush_under_one_of_two_vmids, WRONG_VMID, MANAGED, RETAGGED),
     STALE(bad_vmid_given_twice, SHARED_VMID, MANAGED, TAGGED),
     STALE(bad_vmid_given_twice_after_leaving, SHARED_VMID, MANAGED, TAGGED),
     STALE(bad_vmid_again_after_stage1, SHARED_VMID, MANAGED, TAGGED),
@@ -772,8 +772,8 @@ static const struct bench_program vcpu_programs[] = {
 
 static const struct bench_program end_programs[] = {
     GOOD(good_removed_that_never_ran, MANAGED),
-    GOOD(good_removed_after_tail, MANAGED),
-    BAD(bad_removed_without_tail, NO_STAGE2, MANAGED),
+    GOOD(good_removed_after_flush, MANAGED),
+    BAD(bad_removed_without_flush, NO_STAGE2, MANAGED),
     BAD(bad_removed_while_loaded, NO_STAGE2, MANAGED),
     GOOD(good_relaxed_and_all_forgotten_here, 0),
     BAD(bad_all_forgotten_here, LOCAL_ONLY, 0),
@@ -784,9 +784,9 @@ static const struct bench_program device_programs[] = {
     GOOD(good_notified, BENCH_DEVICE),
     GOOD(good_notified_in_parts, BENCH_DEVICE),
     GOOD(good_not_notified_of_more_rights, BENCH_DEVICE),
-    GOOD(good_notified_without_tail, BENCH_DEVICE | MANAGED),
+    GOOD(good_notified_without_flush, BENCH_DEVICE | MANAGED),
     BAD(bad_not_notified, NOT_NOTIFIED, BENCH_DEVICE),
-    BAD(bad_not_notified_without_tail, NOT_NOTIFIED, BENCH_DEVICE | MANAGED),
+    BAD(bad_not_notified_without_flush, NOT_NOTIFIED, BENCH_DEVICE | MANAGED),
     BAD(bad_notified_before_published, NOT_NOTIFIED, BENCH_DEVICE),
     BAD(bad_notified_after_closing, NOT_NOTIFIED, BENCH_DEVICE),
     BAD(bad_notified_of_another_page, NOT_NOTIFIED, BENCH_DEVICE),

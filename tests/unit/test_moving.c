@@ -264,7 +264,7 @@ END_TEST
 
 /* --- Through stale pointers ------------------------------------------------------------------ */
 
-/* Between the break of a table and the end of its tail walkers still write into it. */
+/* Between the break of a table and the end of its flush walkers still write into it. */
 START_TEST(fold_is_written_through_stale_pointers_and_keeps_all)
 {
     const struct judged_shape *shape = &judged_shapes[_i];

@@ -97,19 +97,19 @@ static const struct {
      {RIG_UNMAP, AT, KIB(16), 0, 0},
      {{AT, MIB(2), ANY}},
      1},
-    {"cut a block",
+    {"split a block",
      S2_SIZE_CHANGE_BREAK,
      {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW}},
      {RIG_UNMAP, AT + KIB(4), KIB(4), 0, 0},
      {{AT, MIB(2), 2}},
      1},
-    {"cut a block directly",
+    {"split a block directly",
      S2_SIZE_CHANGE_DIRECT,
      {{RIG_MAP, AT, MIB(2), RIG_DATA, RIG_RW}},
      {RIG_UNMAP, AT + KIB(4), KIB(4), 0, 0},
      {{AT, MIB(2), 2}, {AT + KIB(4), KIB(4), 3}},
      2},
-    {"cut two blocks",
+    {"split two blocks",
      S2_SIZE_CHANGE_BREAK,
      {{RIG_MAP, AT, MIB(4), RIG_DATA, RIG_RW}},
      {RIG_UNMAP, AT + MIB(1), MIB(2), 0, 0},
@@ -201,7 +201,7 @@ static void assert_order(const struct call *call)
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, call->events), SIM_NONE);
 }
 
-START_TEST(notify_tells_what_is_owed_before_the_tlbs)
+START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
 {
     size_t available;
 
@@ -277,7 +277,7 @@ static void guest_start(void)
     forget();
 }
 
-/* The batch owes, and the device is told when it pays: with the table's frame still taken. */
+/* The batch defers, and the device is told when it flushes: with the table's frame still taken. */
 START_TEST(notify_of_a_batch_waits_for_its_end)
 {
     const struct told table = {0, GIB(1), ANY}; /* as the table above is empty, too */
@@ -639,7 +639,7 @@ Suite *suite_notifier(void)
     TCase *relax = tcase_create("relax");
     TCase *faults = tcase_create("faults");
 
-    tcase_add_loop_test(notifier, notify_tells_what_is_owed_before_the_tlbs, 0,
+    tcase_add_loop_test(notifier, notify_tells_what_is_invalidated_before_the_tlbs, 0,
                         (int)RIG_COUNT(verbs));
     tcase_add_test(notifier, notify_of_too_much_tells_everything_once);
     tcase_add_test(notifier, notify_of_fini_tells_everything_while_the_frames_are_taken);

@@ -399,7 +399,7 @@ END_TEST
 
 START_TEST(find_event_searches_from_an_index)
 {
-    static const enum sim_kind tail[] = {SIM_DSB_ISH, SIM_TLBI_VMALLE1IS, SIM_DSB_ISH, SIM_ISB};
+    static const enum sim_kind flush[] = {SIM_DSB_ISH, SIM_TLBI_VMALLE1IS, SIM_DSB_ISH, SIM_ISB};
 
     sim_reset();
     arch_dsb_ish();
@@ -410,13 +410,13 @@ START_TEST(find_event_searches_from_an_index)
     ck_assert_uint_eq(sim_find(SIM_DSB_ISH, 1), 2);
     ck_assert(sim_find(SIM_DSB_ISH, 3) == SIM_NONE);
     ck_assert(sim_find(SIM_STORE, 0) == SIM_NONE);
-    ck_assert(sim_matches(0, tail, 4));
-    ck_assert(sim_matches(2, tail, 1));
-    ck_assert(sim_matches(4, tail, 0));
-    ck_assert(!sim_matches(0, tail, 5));
-    ck_assert(!sim_matches(1, tail, 1));
-    ck_assert(!sim_matches(3, tail, 2));
-    ck_assert(!sim_matches(5, tail, 0));
+    ck_assert(sim_matches(0, flush, 4));
+    ck_assert(sim_matches(2, flush, 1));
+    ck_assert(sim_matches(4, flush, 0));
+    ck_assert(!sim_matches(0, flush, 5));
+    ck_assert(!sim_matches(1, flush, 1));
+    ck_assert(!sim_matches(3, flush, 2));
+    ck_assert(!sim_matches(5, flush, 0));
 }
 END_TEST
 

@@ -204,9 +204,9 @@ START_TEST(verb_tells_of_the_state_that_it_takes_out)
 }
 END_TEST
 
-/* Two blocks of two runs, each with state of its own: what is cut out of either is told what that one
+/* Two blocks of two runs, each with state of its own: what is split out of either is told what that one
  * had, and what stays of it has that, and not the other's. */
-START_TEST(cut_block_inherits_the_state_of_its_own_run_alone)
+START_TEST(split_block_inherits_the_state_of_its_own_run_alone)
 {
     const unsigned which = (unsigned)_i % 2;
     const uint64_t run = MIB(32);
@@ -218,7 +218,7 @@ START_TEST(cut_block_inherits_the_state_of_its_own_run_alone)
     rig_must(&rig, (struct rig_step){RIG_MAP, AT, 2 * run, RIG_DATA, CLEAN});
     write_at(AT + which * run + MIB(6));
     rig_must(&rig, (struct rig_step){RIG_UNMAP, AT + run - MIB(1), MIB(2), 0, 0});
-    assert_told("cut", &expected, 1);
+    assert_told("split", &expected, 1);
     for (unsigned i = 0; i < 2; i++) {
         const uint64_t left = i == 0 ? AT + run - MIB(2) : AT + run + MIB(1);
 
@@ -242,7 +242,7 @@ START_TEST(opened_run_is_invalidated_on_all_cpus)
     sim_clear();
     rig_must(&rig, (struct rig_step){RIG_PROTECT, AT, KIB(64), 0, RIG_RW});
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1), 0);
-    ck_assert_uint_eq(runs_tail_count(), 1);
+    ck_assert_uint_eq(runs_flush_count(), 1);
     rig_fini(&rig);
 }
 END_TEST
@@ -561,7 +561,7 @@ Suite *suite_sink(void)
 
     tcase_add_loop_test(verbs, verb_tells_of_the_state_that_it_takes_out, 0,
                         2 * (int)RIG_COUNT(singles));
-    tcase_add_loop_test(verbs, cut_block_inherits_the_state_of_its_own_run_alone, 0, 4);
+    tcase_add_loop_test(verbs, split_block_inherits_the_state_of_its_own_run_alone, 0, 4);
     tcase_add_test(verbs, opened_run_is_invalidated_on_all_cpus);
     tcase_add_test(verbs, neighbours_with_equal_state_are_told_as_one);
     tcase_add_test(verbs, bitmap_notes_each_page_in_it_of_its_states);

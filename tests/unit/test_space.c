@@ -357,7 +357,7 @@ END_TEST
 START_TEST(unmap_then_map_again_folds_into_one_block)
 {
     static const struct guest_area whole = {GIB(1), GIB(1), DATA, RIG_RWX};
-    static const struct guest_area cut[] = {
+    static const struct guest_area split[] = {
         {GIB(1), MIB(3), DATA, RIG_RWX},
         {GIB(1) + MIB(3), KIB(4), DATA + MIB(3), RIG_RWX},
         {GIB(1) + KIB(3076), GIB(1) - KIB(3076), DATA + KIB(3076), RIG_RWX},
@@ -368,9 +368,9 @@ START_TEST(unmap_then_map_again_folds_into_one_block)
     guest_init(&guest, guest_setup_fwb(), GUEST_NODES, 0);
     guest_map(&guest, whole);
     available = frame_pool_available(&guest.rig.pool);
-    guest_unmap(&guest, cut[1].ipa, cut[1].size);
-    guest_map(&guest, cut[1]);
-    guest_assert(&guest, cut, 3);
+    guest_unmap(&guest, split[1].ipa, split[1].size);
+    guest_map(&guest, split[1]);
+    guest_assert(&guest, split, 3);
     ck_assert_uint_eq(frame_pool_available(&guest.rig.pool), available - 2);
     ck_assert_int_eq(s2_space_fold(&guest.space, ipa_range(GIB(1), GIB(1))), MAPPING_OK);
     guest_assert(&guest, &whole, 1);

@@ -236,7 +236,7 @@ static const struct {
     uint64_t offset, size;
 } taken[] = {{0, MIB(4)}, {MIB(1), KIB(4)}, {MIB(1), MIB(2)}, {0, KIB(8)}};
 
-START_TEST(unmap_cleans_what_it_took_after_the_tail)
+START_TEST(unmap_cleans_what_it_took_after_the_flush)
 {
     struct guest guest;
 
@@ -259,7 +259,7 @@ static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *
 }
 
 /* Areas that an embedder's set has split, and nothing differs between their leaves: they share a block. The
- * first is cut, so the second finds its memory between break and make. */
+ * first is split, so the second finds its memory between break and make. */
 START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
     struct guest guest;
@@ -282,7 +282,7 @@ END_TEST
 START_TEST(replace_cleans_the_new_before_and_the_old_after)
 {
     struct guest guest;
-    size_t write, tail;
+    size_t write, flush;
 
     start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
@@ -291,15 +291,15 @@ START_TEST(replace_cleans_the_new_before_and_the_old_after)
                                              pa_of(DATA + MIB(2)), RIG_RW),
                      MAPPING_OK);
     write = first_write();
-    tail = guest_last_tlbi();
+    flush = guest_last_tlbi();
     expect_cleaned(&guest, (struct window){0, write}, MIB(2), MIB(2));
-    expect_cleaned(&guest, (struct window){tail, sim_event_total()}, 0, MIB(2));
-    ck_assert_uint_gt(tail, write);
+    expect_cleaned(&guest, (struct window){flush, sim_event_total()}, 0, MIB(2));
+    ck_assert_uint_gt(flush, write);
     guest_fini(&guest);
 }
 END_TEST
 
-/* The same memory shown anew, past the caches: what the guest wrote through them until the tail is
+/* The same memory shown anew, past the caches: what the guest wrote through them until the flush is
  * not to be in them any more when it reads past them. */
 static const struct {
     uint64_t size;
@@ -311,7 +311,7 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
 {
     const uint64_t size = again[_i].size, offset = again[_i].pa - DATA;
     struct guest guest;
-    size_t tail, make;
+    size_t flush, make;
 
     start(&guest, guest_setup_fwb());
     guest_map(&guest, (struct guest_area){GIB(1), size, DATA, RIG_RW});
@@ -320,18 +320,18 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
                                              pa_of(again[_i].pa), RIG_RW | S2_NORMAL_NC),
                      MAPPING_OK);
     expect_cleaned(&guest, (struct window){0, first_write()}, offset, size);
-    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(tail);
+    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(flush);
     ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){tail, make}, offset, size);
+    expect_cleaned(&guest, (struct window){flush, make}, offset, size);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * size / GUEST_LINE);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     guest_fini(&guest);
 }
 END_TEST
 
 /* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of them:
- * the guest had all of it through the caches until the tail, wherever it lies. */
+ * the guest had all of it through the caches until the flush, wherever it lies. */
 static const struct {
     uint64_t pas[2]; /* of the old areas, in pages from DATA on */
     uint64_t pa;     /* of the new one */
@@ -342,7 +342,7 @@ static const struct {
 START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible)
 {
     struct guest guest;
-    size_t tail, make;
+    size_t flush, make;
 
     start(&guest, guest_setup_fwb());
     for (uint64_t i = 0; i < 2; i++) {
@@ -354,38 +354,38 @@ START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_vis
                                              pa_of(DATA + over_two[_i].pa * KIB(4)),
                                              RIG_RW | S2_NORMAL_NC),
                      MAPPING_OK);
-    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(tail);
+    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(flush);
     ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){tail, make}, over_two[_i].pa * KIB(4), KIB(8));
+    expect_cleaned(&guest, (struct window){flush, make}, over_two[_i].pa * KIB(4), KIB(8));
     guest_fini(&guest);
 }
 END_TEST
 
 /* The same by two calls in a batch, at the same place and at another: what the first took can be
- * written until the tail, which the second cannot do without. */
-START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_tail)
+ * written until the flush, which the second cannot do without. */
+START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
 {
     const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
     struct s2_batch batch = S2_BATCH_INIT;
     struct guest guest;
-    size_t tail, make;
+    size_t flush, make;
 
     start(&guest, guest_setup_fwb());
     guest_map(&guest, (struct guest_area){GIB(1), KIB(64), DATA, RIG_RW});
     sim_clear();
     s2_batch_begin(&batch);
     ck_assert_int_eq(s2_batch_unmap(&batch, &guest.space, ipa_range(GIB(1), KIB(64))), MAPPING_OK);
-    ck_assert_uint_eq(guest_tails(), 0);
+    ck_assert_uint_eq(guest_flushes(), 0);
     ck_assert_int_eq(
         s2_batch_map_linear(&batch, &guest.space, to, pa_of(DATA), RIG_RW | S2_NORMAL_NC),
         MAPPING_OK);
     s2_batch_end(&batch);
-    ck_assert_uint_eq(guest_tails(), 1);
-    tail = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(tail);
+    ck_assert_uint_eq(guest_flushes(), 1);
+    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    make = write_after(flush);
     ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){tail, make}, 0, KIB(64));
+    expect_cleaned(&guest, (struct window){flush, make}, 0, KIB(64));
     guest_fini(&guest);
 }
 END_TEST
@@ -409,7 +409,7 @@ START_TEST(replace_by_other_memory_uncached_cleans_it_once)
 END_TEST
 
 /* Where stage 1 goes for the first time, alone or with all else. */
-static size_t first_tail(void)
+static size_t first_flush(void)
 {
     return u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
 }
@@ -420,7 +420,7 @@ static uint64_t page_pa(int layout, uint64_t i)
     return DATA + KIB(4) * (layout == 0 ? i : layout == 1 ? 2 * i : GUEST_NODES - 1 - i);
 }
 
-START_TEST(unmap_of_many_areas_pays_for_stretches_of_memory)
+START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
 {
     struct guest guest;
 
@@ -431,10 +431,10 @@ START_TEST(unmap_of_many_areas_pays_for_stretches_of_memory)
     }
     sim_clear();
     guest_unmap(&guest, GIB(1), GUEST_NODES * KIB(8));
-    ck_assert_uint_eq(guest_tails(),
+    ck_assert_uint_eq(guest_flushes(),
                       _i == 0 ? 1 : (GUEST_NODES + S2_RECLAIM_MAX - 1) / S2_RECLAIM_MAX);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), GUEST_NODES * KIB(4) / GUEST_LINE);
-    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, first_tail()));
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, first_flush()));
     if (_i != 1) {
         expect_cleaned(&guest, whole_log(), 0, GUEST_NODES * KIB(4));
     }
@@ -448,7 +448,7 @@ static const struct {
 } changes[] = {
     {RIG_RW, RIG_RW | S2_NORMAL_NC, 0, MIB(4)}, /* whole blocks */
     {RIG_RW | S2_NORMAL_NC, RIG_RW, 0, MIB(4)},
-    {RIG_RW, RIG_RW | S2_NORMAL_NC, MIB(1), KIB(4)}, /* cut out of one */
+    {RIG_RW, RIG_RW | S2_NORMAL_NC, MIB(1), KIB(4)}, /* split out of one */
     {RIG_RW, RIG_RW | S2_NORMAL_NC, MIB(1), MIB(2)}, /* out of two */
     {RIG_RW | S2_CAP_PAGES, RIG_RW | S2_DEVICE_GRE, KIB(8), KIB(16)},
 };
@@ -458,7 +458,7 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
     const uint64_t offset = changes[_i].offset;
     const uint64_t size = changes[_i].size;
     struct guest guest;
-    size_t tail, make;
+    size_t flush, make;
 
     start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, changes[_i].from});
@@ -466,12 +466,12 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
     ck_assert_int_eq(
         s2_space_protect(&guest.space, ipa_range(GIB(1) + offset, size), changes[_i].to),
         MAPPING_OK);
-    tail = guest_last_tlbi();
+    flush = guest_last_tlbi();
     expect_cleaned(&guest, whole_log(), offset, size);
-    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, tail));
-    ck_assert_uint_lt(first_write(), tail);
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, flush));
+    ck_assert_uint_lt(first_write(), flush);
     /* Each is made only when its own lines are gone: nothing is cleaned after the last make. */
-    make = write_after(tail);
+    make = write_after(flush);
     ck_assert_uint_ne(make, SIM_NONE);
     ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), make);
     while (write_after(make + 1) != SIM_NONE) {
@@ -540,7 +540,7 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_test(cache, map_of_memory_out_of_reach_cleans_nothing);
     tcase_add_loop_test(cache, map_of_memory_that_does_not_open_is_denied, 0, 3);
     tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
-    tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_tail, 0, (int)RIG_COUNT(taken));
+    tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_flush, 0, (int)RIG_COUNT(taken));
     tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
     tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
@@ -548,9 +548,9 @@ void space_add_cache_cases(Suite *suite)
     tcase_add_loop_test(cache,
                         replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
                         0, (int)RIG_COUNT(over_two));
-    tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_tail, 0, 2);
+    tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 0, 2);
     tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
-    tcase_add_loop_test(cache, unmap_of_many_areas_pays_for_stretches_of_memory, 0, 3);
+    tcase_add_loop_test(cache, unmap_of_many_areas_flushes_stretches_of_memory, 0, 3);
     tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
                         (int)RIG_COUNT(changes));
     tcase_add_test(cache, changed_permission_cleans_nothing);

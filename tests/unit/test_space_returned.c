@@ -98,7 +98,7 @@ static void stop(void)
 
 /* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds it
  * done, may rely on it. */
-START_TEST(call_that_finds_nothing_to_change_pays_what_a_batch_owes_on_its_range)
+START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range)
 {
     const call_fn call = calls[_i / 4];
     const bool is_fwb = _i % 2 == 0;
@@ -106,10 +106,10 @@ START_TEST(call_that_finds_nothing_to_change_pays_what_a_batch_owes_on_its_range
     start(is_fwb ? guest_setup_fwb() : guest_setup());
     MUST(batched[_i / 2 % 2](page_at(1)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
-    ck_assert(s2_table_is_owing(&guest.space.table));
+    ck_assert(s2_table_has_deferred(&guest.space.table));
     MUST(call(page_at(1)));
-    ck_assert(!s2_table_is_owing(&guest.space.table));
-    ck_assert_uint_ge(guest_tails(), 1);
+    ck_assert(!s2_table_has_deferred(&guest.space.table));
+    ck_assert_uint_ge(guest_flushes(), 1);
     if (_i / 2 % 2 == 0) {
         ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), is_fwb ? 0 : PAGE / GUEST_LINE);
     }
@@ -119,19 +119,19 @@ START_TEST(call_that_finds_nothing_to_change_pays_what_a_batch_owes_on_its_range
 END_TEST
 
 /* Also of a range with more in it than what the batch took. */
-START_TEST(call_over_a_hole_and_more_pays_what_a_batch_owes)
+START_TEST(call_over_a_hole_and_more_flushes_what_a_batch_deferred)
 {
     start(guest_setup());
     MUST(batch_unmap(page_at(1)));
     MUST(calls[_i](ipa_range(AT, PAGES * PAGE)));
-    ck_assert(!s2_table_is_owing(&guest.space.table));
+    ck_assert(!s2_table_has_deferred(&guest.space.table));
     s2_batch_end(&batch);
     stop();
 }
 END_TEST
 
-/* Nothing is owed: nothing is sent. */
-START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_owed)
+/* Nothing is deferred: nothing is sent. */
+START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred)
 {
     start(guest_setup());
     guest_unmap(&guest, AT + PAGE, PAGE);
@@ -216,7 +216,7 @@ START_TEST(protect_to_the_flags_that_an_area_has_rearms_its_leaves)
     }
     ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 1);
     s2_batch_end(&batch);
-    ck_assert_uint_ge(guest_tails(), 1);
+    ck_assert_uint_ge(guest_flushes(), 1);
     stop();
 }
 END_TEST
@@ -237,17 +237,17 @@ END_TEST
 
 /* --- Batches --------------------------------------------------------------------------------- */
 
-START_TEST(begin_over_an_open_batch_pays_what_it_owes)
+START_TEST(begin_over_an_open_batch_flushes_what_it_deferred)
 {
     start(guest_setup());
     MUST(batch_unmap(page_at(1)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     s2_batch_begin(&batch);
-    ck_assert(!s2_table_is_owing(&guest.space.table));
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert(!s2_table_has_deferred(&guest.space.table));
+    ck_assert_uint_eq(guest_flushes(), 1);
     MUST(batch_unmap(page_at(2)));
     s2_batch_end(&batch);
-    ck_assert_uint_eq(guest_tails(), 2);
+    ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
 END_TEST
@@ -260,13 +260,15 @@ Suite *suite_space_returned(void)
     TCase *gone = tcase_create("gone");
     TCase *hardware = tcase_create("hardware");
 
-    tcase_add_loop_test(gone, call_that_finds_nothing_to_change_pays_what_a_batch_owes_on_its_range,
-                        0, 4 * (int)RIG_COUNT(calls));
-    tcase_add_loop_test(gone, call_over_a_hole_and_more_pays_what_a_batch_owes, 0,
+    tcase_add_loop_test(
+        gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 0,
+        4 * (int)RIG_COUNT(calls));
+    tcase_add_loop_test(gone, call_over_a_hole_and_more_flushes_what_a_batch_deferred, 0,
                         (int)RIG_COUNT(calls));
-    tcase_add_loop_test(gone, call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_owed, 0,
+    tcase_add_loop_test(gone,
+                        call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, 0,
                         (int)RIG_COUNT(calls));
-    tcase_add_test(gone, begin_over_an_open_batch_pays_what_it_owes);
+    tcase_add_test(gone, begin_over_an_open_batch_flushes_what_it_deferred);
     tcase_add_loop_test(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves, 0,
                         WAYS * (int)RIG_COUNT(states));
     tcase_add_loop_test(

@@ -317,7 +317,7 @@ START_TEST(fini_in_steps_cleans_every_line_once)
         ck_assert_uint_le(cleaned - before, most);
     }
     ck_assert_uint_eq(cleaned, NC_SIZE / GUEST_LINE);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     ck_assert_uint_lt(guest_last_tlbi(), sim_find(SIM_DC_CIVAC, 0));
     rig_fini_machine(&guest.rig);
     free(guest.memory.bytes);

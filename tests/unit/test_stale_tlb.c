@@ -279,8 +279,8 @@ static void perform(const struct act acts[], size_t count)
 #define VMALLE1 DO(SIM_TLBI_VMALLE1IS)
 #define ALL DO(SIM_TLBI_VMALLS12E1IS)
 
-/* The tail of one page or block, and of the four pages. */
-#define TAIL(operand) ISH, IPAS2(operand), ISH, VMALLE1, ISH, ISB
+/* The flush of one page or block, and of the four pages. */
+#define flush(operand) ISH, IPAS2(operand), ISH, VMALLE1, ISH, ISB
 #define FOUR_PAGES                                                                      \
     IPAS2(BY_IPA(PAGE_IPA(0))), IPAS2(BY_IPA(PAGE_IPA(1))), IPAS2(BY_IPA(PAGE_IPA(2))), \
         IPAS2(BY_IPA(PAGE_IPA(3)))
@@ -322,16 +322,16 @@ static size_t length(const struct program *program)
 static const struct program good[] = {
     {"nothing", NULL, {DO(QUIESCE)}},
     {"map a page", NULL, {STORE(LOW, 4, PAGE(DATA)), ISHST, ISB}},
-    {"unmap a page", NULL, {STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(0)))}},
+    {"unmap a page", NULL, {STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(0)))}},
     {"unmap a page, its level hinted",
      NULL,
-     {STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(0)) | LEVEL_3)}},
+     {STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(0)) | LEVEL_3)}},
     {"unmap a block, its level hinted",
      NULL,
-     {STORE(MIDDLE, 1, 0), TAIL(BY_IPA(BLOCK_IPA) | LEVEL_2)}},
+     {STORE(MIDDLE, 1, 0), flush(BY_IPA(BLOCK_IPA) | LEVEL_2)}},
     {"unmap a block by an address inside it",
      NULL,
-     {STORE(MIDDLE, 1, 0), TAIL(BY_IPA(BLOCK_IPA + KIB(64)))}},
+     {STORE(MIDDLE, 1, 0), flush(BY_IPA(BLOCK_IPA + KIB(64)))}},
     {"unmap and invalidate the VMID", NULL, {STORE(LOW, 0, 0), ISH, ALL, ISH, ISB}},
     {"unmap and invalidate everything",
      NULL,
@@ -348,10 +348,10 @@ static const struct program good[] = {
       WITH(SIM_TLBI_RIPAS2E1IS, BY_RANGE(PAGE_IPA(2), 2) | RANGE_LEVEL_3), ISH, VMALLE1, ISH}},
     {"other memory, break before make",
      NULL,
-     {STORE(LOW, 0, BROKEN), TAIL(BY_IPA(PAGE_IPA(0))), STORE(LOW, 0, PAGE(ELSEWHERE)), ISHST}},
-    {"tightened, all of the tail",
+     {STORE(LOW, 0, BROKEN), flush(BY_IPA(PAGE_IPA(0))), STORE(LOW, 0, PAGE(ELSEWHERE)), ISHST}},
+    {"tightened, all of the flush",
      NULL,
-     {STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), TAIL(BY_IPA(PAGE_IPA(0)))}},
+     {STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), flush(BY_IPA(PAGE_IPA(0)))}},
     {"tightened and relaxed again",
      NULL,
      {STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), STORE(LOW, 0, PAGE(DATA)), ISHST}},
@@ -359,10 +359,10 @@ static const struct program good[] = {
     {"no leaf with AF 0 is cached",
      NULL,
      {STORE(LOW, 4, PAGE(DATA) & ~ACCESSED), ISHST, STORE(LOW, 4, PAGE(ELSEWHERE)), ISHST}},
-    {"cut a block",
+    {"split a block",
      NULL,
      {FILL(SPARE, 7, PAGE(DATA + MIB(2) + KIB(28))), STORE(MIDDLE, 1, BROKEN),
-      TAIL(BY_IPA(BLOCK_IPA)), LINK(MIDDLE, 1, SPARE), ISHST}},
+      flush(BY_IPA(BLOCK_IPA)), LINK(MIDDLE, 1, SPARE), ISHST}},
     {"unlink a table, its granules one by one",
      NULL,
      {STORE(MIDDLE, 0, 0), ISH, FOUR_PAGES, RUN_AWAY, ISH, VMALLE1, ISH, FILL(LOW, 0, 0)}},
@@ -436,19 +436,19 @@ static const struct program bad[] = {
     {"a local form of both stages",
      MAPPED_NO_MORE,
      {STORE(LOW, 0, 0), ISH, DO(SIM_TLBI_VMALLS12E1), ISH}},
-    {"the address is not shifted", MAPPED_NO_MORE, {STORE(LOW, 0, 0), TAIL(PAGE_IPA(0))}},
+    {"the address is not shifted", MAPPED_NO_MORE, {STORE(LOW, 0, 0), flush(PAGE_IPA(0))}},
     {"the address is of another page",
      MAPPED_NO_MORE,
-     {STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(1)))}},
+     {STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(1)))}},
     {"the level hint is of a block",
      MAPPED_NO_MORE,
-     {STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(0)) | LEVEL_2)}},
+     {STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(0)) | LEVEL_2)}},
     {"the level hint is of a page",
      MAPPED_NO_MORE,
-     {STORE(MIDDLE, 1, 0), TAIL(BY_IPA(BLOCK_IPA) | LEVEL_3)}},
+     {STORE(MIDDLE, 1, 0), flush(BY_IPA(BLOCK_IPA) | LEVEL_3)}},
     {"the hint is for another granule",
      MAPPED_NO_MORE,
-     {STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(0)) | LEVEL_3_OF_16K)}},
+     {STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(0)) | LEVEL_3_OF_16K)}},
     {"the range is too short",
      MAPPED_NO_MORE,
      {STORE(LOW, 1, 0), STORE(LOW, 3, 0), ISH, WITH(SIM_TLBI_RIPAS2E1IS, BY_RANGE(PAGE_IPA(0), 2)),
@@ -488,10 +488,10 @@ static const struct program bad[] = {
      SECOND,
      {STORE(LOW, 0, 0), ISH, IPAS2(BY_IPA(PAGE_IPA(0))), ISH, STORE(LOW, 0, PAGE(ELSEWHERE)), ISH,
       VMALLE1, ISH}},
-    {"a cut without break",
+    {"a split without break",
      SECOND,
      {FILL(SPARE, 0, PAGE(DATA + MIB(2))), LINK(MIDDLE, 1, SPARE), ISH, ALL, ISH}},
-    {"a cut whose block is in a TLB",
+    {"a split whose block is in a TLB",
      SECOND,
      {FILL(SPARE, 0, PAGE(DATA + MIB(2))), STORE(MIDDLE, 1, 0), ISH, LINK(MIDDLE, 1, SPARE), ISH,
       ALL, ISH}},
@@ -503,7 +503,7 @@ static const struct program bad[] = {
       STORE(MIDDLE, 0, BLOCK(DATA)), ISH}},
     {"another table without break", SECOND, {LINK(MIDDLE, 0, SPARE), ISH, ALL, ISH}},
     {"tightened without a TLBI", ALLOWS, {STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), ISH}},
-    {"tightened with a local tail",
+    {"tightened with a local flush",
      ALLOWS,
      {STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), ISH, DO(SIM_TLBI_VMALLS12E1), NSH}},
     {"aged without a TLBI", ALLOWS, {STORE(LOW, 0, PAGE(DATA) & ~ACCESSED), ISH}},
@@ -537,10 +537,10 @@ static const struct program bad[] = {
      LIVE_FILL,
      {LINK(MIDDLE, 2, SPARE), FILL(SPARE, 0, PAGE(DATA)), ISH}},
     {"a table linked twice", TWICE, {LINK(MIDDLE, 2, LOW), ISH}},
-    {"a page of a run broken alone", TORN, {STORE(LOW, 20, 0), TAIL(BY_IPA(PAGE_IPA(20)))}},
+    {"a page of a run broken alone", TORN, {STORE(LOW, 20, 0), flush(BY_IPA(PAGE_IPA(20)))}},
     {"a page of a run made alone",
      SECOND_RUN,
-     {STORE(LOW, 20, 0), TAIL(BY_IPA(PAGE_IPA(20))), STORE(LOW, 21, 0), ISH,
+     {STORE(LOW, 20, 0), flush(BY_IPA(PAGE_IPA(20))), STORE(LOW, 21, 0), ISH,
       STORE(LOW, 20, PAGE(ELSEWHERE)), ISH, ALL, ISH}},
     {"everything is invalidated on one CPU",
      MAPPED_NO_MORE,
@@ -611,7 +611,7 @@ START_TEST(unlink_with_hardware_af_caches_leaves_not_yet_accessed)
 }
 END_TEST
 
-START_TEST(give_back_table_before_its_tail_is_found)
+START_TEST(give_back_table_before_its_flush_is_found)
 {
     open_box();
     perform((struct act[]){STORE(MIDDLE, 0, 0), ISH}, 2);
@@ -623,7 +623,7 @@ START_TEST(give_back_table_before_its_tail_is_found)
 }
 END_TEST
 
-START_TEST(give_back_table_after_its_tail_is_fine)
+START_TEST(give_back_table_after_its_flush_is_fine)
 {
     open_box();
     perform((struct act[]){STORE(MIDDLE, 0, 0), ISH, ALL, ISH}, 4);
@@ -634,7 +634,7 @@ START_TEST(give_back_table_after_its_tail_is_fine)
 END_TEST
 
 /* A guest's page out of the pool: given back, and made a table, while it may still be accessed. */
-START_TEST(reuse_data_frame_before_its_tail_is_found)
+START_TEST(reuse_data_frame_before_its_flush_is_found)
 {
     const uint64_t page = PAGE(box.pa[SPARE].raw);
 
@@ -658,19 +658,19 @@ START_TEST(reuse_data_frame_before_its_tail_is_found)
 }
 END_TEST
 
-/* Relaxed with a local tail: other CPUs keep the stricter copy, and may. Once the page goes, so must
+/* Relaxed with a local flush: other CPUs keep the stricter copy, and may. Once the page goes, so must
  * that copy. */
-START_TEST(relax_with_local_tail_leaves_stricter_copies_that_later_go)
+START_TEST(relax_with_local_flush_leaves_stricter_copies_that_later_go)
 {
     open_box();
-    perform((struct act[]){STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), TAIL(BY_IPA(PAGE_IPA(0)))}, 7);
+    perform((struct act[]){STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), flush(BY_IPA(PAGE_IPA(0)))}, 7);
     perform((struct act[]){STORE(LOW, 0, PAGE(DATA)), ISH,
                            WITH(SIM_TLBI_IPAS2E1, BY_IPA(PAGE_IPA(0))), NSH, DO(SIM_TLBI_VMALLE1),
                            NSH},
             6);
     ck_assert_ptr_null(stale_tlb_quiesce(&box.tlb));
     ck_assert_uint_eq(stale_tlb_held(&box.tlb), 1);
-    perform((struct act[]){STORE(LOW, 0, 0), TAIL(BY_IPA(PAGE_IPA(0)))}, 7);
+    perform((struct act[]){STORE(LOW, 0, 0), flush(BY_IPA(PAGE_IPA(0)))}, 7);
     ck_assert_ptr_null(stale_tlb_quiesce(&box.tlb));
     ck_assert_uint_eq(stale_tlb_held(&box.tlb), 0);
     close_box();
@@ -708,10 +708,10 @@ Suite *suite_stale_tlb(void)
     tcase_add_test(programs, judge_bad_program_tells_its_story);
     suite_add_tcase(suite, programs);
     tcase_add_test(rest, unlink_with_hardware_af_caches_leaves_not_yet_accessed);
-    tcase_add_test(rest, give_back_table_before_its_tail_is_found);
-    tcase_add_test(rest, give_back_table_after_its_tail_is_fine);
-    tcase_add_loop_test(rest, reuse_data_frame_before_its_tail_is_found, 0, 2);
-    tcase_add_test(rest, relax_with_local_tail_leaves_stricter_copies_that_later_go);
+    tcase_add_test(rest, give_back_table_before_its_flush_is_found);
+    tcase_add_test(rest, give_back_table_after_its_flush_is_fine);
+    tcase_add_loop_test(rest, reuse_data_frame_before_its_flush_is_found, 0, 2);
+    tcase_add_test(rest, relax_with_local_flush_leaves_stricter_copies_that_later_go);
     tcase_add_loop_test(rest, stop_guest_leaves_all_it_reached_in_the_tlbs, 0, 2);
     suite_add_tcase(suite, rest);
     return suite;

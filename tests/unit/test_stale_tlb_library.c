@@ -35,9 +35,9 @@ static const struct scene scenes[] = {
     {"unmap a table", 1, 0, CLEAN | S2_CAP_PAGES, JUDGED_UNMAP, 2, 0, 1, 0, 0},
     {"empty a table", 0, 9, CLEAN, JUDGED_UNMAP, 2, 0, 0, 9, 0},
     {"unmap blocks", 3, 0, CLEAN, JUDGED_UNMAP, 2, 0, 2, 0, 0},
-    {"cut a page", 1, 0, CLEAN, JUDGED_UNMAP, 2, 3, 0, 1, 0},
-    {"cut two blocks", 4, 0, CLEAN, JUDGED_UNMAP, 2, 3, 2, 2, 0},
-    {"cut a run", 1, 0, CLEAN | S2_CAP_PAGES, JUDGED_UNMAP, 2, 3, 0, 1, 0},
+    {"split a page", 1, 0, CLEAN, JUDGED_UNMAP, 2, 3, 0, 1, 0},
+    {"split two blocks", 4, 0, CLEAN, JUDGED_UNMAP, 2, 3, 2, 2, 0},
+    {"split a run", 1, 0, CLEAN | S2_CAP_PAGES, JUDGED_UNMAP, 2, 3, 0, 1, 0},
     {"tighten pages", 0, 9, RW, JUDGED_PROTECT, 2, 3, 0, 3, S2_READ},
     {"tighten a run", 1, 0, RW | S2_CAP_PAGES, JUDGED_PROTECT, 2, 0, 1, 0, S2_READ},
     {"tighten a part", 1, 0, RW, JUDGED_PROTECT, 2, 3, 0, 3, S2_READ},
@@ -229,7 +229,7 @@ START_TEST(protect_of_a_run_that_hardware_set_in_part_keeps_it_one)
 }
 END_TEST
 
-/* A block that needed no cut when the protect was held, and does when it is done. */
+/* A block that needed no split when the protect was held, and does when it is done. */
 START_TEST(protect_held_before_an_access_has_the_frames_it_needs)
 {
     const struct judged_setup setup = judged_setup_of(&judged_shapes[_i]);

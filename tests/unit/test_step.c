@@ -262,7 +262,7 @@ START_TEST(step_tears_nothing_that_the_verb_does_not)
 }
 END_TEST
 
-/* The last step cuts a block and has no frame for it: it alone does not happen, and may be tried
+/* The last step splits a block and has no frame for it: it alone does not happen, and may be tried
  * again. */
 START_TEST(step_without_a_frame_undoes_itself_alone)
 {
@@ -434,8 +434,8 @@ static size_t slack(enum kind kind)
     return PATHS + RUN_MAX + (kind == FOLD ? 3 * entries : 0);
 }
 
-/* No step looks at more descriptors than it may, at any of them more often than a few times, or pays
- * more tails than one, a fold one a level. */
+/* No step looks at more descriptors than it may, at any of them more often than a few times, or sends
+ * more flushes than one, a fold one a level. */
 static void assert_bounded(enum kind kind, struct ipa_range range, size_t budget)
 {
     struct s2_cursor cursor = s2_cursor(range);
@@ -446,7 +446,7 @@ static void assert_bounded(enum kind kind, struct ipa_range range, size_t budget
         ck_assert_uint_le(step_slots_seen(), budget + slack(kind));
         ck_assert_uint_le(sim_event_count(SIM_LOAD) + sim_change_count(),
                           8 * (budget + slack(kind)));
-        ck_assert_uint_le(runs_tail_count(), kind == FOLD ? 6 : 1);
+        ck_assert_uint_le(runs_flush_count(), kind == FOLD ? 6 : 1);
     }
 }
 
@@ -636,7 +636,7 @@ START_TEST(step_fold_breaks_nothing_twice)
         ck_assert_int_eq(take_step(FOLD, &cursor, 150), MAPPING_OK);
     }
     ck_assert_uint_eq(sim_write_count(), 2);
-    ck_assert_uint_eq(runs_tail_count(), 1);
+    ck_assert_uint_eq(runs_flush_count(), 1);
     rig_fini(&rig);
 }
 END_TEST
@@ -661,7 +661,7 @@ static void init_deep(struct s2_table *table)
     }
 }
 
-static size_t vmid_tails(void)
+static size_t vmid_flushes(void)
 {
     return sim_event_count(SIM_TLBI_VMALLS12E1IS) + sim_event_count(SIM_TLBI_VMALLS12E1);
 }
@@ -696,10 +696,10 @@ static void fini_bounded(struct s2_table *table, size_t budget)
     for (size_t steps = 0; !is_last; steps++) {
         ck_assert_int_eq(s2_table_fini_step(table, budget, &is_last), MAPPING_OK);
         /* The root is emptied first, by as many entries a step as the budget; no walk that the
-         * VMID's tail sets off itself finds a way to a frame that goes back. */
-        ck_assert_uint_eq(vmid_tails(), (steps + 1) * budget >= roots ? 1 : 0);
-        ck_assert(vmid_tails() == 1 || frame_pool_available(&rig.pool) == available);
-        ck_assert(vmid_tails() == 0 || root_is_empty(table));
+         * VMID's flush sets off itself finds a way to a frame that goes back. */
+        ck_assert_uint_eq(vmid_flushes(), (steps + 1) * budget >= roots ? 1 : 0);
+        ck_assert(vmid_flushes() == 1 || frame_pool_available(&rig.pool) == available);
+        ck_assert(vmid_flushes() == 0 || root_is_empty(table));
         ck_assert_uint_le(sim_event_count(SIM_LOAD), (steps + 1) * (budget + entries));
         ck_assert_uint_eq(rig.pool.held, 0);
         ck_assert_uint_ge(frame_pool_available(&rig.pool), available);

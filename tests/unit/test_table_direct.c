@@ -1,5 +1,5 @@
 /*
- * test_table_direct.c - sizes that change directly (FEAT_BBM level 2): cuts, opened and joined
+ * test_table_direct.c - sizes that change directly (FEAT_BBM level 2): splits, opened and joined
  * runs, and folds without a break.
  *
  * Four units lie side by side: blocks, or runs of leaves. A change touches some of them:
@@ -79,7 +79,7 @@ static void start(const struct variant *variant)
     sim_clear();
 }
 
-/* --- Cuts ------------------------------------------------------------------------------------ */
+/* --- Splits ------------------------------------------------------------------------------------ */
 
 enum change { UNMAP, PROTECT, RETYPE, REPLACE, REPLACE_BESIDE, CHANGES };
 
@@ -211,7 +211,7 @@ static void judge_change(enum change change, struct ipa_range range, const struc
     assert_gaps_in(&witness, range);
     ck_assert_uint_gt(witness.looks, 1);
     ck_assert_uint_eq(has_transient, change != UNMAP && change != PROTECT);
-    ck_assert_uint_eq(runs_tail_count(), 1);
+    ck_assert_uint_eq(runs_flush_count(), 1);
     picture_now(&found, details);
     picture_assert_same(&expected, &found, form->shape->name);
     ck_assert(s2_table_check(&rig.table));
@@ -224,7 +224,7 @@ static bool is_small(struct ipa_range range)
     return range.size <= 8 * rig_page(form->shape) || form->level == 3;
 }
 
-START_TEST(cut_goes_without_a_moment_of_invalidity)
+START_TEST(split_goes_without_a_moment_of_invalidity)
 {
     const struct variant variant = {
         .size_change = S2_SIZE_CHANGE_DIRECT,
@@ -259,9 +259,9 @@ static size_t find_link(void)
     return sim_find(SIM_REPLACE, 0);
 }
 
-/* One table over the block, one hole in it, and one tail for both: the block is invalidated at its
+/* One table over the block, one hole in it, and one flush for both: the block is invalidated at its
  * own level. */
-START_TEST(cut_owes_the_block_at_its_level)
+START_TEST(split_invalidates_the_block_at_its_level)
 {
     static const enum sim_kind script[] = {
         SIM_REPLACE,        SIM_STORE,   SIM_DSB_ISH,        SIM_IRQ_MASK, SIM_TLBI_IPAS2E1IS,
@@ -290,8 +290,8 @@ START_TEST(cut_owes_the_block_at_its_level)
 END_TEST
 
 /* The members give up the hint by exchanges, and no more: without hardware updates nothing is to be
- * shared out. All of the run is owed. */
-START_TEST(torn_run_is_opened_and_owed_whole)
+ * shared out. All of the run is invalidated. */
+START_TEST(torn_run_is_opened_and_invalidated_whole)
 {
     const struct sim_event *event = NULL;
     uint64_t sent = 0;
@@ -398,7 +398,7 @@ static uint64_t behaviour(const struct variant *variant, enum change change, int
 }
 
 /* It takes both: the CPU and the embedder's word. */
-START_TEST(cut_without_level_2_or_consent_goes_by_break)
+START_TEST(split_without_level_2_or_consent_goes_by_break)
 {
     static const struct variant others[] = {
         {.size_change = S2_SIZE_CHANGE_DIRECT, .bbm = 1},
@@ -491,7 +491,7 @@ static void fold_picture(const struct fold *fold, struct picture *picture)
 /* No frame is back before the TLBs are done with its table. */
 struct purse {
     size_t available; /* at first */
-    bool is_paid;     /* the closing DSB is behind us */
+    bool is_flushed;  /* the closing DSB is behind us */
     bool was_early;
 };
 
@@ -500,9 +500,10 @@ static void purse_event(void *arg, enum sim_phase phase, const struct sim_event 
     struct purse *purse = arg;
 
     if (phase == SIM_AFTER) {
-        purse->is_paid |= event->kind == SIM_DSB_ISH && runs_tail_count() > 0;
+        purse->is_flushed |= event->kind == SIM_DSB_ISH && runs_flush_count() > 0;
     } else {
-        purse->was_early |= !purse->is_paid && frame_pool_available(&rig.pool) != purse->available;
+        purse->was_early |=
+            !purse->is_flushed && frame_pool_available(&rig.pool) != purse->available;
     }
 }
 
@@ -530,7 +531,7 @@ START_TEST(fold_goes_without_a_moment_of_invalidity)
     ck_assert_uint_eq(witness.gap_count, 0);
     ck_assert(!purse.was_early);
     ck_assert_uint_eq(frame_pool_available(&rig.pool) > purse.available, fold->has_tables);
-    ck_assert_uint_eq(runs_tail_count(), 1);
+    ck_assert_uint_eq(runs_flush_count(), 1);
     ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames);
     fold_picture(fold, &found);
     picture_assert_same(&expected, &found, fold->shape->name);
@@ -558,18 +559,18 @@ END_TEST
 Suite *suite_table_direct(void)
 {
     Suite *suite = suite_create("table_direct");
-    TCase *cuts = tcase_create("cuts");
+    TCase *splits = tcase_create("splits");
     TCase *sent = tcase_create("sent");
     TCase *fold = tcase_create("fold");
 
-    tcase_add_loop_test(cuts, cut_goes_without_a_moment_of_invalidity, 0,
+    tcase_add_loop_test(splits, split_goes_without_a_moment_of_invalidity, 0,
                         PLACES * (BLOCK_FORMS + run_form_count));
-    suite_add_tcase(suite, cuts);
-    tcase_add_test(sent, cut_owes_the_block_at_its_level);
-    tcase_add_test(sent, torn_run_is_opened_and_owed_whole);
+    suite_add_tcase(suite, splits);
+    tcase_add_test(sent, split_invalidates_the_block_at_its_level);
+    tcase_add_test(sent, torn_run_is_opened_and_invalidated_whole);
     tcase_add_test(sent, protect_of_a_would_be_run_in_a_block_opens_none);
     tcase_add_loop_test(sent, protect_of_a_run_opens_it_at_any_address, 0, 4 * run_form_count);
-    tcase_add_loop_test(sent, cut_without_level_2_or_consent_goes_by_break, 0,
+    tcase_add_loop_test(sent, split_without_level_2_or_consent_goes_by_break, 0,
                         2 * (BLOCK_FORMS + run_form_count));
     suite_add_tcase(suite, sent);
     tcase_add_loop_test(fold, fold_goes_without_a_moment_of_invalidity, 0, FOLDS);

@@ -282,7 +282,7 @@ START_TEST(dump_without_fwb_knows_write_through)
 }
 END_TEST
 
-static void dump_at_the_tail(void *arg, enum sim_phase phase, const struct sim_event *event)
+static void dump_at_the_flush(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
     (void)arg;
     if (phase == SIM_BEFORE && event->kind == SIM_TLBI_VMALLE1IS) {
@@ -300,9 +300,9 @@ START_TEST(dump_between_break_and_make_says_broken)
     setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
     rig_init(&rig, setup);
     map(0x7ffffff00000, KIB(64), 0x1000000000, flags);
-    ck_assert(sim_listen(dump_at_the_tail, NULL));
+    ck_assert(sim_listen(dump_at_the_flush, NULL));
     rig_must(&rig, (struct rig_step){RIG_PROTECT, 0x7ffffff00000, KIB(64), 0, RIG_RW});
-    ck_assert(sim_unlisten(dump_at_the_tail, NULL));
+    ck_assert(sim_unlisten(dump_at_the_flush, NULL));
     ck_assert_str_eq(heard.text, "0x00007ffffff00000 0x00007ffffff0ffff 0x0000001000000000 L3"
                                  " 16x4K r--- nGnRnE contiguous nonshareable noaf dbm soft0 soft1"
                                  " broken\n");

@@ -44,7 +44,7 @@ static void fold_does_nothing(uint64_t ipa, uint64_t size)
 
 /* --- Identity -------------------------------------------------------------------------------- */
 
-/* One way to cut, and its way back. */
+/* One way to split, and its way back. */
 static void unmap_and_back(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
 {
     unmap(ipa, size);
@@ -80,7 +80,7 @@ static void assert_identity(int level, uint64_t from, uint64_t size, detour_fn d
     unmap(ipa, 2 * block);
 }
 
-START_TEST(fold_after_a_cut_is_the_identity)
+START_TEST(fold_after_a_split_is_the_identity)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -388,7 +388,7 @@ static TCase *folds_case(void)
 {
     TCase *folds = tcase_create("folds");
 
-    tcase_add_loop_test(folds, fold_after_a_cut_is_the_identity, 0, rig_shape_count);
+    tcase_add_loop_test(folds, fold_after_a_split_is_the_identity, 0, rig_shape_count);
     tcase_add_loop_test(folds, fold_pages_makes_a_block, 0, rig_shape_count);
     tcase_add_loop_test(folds, fold_1_gib_of_pages_makes_one_block, 0, 2);
     tcase_add_loop_test(folds, fold_512_gib_makes_a_leaf_only_with_lpa2, 1, 2);

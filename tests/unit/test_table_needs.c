@@ -176,7 +176,7 @@ static uint64_t scene_ipa(const struct rig_shape *shape)
     return shape->span[1 + 1] - 8 * rig_block(shape);
 }
 
-/* Half of the scene in blocks, half of it empty, so that much is to be cut and to be built. */
+/* Half of the scene in blocks, half of it empty, so that much is to be split and to be built. */
 static void set_scene(const struct rig_shape *shape)
 {
     const uint64_t ipa = scene_ipa(shape), block = rig_block(shape);
@@ -325,11 +325,11 @@ START_TEST(layout_of_two_pages_astride_a_border_is_exact)
 END_TEST
 
 /* The worst that can be done to a layout: areas that begin and end beside every border, pages only,
- * or blocks cut page by page. The tables at their most never exceed the bound. */
+ * or blocks split page by page. The tables at their most never exceed the bound. */
 START_TEST(layout_bounds_the_worst_that_is_done_to_it)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
-    const bool cuts = _i % 2 != 0;
+    const bool splits = _i % 2 != 0;
     const unsigned levels = (unsigned)(3 - shape->start_level);
     const uint64_t page = rig_page(shape), block = rig_block(shape);
     const uint64_t sizes[] = {2 * page, block, block + 2 * page, 2 * block, 2 * block + 2 * page};
@@ -345,9 +345,9 @@ START_TEST(layout_bounds_the_worst_that_is_done_to_it)
         const uint64_t ipa = (i + 1) * shape->span[1 + 1] - page;
 
         total += sizes[i];
-        rig_must(&rig, step_of(RIG_MAP, ipa, sizes[i], cuts ? RIG_DATA - page : RIG_DATA,
-                               RIG_RW | (cuts ? 0 : S2_CAP_PAGES)));
-        for (uint64_t at = ipa; cuts && at < ipa + sizes[i]; at += block / 2) {
+        rig_must(&rig, step_of(RIG_MAP, ipa, sizes[i], splits ? RIG_DATA - page : RIG_DATA,
+                               RIG_RW | (splits ? 0 : S2_CAP_PAGES)));
+        for (uint64_t at = ipa; splits && at < ipa + sizes[i]; at += block / 2) {
             rig_must(&rig, step_of(RIG_PROTECT, at, page, 0, S2_READ));
         }
         tables = s2_table_frame_count(&rig.table) - root;

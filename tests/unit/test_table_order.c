@@ -188,7 +188,7 @@ END_TEST
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
-START_TEST(unmap_pays_the_whole_tail)
+START_TEST(unmap_flushes_all)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
 
@@ -285,7 +285,7 @@ END_TEST
 struct frame_watch {
     size_t available; /* before */
     pa_t table;       /* a frame that the operation frees */
-    size_t tails;     /* TLBIs that a DSB ISH has followed */
+    size_t flushes;   /* TLBIs that a DSB ISH has followed */
     bool is_pending;  /* a TLBI that none has */
     size_t early;     /* events at which a frame was back too soon */
 };
@@ -300,12 +300,12 @@ static void watch_frames(void *arg, enum sim_phase phase, const struct sim_event
         event->kind <= SIM_TLBI_ALLE1IS) {
         watch->is_pending = true;
     }
-    if (is_back && (watch->tails == 0 || watch->is_pending)) {
+    if (is_back && (watch->flushes == 0 || watch->is_pending)) {
         watch->early++;
     }
     if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH && watch->is_pending) {
         watch->is_pending = false;
-        watch->tails++;
+        watch->flushes++;
     }
 }
 
@@ -323,12 +323,12 @@ static void assert_frames_wait(struct rig_step step, uint64_t table_at)
     rig_must(&rig, step);
     ck_assert(sim_unlisten(watch_frames, &watch));
     ck_assert_uint_eq(watch.early, 0);
-    ck_assert_uint_ge(watch.tails, 1);
+    ck_assert_uint_ge(watch.flushes, 1);
     ck_assert(!frame_pool_is_taken(&rig.pool, watch.table, 0));
     ck_assert_uint_gt(frame_pool_available(&rig.pool), watch.available);
 }
 
-START_TEST(unmap_gives_frames_back_after_the_tail_only)
+START_TEST(unmap_gives_frames_back_after_the_flush_only)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -343,7 +343,7 @@ START_TEST(unmap_gives_frames_back_after_the_tail_only)
 }
 END_TEST
 
-START_TEST(fold_gives_frames_back_after_the_tail_only)
+START_TEST(fold_gives_frames_back_after_the_flush_only)
 {
     const uint64_t block = rig_block(&rig_shapes[_i]);
 
@@ -354,8 +354,8 @@ START_TEST(fold_gives_frames_back_after_the_tail_only)
 }
 END_TEST
 
-/* Several pieces in one operation: one tail, and frames only at its end. */
-START_TEST(unmap_of_two_pieces_pays_one_tail)
+/* Several pieces in one operation: one flush, and frames only at its end. */
+START_TEST(unmap_of_two_pieces_flushes_once)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -395,7 +395,7 @@ static void assert_broken_and_made(const struct sim_event *broken, const struct 
     ck_assert_uint_lt(broken->index, made->index);
 }
 
-START_TEST(cut_fills_breaks_invalidates_and_makes)
+START_TEST(split_fills_breaks_invalidates_and_makes)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -418,7 +418,7 @@ START_TEST(cut_fills_breaks_invalidates_and_makes)
 }
 END_TEST
 
-START_TEST(cut_names_the_block_as_it_was)
+START_TEST(split_names_the_block_as_it_was)
 {
     start(RIG_4K_48);
     given(RIG_MAP, GIB(5), GIB(1), GIB(64), RIG_RW);
@@ -428,7 +428,7 @@ START_TEST(cut_names_the_block_as_it_was)
 }
 END_TEST
 
-START_TEST(cut_at_both_ends_pays_one_tail)
+START_TEST(split_at_both_ends_flushes_once)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -468,7 +468,7 @@ START_TEST(protect_in_place_never_breaks)
 }
 END_TEST
 
-/* A type that changes: all leaves are broken, one tail, all are made. */
+/* A type that changes: all leaves are broken, one flush, all are made. */
 START_TEST(retype_breaks_all_then_makes_all)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
@@ -495,7 +495,7 @@ START_TEST(retype_breaks_all_then_makes_all)
 }
 END_TEST
 
-START_TEST(fold_pays_one_tail_a_level)
+START_TEST(fold_flushes_once_a_level)
 {
     uint64_t old;
 
@@ -573,9 +573,9 @@ static void watch_fini(void *arg, enum sim_phase phase, const struct sim_event *
 
     if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH &&
         sim_event_count(SIM_TLBI_VMALLS12E1IS) > 0) {
-        watch->tails++;
+        watch->flushes++;
     }
-    if (watch->tails == 0 && frame_pool_available(&rig.pool) != watch->available) {
+    if (watch->flushes == 0 && frame_pool_available(&rig.pool) != watch->available) {
         watch->early++;
     }
 }
@@ -698,13 +698,13 @@ static TCase *unmap_case(void)
 {
     TCase *unmap = tcase_create("unmap");
 
-    tcase_add_loop_test(unmap, unmap_pays_the_whole_tail, 0, EITHER_COUNT);
+    tcase_add_loop_test(unmap, unmap_flushes_all, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_names_the_leaf_by_ipa_and_level, 0, (int)RIG_COUNT(operands));
     tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid, 0, 4);
-    tcase_add_loop_test(unmap, unmap_gives_frames_back_after_the_tail_only, 0, rig_shape_count);
-    tcase_add_loop_test(unmap, fold_gives_frames_back_after_the_tail_only, 0, rig_shape_count);
-    tcase_add_loop_test(unmap, unmap_of_two_pieces_pays_one_tail, 0, EITHER_COUNT);
+    tcase_add_loop_test(unmap, unmap_gives_frames_back_after_the_flush_only, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, fold_gives_frames_back_after_the_flush_only, 0, rig_shape_count);
+    tcase_add_loop_test(unmap, unmap_of_two_pieces_flushes_once, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_of_another_guest_switches_and_restores, 0, rig_shape_count);
     tcase_add_test(unmap, unmap_after_a_new_vmid_goes_to_the_new_one);
     tcase_add_loop_test(unmap, fini_gives_everything_back_after_the_vmid_is_gone, 0,
@@ -716,12 +716,12 @@ static TCase *break_case(void)
 {
     TCase *breaks = tcase_create("break and make");
 
-    tcase_add_loop_test(breaks, cut_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
-    tcase_add_test(breaks, cut_names_the_block_as_it_was);
-    tcase_add_loop_test(breaks, cut_at_both_ends_pays_one_tail, 0, EITHER_COUNT);
+    tcase_add_loop_test(breaks, split_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
+    tcase_add_test(breaks, split_names_the_block_as_it_was);
+    tcase_add_loop_test(breaks, split_at_both_ends_flushes_once, 0, EITHER_COUNT);
     tcase_add_loop_test(breaks, protect_in_place_never_breaks, 0, EITHER_COUNT);
     tcase_add_loop_test(breaks, retype_breaks_all_then_makes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, fold_pays_one_tail_a_level, 0, 4);
+    tcase_add_loop_test(breaks, fold_flushes_once_a_level, 0, 4);
     return breaks;
 }
 

@@ -1,6 +1,6 @@
 /*
- * test_table_pieces.c - several pieces of one operation share a tail: all that one may is broken
- * first, then paid for, then made.
+ * test_table_pieces.c - several pieces of one operation share a flush: all that one may is broken
+ * first, then flushed, then made.
  */
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
@@ -23,10 +23,10 @@ static struct rig rig;
 struct story {
     size_t breaks;
     size_t makes;
-    size_t tails;    /* closing DSBs */
-    size_t open;     /* broken, and neither made nor removed */
-    bool is_owing;   /* something was taken away since the last closing DSB */
-    bool is_closing; /* stage 1 was invalidated, and the DSB is still to come */
+    size_t flushes;    /* closing DSBs */
+    size_t open;       /* broken, and neither made nor removed */
+    bool has_deferred; /* something was taken away since the last closing DSB */
+    bool is_closing;   /* stage 1 was invalidated, and the DSB is still to come */
 };
 
 static bool is_valid(uint64_t desc)
@@ -48,19 +48,19 @@ static bool is_live_write(const struct sim_event *event)
 static void story_write(struct story *story, const struct sim_event *event)
 {
     if (is_valid(event->old) && is_broken(event->new)) {
-        /* What was paid for together is made together, before more is broken. */
-        ck_assert(story->is_owing || story->open == 0);
+        /* What was flushed together is made together, before more is broken. */
+        ck_assert(story->has_deferred || story->open == 0);
         story->open++;
         story->breaks++;
     }
     if (is_broken(event->old) && !is_broken(event->new)) {
-        ck_assert(event->new == 0 || !story->is_owing);
+        ck_assert(event->new == 0 || !story->has_deferred);
         ck_assert_uint_gt(story->open, 0);
         story->open--;
         story->makes += event->new == 0 ? 0 : 1;
     }
     if (is_valid(event->old)) {
-        story->is_owing = true;
+        story->has_deferred = true;
     }
 }
 
@@ -72,12 +72,12 @@ static void story_event(struct story *story, const struct sim_event *event)
         story->is_closing = true;
     } else if (event->kind == SIM_DSB_ISH && story->is_closing) {
         story->is_closing = false;
-        story->is_owing = false;
-        story->tails++;
+        story->has_deferred = false;
+        story->flushes++;
     }
 }
 
-/* Of all that was logged. At its end nothing is owed, and nothing left broken. */
+/* Of all that was logged. At its end nothing is to be invalidated, and nothing left broken. */
 static struct story story_of_log(void)
 {
     struct story story = {0};
@@ -86,7 +86,7 @@ static struct story story_of_log(void)
         story_event(&story, &sim_events()[i]);
     }
     ck_assert_uint_eq(story.open, 0);
-    ck_assert(!story.is_owing && !story.is_closing);
+    ck_assert(!story.has_deferred && !story.is_closing);
     return story;
 }
 
@@ -175,7 +175,7 @@ static size_t breaking(enum layout layout, enum change change, size_t count)
     return layout == PAGES ? 0 : 2;
 }
 
-static size_t tails_for(size_t pieces)
+static size_t flushes_for(size_t pieces)
 {
     return pieces <= S2_PENDING_MAX ? 1 : (pieces + S2_PENDING_MAX - 1) / S2_PENDING_MAX;
 }
@@ -191,14 +191,14 @@ static void change_and_look(enum layout layout, enum change change, size_t count
     ck_assert_int_eq(change_range(change, range_over(count), flags), MAPPING_OK);
     monitor_quiesce(guest.rig.monitor);
     story = story_of_log();
-    ck_assert_uint_eq(story.tails, tails_for(pieces));
-    ck_assert_uint_eq(guest_tails(), story.tails);
+    ck_assert_uint_eq(story.flushes, flushes_for(pieces));
+    ck_assert_uint_eq(guest_flushes(), story.flushes);
     ck_assert((story.breaks > 0) == (pieces > 0));
     ck_assert((story.makes > 0) == (pieces > 0));
     guest_assert(&guest, after, areas_after(layout, change, count, flags, after));
 }
 
-START_TEST(change_over_many_areas_shares_the_tail)
+START_TEST(change_over_many_areas_shares_the_flush)
 {
     const enum layout layout = (enum layout)(_i % LAYOUTS);
     const enum change change = (enum change)(_i / LAYOUTS % CHANGES);
@@ -233,7 +233,7 @@ static struct guest_area cached_area(size_t i)
 }
 
 /* Each line of the old memory that was in the range is cleaned once, and none while anything is
- * owed to the TLBs. */
+ * invalidated. */
 static void assert_old_lines_are_cleaned(size_t count)
 {
     unsigned char *cleaned = calloc(CACHE_NEW / GUEST_LINE, 1);
@@ -249,7 +249,7 @@ static void assert_old_lines_are_cleaned(size_t count)
 
         story_event(&story, event);
         if (at < CACHE_NEW) {
-            ck_assert(!story.is_owing && story.tails > 0);
+            ck_assert(!story.has_deferred && story.flushes > 0);
             cleaned[at / GUEST_LINE]++;
         }
     }
@@ -272,7 +272,7 @@ START_TEST(change_over_many_areas_cleans_each_after_the_closing_dsb)
     const size_t count = 2 + (size_t)(_i / 3);
     const struct ipa_range range = ipa_range(BASE + KIB(4), (count - 1) * CACHE_EVERY);
     struct rig_setup setup = guest_setup();
-    size_t tails = tails_for(count);
+    size_t flushes = flushes_for(count);
 
     setup.config.contiguous = S2_CONTIGUOUS_ON;
     guest_init(&guest, setup, GUEST_NODES, CACHE_MEMORY);
@@ -289,10 +289,10 @@ START_TEST(change_over_many_areas_cleans_each_after_the_closing_dsb)
     }
     monitor_quiesce(guest.rig.monitor);
     if (change != RETYPE) {
-        /* One area more than can wait to be cleaned, and there is a tail in between. */
-        tails = 1 + (count - 2) / S2_RECLAIM_MAX;
+        /* One area more than can wait to be cleaned, and there is a flush in between. */
+        flushes = 1 + (count - 2) / S2_RECLAIM_MAX;
     }
-    ck_assert_uint_eq(story_of_log().tails, tails);
+    ck_assert_uint_eq(story_of_log().flushes, flushes);
     assert_old_lines_are_cleaned(count);
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
@@ -305,7 +305,7 @@ END_TEST
 static const struct pair {
     const char *name;
     struct rig_step first, second;
-    size_t tails;
+    size_t flushes;
     struct rig_map before[2];
     struct rig_map after[5];
 } pairs[] = {
@@ -474,8 +474,8 @@ START_TEST(piece_that_touches_another_waits_until_it_is_made)
     start_pair(pair, S2_SIZE_CHANGE_BREAK);
     ck_assert_int_eq(do_pieces(&rig.table, steps, 2), MAPPING_OK);
     monitor_quiesce(rig.monitor);
-    ck_assert_msg(story_of_log().tails == pair->tails, "%s: %zu tails", pair->name,
-                  story_of_log().tails);
+    ck_assert_msg(story_of_log().flushes == pair->flushes, "%s: %zu flushes", pair->name,
+                  story_of_log().flushes);
     rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
     rig_fini(&rig);
 }
@@ -490,7 +490,7 @@ START_TEST(piece_that_touches_another_finds_it_split_directly)
     start_pair(pair, S2_SIZE_CHANGE_DIRECT);
     ck_assert_int_eq(do_pieces(&rig.table, steps, 2), MAPPING_OK);
     monitor_quiesce(rig.monitor);
-    ck_assert_uint_le(story_of_log().tails, pair->tails);
+    ck_assert_uint_le(story_of_log().flushes, pair->flushes);
     rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
     rig_fini(&rig);
 }
@@ -511,7 +511,7 @@ START_TEST(verb_inside_an_operation_finds_the_one_before_made)
     ck_assert_int_eq(s2_table_unmap(&rig.table, ipa_range(GIB(2) - KIB(4), KIB(4))),
                      MAPPING_NO_FRAME);
     s2_table_end(&rig.table);
-    ck_assert_uint_eq(story_of_log().tails, 2);
+    ck_assert_uint_eq(story_of_log().flushes, 2);
     rig_assert_maps(
         &rig, &rig.table,
         (struct rig_map[]){
@@ -537,7 +537,7 @@ static void start_cost(int i, size_t frames)
     rig_init(&rig, setup);
 }
 
-static const struct rig_step cuts[] = {
+static const struct rig_step splits[] = {
     {RIG_UNMAP, GIB(1) + MIB(3), KIB(4), 0, 0},
     {RIG_PROTECT, GIB(1) + MIB(3), KIB(4), 0, S2_READ},
     {RIG_PROTECT, GIB(1) + MIB(3), KIB(4), 0, RIG_RW | S2_NORMAL_NC},
@@ -547,28 +547,28 @@ static const struct rig_step cuts[] = {
     {RIG_REPLACE, GIB(1) + MIB(3), GIB(1), OTHER + MIB(3), 0},
 };
 
-START_TEST(cut_costs_one_tail)
+START_TEST(split_flushes_once)
 {
     start_cost(_i, 64);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(2), DATA, RIG_RW});
     sim_clear();
-    rig_must(&rig, cuts[_i / 2]);
-    ck_assert_uint_eq(story_of_log().tails, 1);
-    ck_assert_uint_eq(guest_tails(), 1);
-    ck_assert_uint_eq(s2_table_tlb_counters(&rig.table)->tails, 1);
+    rig_must(&rig, splits[_i / 2]);
+    ck_assert_uint_eq(story_of_log().flushes, 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
+    ck_assert_uint_eq(s2_table_tlb_counters(&rig.table)->flushes, 1);
     ck_assert_uint_le(sim_tlbi_count(), 3);
     rig_fini(&rig);
 }
 END_TEST
 
-START_TEST(write_protecting_2m_of_pages_costs_one_tail)
+START_TEST(write_protecting_2m_of_pages_flushes_once)
 {
     start_cost(_i, 64);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), MIB(4), DATA + KIB(4), RIG_RW});
     sim_clear();
     rig_must(&rig, (struct rig_step){RIG_PROTECT, GIB(1) + KIB(4), MIB(2), 0, S2_READ});
-    ck_assert_uint_eq(story_of_log().tails, 1);
-    ck_assert_uint_eq(guest_tails(), 1);
+    ck_assert_uint_eq(story_of_log().flushes, 1);
+    ck_assert_uint_eq(guest_flushes(), 1);
     /* 512 pages: a range and stage 1, or the whole VMID. */
     ck_assert_uint_eq(sim_tlbi_count(), _i == 0 ? 2 : 1);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), _i == 0 ? 1 : 0);
@@ -740,11 +740,11 @@ START_TEST(piece_over_what_another_leaves_is_held_against_it)
 }
 END_TEST
 
-/* A map inside a hole: what the cut leaves is not counted once more, and what it does not is. */
+/* A map inside a hole: what the split leaves is not counted once more, and what it does not is. */
 struct hole_map {
     struct ipa_range hole, map;
     uint64_t pa;
-    size_t tables; /* of both: of the cut, and what the map needs beside them */
+    size_t tables; /* of both: of the split, and what the map needs beside them */
 };
 
 #define HOLE(start, size)          \
@@ -795,7 +795,7 @@ static void assert_hole_map(const struct hole_map *each)
     rig_assert_maps(&rig, &rig.table, maps, count);
 }
 
-START_TEST(hold_map_inside_a_held_hole_counts_what_the_cut_leaves)
+START_TEST(hold_map_inside_a_held_hole_counts_what_the_split_leaves)
 {
     const struct hole_map *each = &hole_maps[_i];
     const struct rig_step steps[] = {
@@ -969,7 +969,7 @@ struct random_run {
     struct random random;
     struct s2_table apart; /* every piece an operation of its own */
     bool is_wild;          /* pieces overlap, and come in any order */
-    size_t tails[2];       /* of those together, of those apart */
+    size_t flushes[2];     /* of those together, of those apart */
     size_t done;
 };
 
@@ -1032,12 +1032,12 @@ static void random_round(struct random_run *run)
     sim_clear();
     error = do_pieces(&rig.table, steps, count);
     monitor_quiesce(rig.monitor);
-    run->tails[0] += story_of_log().tails;
+    run->flushes[0] += story_of_log().flushes;
     for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
         sim_clear();
         ck_assert_int_eq(do_pieces(&run->apart, &steps[i], 1), MAPPING_OK);
         monitor_quiesce(rig.monitor);
-        run->tails[1] += story_of_log().tails;
+        run->flushes[1] += story_of_log().flushes;
     }
     run->done += error == MAPPING_OK ? 1 : 0;
     assert_alike(run);
@@ -1076,7 +1076,7 @@ static void random_pieces_run(uint64_t seed, bool is_wild)
         random_round(&run);
     }
     ck_assert_uint_gt(run.done, is_wild ? ROUNDS / 16 : ROUNDS / 8);
-    ck_assert_uint_lt(run.tails[0], run.tails[1]);
+    ck_assert_uint_lt(run.flushes[0], run.flushes[1]);
     rig_dismiss(&rig, &run.apart);
     ck_assert_int_eq(s2_table_fini(&run.apart), MAPPING_OK);
     rig_fini(&rig);
@@ -1105,7 +1105,7 @@ Suite *suite_table_pieces(void)
     TCase *cost = tcase_create("cost");
     TCase *random = tcase_create("random");
 
-    tcase_add_loop_test(areas, change_over_many_areas_shares_the_tail, 0, SHARED_COUNT);
+    tcase_add_loop_test(areas, change_over_many_areas_shares_the_flush, 0, SHARED_COUNT);
     tcase_add_loop_test(areas, change_over_many_areas_cleans_each_after_the_closing_dsb, 0,
                         3 * NUMBERS);
     tcase_add_loop_test(touching, piece_that_touches_another_waits_until_it_is_made, 0,
@@ -1120,7 +1120,7 @@ Suite *suite_table_pieces(void)
     tcase_add_test(unmapped, hold_after_all_is_done_goes_on);
     tcase_add_loop_test(unmapped, piece_over_what_another_leaves_is_held_against_it, 0,
                         RIG_COUNT(overlaps));
-    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_counts_what_the_cut_leaves, 0,
+    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_counts_what_the_split_leaves, 0,
                         RIG_COUNT(hole_maps));
     tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_without_a_frame_changes_nothing, 0,
                         RIG_COUNT(hole_maps));
@@ -1129,8 +1129,8 @@ Suite *suite_table_pieces(void)
     tcase_add_test(unmapped, map_over_a_hole_that_is_not_known_is_refused);
     tcase_add_test(unmapped, map_beside_a_held_unmap_is_no_transient);
     tcase_add_loop_test(unmapped, hold_map_over_unmaps_is_refused_if_a_page_between_stays, 0, 2);
-    tcase_add_loop_test(cost, cut_costs_one_tail, 0, 2 * (int)RIG_COUNT(cuts));
-    tcase_add_loop_test(cost, write_protecting_2m_of_pages_costs_one_tail, 0, 2);
+    tcase_add_loop_test(cost, split_flushes_once, 0, 2 * (int)RIG_COUNT(splits));
+    tcase_add_loop_test(cost, write_protecting_2m_of_pages_flushes_once, 0, 2);
     tcase_add_loop_test(cost, unmapping_1g_of_pages_costs_two_tlbis_or_one, 0, 2);
     tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 6);
     tcase_add_loop_test(random, random_pieces_that_overlap_end_as_one_by_one, 0, 6);

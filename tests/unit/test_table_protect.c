@@ -165,7 +165,7 @@ START_TEST(protect_holes_touches_nothing)
 }
 END_TEST
 
-/* What is so already is not cut, not written, not invalidated. */
+/* What is so already is not split, not written, not invalidated. */
 START_TEST(protect_with_equal_attributes_touches_nothing)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
@@ -200,11 +200,11 @@ START_TEST(protect_ignores_a_cap)
 }
 END_TEST
 
-/* --- Cuts ------------------------------------------------------------------------------------ */
+/* --- Splits ------------------------------------------------------------------------------------ */
 
 /* [@from, @from + @size) of a block of @level gets @to; the rest stays as it was. */
-static void cut(const struct rig_shape *shape, int level, uint64_t from, uint64_t size,
-                mapping_flags_t to)
+static void split(const struct rig_shape *shape, int level, uint64_t from, uint64_t size,
+                  mapping_flags_t to)
 {
     const uint64_t block = shape->span[level + 1], ipa = 3 * block, pa = 5 * block;
     const mapping_flags_t was = S2_READ | S2_EXEC_EL1 | S2_NORMAL_NC | S2_SOFT0;
@@ -230,18 +230,18 @@ START_TEST(protect_part_of_block_splits_exactly)
     for (int level = shape->top_leaf; level < 3; level++) {
         const uint64_t block = shape->span[level + 1], sub = shape->span[level + 2];
 
-        cut(shape, level, block / 2 + page, page, RIG_RW);
-        cut(shape, level, block / 2 - page, 2 * page, RIG_RW | S2_DEVICE_nGnRnE);
-        cut(shape, level, 0, page, RIG_RWX | S2_SOFT1);
-        cut(shape, level, block - page, page, 0);
-        cut(shape, level, 0, block - page, S2_READ | S2_NORMAL_NC);
-        cut(shape, level, page, block - 2 * page, RIG_RW | S2_NO_AF);
-        cut(shape, level, sub, sub, RIG_RW);
+        split(shape, level, block / 2 + page, page, RIG_RW);
+        split(shape, level, block / 2 - page, 2 * page, RIG_RW | S2_DEVICE_nGnRnE);
+        split(shape, level, 0, page, RIG_RWX | S2_SOFT1);
+        split(shape, level, block - page, page, 0);
+        split(shape, level, 0, block - page, S2_READ | S2_NORMAL_NC);
+        split(shape, level, page, block - 2 * page, RIG_RW | S2_NO_AF);
+        split(shape, level, sub, sub, RIG_RW);
     }
 }
 END_TEST
 
-/* Inside and outside a cut the largest leaves that fit. */
+/* Inside and outside a split the largest leaves that fit. */
 START_TEST(protect_part_of_1_gib_takes_the_largest_leaves)
 {
     start(&rig_shapes[_i]);
@@ -254,7 +254,7 @@ START_TEST(protect_part_of_1_gib_takes_the_largest_leaves)
 }
 END_TEST
 
-START_TEST(protect_from_block_into_block_cuts_both)
+START_TEST(protect_from_block_into_block_splits_both)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -274,8 +274,8 @@ START_TEST(protect_from_block_into_block_cuts_both)
 }
 END_TEST
 
-/* Only one of the two blocks differs from what is asked, so only one is cut. */
-START_TEST(protect_cuts_only_the_block_that_differs)
+/* Only one of the two blocks differs from what is asked, so only one is split. */
+START_TEST(protect_splits_only_the_block_that_differs)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -378,15 +378,15 @@ static TCase *change_case(void)
 Suite *suite_table_protect(void)
 {
     Suite *suite = suite_create("table_protect");
-    TCase *cuts = tcase_create("cuts");
+    TCase *splits = tcase_create("splits");
     TCase *errors = tcase_create("errors");
 
     suite_add_tcase(suite, change_case());
-    tcase_add_loop_test(cuts, protect_part_of_block_splits_exactly, 0, rig_shape_count);
-    tcase_add_loop_test(cuts, protect_part_of_1_gib_takes_the_largest_leaves, 0, 2);
-    tcase_add_loop_test(cuts, protect_from_block_into_block_cuts_both, 0, rig_shape_count);
-    tcase_add_loop_test(cuts, protect_cuts_only_the_block_that_differs, 0, rig_shape_count);
-    suite_add_tcase(suite, cuts);
+    tcase_add_loop_test(splits, protect_part_of_block_splits_exactly, 0, rig_shape_count);
+    tcase_add_loop_test(splits, protect_part_of_1_gib_takes_the_largest_leaves, 0, 2);
+    tcase_add_loop_test(splits, protect_from_block_into_block_splits_both, 0, rig_shape_count);
+    tcase_add_loop_test(splits, protect_splits_only_the_block_that_differs, 0, rig_shape_count);
+    suite_add_tcase(suite, splits);
     tcase_add_loop_test(errors, protect_split_out_of_frames_changes_nothing, 0, rig_shape_count);
     tcase_add_loop_test(errors, protect_bad_range_is_refused, 0, rig_shape_count);
     tcase_add_loop_test(errors, protect_impossible_flags_are_refused, 0, rig_shape_count);

@@ -37,8 +37,8 @@ static const struct scene scenes[] = {
     {"unmap pages", {{1, 0, 0, 9, RIG_RW}}, RIG_UNMAP, false, 1, 3, 0, 2, 0},
     {"unmap a table", {{1, 0, 1, 0, PAGES}, {3, 0, 1, 0, RIG_RW}}, RIG_UNMAP, false, 1, 0, 1, 0, 0},
     {"unmap all", {{1, 0, 1, 7, PAGES}, {3, 0, 1, 0, RIG_RW}}, RIG_UNMAP, false, 0, 0, 8, 0, 0},
-    {"cut a hole", {{1, 0, 1, 0, RIG_RW}}, RIG_UNMAP, true, 1, 3, 0, 2, 0},
-    {"cut two blocks", {{1, 0, 4, 0, RIG_RW}}, RIG_UNMAP, true, 1, 3, 2, 2, 0},
+    {"split a hole", {{1, 0, 1, 0, RIG_RW}}, RIG_UNMAP, true, 1, 3, 0, 2, 0},
+    {"split two blocks", {{1, 0, 4, 0, RIG_RW}}, RIG_UNMAP, true, 1, 3, 2, 2, 0},
     {"protect pages", {{1, 0, 0, 9, RIG_RW}}, RIG_PROTECT, false, 1, 3, 0, 3, S2_READ},
     {"protect blocks", {{1, 0, 3, 5, RIG_RW}}, RIG_PROTECT, false, 1, 0, 3, 5, S2_READ},
     {"protect a part", {{1, 0, 1, 0, RIG_RW}}, RIG_PROTECT, true, 1, 3, 0, 2, S2_READ},
@@ -216,7 +216,7 @@ static void ledger_settle(struct ledger *ledger)
     }
 }
 
-static bool ledger_owes(const struct ledger *ledger, bool only_filled)
+static bool ledger_has_pending(const struct ledger *ledger, bool only_filled)
 {
     for (size_t i = 0; i < ledger->count; i++) {
         if (ledger->states[i] != LINE_IN_MEMORY && (ledger->filled[i] != 0 || !only_filled)) {
@@ -240,8 +240,8 @@ static void ledger_event(void *arg, enum sim_phase phase, const struct sim_event
     if (phase == SIM_BEFORE) {
         const bool is_tlbi = event->kind >= SIM_TLBI_IPAS2E1IS && event->kind <= SIM_TLBI_ALLE1IS;
 
-        ledger->late += (event->kind == SIM_PUBLISH && ledger_owes(ledger, true)) ||
-                                (is_tlbi && ledger_owes(ledger, false))
+        ledger->late += (event->kind == SIM_PUBLISH && ledger_has_pending(ledger, true)) ||
+                                (is_tlbi && ledger_has_pending(ledger, false))
                             ? 1
                             : 0;
     } else if (event->kind == SIM_DC_CVAC) {
@@ -272,7 +272,7 @@ static size_t ledger_close(struct ledger *ledger)
 {
     ck_assert(sim_unlisten(ledger_event, ledger));
     ck_assert_uint_eq(ledger->late, 0);
-    ck_assert(!ledger_owes(ledger, false));
+    ck_assert(!ledger_has_pending(ledger, false));
     free(ledger->states);
     free(ledger->filled);
     return ledger->cleaned;
@@ -379,9 +379,9 @@ static void update_start(const struct rig_shape *shape)
                                      S2_READ | S2_DBM | S2_NO_AF});
 }
 
-/* The block is cut, and written by the guest after the dark table was filled: every page that
+/* The block is split, and written by the guest after the dark table was filled: every page that
  * stays may be the one that was. */
-START_TEST(update_before_the_break_of_a_cut_is_not_lost)
+START_TEST(update_before_the_break_of_a_split_is_not_lost)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 3];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -448,7 +448,7 @@ START_TEST(update_between_hold_and_do_finds_its_tables_held)
 END_TEST
 
 /* The leaves that a fold merges are final only when no walker comes to them any more. */
-START_TEST(update_before_or_during_the_tail_of_a_fold_is_not_lost)
+START_TEST(update_before_or_during_the_flush_of_a_fold_is_not_lost)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 3];
     /* With LPA2 not by range, and it is more than 64 granules. */
@@ -558,12 +558,12 @@ Suite *suite_table_race(void)
     TCase *hardware = tcase_create("hardware");
 
     suite_add_tcase(suite, others_case());
-    tcase_add_loop_test(hardware, update_before_the_break_of_a_cut_is_not_lost, 0,
+    tcase_add_loop_test(hardware, update_before_the_break_of_a_split_is_not_lost, 0,
                         3 * rig_shape_count);
     tcase_add_loop_test(hardware, update_between_hold_and_do_finds_its_tables_held, 0,
                         rig_shape_count);
     tcase_add_loop_test(hardware, update_before_the_break_reaches_every_dark_table, 0, 6);
-    tcase_add_loop_test(hardware, update_before_or_during_the_tail_of_a_fold_is_not_lost, 0,
+    tcase_add_loop_test(hardware, update_before_or_during_the_flush_of_a_fold_is_not_lost, 0,
                         3 * rig_shape_count);
     tcase_add_loop_test(hardware, protect_of_a_leaf_that_hardware_writes_is_one_replacement, 0,
                         rig_shape_count);

@@ -143,7 +143,7 @@ END_TEST
 /* --- Edges ----------------------------------------------------------------------------------- */
 
 /* From one block into another, over two whole ones. The outside keeps its memory. */
-START_TEST(replace_cuts_blocks_that_stick_out)
+START_TEST(replace_splits_blocks_that_stick_out)
 {
     const bool is_congruent = _i % 2 == 0;
     uint64_t from, size, pa;
@@ -168,7 +168,7 @@ START_TEST(replace_cuts_blocks_that_stick_out)
 END_TEST
 
 /* Both ends in one block. */
-START_TEST(replace_inside_a_block_cuts_it_once)
+START_TEST(replace_inside_a_block_splits_it_once)
 {
     const uint64_t beside = _i % 2 == 0 ? 0 : 1;
     uint64_t from, pa;
@@ -273,8 +273,8 @@ END_TEST
 
 /* --- Order ----------------------------------------------------------------------------------- */
 
-/* All leaves are gone before the one tail, and only after it does anything lead to new memory. */
-START_TEST(replace_breaks_all_before_one_tail)
+/* All leaves are gone before the one flush, and only after it does anything lead to new memory. */
+START_TEST(replace_breaks_all_before_one_flush)
 {
     const s2_desc_t *pages, *blocks;
 
@@ -482,7 +482,7 @@ END_TEST
 static void add_changes(Suite *suite)
 {
     TCase *leaves = tcase_create("leaves");
-    TCase *edges = tcase_create("edges");
+    TCase *ends = tcase_create("ends");
     const int all = rig_shape_count;
 
     tcase_add_loop_test(leaves, replace_congruent_output_keeps_every_leaf, 0, all);
@@ -492,11 +492,10 @@ static void add_changes(Suite *suite)
     tcase_add_loop_test(leaves, replace_large_block_by_a_block_beside_needs_one_table, 0, 4);
     tcase_add_test(leaves, replace_1_gib_by_a_page_beside_needs_513_tables);
     suite_add_tcase(suite, leaves);
-    tcase_add_loop_test(edges, replace_cuts_blocks_that_stick_out, 0, 2 * all);
-    tcase_add_loop_test(edges, replace_inside_a_block_cuts_it_once, 0, 2 * all);
-    tcase_add_loop_test(edges, replace_inside_a_large_block_takes_the_largest_leaves_that_fit, 0,
-                        2);
-    suite_add_tcase(suite, edges);
+    tcase_add_loop_test(ends, replace_splits_blocks_that_stick_out, 0, 2 * all);
+    tcase_add_loop_test(ends, replace_inside_a_block_splits_it_once, 0, 2 * all);
+    tcase_add_loop_test(ends, replace_inside_a_large_block_takes_the_largest_leaves_that_fit, 0, 2);
+    suite_add_tcase(suite, ends);
 }
 
 Suite *suite_table_replace(void)
@@ -513,7 +512,7 @@ Suite *suite_table_replace(void)
     tcase_add_loop_test(kept, replace_keeps_the_attributes_of_each_leaf, 0, 2 * all);
     tcase_add_test(kept, replace_keeps_shareability);
     suite_add_tcase(suite, kept);
-    tcase_add_loop_test(order, replace_breaks_all_before_one_tail, 0, all);
+    tcase_add_loop_test(order, replace_breaks_all_before_one_flush, 0, all);
     tcase_add_test(order, replace_invalidates_instruction_caches_before_it_makes);
     suite_add_tcase(suite, order);
     tcase_add_loop_test(refused, replace_with_a_hole_is_refused, 0, all);

@@ -71,7 +71,7 @@ START_TEST(map_one_leaf_short_of_a_run_has_no_hint)
 END_TEST
 
 /* One leaf before two runs, two leaves after. Where tables exist already, and where they do not. */
-START_TEST(map_heads_and_tails_have_no_hint)
+START_TEST(map_heads_and_flush_have_no_hint)
 {
     const bool is_live = _i % 2 != 0;
     uint64_t ipa, size;
@@ -350,7 +350,7 @@ static TCase *forming_case(void)
 
     tcase_add_loop_test(forming, map_aligned_run_has_the_hint, 0, run_form_count);
     tcase_add_loop_test(forming, map_one_leaf_short_of_a_run_has_no_hint, 0, run_form_count);
-    tcase_add_loop_test(forming, map_heads_and_tails_have_no_hint, 0, 2 * run_form_count);
+    tcase_add_loop_test(forming, map_heads_and_flush_have_no_hint, 0, 2 * run_form_count);
     tcase_add_loop_test(forming, map_output_or_input_beside_the_run_has_no_hint, 0, run_form_count);
     tcase_add_loop_test(forming, map_with_hints_off_has_none, 0, run_form_count);
     tcase_add_loop_test(forming, map_area_without_hints_has_none, 0, run_form_count);

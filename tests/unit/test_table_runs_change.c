@@ -1,5 +1,5 @@
 /*
- * test_table_runs_change.c - contiguous runs under every change: broken whole, with one tail, and
+ * test_table_runs_change.c - contiguous runs under every change: broken whole, with one flush, and
  * made again with the hint only where all of the run changes.
  */
 #include "tests/unit/suites.h"
@@ -106,7 +106,7 @@ static void change_members(const struct change *change, unsigned first, unsigned
     const uint64_t size = (last - first) * form->leaf;
     const s2_desc_t *slots[] = {run_slot(0), run_slot(1), run_slot(2)};
 
-    rig_leave(&rig, 0); /* nothing is cut, so nothing is needed */
+    rig_leave(&rig, 0); /* nothing is split, so nothing is needed */
     rig_must(&rig, change_step(change, from, size));
     runs_assert_broken_whole(slots[1], form->count);
     runs_assert_untouched(slots[0], form->count);
@@ -144,7 +144,7 @@ START_TEST(change_of_some_members_breaks_the_whole_run)
 }
 END_TEST
 
-/* From the middle of run 0 to the middle of run 2: one tail; run 1 is whole in the range and stays
+/* From the middle of run 0 to the middle of run 2: one flush; run 1 is whole in the range and stays
  * a run, but for an unmap. */
 START_TEST(change_from_run_to_run_keeps_the_one_between)
 {
@@ -213,16 +213,16 @@ START_TEST(protect_of_members_with_what_they_have_does_nothing)
 }
 END_TEST
 
-/* --- A member is cut ------------------------------------------------------------------------- */
+/* --- A member is split ------------------------------------------------------------------------- */
 
-/* Tables that it takes to cut pages out of one block of the form's level, none of them aligned. */
-static size_t cut_tables(void)
+/* Tables that it takes to split pages out of one block of the form's level, none of them aligned. */
+static size_t split_tables(void)
 {
     return form->level == 1 ? 2 : 1;
 }
 
 /* A page in member 3 of run 1. At every number of frames below what is needed nothing changes. */
-START_TEST(cut_of_a_member_breaks_the_whole_run)
+START_TEST(split_of_a_member_breaks_the_whole_run)
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -233,7 +233,7 @@ START_TEST(cut_of_a_member_breaks_the_whole_run)
         page = rig_page(form->shape);
         from = run_bytes(form) + 3 * form->leaf + form->leaf / 2 + page;
         slot = run_slot(1);
-        rig_needs(&rig, change_step(change, from, page), cut_tables());
+        rig_needs(&rig, change_step(change, from, page), split_tables());
         runs_assert_broken_whole(slot, form->count);
         runs_assert_untouched(slot - form->count, form->count);
         runs_assert_untouched(slot + form->count, form->count);
@@ -245,7 +245,7 @@ START_TEST(cut_of_a_member_breaks_the_whole_run)
 END_TEST
 
 /* The two ends of the range in two members of one run, neither at a border. */
-START_TEST(cut_of_two_members_breaks_their_run_once)
+START_TEST(split_of_two_members_breaks_their_run_once)
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -257,7 +257,7 @@ START_TEST(cut_of_two_members_breaks_their_run_once)
         from = run_bytes(form) + 2 * form->leaf + page;
         end = run_bytes(form) + 6 * form->leaf + 3 * page;
         slot = run_slot(1);
-        rig_needs(&rig, change_step(change, from, end - from), 2 * cut_tables());
+        rig_needs(&rig, change_step(change, from, end - from), 2 * split_tables());
         runs_assert_broken_whole(slot, form->count);
         ck_assert_uint_eq(sim_event_count(SIM_SWAP), form->count);
         expect_run_1_torn(2, 7);
@@ -268,7 +268,7 @@ START_TEST(cut_of_two_members_breaks_their_run_once)
 END_TEST
 
 /* And in two runs, with one between them. */
-START_TEST(cut_of_two_runs_breaks_both_with_one_tail)
+START_TEST(split_of_two_runs_breaks_both_with_one_flush)
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -280,7 +280,7 @@ START_TEST(cut_of_two_runs_breaks_both_with_one_tail)
         from = 5 * form->leaf + page;
         end = 2 * run_bytes(form) + 2 * form->leaf + 3 * page;
         slot = run_slot(0);
-        rig_needs(&rig, change_step(change, from, end - from), 2 * cut_tables());
+        rig_needs(&rig, change_step(change, from, end - from), 2 * split_tables());
         runs_assert_broken_whole(slot, form->count);
         runs_assert_broken_whole(slot + 2 * (size_t)form->count, form->count);
         expect_changed(change, from, end - from);
@@ -295,22 +295,22 @@ START_TEST(cut_of_two_runs_breaks_both_with_one_tail)
 }
 END_TEST
 
-/* What a cut leaves of a block is runs of the next level, but for the one that the page is in. */
-START_TEST(cut_block_is_runs_but_around_the_page)
+/* What a split leaves of a block is runs of the next level, but for the one that the page is in. */
+START_TEST(split_block_is_runs_but_around_the_page)
 {
     static const struct {
         struct run_form parts; /* what the block falls into */
         uint64_t block;
-    } cuts[] = {
+    } splits[] = {
         {{&rig_shapes[0], 3, 16, KIB(4)}, MIB(2)},
         {{&rig_shapes[2], 3, 128, KIB(16)}, MIB(32)},
         {{&rig_shapes[3], 3, 32, KIB(64)}, MIB(512)},
         {{&rig_shapes[0], 2, 16, MIB(2)}, GIB(1)},
     };
-    const uint64_t block = cuts[_i].block;
+    const uint64_t block = splits[_i].block;
     uint64_t run, hole;
 
-    form = &cuts[_i].parts;
+    form = &splits[_i].parts;
     run = run_bytes(form);
     hole = 3 * block + 2 * run + form->leaf;
     rig_init(&rig, runs_setup_of(form->shape));
@@ -360,7 +360,7 @@ Suite *suite_table_runs_change(void)
 {
     Suite *suite = suite_create("table_runs_change");
     TCase *members = tcase_create("members");
-    TCase *cuts = tcase_create("cuts");
+    TCase *splits = tcase_create("splits");
     const int all = CHANGES * run_form_count;
 
     tcase_add_loop_test(members, change_of_the_first_member_breaks_the_whole_run, 0, all);
@@ -374,10 +374,10 @@ Suite *suite_table_runs_change(void)
                         run_form_count);
     tcase_add_loop_test(members, fold_after_a_change_is_the_identity, 0, all);
     suite_add_tcase(suite, members);
-    tcase_add_loop_test(cuts, cut_of_a_member_breaks_the_whole_run, 0, all);
-    tcase_add_loop_test(cuts, cut_of_two_members_breaks_their_run_once, 0, all);
-    tcase_add_loop_test(cuts, cut_of_two_runs_breaks_both_with_one_tail, 0, all);
-    tcase_add_loop_test(cuts, cut_block_is_runs_but_around_the_page, 0, 4);
-    suite_add_tcase(suite, cuts);
+    tcase_add_loop_test(splits, split_of_a_member_breaks_the_whole_run, 0, all);
+    tcase_add_loop_test(splits, split_of_two_members_breaks_their_run_once, 0, all);
+    tcase_add_loop_test(splits, split_of_two_runs_breaks_both_with_one_flush, 0, all);
+    tcase_add_loop_test(splits, split_block_is_runs_but_around_the_page, 0, 4);
+    suite_add_tcase(suite, splits);
     return suite;
 }

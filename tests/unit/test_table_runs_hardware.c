@@ -149,7 +149,7 @@ END_TEST
 
 /* One page in a block of the run, which is not the one that was marked: every page that is left of
  * that block inherits, too. */
-START_TEST(cut_of_a_member_keeps_it_in_every_page)
+START_TEST(split_of_a_member_keeps_it_in_every_page)
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from, page;
@@ -180,7 +180,7 @@ START_TEST(replace_of_some_members_keeps_it)
 }
 END_TEST
 
-START_TEST(replace_in_a_cut_member_keeps_it)
+START_TEST(replace_in_a_split_member_keeps_it)
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from, page;
@@ -452,7 +452,7 @@ START_TEST(update_before_the_break_of_a_fold_is_everybodys)
 END_TEST
 
 /* A guest uses its memory between hold and do, so that a protect which had nothing to change has
- * something to cut: it has held for that. With the hint and without, in a block and in a run. */
+ * something to split: it has held for that. With the hint and without, in a block and in a run. */
 START_TEST(update_between_hold_and_do_finds_its_frames_held)
 {
     const struct update *update = &updates[_i % UPDATES];
@@ -513,9 +513,9 @@ static TCase *kept_case(void)
     tcase_add_loop_test(kept, unmap_of_another_member_keeps_it, 0, all);
     tcase_add_loop_test(kept, unmap_of_the_marked_member_keeps_it, 0, all);
     tcase_add_loop_test(kept, protect_of_some_members_keeps_it_in_the_others, 0, all);
-    tcase_add_loop_test(kept, cut_of_a_member_keeps_it_in_every_page, 0, all);
+    tcase_add_loop_test(kept, split_of_a_member_keeps_it_in_every_page, 0, all);
     tcase_add_loop_test(kept, replace_of_some_members_keeps_it, 0, all);
-    tcase_add_loop_test(kept, replace_in_a_cut_member_keeps_it, 0, all);
+    tcase_add_loop_test(kept, replace_in_a_split_member_keeps_it, 0, all);
     tcase_add_loop_test(kept, replace_of_a_whole_run_keeps_it, 0, all);
     tcase_add_loop_test(kept, replace_of_a_whole_run_by_no_run_keeps_it, 0, all);
     tcase_add_loop_test(kept, fold_of_runs_into_a_block_keeps_it, 0, 3 * UPDATES);

@@ -1,5 +1,5 @@
 /*
- * test_table_unmap.c - s2_table_unmap(): exact cuts, frames that come back, subtrees unlinked whole.
+ * test_table_unmap.c - s2_table_unmap(): exact splits, frames that come back, subtrees unlinked whole.
  */
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
@@ -153,9 +153,9 @@ START_TEST(unmap_at_the_top_of_the_input_is_done)
 }
 END_TEST
 
-/* --- Cuts ------------------------------------------------------------------------------------ */
+/* --- Splits ------------------------------------------------------------------------------------ */
 
-/* What a leaf may carry that a cut must carry on. */
+/* What a leaf may carry that a split must carry on. */
 static const mapping_flags_t carried[] = {
     S2_READ | S2_EXEC_EL0 | S2_NORMAL_NC | S2_SOFT1,
     S2_WRITE | S2_DEVICE_nGnRE | S2_NO_AF | S2_SOFT0,
@@ -164,8 +164,8 @@ static const mapping_flags_t carried[] = {
 };
 
 /* @hole out of a block of @level: all else stays, and comes from leaves as large as can be. */
-static void cut(const struct rig_shape *shape, int level, uint64_t from, uint64_t size,
-                mapping_flags_t flags)
+static void split(const struct rig_shape *shape, int level, uint64_t from, uint64_t size,
+                  mapping_flags_t flags)
 {
     const uint64_t block = shape->span[level + 1], ipa = 3 * block, pa = 5 * block;
     const struct rig_map before = {ipa, from, pa, flags};
@@ -197,8 +197,8 @@ START_TEST(unmap_middle_of_block_splits_exactly)
     for (int level = shape->top_leaf; level < 3; level++) {
         const uint64_t block = shape->span[level + 1];
 
-        cut(shape, level, block / 2 + 3 * page, page, flags);
-        cut(shape, level, block / 2 - page, 2 * page, flags);
+        split(shape, level, block / 2 + 3 * page, page, flags);
+        split(shape, level, block / 2 - page, 2 * page, flags);
     }
 }
 END_TEST
@@ -211,11 +211,11 @@ START_TEST(unmap_either_end_of_block_keeps_the_rest)
     for (int level = shape->top_leaf; level < 3; level++) {
         const uint64_t block = shape->span[level + 1];
 
-        cut(shape, level, 0, page, RIG_RW | S2_SOFT0);
-        cut(shape, level, block - page, page, RIG_RW | S2_SOFT0);
-        cut(shape, level, page, block - page, RIG_RW | S2_SOFT0);
-        cut(shape, level, 0, block - page, RIG_RW | S2_SOFT0);
-        cut(shape, level, page, block - 2 * page, RIG_RW | S2_SOFT0);
+        split(shape, level, 0, page, RIG_RW | S2_SOFT0);
+        split(shape, level, block - page, page, RIG_RW | S2_SOFT0);
+        split(shape, level, page, block - page, RIG_RW | S2_SOFT0);
+        split(shape, level, 0, block - page, RIG_RW | S2_SOFT0);
+        split(shape, level, page, block - 2 * page, RIG_RW | S2_SOFT0);
     }
 }
 END_TEST
@@ -223,10 +223,10 @@ END_TEST
 /* Without LPA2 a leaf has its shareability, too. */
 START_TEST(unmap_part_of_block_keeps_shareability)
 {
-    cut(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
-        RIG_RW | S2_SH_OUTER);
-    cut(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
-        RIG_RW | S2_SH_NONE);
+    split(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
+          RIG_RW | S2_SH_OUTER);
+    split(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
+          RIG_RW | S2_SH_NONE);
 }
 END_TEST
 
@@ -252,7 +252,7 @@ START_TEST(unmap_part_of_block_keeps_what_hardware_set)
 END_TEST
 
 /* From inside one block to inside another, over a whole one and pages. */
-START_TEST(unmap_from_block_into_block_cuts_both)
+START_TEST(unmap_from_block_into_block_splits_both)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -383,7 +383,7 @@ START_TEST(split_out_of_frames_changes_nothing)
 }
 END_TEST
 
-/* Two cuts at the two ends of one range; either alone would be served. */
+/* Two splits at the two ends of one range; either alone would be served. */
 START_TEST(split_at_both_ends_needs_the_frames_of_both)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
@@ -446,18 +446,18 @@ static TCase *whole_case(void)
     return whole;
 }
 
-static TCase *cut_case(void)
+static TCase *split_case(void)
 {
-    TCase *cuts = tcase_create("cuts");
+    TCase *splits = tcase_create("splits");
 
-    tcase_add_loop_test(cuts, unmap_middle_of_block_splits_exactly, 0,
+    tcase_add_loop_test(splits, unmap_middle_of_block_splits_exactly, 0,
                         rig_shape_count * (int)RIG_COUNT(carried));
-    tcase_add_loop_test(cuts, unmap_either_end_of_block_keeps_the_rest, 0, rig_shape_count);
-    tcase_add_loop_test(cuts, unmap_part_of_block_keeps_shareability, 0, 4);
-    tcase_add_loop_test(cuts, unmap_part_of_block_keeps_what_hardware_set, 0, rig_shape_count);
-    tcase_add_loop_test(cuts, unmap_from_block_into_block_cuts_both, 0, rig_shape_count);
-    tcase_add_loop_test(cuts, unmap_4_kib_of_1_gib_keeps_the_rest, 0, 2);
-    return cuts;
+    tcase_add_loop_test(splits, unmap_either_end_of_block_keeps_the_rest, 0, rig_shape_count);
+    tcase_add_loop_test(splits, unmap_part_of_block_keeps_shareability, 0, 4);
+    tcase_add_loop_test(splits, unmap_part_of_block_keeps_what_hardware_set, 0, rig_shape_count);
+    tcase_add_loop_test(splits, unmap_from_block_into_block_splits_both, 0, rig_shape_count);
+    tcase_add_loop_test(splits, unmap_4_kib_of_1_gib_keeps_the_rest, 0, 2);
+    return splits;
 }
 
 Suite *suite_table_unmap(void)
@@ -466,7 +466,7 @@ Suite *suite_table_unmap(void)
     TCase *errors = tcase_create("errors");
 
     suite_add_tcase(suite, whole_case());
-    suite_add_tcase(suite, cut_case());
+    suite_add_tcase(suite, split_case());
     tcase_add_loop_test(errors, split_out_of_frames_changes_nothing, 0, rig_shape_count);
     tcase_add_loop_test(errors, split_at_both_ends_needs_the_frames_of_both, 0, rig_shape_count);
     tcase_add_loop_test(errors, unmap_bad_range_is_refused, 0, rig_shape_count);

@@ -1,5 +1,5 @@
 /*
- * test_tlb_batch.c - what a batch collects, and the plan by which it is paid.
+ * test_tlb_batch.c - what a batch collects, and the plan by which it is sent.
  */
 #include "stage2/tlb/tlb_batch.h"
 #include "stage2/tlb/tlbi.h"
@@ -249,13 +249,13 @@ static const struct add_case {
     {"any between any", {{0, 8, ANY}, {16, 8, ANY}, {7, 10, 3}, {8, 8, ANY}}, {{0, 24, ANY}}},
 };
 
-static bool is_left(const struct add_case *c, const struct s2_tlb_range *owed)
+static bool is_left(const struct add_case *c, const struct s2_tlb_range *stretch)
 {
     for (size_t i = 0; c->left[i].size != 0; i++) {
         const struct stretch *one = &c->left[i];
 
-        if (ipa_range_eq(owed->range, ipa_range(one->start << 12, one->size << 12)) &&
-            owed->level == one->level) {
+        if (ipa_range_eq(stretch->range, ipa_range(one->start << 12, one->size << 12)) &&
+            stretch->level == one->level) {
             return true;
         }
     }
@@ -378,27 +378,27 @@ START_TEST(add_at_no_level_dies)
 END_TEST
 
 /*
- * A model of what is owed: for each of 64 pages, at each level, whether an entry there is owed.
+ * A model of what is collected: for each of 64 pages, at each level, whether an entry there must go.
  * Level 2 stands for blocks of 8 pages here, as a batch knows no geometry.
  */
 #define PAGES 64
 #define BLOCK 8
 
-enum { OWED_PAGE = 1, OWED_BLOCK = 2 };
+enum { STALE_PAGE = 1, STALE_BLOCK = 2 };
 
 struct model {
-    uint8_t owed[PAGES];
+    uint8_t stretch[PAGES];
 };
 
 static uint8_t model_bits(int level)
 {
-    return level == 3 ? OWED_PAGE : level == 2 ? OWED_BLOCK : OWED_PAGE | OWED_BLOCK;
+    return level == 3 ? STALE_PAGE : level == 2 ? STALE_BLOCK : STALE_PAGE | STALE_BLOCK;
 }
 
 static void model_add(struct model *model, struct ipa_range range, int level)
 {
     for (uint64_t i = range.start.raw >> 12; i < (range.start.raw + range.size) >> 12; i++) {
-        model->owed[i] |= model_bits(level);
+        model->stretch[i] |= model_bits(level);
     }
 }
 
@@ -423,14 +423,14 @@ static bool model_agrees(const struct model *model, const struct s2_tlb_batch *b
         }
     }
     for (size_t i = 0; i < PAGES; i++) {
-        if (seen.owed[i] != model->owed[i]) {
+        if (seen.stretch[i] != model->stretch[i]) {
             return false;
         }
     }
     return true;
 }
 
-START_TEST(add_at_random_owes_what_a_model_owes)
+START_TEST(add_at_random_collects_what_a_model_collects)
 {
     static const int levels[] = {3, 2, ANY};
     struct random random = {.state = 5 + (uint64_t)_i};
@@ -462,12 +462,12 @@ END_TEST
 #define HERE UINT64_C(2)   /* S2_RELAX_HERE */
 #define EASED UINT64_C(4)  /* all was only relaxed */
 
-/* Up to two stretches, and what it takes to pay them. */
+/* Up to two stretches, and what it takes to invalidate them. */
 static const struct plan_case {
     const char *name;
     enum s2_granule granule;
     uint64_t options;
-    struct s2_tlb_range owed[2];
+    struct s2_tlb_range stretch[2];
     struct s2_tlb_plan plan; /* is_whole, is_local, naive, parts */
 } plan_cases[] = {
     {"a page", K4, 0, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
@@ -564,8 +564,8 @@ START_TEST(plan_is_the_cheapest_that_covers)
     struct s2_tlb_batch before;
     struct s2_tlb_plan plan;
 
-    for (size_t i = 0; i < COUNT(c->owed) && c->owed[i].range.size != 0; i++) {
-        batch.ranges[batch.count++] = c->owed[i];
+    for (size_t i = 0; i < COUNT(c->stretch) && c->stretch[i].range.size != 0; i++) {
+        batch.ranges[batch.count++] = c->stretch[i];
     }
     before = batch;
     plan = s2_tlb_plan(&geometry, &rules, &batch);
@@ -638,7 +638,7 @@ static TCase *batch_case(void)
     tcase_add_loop_test_raise_signal(tcase, add_of_no_range_dies, CONTRACT_DEATH, 0,
                                      (int)COUNT(bad_ranges));
     tcase_add_test_raise_signal(tcase, add_at_no_level_dies, CONTRACT_DEATH);
-    tcase_add_loop_test(tcase, add_at_random_owes_what_a_model_owes, 0, 4);
+    tcase_add_loop_test(tcase, add_at_random_collects_what_a_model_collects, 0, 4);
     return tcase;
 }
 

@@ -133,8 +133,8 @@ static struct said decode(const struct shape *shape, const struct s2_tlbi *tlbi)
     return said;
 }
 
-/* Cut all of @range, and see that it is covered from start to end without a gap, nothing twice, by
- * no instruction that emulators cut short, and in no more of them than promised. */
+/* Split all of @range, and see that it is covered from start to end without a gap, nothing twice, by
+ * no instruction that emulators split short, and in no more of them than promised. */
 static void check_cover(const struct shape *shape, const struct s2_geometry *geometry,
                         struct ipa_range range, unsigned ttl)
 {
@@ -146,7 +146,7 @@ static void check_cover(const struct shape *shape, const struct s2_geometry *geo
     unsigned scale = 3;
 
     while (left.size != 0) {
-        const struct s2_tlbi tlbi = s2_tlbi_cut(geometry, &left, ttl);
+        const struct s2_tlbi tlbi = s2_tlbi_next(geometry, &left, ttl);
         const struct said said = decode(shape, &tlbi);
 
         REQUIRE(said.start == at);
@@ -160,11 +160,11 @@ static void check_cover(const struct shape *shape, const struct s2_geometry *geo
         REQUIRE(at <= end && left.size == end - at);
     }
     REQUIRE(at == end);
-    REQUIRE(count == s2_tlbi_cut_count(geometry, range));
+    REQUIRE(count == s2_tlbi_count(geometry, range));
     REQUIRE(count <= 5 + lead + range.size / S2_TLBI_SIZE_MAX);
 }
 
-START_TEST(cut_every_length_is_covered_exactly)
+START_TEST(split_every_length_is_covered_exactly)
 {
     const struct shape *shape = &shapes[_i];
     const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
@@ -181,7 +181,7 @@ START_TEST(cut_every_length_is_covered_exactly)
 }
 END_TEST
 
-START_TEST(cut_extreme_lengths_are_covered_exactly)
+START_TEST(split_extreme_lengths_are_covered_exactly)
 {
     const struct shape *shape = &shapes[_i];
     const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
@@ -230,7 +230,7 @@ START_TEST(range_never_covers_four_gib_or_more)
 }
 END_TEST
 
-START_TEST(cut_of_leaves_hints_at_their_level)
+START_TEST(split_of_leaves_hints_at_their_level)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const struct shape *shape = &shapes[i];
@@ -282,12 +282,12 @@ static const struct operand_case {
     {{K16, 52, true}, 0x40000000, 2, 9, true, 0x802000004000, 2},
 };
 
-START_TEST(cut_gives_the_literal_operand)
+START_TEST(split_gives_the_literal_operand)
 {
     const struct operand_case *c = &operand_cases[_i];
     const struct s2_geometry geometry = geometry_of(c->shape.granule, c->shape.pa_bits);
     struct ipa_range left = ipa_range(c->start, c->granules << c->shape.granule);
-    const struct s2_tlbi tlbi = s2_tlbi_cut(&geometry, &left, c->ttl);
+    const struct s2_tlbi tlbi = s2_tlbi_next(&geometry, &left, c->ttl);
 
     ck_assert(tlbi.is_range == c->is_range);
     ck_assert_uint_eq(tlbi.operand, c->operand);
@@ -299,12 +299,12 @@ END_TEST
 static const struct ipa_range uncut[] = {IPA_RANGE_INIT(0x1000, 0), IPA_RANGE_INIT(0x1000, 0x1800),
                                          IPA_RANGE_INIT(0x1800, 0x1000)};
 
-START_TEST(cut_of_no_granules_dies)
+START_TEST(split_of_no_granules_dies)
 {
     const struct s2_geometry geometry = geometry_of(K4, 48);
     struct ipa_range left = uncut[_i];
 
-    s2_tlbi_cut(&geometry, &left, 0);
+    s2_tlbi_next(&geometry, &left, 0);
 }
 END_TEST
 
@@ -317,12 +317,12 @@ Suite *suite_tlbi(void)
     tcase_add_loop_test(operand, ttl_names_granule_and_level_where_a_hint_exists, 0,
                         (int)COUNT(ttl_cases));
     tcase_add_test(operand, operand_is_ipa_over_4k_and_ttl);
-    tcase_add_loop_test(range, cut_every_length_is_covered_exactly, 0, (int)COUNT(shapes));
-    tcase_add_loop_test(range, cut_extreme_lengths_are_covered_exactly, 0, (int)COUNT(shapes));
+    tcase_add_loop_test(range, split_every_length_is_covered_exactly, 0, (int)COUNT(shapes));
+    tcase_add_loop_test(range, split_extreme_lengths_are_covered_exactly, 0, (int)COUNT(shapes));
     tcase_add_loop_test(range, range_never_covers_four_gib_or_more, 0, (int)COUNT(shapes));
-    tcase_add_test(range, cut_of_leaves_hints_at_their_level);
-    tcase_add_loop_test(range, cut_gives_the_literal_operand, 0, (int)COUNT(operand_cases));
-    tcase_add_loop_test_raise_signal(range, cut_of_no_granules_dies, CONTRACT_DEATH, 0,
+    tcase_add_test(range, split_of_leaves_hints_at_their_level);
+    tcase_add_loop_test(range, split_gives_the_literal_operand, 0, (int)COUNT(operand_cases));
+    tcase_add_loop_test_raise_signal(range, split_of_no_granules_dies, CONTRACT_DEATH, 0,
                                      (int)COUNT(uncut));
     suite_add_tcase(suite, operand);
     suite_add_tcase(suite, range);

@@ -285,15 +285,15 @@ END_TEST
 
 START_TEST(step_names_the_source)
 {
-    trace_step(&trace, "cut a block");
+    trace_step(&trace, "split a block");
     arch_isb();
-    ck_assert_str_eq(news(), "(barrier (id 0) (tid 0) isb (src \"cut a block:0\"))\n");
+    ck_assert_str_eq(news(), "(barrier (id 0) (tid 0) isb (src \"split a block:0\"))\n");
 }
 END_TEST
 
 START_TEST(step_that_would_end_its_string_dies)
 {
-    trace_step(&trace, "the \"cut\"");
+    trace_step(&trace, "the \"split\"");
 }
 END_TEST
 
@@ -370,7 +370,7 @@ static bool next_words(const char **at, char words[64])
 
 START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
 {
-    static const char *const tail[] = {
+    static const char *const flush[] = {
         "mem-write (mem-order", "barrier dsb", "tlbi ipas2e1is", "barrier dsb",
         "tlbi vmalle1is",       "barrier dsb", "barrier isb",    "mem-write (mem-order",
     };
@@ -398,10 +398,10 @@ START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
     while (at != text && at[-1] != '\n') {
         at--;
     }
-    for (; step < COUNT(tail) && next_words(&at, words); step++) {
-        ck_assert_str_eq(words, tail[step]);
+    for (; step < COUNT(flush) && next_words(&at, words); step++) {
+        ck_assert_str_eq(words, flush[step]);
     }
-    ck_assert_uint_eq(step, COUNT(tail));
+    ck_assert_uint_eq(step, COUNT(flush));
     ck_assert_ptr_nonnull(strstr(text, "(mem-order release) (address 0x80000000)"));
     ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
 }

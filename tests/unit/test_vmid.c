@@ -233,7 +233,7 @@ START_TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
 END_TEST
 
 /* The CPU takes its next guest after one generation and before another; meanwhile the guest that it
- * leaves is looked at by a tail, which gives it a tag of the present generation. */
+ * leaves is looked at by a flush, which gives it a tag of the present generation. */
 START_TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
 {
     const unsigned before = enter(0, 0);
@@ -289,7 +289,7 @@ START_TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
 }
 END_TEST
 
-/* --- Tails ------------------------------------------------------------------------------------ */
+/* --- Flushes ------------------------------------------------------------------------------------ */
 
 START_TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
 {
@@ -564,7 +564,7 @@ Suite *suite_vmid(void)
     Suite *suite = suite_create("vmid");
     TCase *numbers = tcase(suite, "numbers");
     TCase *keeping = tcase(suite, "generations");
-    TCase *tails = tcase(suite, "tails");
+    TCase *flushes = tcase(suite, "flushes");
     TCase *machine = tcase(suite, "cpus");
     TCase *vcpus = tcase(suite, "vcpus");
 
@@ -580,8 +580,8 @@ Suite *suite_vmid(void)
     tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new);
     tcase_add_test(keeping, generation_that_a_cpu_begins_leaves_what_it_comes_from);
     tcase_add_test(keeping, generation_with_all_cpus_on_their_way_still_has_a_number);
-    tcase_add_test(tails, pin_of_a_guest_that_never_ran_says_false_and_locks_nothing);
-    tcase_add_test(tails, pin_of_a_guest_that_ran_holds_the_lock);
+    tcase_add_test(flushes, pin_of_a_guest_that_never_ran_says_false_and_locks_nothing);
+    tcase_add_test(flushes, pin_of_a_guest_that_ran_holds_the_lock);
     tcase_add_test(machine, limit_that_cannot_be_is_refused);
     tcase_add_test(machine, limit_after_a_number_was_given_is_refused);
     tcase_add_test(machine, init_of_more_cpus_than_there_are_numbers_for_is_denied);

@@ -1,6 +1,6 @@
 /*
- * test_tail.c - the tail that an operation pays: its exact events, for this guest and for another,
- * in every form; that no owed IPA escapes it; who is told; what is counted.
+ * test_tlb_flush.c - the closing sequence of an operation: its exact events, for this guest and for another,
+ * in every form; that no IPA escapes it; who is told; what is counted.
  */
 #include "stage2/tlb/tlb_flush.h"
 #include "tests/model/random.h"
@@ -38,7 +38,7 @@ static struct s2_vmid_allocator vmids;
 static struct s2_vmid vmid;
 static struct s2_cpu cpu;
 
-/* What held at every TLBI of the tail: listened to, as some of it is in no event. */
+/* What held at every TLBI of the flush: listened to, as some of it is in no event. */
 static struct {
     size_t count, nxs;
     size_t locked; /* with the lock of the VMIDs held */
@@ -79,7 +79,7 @@ static void setup(void)
     set_geometry(S2_GRANULE_4K);
     ck_assert_uint_eq(geometry.vtcr, VTCR);
     rules = (struct s2_tlb_rules){.has_ttl = false};
-    counters = (struct s2_tlb_counters){.tails = 0};
+    counters = (struct s2_tlb_counters){.flushes = 0};
     notifier = (struct s2_notifier){.invalidated = NULL};
     target = (struct s2_tlb_target){.geometry = &geometry,
                                     .rules = &rules,
@@ -100,27 +100,27 @@ static void setup(void)
     ck_assert(sim_listen(listen_tlbi, NULL));
 }
 
-static void owe_for(struct s2_tlb_batch *batch, enum s2_tlb_reason reason)
+static void require_for(struct s2_tlb_batch *batch, enum s2_tlb_reason reason)
 {
     s2_tlb_batch_add(batch, ipa_range(0x40000000, 0x1000), 3, reason);
 }
 
-static void pay_page(enum s2_tlb_reason reason)
+static void flush_page(enum s2_tlb_reason reason)
 {
     struct s2_tlb_batch batch = {0};
 
-    owe_for(&batch, reason);
-    s2_tail_pay(&target, &batch);
+    require_for(&batch, reason);
+    s2_tlb_flush(&target, &batch);
     ck_assert(s2_tlb_batch_is_empty(&batch));
     ck_assert(!batch.is_revoked);
 }
 
-static void pay_stretch(uint64_t start, uint64_t size, int level)
+static void flush_stretch(uint64_t start, uint64_t size, int level)
 {
     struct s2_tlb_batch batch = {0};
 
     s2_tlb_batch_add(&batch, ipa_range(start, size), level, S2_TLB_REVOKED);
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
 }
 
 /* The events are exactly those of @kinds, up to IRQ_RESTORE. */
@@ -160,7 +160,7 @@ static void check_same_cpu(const struct sim_cpu *a, const struct sim_cpu *b)
 
 enum part { NO_VHE = 0, VHE = 1, SPECULATIVE = 2, VHE_SPECULATIVE = 3 };
 
-/* What is live on this CPU, what the target's part is like, and the events of a tail of one page. */
+/* What is live on this CPU, what the target's part is like, and the events of a flush of one page. */
 static const struct regime_case {
     const char *name;
     uint64_t vtcr, vttbr, hcr;
@@ -278,7 +278,7 @@ static void load_case(const struct regime_case *c)
 }
 
 /* Whenever VTCR_EL2 or VTTBR_EL2 is written, no stage 1 is walked, and since that is so an ISB has
- * passed. @before: the registers as the tail began. */
+ * passed. @before: the registers as the flush began. */
 static void check_switches_without_walks(const struct sim_cpu *before)
 {
     struct sim_cpu now = *before;
@@ -305,14 +305,14 @@ static void check_switches_without_walks(const struct sim_cpu *before)
     }
 }
 
-START_TEST(pay_one_page_is_exactly_the_recipe)
+START_TEST(flush_one_page_is_exactly_the_recipe)
 {
     const struct regime_case *c = &regime_cases[_i];
     struct sim_cpu before;
 
     load_case(c);
     before = *sim_cpu();
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     check_events(c->name, c->events);
     ck_assert_uint_eq(sim_events()[sim_find(SIM_TLBI_IPAS2E1IS, 0)].operand, 0x40000);
     check_same_cpu(sim_cpu(), &before);
@@ -335,7 +335,7 @@ START_TEST(pay_one_page_is_exactly_the_recipe)
 END_TEST
 
 /* Where a write of HCR_EL2 spoils translations that are under way: none is, before and after. */
-START_TEST(pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+START_TEST(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
 {
     const struct regime_case *c = &regime_cases[_i];
     size_t writes = 0;
@@ -347,7 +347,7 @@ START_TEST(pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
     }
     rules.has_hcr_write = true;
     before = *sim_cpu();
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     check_same_cpu(sim_cpu(), &before);
     ck_assert_uint_eq(sim_event_count(SIM_WRITE_HCR), writes);
     for (size_t i = sim_find(SIM_WRITE_HCR, 0); i != SIM_NONE; i = sim_find(SIM_WRITE_HCR, i + 1)) {
@@ -357,38 +357,38 @@ START_TEST(pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
 }
 END_TEST
 
-START_TEST(pay_vmid_is_one_tlbi)
+START_TEST(flush_vmid_is_one_tlbi)
 {
     static const enum sim_kind here[] = {BEGIN, SIM_TLBI_VMALLS12E1IS, SIM_DSB_ISH, SIM_ISB, END};
     static const enum sim_kind there[] = {BEGIN,       ENTER,   SIM_ISB, SIM_TLBI_VMALLS12E1IS,
                                           SIM_DSB_ISH, SIM_ISB, LEAVE,   END};
 
     rules.is_local = true; /* it was not relaxed */
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     check_events("here", here);
     sim_clear();
     sim_cpu()->vttbr = OTHER;
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     check_events("there", there);
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
     ck_assert_uint_eq(counters.whole, 2);
-    ck_assert_uint_eq(counters.tails, 2);
-    ck_assert_uint_eq(counters.saved + counters.saved_tails + counters.by_address, 0);
+    ck_assert_uint_eq(counters.flushes, 2);
+    ck_assert_uint_eq(counters.saved + counters.saved_flushes + counters.by_address, 0);
 }
 END_TEST
 
-START_TEST(pay_nothing_does_nothing)
+START_TEST(flush_nothing_does_nothing)
 {
     struct s2_tlb_batch batch = {0};
 
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(sim_event_total(), 0);
-    ck_assert_uint_eq(counters.tails, 0);
+    ck_assert_uint_eq(counters.flushes, 0);
 }
 END_TEST
 
 /* Up to 64 TLBIs go by address; one more, and the VMID goes as a whole. */
-START_TEST(pay_beyond_the_threshold_takes_the_whole_vmid)
+START_TEST(flush_beyond_the_threshold_takes_the_whole_vmid)
 {
     static const struct {
         uint64_t sizes[2];
@@ -412,7 +412,7 @@ START_TEST(pay_beyond_the_threshold_takes_the_whole_vmid)
                              S2_TLB_REVOKED);
         }
         sim_clear();
-        s2_tail_pay(&target, &batch);
+        s2_tlb_flush(&target, &batch);
         ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), cases[i].by_address);
         ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1IS), cases[i].by_address == 0 ? 0 : 1);
         ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), cases[i].by_address == 0 ? 1 : 0);
@@ -422,25 +422,25 @@ START_TEST(pay_beyond_the_threshold_takes_the_whole_vmid)
 }
 END_TEST
 
-START_TEST(pay_overflowed_batch_takes_the_whole_vmid)
+START_TEST(flush_overflowed_batch_takes_the_whole_vmid)
 {
     struct s2_tlb_batch batch = {0};
 
     for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
         s2_tlb_batch_add(&batch, ipa_range(i * 0x2000, 0x1000), 3, S2_TLB_REVOKED);
     }
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), 1);
     ck_assert_uint_eq(sim_tlbi_count(), 1);
     ck_assert(s2_tlb_batch_is_empty(&batch));
     /* The next one starts afresh. */
     sim_clear();
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 1);
 }
 END_TEST
 
-START_TEST(pay_by_address_gives_literal_operands)
+START_TEST(flush_by_address_gives_literal_operands)
 {
     static const uint64_t plain[] = {0x40000, 0x40200, 0x80000, 0x80001, 0x100000};
     static const uint64_t hinted[] = {0x600000040000, 0x600000040200, 0x80000, 0x80001,
@@ -455,7 +455,7 @@ START_TEST(pay_by_address_gives_literal_operands)
         s2_tlb_batch_add(&batch, ipa_range(0x80000000, 0x2000), ANY, S2_TLB_REVOKED);
         s2_tlb_batch_add(&batch, ipa_range(0x100000000, 0x40000000), 1, S2_TLB_REVOKED);
         sim_clear();
-        s2_tail_pay(&target, &batch);
+        s2_tlb_flush(&target, &batch);
         ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), COUNT(plain));
         for (size_t i = 0; i < COUNT(plain); i++) {
             at = sim_find(SIM_TLBI_IPAS2E1IS, at);
@@ -468,7 +468,7 @@ END_TEST
 
 /* --- Ranges ----------------------------------------------------------------------------------- */
 
-START_TEST(pay_by_range_is_the_recipe_with_ranges)
+START_TEST(flush_by_range_is_the_recipe_with_ranges)
 {
     static const enum sim_kind events[] = {BEGIN,
                                            SIM_TLBI_RIPAS2E1IS,
@@ -480,22 +480,22 @@ START_TEST(pay_by_range_is_the_recipe_with_ranges)
                                            END};
 
     rules.has_ranges = true;
-    pay_stretch(0x40000000, 0x3000, 3);
+    flush_stretch(0x40000000, 0x3000, 3);
     check_events("three pages", events);
     ck_assert_uint_eq(sim_events()[2].operand, 0x400000040000);
     ck_assert_uint_eq(sim_events()[3].operand, 0x40002);
     sim_clear();
     rules.has_ttl = true;
-    pay_stretch(0x40000000, 0x3000, 3);
+    flush_stretch(0x40000000, 0x3000, 3);
     ck_assert_uint_eq(sim_events()[2].operand, 0x406000040000);
     ck_assert_uint_eq(sim_events()[3].operand, 0x700000040002);
 }
 END_TEST
 
-START_TEST(pay_unlinked_gib_is_one_range)
+START_TEST(flush_unlinked_gib_is_one_range)
 {
     rules.has_ranges = true;
-    pay_stretch(0x40000000, 0x40000000, ANY);
+    flush_stretch(0x40000000, 0x40000000, ANY);
     ck_assert_uint_eq(sim_tlbi_count(), 2);
     ck_assert_uint_eq(sim_events()[sim_find(SIM_TLBI_RIPAS2E1IS, 0)].operand, 0x718000040000);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1IS), 1);
@@ -506,7 +506,7 @@ END_TEST
 
 /* --- nXS -------------------------------------------------------------------------------------- */
 
-START_TEST(pay_takes_nxs_forms_where_all_memory_is_fast)
+START_TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
 {
     for (unsigned slow = 0; slow < 2; slow++) {
         for (unsigned has = 0; has < 2; has++) {
@@ -514,8 +514,8 @@ START_TEST(pay_takes_nxs_forms_where_all_memory_is_fast)
             rules.has_ranges = true;
             target.has_slow_memory = slow != 0;
             seen.count = seen.nxs = 0;
-            pay_stretch(0x40000000, 0x3000, 3);
-            pay_stretch(0, UINT64_C(1) << 40, ANY);
+            flush_stretch(0x40000000, 0x3000, 3);
+            flush_stretch(0, UINT64_C(1) << 40, ANY);
             ck_assert_uint_eq(seen.count, 4); /* one of each */
             ck_assert_uint_eq(seen.nxs, has != 0 && slow == 0 ? 4 : 0);
         }
@@ -527,10 +527,10 @@ START_TEST(pay_takes_nxs_forms_where_all_memory_is_fast)
 }
 END_TEST
 
-START_TEST(pay_vmid_takes_no_nxs_form)
+START_TEST(flush_vmid_takes_no_nxs_form)
 {
     rules.has_xs = true;
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     ck_assert_uint_eq(seen.count, 1);
     ck_assert_uint_eq(seen.nxs, 0);
 }
@@ -538,7 +538,7 @@ END_TEST
 
 /* --- Parts that may miss one ------------------------------------------------------------------- */
 
-START_TEST(pay_on_forgetful_part_sends_each_phase_again)
+START_TEST(flush_on_forgetful_part_sends_each_phase_again)
 {
     static const enum sim_kind parts[] = {BEGIN,
                                           SIM_TLBI_IPAS2E1IS,
@@ -558,7 +558,7 @@ START_TEST(pay_on_forgetful_part_sends_each_phase_again)
         END};
 
     rules.is_repeated = true;
-    pay_stretch(0x40000000, 0x2000, 3);
+    flush_stretch(0x40000000, 0x2000, 3);
     check_events("parts", parts);
     ck_assert_uint_eq(sim_events()[2].operand, sim_events()[5].operand);
     ck_assert_uint_eq(sim_events()[3].operand, sim_events()[6].operand);
@@ -566,7 +566,7 @@ START_TEST(pay_on_forgetful_part_sends_each_phase_again)
     ck_assert_uint_eq(counters.stage1, 2);
     ck_assert_uint_eq(counters.saved, 0);
     sim_clear();
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     check_events("whole", whole);
 }
 END_TEST
@@ -575,7 +575,7 @@ END_TEST
 
 #define BY_ADDRESS_HERE SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB
 
-START_TEST(pay_relaxed_here_stays_on_this_cpu)
+START_TEST(flush_relaxed_here_stays_on_this_cpu)
 {
     static const enum sim_kind by_address[] = {BEGIN, BY_ADDRESS_HERE, END};
     static const enum sim_kind whole[] = {BEGIN, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB, END};
@@ -584,23 +584,23 @@ START_TEST(pay_relaxed_here_stays_on_this_cpu)
     rules.is_local = true;
     rules.has_ranges = true;
     rules.has_xs = true;
-    pay_page(S2_TLB_RELAXED);
+    flush_page(S2_TLB_RELAXED);
     check_events("by address", by_address);
     ck_assert_uint_eq(sim_events()[2].operand, 0x40000);
     /* There is no local form by range here. */
     sim_clear();
     s2_tlb_batch_add(&batch, ipa_range(0x40000000, 0x40000), 3, S2_TLB_RELAXED);
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1), 64);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), 0);
     sim_clear();
     s2_tlb_batch_add(&batch, ipa_range(0x40000000, 0x41000), 3, S2_TLB_RELAXED);
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     check_events("whole", whole);
 }
 END_TEST
 
-START_TEST(pay_relaxed_here_under_vhe_host_stays_on_this_cpu)
+START_TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
 {
     static const enum sim_kind events[] = {BEGIN, HOST,    SIM_ISB, BY_ADDRESS_HERE,
                                            HOST,  SIM_ISB, END};
@@ -608,27 +608,27 @@ START_TEST(pay_relaxed_here_under_vhe_host_stays_on_this_cpu)
     rules.is_local = true;
     rules.has_vhe = true;
     sim_cpu()->hcr = VM | E2H | TGE;
-    pay_page(S2_TLB_RELAXED);
+    flush_page(S2_TLB_RELAXED);
     check_events("this guest, VHE host", events);
 }
 END_TEST
 
 /* Relaxed for a guest that is not here, or not asked to stay here, or not only relaxed. */
-START_TEST(pay_not_only_relaxed_here_goes_to_all_cpus)
+START_TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
 {
     struct s2_tlb_batch batch = {0};
 
-    pay_page(S2_TLB_RELAXED);
+    flush_page(S2_TLB_RELAXED);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 1);
     rules.is_local = true;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 2);
-    owe_for(&batch, S2_TLB_RELAXED);
-    owe_for(&batch, S2_TLB_REVOKED);
-    s2_tail_pay(&target, &batch);
+    require_for(&batch, S2_TLB_RELAXED);
+    require_for(&batch, S2_TLB_REVOKED);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 3);
     sim_cpu()->vttbr = OTHER;
-    pay_page(S2_TLB_RELAXED);
+    flush_page(S2_TLB_RELAXED);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 4);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1IS), 4);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1), 0);
@@ -636,7 +636,7 @@ START_TEST(pay_not_only_relaxed_here_goes_to_all_cpus)
 }
 END_TEST
 
-START_TEST(pay_local_on_forgetful_part_sends_each_phase_again)
+START_TEST(flush_local_on_forgetful_part_sends_each_phase_again)
 {
     static const enum sim_kind events[] = {
         BEGIN,       SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_VMALLE1,
@@ -644,7 +644,7 @@ START_TEST(pay_local_on_forgetful_part_sends_each_phase_again)
 
     rules.is_local = true;
     rules.is_repeated = true;
-    pay_page(S2_TLB_RELAXED);
+    flush_page(S2_TLB_RELAXED);
     check_events("local, twice", events);
 }
 END_TEST
@@ -656,16 +656,16 @@ START_TEST(recover_forgets_the_vmid_on_this_cpu)
     static const enum sim_kind host[] = {
         SIM_IRQ_MASK, HOST, SIM_ISB, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB, HOST, SIM_ISB, END};
 
-    s2_tail_recover(&target);
+    s2_tlb_recover_conflict(&target);
     check_events("here", here);
     sim_clear();
     rules.has_vhe = true;
     sim_cpu()->hcr = VM | E2H | TGE;
-    s2_tail_recover(&target);
+    s2_tlb_recover_conflict(&target);
     check_events("VHE host", host);
     ck_assert_uint_eq(sim_cpu()->hcr, VM | E2H | TGE);
     ck_assert_uint_eq(counters.whole, 2);
-    ck_assert_uint_eq(counters.tails, 2);
+    ck_assert_uint_eq(counters.flushes, 2);
 }
 END_TEST
 
@@ -674,16 +674,16 @@ START_TEST(refresh_forgets_the_page_on_this_cpu)
     static const enum sim_kind events[] = {SIM_IRQ_MASK, BY_ADDRESS_HERE, END};
 
     rules.has_ttl = true;
-    s2_tail_refresh(&target, ipa_of(0x40001fff));
+    s2_tlb_refresh(&target, ipa_of(0x40001fff));
     check_events("4K", events);
     ck_assert_uint_eq(sim_events()[1].operand, 0x40001); /* of any level */
     ck_assert_uint_eq(counters.by_address, 1);
     ck_assert_uint_eq(counters.stage1, 1);
-    ck_assert_uint_eq(counters.tails, 1);
+    ck_assert_uint_eq(counters.flushes, 1);
     set_geometry(S2_GRANULE_64K);
     sim_cpu()->vtcr = geometry.vtcr;
     sim_clear();
-    s2_tail_refresh(&target, ipa_of(0x4001ffff));
+    s2_tlb_refresh(&target, ipa_of(0x4001ffff));
     check_events("64K", events);
     ck_assert_uint_eq(sim_events()[1].operand, 0x40010);
 }
@@ -701,7 +701,7 @@ static void take_number(uint16_t expected)
     sim_clear();
 }
 
-START_TEST(pay_guest_without_a_number_sends_nothing)
+START_TEST(flush_guest_without_a_number_sends_nothing)
 {
     static const enum sim_kind events[] = {BEGIN, SIM_ISB, END};
 
@@ -710,33 +710,33 @@ START_TEST(pay_guest_without_a_number_sends_nothing)
     target.vttbr = ROOT;
     sim_cpu()->vttbr = OTHER;
     rules.has_speculative_at = true;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     check_events("a page", events);
     sim_clear();
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     check_events("all", events);
-    ck_assert_uint_eq(counters.skipped_tails, 2);
-    ck_assert_uint_eq(counters.tails + counters.saved + counters.saved_tails, 0);
+    ck_assert_uint_eq(counters.skipped_flushes, 2);
+    ck_assert_uint_eq(counters.flushes + counters.saved + counters.saved_flushes, 0);
     ck_assert(!lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
 }
 END_TEST
 
-START_TEST(pay_guest_elsewhere_goes_to_its_number_under_the_lock)
+START_TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
 {
     static const enum sim_kind events[] = {BEGIN, ENTER, SIM_ISB, BY_ADDRESS, LEAVE, END};
 
     take_number(1);
     sim_cpu()->vttbr = OTHER;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     check_events("elsewhere", events);
     ck_assert_uint_eq(seen.vttbr, UINT64_C(1) << 48 | ROOT);
     ck_assert_uint_eq(seen.count, 2);
     ck_assert_uint_eq(seen.locked, 2);
     ck_assert(!lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
-    ck_assert_uint_eq(counters.tails, 1);
-    ck_assert_uint_eq(counters.skipped_tails, 0);
+    ck_assert_uint_eq(counters.flushes, 1);
+    ck_assert_uint_eq(counters.skipped_flushes, 0);
 }
 END_TEST
 
@@ -750,39 +750,39 @@ static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event
     }
 }
 
-START_TEST(pay_guest_elsewhere_unlocks_after_the_switch_back)
+START_TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
 {
     size_t locked = 0;
 
     take_number(1);
     sim_cpu()->vttbr = OTHER;
     ck_assert(sim_listen(listen_vttbr, &locked));
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(locked, sim_event_count(SIM_WRITE_VTTBR) + sim_event_count(SIM_ISB));
 }
 END_TEST
 
-START_TEST(pay_guest_here_goes_to_what_is_loaded)
+START_TEST(flush_guest_here_goes_to_what_is_loaded)
 {
     static const enum sim_kind events[] = {BEGIN, BY_ADDRESS, END};
 
     take_number(1);
     sim_cpu()->vttbr = UINT64_C(1) << 48 | ROOT;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     check_events("here", events);
     ck_assert_uint_eq(seen.locked, 0);
     /* Another shape is another guest's, whatever the root. */
     sim_cpu()->vtcr ^= 1;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(seen.locked, 2);
 }
 END_TEST
 
-START_TEST(pay_guest_entered_by_hand_dies)
+START_TEST(flush_guest_entered_by_hand_dies)
 {
     take_number(1);
     sim_cpu()->vttbr = ROOT;
-    pay_page(S2_TLB_REVOKED);
+    flush_page(S2_TLB_REVOKED);
 }
 END_TEST
 
@@ -791,12 +791,12 @@ START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
     target.vmids = &vmids;
     target.vmid = &vmid;
     sim_cpu()->vttbr = OTHER;
-    s2_tail_refresh(&target, ipa_of(0x1000));
-    s2_tail_recover(&target);
+    s2_tlb_refresh(&target, ipa_of(0x1000));
+    s2_tlb_recover_conflict(&target);
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
-    ck_assert_uint_eq(counters.tails, 0);
+    ck_assert_uint_eq(counters.flushes, 0);
 }
 END_TEST
 
@@ -840,7 +840,7 @@ START_TEST(notify_each_stretch_once_after_the_first_dsb)
     sim_cpu()->vttbr = OTHER;
     s2_tlb_batch_add(&batch, ipa_range(0x1000, 0x2000), 3, S2_TLB_REVOKED);
     s2_tlb_batch_add(&batch, ipa_range(0x200000, 0x200000), ANY, S2_TLB_REVOKED);
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     /* The VMID goes as a whole, but the device hears what it was about. */
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), 1);
     ck_assert_uint_eq(told.count, 2);
@@ -859,11 +859,11 @@ START_TEST(notify_of_more_than_is_tracked_is_all)
     for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
         s2_tlb_batch_add(&batch, ipa_range(i * 0x2000, 0x1000), 3, S2_TLB_REVOKED);
     }
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(told.count, 1);
     check_told(0, 0, UINT64_C(1) << 40, ANY);
     ck_assert_uint_eq(told.at, 1);
-    s2_tail_pay_vmid(&target);
+    s2_tlb_flush_vmid(&target);
     ck_assert_uint_eq(told.count, 2);
     check_told(1, 0, UINT64_C(1) << 40, ANY);
 }
@@ -875,17 +875,17 @@ START_TEST(notify_even_where_no_cpu_holds_anything)
     target.vmids = &vmids;
     target.vmid = &vmid;
     sim_cpu()->vttbr = OTHER;
-    pay_page(S2_TLB_REVOKED);
-    s2_tail_pay_vmid(&target);
+    flush_page(S2_TLB_REVOKED);
+    s2_tlb_flush_vmid(&target);
     ck_assert_uint_eq(told.count, 2);
-    ck_assert_uint_eq(counters.skipped_tails, 2);
+    ck_assert_uint_eq(counters.skipped_flushes, 2);
 }
 END_TEST
 
 START_TEST(notify_nobody_of_what_only_this_cpu_forgets)
 {
-    s2_tail_recover(&target);
-    s2_tail_refresh(&target, ipa_of(0x1000));
+    s2_tlb_recover_conflict(&target);
+    s2_tlb_refresh(&target, ipa_of(0x1000));
     ck_assert_uint_eq(told.count, 0);
 }
 END_TEST
@@ -900,23 +900,23 @@ START_TEST(counters_say_what_was_sent_and_saved)
     s2_tlb_batch_add(&batch, ipa_range(0x40000000, 0x3000), 3, S2_TLB_REVOKED);
     s2_tlb_batch_add(&batch, ipa_range(0x80000000, 0x200000), 2, S2_TLB_REVOKED);
     s2_tlb_batch_add(&batch, ipa_range(0xc0000000, 0x200000), ANY, S2_TLB_REVOKED);
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     /* 2 pages by range and 1 by address, 1 block, 1 table by range; naive 3 + 1 + 512. */
-    ck_assert_uint_eq(counters.tails, 1);
+    ck_assert_uint_eq(counters.flushes, 1);
     ck_assert_uint_eq(counters.by_range, 2);
     ck_assert_uint_eq(counters.by_address, 2);
     ck_assert_uint_eq(counters.stage1, 1);
     ck_assert_uint_eq(counters.whole, 0);
     ck_assert_uint_eq(counters.saved, 516 - 4);
-    ck_assert_uint_eq(counters.saved_tails, 2);
+    ck_assert_uint_eq(counters.saved_flushes, 2);
     rules.has_ranges = false;
-    pay_stretch(0xc0000000, 0x200000, ANY);
-    ck_assert_uint_eq(counters.tails, 2);
+    flush_stretch(0xc0000000, 0x200000, ANY);
+    ck_assert_uint_eq(counters.flushes, 2);
     ck_assert_uint_eq(counters.whole, 1);
     ck_assert_uint_eq(counters.stage1, 1);
     ck_assert_uint_eq(counters.saved, 512 + 511);
-    ck_assert_uint_eq(counters.saved_tails, 2);
-    ck_assert_uint_eq(counters.skipped_tails, 0);
+    ck_assert_uint_eq(counters.saved_flushes, 2);
+    ck_assert_uint_eq(counters.skipped_flushes, 0);
 }
 END_TEST
 
@@ -927,10 +927,10 @@ START_TEST(counters_of_an_overflowed_batch_count_what_it_held)
     for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
         s2_tlb_batch_add(&batch, ipa_range(i * 0x3000, 0x2000), 3, S2_TLB_REVOKED);
     }
-    s2_tail_pay(&target, &batch);
+    s2_tlb_flush(&target, &batch);
     ck_assert_uint_eq(counters.whole, 1);
     ck_assert_uint_eq(counters.saved, 2 * S2_TLB_BATCH_RANGES - 1);
-    ck_assert_uint_eq(counters.saved_tails, S2_TLB_BATCH_RANGES);
+    ck_assert_uint_eq(counters.saved_flushes, S2_TLB_BATCH_RANGES);
 }
 END_TEST
 
@@ -973,22 +973,22 @@ static bool is_hit(uint64_t entry, uint64_t size, uint64_t ttl)
     return false;
 }
 
-struct owed {
+struct stretch {
     uint64_t start, size;
     uint64_t step; /* bytes of an entry */
     uint64_t ttl;  /* of its level; 0: only an operand without a hint will do */
 };
 
 /* A few stretches of a few entries each; every fourth of mixed levels. */
-static size_t random_batch(struct random *random, const struct cover_case *c, struct owed owed[],
-                           struct s2_tlb_batch *batch)
+static size_t random_batch(struct random *random, const struct cover_case *c,
+                           struct stretch stretch[], struct s2_tlb_batch *batch)
 {
     const size_t count = 1 + (size_t)random_below(random, S2_TLB_BATCH_RANGES);
 
     for (size_t i = 0; i < count; i++) {
         const bool is_mixed = random_once_in(random, 4);
         int level = 3 - (int)random_below(random, 3);
-        struct owed *one = &owed[i];
+        struct stretch *one = &stretch[i];
 
         if (c->shift[level] == 0 || is_mixed) {
             level = 3;
@@ -1003,7 +1003,7 @@ static size_t random_batch(struct random *random, const struct cover_case *c, st
     return count;
 }
 
-START_TEST(pay_at_random_hits_every_owed_entry)
+START_TEST(flush_at_random_hits_every_collected_entry)
 {
     const struct cover_case *c = &cover_cases[_i];
     struct random random = {.state = 31 + (uint64_t)_i};
@@ -1011,21 +1011,21 @@ START_TEST(pay_at_random_hits_every_owed_entry)
     set_geometry(c->granule);
     sim_cpu()->vtcr = geometry.vtcr;
     for (int round = 0; round < 400; round++) {
-        struct owed owed[S2_TLB_BATCH_RANGES];
+        struct stretch stretch[S2_TLB_BATCH_RANGES];
         struct s2_tlb_batch batch = {0};
-        const size_t count = random_batch(&random, c, owed, &batch);
+        const size_t count = random_batch(&random, c, stretch, &batch);
         size_t entries = 0;
 
         rules.has_ttl = round % 2 != 0;
         rules.has_ranges = round % 3 != 0;
         sim_clear();
-        s2_tail_pay(&target, &batch);
+        s2_tlb_flush(&target, &batch);
         ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), 0);
         for (size_t i = 0; i < count; i++) {
-            for (uint64_t at = 0; at < owed[i].size; at += owed[i].step) {
+            for (uint64_t at = 0; at < stretch[i].size; at += stretch[i].step) {
                 entries++;
-                if (!is_hit(owed[i].start + at, owed[i].step, owed[i].ttl)) {
-                    ck_abort_msg("entry %llx escapes", (unsigned long long)(owed[i].start + at));
+                if (!is_hit(stretch[i].start + at, stretch[i].step, stretch[i].ttl)) {
+                    ck_abort_msg("entry %llx escapes", (unsigned long long)(stretch[i].start + at));
                 }
             }
         }
@@ -1041,15 +1041,16 @@ static TCase *recipe_case(void)
     TCase *tcase = tcase_create("recipe");
 
     tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_loop_test(tcase, pay_one_page_is_exactly_the_recipe, 0, (int)COUNT(regime_cases));
-    tcase_add_loop_test(tcase, pay_with_hcr_erratum_writes_hcr_between_dsb_and_isb, 0,
+    tcase_add_loop_test(tcase, flush_one_page_is_exactly_the_recipe, 0, (int)COUNT(regime_cases));
+    tcase_add_loop_test(tcase, flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb, 0,
                         (int)COUNT(regime_cases));
-    tcase_add_test(tcase, pay_vmid_is_one_tlbi);
-    tcase_add_test(tcase, pay_nothing_does_nothing);
-    tcase_add_test(tcase, pay_beyond_the_threshold_takes_the_whole_vmid);
-    tcase_add_test(tcase, pay_overflowed_batch_takes_the_whole_vmid);
-    tcase_add_test(tcase, pay_by_address_gives_literal_operands);
-    tcase_add_loop_test(tcase, pay_at_random_hits_every_owed_entry, 0, (int)COUNT(cover_cases));
+    tcase_add_test(tcase, flush_vmid_is_one_tlbi);
+    tcase_add_test(tcase, flush_nothing_does_nothing);
+    tcase_add_test(tcase, flush_beyond_the_threshold_takes_the_whole_vmid);
+    tcase_add_test(tcase, flush_overflowed_batch_takes_the_whole_vmid);
+    tcase_add_test(tcase, flush_by_address_gives_literal_operands);
+    tcase_add_loop_test(tcase, flush_at_random_hits_every_collected_entry, 0,
+                        (int)COUNT(cover_cases));
     return tcase;
 }
 
@@ -1058,15 +1059,15 @@ static TCase *forms_case(void)
     TCase *tcase = tcase_create("forms");
 
     tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_test(tcase, pay_by_range_is_the_recipe_with_ranges);
-    tcase_add_test(tcase, pay_unlinked_gib_is_one_range);
-    tcase_add_test(tcase, pay_takes_nxs_forms_where_all_memory_is_fast);
-    tcase_add_test(tcase, pay_vmid_takes_no_nxs_form);
-    tcase_add_test(tcase, pay_on_forgetful_part_sends_each_phase_again);
-    tcase_add_test(tcase, pay_relaxed_here_stays_on_this_cpu);
-    tcase_add_test(tcase, pay_relaxed_here_under_vhe_host_stays_on_this_cpu);
-    tcase_add_test(tcase, pay_not_only_relaxed_here_goes_to_all_cpus);
-    tcase_add_test(tcase, pay_local_on_forgetful_part_sends_each_phase_again);
+    tcase_add_test(tcase, flush_by_range_is_the_recipe_with_ranges);
+    tcase_add_test(tcase, flush_unlinked_gib_is_one_range);
+    tcase_add_test(tcase, flush_takes_nxs_forms_where_all_memory_is_fast);
+    tcase_add_test(tcase, flush_vmid_takes_no_nxs_form);
+    tcase_add_test(tcase, flush_on_forgetful_part_sends_each_phase_again);
+    tcase_add_test(tcase, flush_relaxed_here_stays_on_this_cpu);
+    tcase_add_test(tcase, flush_relaxed_here_under_vhe_host_stays_on_this_cpu);
+    tcase_add_test(tcase, flush_not_only_relaxed_here_goes_to_all_cpus);
+    tcase_add_test(tcase, flush_local_on_forgetful_part_sends_each_phase_again);
     tcase_add_test(tcase, recover_forgets_the_vmid_on_this_cpu);
     tcase_add_test(tcase, refresh_forgets_the_page_on_this_cpu);
     return tcase;
@@ -1077,11 +1078,11 @@ static TCase *vmid_case(void)
     TCase *tcase = tcase_create("vmid");
 
     tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_test(tcase, pay_guest_without_a_number_sends_nothing);
-    tcase_add_test(tcase, pay_guest_elsewhere_goes_to_its_number_under_the_lock);
-    tcase_add_test(tcase, pay_guest_elsewhere_unlocks_after_the_switch_back);
-    tcase_add_test(tcase, pay_guest_here_goes_to_what_is_loaded);
-    tcase_add_test_raise_signal(tcase, pay_guest_entered_by_hand_dies, CONTRACT_DEATH);
+    tcase_add_test(tcase, flush_guest_without_a_number_sends_nothing);
+    tcase_add_test(tcase, flush_guest_elsewhere_goes_to_its_number_under_the_lock);
+    tcase_add_test(tcase, flush_guest_elsewhere_unlocks_after_the_switch_back);
+    tcase_add_test(tcase, flush_guest_here_goes_to_what_is_loaded);
+    tcase_add_test_raise_signal(tcase, flush_guest_entered_by_hand_dies, CONTRACT_DEATH);
     tcase_add_test(tcase, refresh_of_guest_that_is_nowhere_sends_nothing);
     tcase_add_test(tcase, counters_say_what_was_sent_and_saved);
     tcase_add_test(tcase, counters_of_an_overflowed_batch_count_what_it_held);
@@ -1100,9 +1101,9 @@ static TCase *notifier_case(void)
     return tcase;
 }
 
-Suite *suite_tail(void)
+Suite *suite_tlb_flush(void)
 {
-    Suite *suite = suite_create("tail");
+    Suite *suite = suite_create("tlb_flush");
 
     suite_add_tcase(suite, recipe_case());
     suite_add_tcase(suite, forms_case());
