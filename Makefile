@@ -42,8 +42,9 @@ HYP_SRCS := $(wildcard hyp/*.c hyp/*/*.c hyp/*/*.S)
 # What -I chooses is not a header of the library's.
 HEADERS := $(filter-out stage2/el2/%,$(wildcard core/*.h stage2/*.h stage2/*/*.h))
 # Not installed: what lies behind the table's contract, and reaches the primitives.
-PRIVATE_HEADERS := $(addprefix stage2/,arch/arch.h space/locked.h table/budget.h table/entries.h table/map.h \
-	table/mapcount.h table/operation.h table/split.h table/walk.h tlb/regime.h tlb/tlb_flush.h)
+PRIVATE_HEADERS := $(addprefix stage2/,arch/arch.h space/locked.h tlb/regime.h tlb/tlb_flush.h \
+	$(patsubst %,table/%.h,budget change dark entries flush frames map mapcount pieces split state \
+	store walk))
 PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
 C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
 

@@ -2,20 +2,34 @@
  * trestle.h - all that an embedder needs.
  *
  *      one guest's address space      stage2/space/space.h
+ *      map, unmap, protect, fold      stage2/space/verbs.h
+ *      do areas and tables agree      stage2/space/check.h
  *      several changes, one flush     stage2/space/batch.h
  *      long changes in short steps    stage2/space/step.h
  *      taking it apart                stage2/space/fini.h
  *      running the guest              stage2/space/enter.h
+ *      after a fault                  stage2/table/recover.h
+ *      the tables as text             stage2/table/dump.h
  *
- * Each header says what it needs, and may be included alone.
+ * And for one who has a table without a space: stage2/table/verbs.h, operation.h, check.h, step.h.
+ * Each header includes what it needs, and may be included alone.
  */
 #ifndef TRESTLE_STAGE2_TRESTLE_H
 #define TRESTLE_STAGE2_TRESTLE_H
 
 #include "stage2/space/batch.h"
+#include "stage2/space/check.h"
 #include "stage2/space/enter.h"
 #include "stage2/space/fini.h"
 #include "stage2/space/space.h"
 #include "stage2/space/step.h"
+#include "stage2/space/verbs.h"
+#include "stage2/table/check.h"
+#include "stage2/table/dump.h"
+#include "stage2/table/fold.h"
+#include "stage2/table/lookup.h"
+#include "stage2/table/operation.h"
+#include "stage2/table/recover.h"
+#include "stage2/table/verbs.h"
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef TRESTLE_HYP_STORY_EXTENT_H
 #define TRESTLE_HYP_STORY_EXTENT_H
 
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stdbool.h>
 

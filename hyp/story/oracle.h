@@ -15,7 +15,7 @@
 #ifndef TRESTLE_HYP_STORY_ORACLE_H
 #define TRESTLE_HYP_STORY_ORACLE_H
 
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stddef.h>
 #include <stdint.h>

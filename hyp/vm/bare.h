@@ -8,7 +8,7 @@
 #define TRESTLE_HYP_VM_BARE_H
 
 #include "hyp/vm/abort.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 
 #include "hyp/machine/layout.h"
 #include "hyp/vm/abort.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -21,6 +21,7 @@
 _Static_assert((HCR_VM | HCR_FWB) == UINT64_C(0x0000400000000001), "HCR_EL2");
 
 #define VTTBR_VMID FIELD(63, 48)
+#define VTTBR_CNP BIT(0)
 #define VTTBR_BADDR_HIGH FIELD(5, 2) /* PA [51:48] of a root in the 52-bit forms */
 #define PA_LOW_48 FIELD(47, 0)
 #define PA_HIGH FIELD(51, 48)
@@ -382,6 +383,8 @@ enum mapping_error s2_geometry_init(struct s2_geometry *geometry, const struct s
         decided.run_shift[i] = config->contiguous == S2_CONTIGUOUS_ON ? rules->run_shift[i] : 0;
     }
     decided.vtcr = vtcr_encode(&decided, config, rules);
+    decided.is_common = config->common == S2_COMMON_PROMISED && config->cpu->has_cnp &&
+                        (config->cpu->errata & S2_ERRATUM_COMMON) == 0;
     decided.hcr = HCR_VM;
     if (config->force_write_back == S2_FWB_AUTO && config->cpu->has_fwb) {
         decided.hcr |= HCR_FWB;
@@ -413,7 +416,18 @@ uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16
     MAPPING_ASSERT(pa_span_fits(root, s2_root_size(geometry), BIT(geometry->pa_bits)));
 
     return FIELD_PREP(VTTBR_VMID, vmid) | (root.raw & PA_LOW_48) |
-           FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, root.raw));
+           FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, root.raw)) |
+           (geometry->is_common ? VTTBR_CNP : 0);
+}
+
+uint64_t s2_vttbr_with_vmid(uint64_t vttbr, uint16_t vmid)
+{
+    return (vttbr & ~VTTBR_VMID) | FIELD_PREP(VTTBR_VMID, vmid);
+}
+
+uint16_t s2_vttbr_vmid(uint64_t vttbr)
+{
+    return (uint16_t)FIELD_GET(VTTBR_VMID, vttbr);
 }
 
 enum mapping_error s2_config_cost(const struct s2_config *config, struct s2_cost *cost,

@@ -191,6 +191,7 @@ struct s2_geometry {
     bool has_lpa;        /* 64K with 52-bit PA */
     uint8_t leaf_levels; /* bit (level - S2_LEVEL_FIRST): a leaf may stand at this level */
     uint8_t run_shift[S2_LEVEL_COUNT]; /* log2 of a contiguous run's entries, by level; 0: none */
+    bool is_common;                    /* VTTBR_EL2.CnP = 1 */
     uint64_t vtcr;                     /* VTCR_EL2, ready to write */
     uint64_t hcr;                      /* HCR_EL2 bits relied on: VM, FWB */
 };
@@ -213,8 +214,12 @@ bool s2_geometry_has_fwb(const struct s2_geometry *geometry);
 bool s2_geometry_has_access_flag(const struct s2_geometry *geometry); /* it sets AF */
 bool s2_geometry_has_dirty(const struct s2_geometry *geometry);       /* and dirty state */
 
-/* VTTBR_EL2 for a root at @root with @vmid; CnP 0. @root: aligned to its concatenated size. */
+/* VTTBR_EL2, all of it: BADDR, VMID, CnP. @root: aligned to its concatenated size. */
 uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16_t vmid);
+
+/* The same under another VMID; and which it is under. */
+uint64_t s2_vttbr_with_vmid(uint64_t vttbr, uint16_t vmid);
+uint16_t s2_vttbr_vmid(uint64_t vttbr);
 
 /* Whether @level is one of Arm's. */
 static inline bool s2_is_level(int level)

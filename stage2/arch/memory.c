@@ -90,3 +90,39 @@ void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size)
 
     (void)error; /* out of reach, as the header says */
 }
+
+/* --- Tables and code ------------------------------------------------------------------------- */
+
+void s2_memory_clean_lines(const struct s2_memory *memory, const s2_desc_t *slot, size_t count)
+{
+    const char *end = (const char *)(slot + count);
+    const char *line = (const char *)slot - ((uintptr_t)slot & (memory->cache_line - 1U));
+
+    MAPPING_ASSERT(u64_is_pow2(memory->cache_line));
+    for (; count > 0 && line < end; line += memory->cache_line) {
+        arch_dc_cvac(line);
+    }
+}
+
+void s2_memory_await_lines(void)
+{
+    arch_dsb_ish();
+}
+
+void s2_memory_publish(const struct s2_memory *memory)
+{
+    if (memory->cleans_tables) {
+        arch_dsb_ish(); /* cache maintenance is not among the stores */
+    } else {
+        arch_dsb_ishst();
+    }
+    arch_isb();
+}
+
+void s2_memory_show_code(const struct s2_memory *memory, mapping_flags_t flags)
+{
+    if ((flags & S2_EXEC) != 0 && !memory->has_dic) {
+        arch_ic_ialluis();
+        arch_dsb_ish();
+    }
+}

@@ -1,5 +1,16 @@
 /*
- * memory.h - how the library reaches memory that is in none of its pools, and cleans it.
+ * memory.h - caches: how the library reaches memory, and what of it is cleaned when.
+ *
+ *      what                        by                when                             not if
+ *      memory about to be shown    DC CIVAC, DSB     as its map is held               write-back is forced,
+ *      memory that was taken back  DC CIVAC, DSB     after the closing sequence       or it is a device
+ *      memory that changes type    DC CIVAC, DSB     between break and make           -
+ *      a dark table                DC CVAC, DSB      filled, before it is linked      the walker is coherent
+ *      a live descriptor           DC CVAC           after its store; the DSB         the walker is coherent
+ *                                                    that follows is one for both
+ *      instruction caches          IC IALLUIS, DSB   before it can be executed        CTR_EL0.DIC = 1
+ *
+ * No cache instruction stands elsewhere.
  */
 #ifndef TRESTLE_STAGE2_ARCH_MEMORY_H
 #define TRESTLE_STAGE2_ARCH_MEMORY_H
@@ -7,7 +18,10 @@
 #include "core/addr.h"
 #include "core/err.h"
 #include "core/frame_pool.h"
+#include "stage2/arch/desc.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* PA -> pointer, per range, for memory outside the pools: an embedder's own mapping, or a window. */
@@ -21,11 +35,13 @@ struct s2_memory_ops {
 
 #define S2_MEMORY_CHUNK (UINT64_C(2) << 20)
 
-/* Where guests' memory is seen from here. */
+/* How memory is seen from here, and by others. */
 struct s2_memory {
     const struct frame_pool *pool;   /* what lies in it is reached without the ops */
     const struct s2_memory_ops *ops; /* may be NULL: nothing else is reached */
     unsigned cache_line;             /* bytes of the smallest data cache line */
+    bool cleans_tables;              /* the walker is not coherent */
+    bool has_dic;                    /* CTR_EL0.DIC: instruction caches see what was written */
 };
 
 /**
@@ -48,5 +64,33 @@ MAPPING_MUST_USE enum mapping_error s2_memory_clean(const struct s2_memory *memo
 /* The same for memory that is mapped already, or just was: cannot fail. What open() refuses now,
  * the embedder has put out of its own reach, and so out of its caches. */
 void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size);
+
+/* For a walker that is not coherent, which the next two ask first. */
+void s2_memory_clean_lines(const struct s2_memory *memory, const s2_desc_t *slot, size_t count);
+void s2_memory_await_lines(void);
+
+/* Clean @count descriptors from @slot on, for a walker that is not coherent; nothing for one that is.
+ * Order: none. A release does not wait for it, nor a DSB for stores alone: s2_memory_await_tables(). */
+static inline void s2_memory_clean_tables(const struct s2_memory *memory, const s2_desc_t *slot,
+                                          size_t count)
+{
+    if (memory->cleans_tables) {
+        s2_memory_clean_lines(memory, slot, count);
+    }
+}
+
+/* What was cleaned is in memory: before the table is linked. */
+static inline void s2_memory_await_tables(const struct s2_memory *memory)
+{
+    if (memory->cleans_tables) {
+        s2_memory_await_lines();
+    }
+}
+
+/* What was stored, and cleaned, is visible to walkers, and this CPU's next access sees it. */
+void s2_memory_publish(const struct s2_memory *memory);
+
+/* Before memory with @flags can be executed: no instruction cache holds what was there before. */
+void s2_memory_show_code(const struct s2_memory *memory, mapping_flags_t flags);
 
 #endif

@@ -1,6 +1,8 @@
 #include "stage2/space/backend.h"
 
+#include "stage2/table/lookup.h"
 #include "stage2/table/mapcount.h"
+#include "stage2/table/operation.h"
 
 struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
 {
@@ -33,41 +35,54 @@ static enum mapping_error hold_frames(struct s2_table *table, pa_t pa, uint64_t 
 {
     enum mapping_error error;
 
-    MAPPING_ASSERT(table->operation.shown.size == 0);
+    MAPPING_ASSERT(table->operation.counted.size == 0);
     error = s2_mapcount_add(table, pa, size);
     if (error == MAPPING_OK) {
-        table->operation.shown = (struct s2_reclaim){pa, size, S2_RECLAIM_DROP};
+        table->operation.counted = (struct s2_reclaim){pa, size, S2_RECLAIM_DROP};
     }
     return error;
 }
 
-static enum mapping_error hold_map(const struct mapping_backend *self,
-                                   const struct mapping_change *change, struct s2_table *table)
+static enum mapping_error hold_map(const struct s2_request *request, struct s2_table *table)
 {
-    const pa_t pa = s2_linear_pa(self, change->range.start);
-    enum mapping_error error = s2_table_hold_map(table, change->range, pa, change->new_flags);
+    enum mapping_error error = s2_table_hold(table, request);
 
     if (error == MAPPING_OK) {
-        error = hold_frames(table, pa, change->range.size);
+        error = hold_frames(table, request->pa, request->range.size);
     }
-    if (error != MAPPING_OK || !s2_table_needs_clean(table, change->new_flags)) {
+    if (error != MAPPING_OK || !s2_table_needs_clean(table, request->flags)) {
         return error;
     }
-    return s2_memory_clean(&table->memory, pa, change->range.size);
+    return s2_memory_clean(&table->memory, request->pa, request->range.size);
+}
+
+/* The request of a step over @range of an area. */
+static struct s2_request linear_request(const struct mapping_backend *self, enum mapping_step step,
+                                        struct ipa_range range, mapping_flags_t flags)
+{
+    static const enum s2_verb verbs[] = {
+        [MAPPING_STEP_MAP] = S2_VERB_MAP,
+        [MAPPING_STEP_UNMAP] = S2_VERB_UNMAP,
+        [MAPPING_STEP_PROTECT] = S2_VERB_PROTECT,
+    };
+
+    MAPPING_ASSERT(step <= MAPPING_STEP_PROTECT);
+    return (struct s2_request){
+        .verb = verbs[step],
+        .range = range,
+        .pa = s2_linear_pa(self, range.start),
+        .flags = flags,
+    };
 }
 
 static enum mapping_error linear_reserve(const struct mapping_backend *self,
                                          const struct mapping_change *change, void *page_table)
 {
-    switch (change->step) {
-    case MAPPING_STEP_MAP:
-        return hold_map(self, change, page_table);
-    case MAPPING_STEP_UNMAP:
-        return s2_table_hold_unmap(page_table, change->range);
-    case MAPPING_STEP_PROTECT:
-        return s2_table_hold_protect(page_table, change->range, change->new_flags);
-    }
-    return MAPPING_INVALID_PARAM;
+    const struct s2_request request =
+        linear_request(self, change->step, change->range, change->new_flags);
+
+    return change->step == MAPPING_STEP_MAP ? hold_map(&request, page_table)
+                                            : s2_table_hold(page_table, &request);
 }
 
 /* Remember that the guest had the memory from @pa on, and has until the flush. */
@@ -90,17 +105,17 @@ static bool was_taken_back(const struct s2_table *table, pa_t pa, uint64_t size)
 static enum mapping_error linear_map(const struct mapping_backend *self, struct ipa_range range,
                                      mapping_flags_t flags, void *page_table)
 {
+    const struct s2_request request = linear_request(self, MAPPING_STEP_MAP, range, flags);
     struct s2_table *table = page_table;
-    const pa_t pa = s2_linear_pa(self, range.start);
 
-    if (s2_table_needs_clean(table, flags) && was_taken_back(table, pa, range.size)) {
+    if (s2_table_needs_clean(table, flags) && was_taken_back(table, request.pa, range.size)) {
         /* It was cleaned as it was held, and the guest may have written it through the caches since,
          * until the flush. */
         s2_table_flush(table);
-        s2_memory_reclaim(&table->memory, pa, range.size);
+        s2_memory_reclaim(&table->memory, request.pa, range.size);
     }
-    s2_table_do_map(table, range, pa, flags);
-    table->operation.shown.size = 0;
+    s2_table_do(table, &request);
+    table->operation.counted.size = 0;
     return MAPPING_OK;
 }
 
@@ -122,17 +137,17 @@ static bool was_uncached(struct s2_table *table, struct ipa_range range)
 static enum mapping_error linear_unmap(const struct mapping_backend *self, struct ipa_range range,
                                        void *page_table)
 {
+    const struct s2_request request = linear_request(self, MAPPING_STEP_UNMAP, range, 0);
     struct s2_table *table = page_table;
     const bool cleans = was_uncached(table, range);
-    const pa_t pa = s2_linear_pa(self, range.start);
     unsigned what;
 
-    s2_table_do_unmap(table, range);
-    take_back(table, pa, range.size);
+    s2_table_do(table, &request);
+    take_back(table, request.pa, range.size);
     what = (cleans ? S2_RECLAIM_CLEAN : 0U) |
-           (s2_mapcount_has_frames(table, pa, range.size) ? S2_RECLAIM_DROP : 0U);
+           (s2_mapcount_has_frames(table, request.pa, range.size) ? S2_RECLAIM_DROP : 0U);
     if (what != 0) {
-        s2_table_reclaim(table, pa, range.size, what);
+        s2_table_reclaim(table, request.pa, range.size, what);
     }
     return MAPPING_OK;
 }
@@ -140,8 +155,9 @@ static enum mapping_error linear_unmap(const struct mapping_backend *self, struc
 static enum mapping_error linear_protect(const struct mapping_backend *self, struct ipa_range range,
                                          mapping_flags_t new_flags, void *page_table)
 {
-    (void)self;
-    s2_table_do_protect(page_table, range, new_flags);
+    const struct s2_request request = linear_request(self, MAPPING_STEP_PROTECT, range, new_flags);
+
+    s2_table_do(page_table, &request);
     return MAPPING_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "stage2/space/batch.h"
 
 #include "stage2/space/locked.h"
+#include "stage2/table/operation.h"
 
 static bool batch_has(const struct s2_batch *batch, const struct s2_space *space)
 {

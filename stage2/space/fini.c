@@ -1,5 +1,6 @@
 #include "stage2/space/fini.h"
 
+#include "stage2/space/backend.h"
 #include "stage2/table/mapcount.h"
 
 /* How many of @size bytes are cleaned for @budget: whole granules. */

@@ -1,10 +1,11 @@
 /*
- * locked.h - the verbs of a space, for one who has locked it: space.c, batch.c, step.c. As those of
- * stage2/space/space.h, which say what each does. Private to stage2/.
+ * locked.h - the verbs of a space, for one who has locked it. As those of stage2/space/verbs.h, which
+ * say what each does. Private to stage2/.
  */
 #ifndef TRESTLE_STAGE2_SPACE_LOCKED_H
 #define TRESTLE_STAGE2_SPACE_LOCKED_H
 
+#include "stage2/space/backend.h"
 #include "stage2/space/space.h"
 
 /* Lock the space and open an operation; close it and unlock. What any call has deferred is flushed by the

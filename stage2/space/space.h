@@ -1,9 +1,16 @@
 /*
- * space.h - one guest's address space: what an embedder includes.
+ * space.h - one guest's address space: a set of areas, the tables that follow from them, a VMID and a
+ * lock in one object.
  *
- * A set of areas, the tables that follow from them, a VMID and a lock in one object. Every call
- * locks it, so calls on one space are serialised and calls on different spaces run in parallel;
- * the embedder masks interrupts around calls. vCPUs may run at any time.
+ *      stage2/space/verbs.h     map, unmap, protect, fold
+ *      stage2/space/batch.h     several of these, on several spaces, with one flush each
+ *      stage2/space/step.h      long ones in short steps
+ *      stage2/space/check.h     whether areas and tables agree
+ *      stage2/space/fini.h      taking it apart
+ *      stage2/space/enter.h     running the guest
+ *
+ * Every call locks the space. So calls on one are serialised, and calls on different ones run in
+ * parallel. The embedder masks interrupts around calls. vCPUs may run at any time.
  *
  * All or nothing: a call that answers an error has changed nothing.
  */
@@ -14,7 +21,7 @@
 #include "core/lock.h"
 #include "core/memory_set.h"
 #include "stage2/arch/memory.h"
-#include "stage2/space/backend.h"
+#include "stage2/table/lookup.h"
 #include "stage2/table/table.h"
 
 struct s2_space_config {
@@ -51,53 +58,6 @@ MAPPING_MUST_USE enum mapping_error s2_space_init(struct s2_space *space,
  * only room for the root could be missing. */
 const char *s2_space_init_reason(const struct s2_space_config *config);
 
-/**
- * s2_space_map_linear() - Give the guest @range, backed by as much memory from @pa on.
- * @range, @pa, @flags: as for s2_table_map().
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_ALREADY_EXISTS; MAPPING_NO_FRAME;
- *           MAPPING_NO_NODE; MAPPING_UNSUPPORTED; MAPPING_DENIED: policy, or the memory ops.
- * Order:    what our side wrote to that memory is in it, and the instruction caches hold nothing
- *           of it, before the guest can see it. Visible on return.
- */
-MAPPING_MUST_USE enum mapping_error
-s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa, mapping_flags_t flags);
-
-/* The same over whatever is there, as one operation: at no time a half-way state that an error
- * could leave behind. Vacates exactly @range. Where transients are refused, MAPPING_DENIED if
- * anything is. */
-MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *space,
-                                                            struct ipa_range range, pa_t pa,
-                                                            mapping_flags_t flags);
-
-/**
- * s2_space_unmap() - Take @range from the guest; holes are fine, areas are split exactly.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
- *           transients are refused (struct s2_config), as in the next.
- * Order:    on return no CPU can reach it, and the memory may be reused. One flush; where memory has to
- *           be cleaned after it (no write-back by force), or is frames of a pool, one for each
- *           S2_RECLAIM_MAX stretches of it.
- */
-MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range);
-
-/**
- * s2_space_protect() - Give all areas in @range @flags; holes are fine, areas are split.
- * @flags:   all attributes, not only permissions; S2_BUILD_FLAGS are ignored: areas keep theirs.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE;
- *           MAPPING_UNSUPPORTED; MAPPING_DENIED.
- * Order:    on return no CPU goes by the old flags; where nothing was taken away, and
- *           S2_RELAX_HERE, this one.
- */
-MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
-                                                     mapping_flags_t flags);
-
-/**
- * s2_space_fold() - Join areas that are alike, and turn what is uniform in @range into blocks and
- *                   runs, after many small changes; area by area, each within its own caps.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_DENIED: as s2_table_fold(), of any area.
- * Order:    as s2_table_fold().
- */
-MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range);
-
 /* As s2_table_lookup(): what the tables say. What a batch took, or made stricter, CPUs may still use as
  * it was, until somebody has flushed it. */
 MAPPING_MUST_USE enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr,
@@ -113,14 +73,5 @@ static inline struct s2_table *s2_space_enterable(struct s2_space *space)
  * call is under way. */
 const struct s2_table *s2_space_table(const struct s2_space *space);
 const struct memory_set *s2_space_areas(const struct s2_space *space);
-
-/**
- * s2_space_check() - Whether the wall stands.
- * Proves: set and tables are each consistent; every leaf follows from an area, with its output and
- * its flags, and every byte of an area is mapped; no area shows a frame of the tables' pool, or of a
- * guarded one, that the pool has not handed out as data, and each that it shows is counted.
- * Cost: O(entries + areas + frames of the pool that are mapped). Locks the space.
- */
-bool s2_space_check(struct s2_space *space);
 
 #endif

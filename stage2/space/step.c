@@ -2,7 +2,7 @@
 
 #include "stage2/space/locked.h"
 #include "stage2/table/budget.h"
-#include "stage2/table/operation.h"
+#include "stage2/table/fold.h"
 
 /* The flags that areas get; NULL: they are unmapped. */
 struct change {

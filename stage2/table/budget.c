@@ -48,21 +48,20 @@ static uint64_t lines_of(const struct s2_budget *budget, const struct s2_table *
     return size / table->memory.cache_line;
 }
 
-/* What goes as one from the cursor on: a leaf, the rest of its run, a hole; no further than the
+/* What goes as one from the @i-th entry on: a leaf, the rest of its run, a hole; no further than the
  * range, whose end the verb would split too. */
-static struct ipa_range unit_at(const struct s2_walk *walk, s2_desc_t desc)
+static struct ipa_range unit_at(const struct s2_walk *walk, ipa_t at, s2_desc_t desc)
 {
     const bool is_run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc);
     const unsigned count = is_run ? s2_run_entries(&walk->table->geometry, walk->level) : 1;
     const uint64_t size = (uint64_t)count << s2_walk_shift(walk);
-    const struct ipa_range whole = {ipa_align_down(walk->at, size), size};
+    const struct ipa_range whole = {ipa_align_down(at, size), size};
 
-    MAPPING_ASSERT(!s2_walk_is_done(walk));
-    return ipa_range_between(walk->at, ipa_min(ipa_range_end(whole), walk->end));
+    return ipa_range_between(at, ipa_min(ipa_range_end(whole), walk->end));
 }
 
-/* Into the table at the cursor, unless it goes as one: of pages, all of them in the range, with none
- * to be seen and not too many to be cleaned. */
+/* Whether a table is entered, or goes as one: of pages, all of them in the range, with none to be seen
+ * and not too many to be cleaned. */
 static bool budget_enters(const struct s2_budget *budget, const struct s2_walk *walk,
                           s2_desc_t desc)
 {
@@ -71,37 +70,74 @@ static bool budget_enters(const struct s2_budget *budget, const struct s2_walk *
     if (!s2_desc_is_table(desc, walk->level)) {
         return false;
     }
-    return budget->sees_pages || walk->level + 1 < S2_LEVEL_PAGE || s2_walk_whole(walk) == 0 ||
+    return budget->sees_pages || walk->level + 1 < S2_LEVEL_PAGE ||
            lines_of(budget, walk->table, desc, size) > budget->left;
+}
+
+/* How far a step has come. */
+struct reach {
+    struct s2_budget *budget;
+    ipa_t end;
+};
+
+/* A look into a table costs one. */
+static bool spend_on_table(struct s2_walk *walk, void *arg)
+{
+    struct reach *reach = arg;
+
+    (void)walk;
+    s2_budget_spend(reach->budget, 1);
+    return true;
+}
+
+/* How many entries from the cursor's on a step has gone through, the last maybe in part. */
+static unsigned entries_behind(const struct reach *reach, const struct s2_walk *walk)
+{
+    const unsigned shift = s2_walk_shift(walk);
+    const ipa_t start = s2_walk_entry(walk).start;
+
+    return ipa_lt(walk->at, reach->end)
+               ? (unsigned)((ipa_distance(start, reach->end) + BIT(shift) - 1) >> shift)
+               : 0;
+}
+
+/* Unit by unit, up to the first table that is entered, or as far as the budget goes. A unit may have
+ * begun in the entries that were shown before. */
+static unsigned spend_on_entries(struct s2_walk *walk, unsigned count, void *arg)
+{
+    const unsigned shift = s2_walk_shift(walk);
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    struct reach *reach = arg;
+    unsigned i;
+
+    while ((i = entries_behind(reach, walk)) < (count > 0 ? count : 1)) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        const struct ipa_range unit = unit_at(walk, ipa_max(reach->end, walk->at), desc);
+        const uint64_t entries = (unit.size + BIT(shift) - 1) >> shift;
+
+        if (budget_enters(reach->budget, walk, desc)) {
+            return i;
+        }
+        if (!budget_takes(reach->budget,
+                          entries + lines_of(reach->budget, walk->table, desc, unit.size))) {
+            return S2_WALK_STOP;
+        }
+        reach->end = ipa_range_end(unit);
+    }
+    return count;
 }
 
 ipa_t s2_budget_end(struct s2_budget *budget, struct s2_table *table, struct ipa_range rest)
 {
-    struct s2_walk walk;
+    static const struct s2_visitor visitor = {
+        .visit = spend_on_entries, .enter = spend_on_table, .takes_tables = true};
+    struct reach reach = {.budget = budget, .end = rest.start};
 
     MAPPING_ASSERT(rest.size > 0);
-    if (budget->left == S2_STEP_ALL) {
+    if (budget->left == SIZE_MAX) {
         return ipa_range_end(rest);
     }
-    s2_walk_begin(&walk, table, rest);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-        if (budget_enters(budget, &walk, desc)) {
-            s2_budget_spend(budget, 1);
-            s2_walk_descend(&walk, desc);
-        } else {
-            const struct ipa_range unit = unit_at(&walk, desc);
-            const uint64_t entries =
-                (unit.size + BIT(s2_walk_shift(&walk)) - 1) >> s2_walk_shift(&walk);
-
-            if (!budget_takes(budget, entries + lines_of(budget, table, desc, unit.size))) {
-                return walk.at;
-            }
-            walk.at = ipa_range_end(unit);
-            s2_walk_ascend_all(&walk);
-        }
-    }
+    (void)s2_walk_visit(table, rest, &visitor, &reach);
     MAPPING_ASSERT(budget->has_any);
-    return walk.at;
+    return reach.end;
 }

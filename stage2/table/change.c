@@ -1,143 +1,158 @@
-/*
- * change.c - unmap, protect, replace: changes to what is mapped.
- *
- * In one order, whatever the change:
- *
- *      find the splits    what sticks out of the range                    reads only
- *      build dark         tables for the blocks that are split
- *      break the ends     ----- from here on hardware sees it; or split them directly
- *      the range          unmap: remove. protect: in place where that is allowed, else break.
- *                         replace: break
- *      flush               at the end of the operation, or before something that was broken is needed
- *      make the ends      ----- s2_pending_make(): what was broken, of all pieces
- *      make the range
- *
- * One flush for all of it.
- */
+#include "stage2/table/change.h"
+
 #include "stage2/table/entries.h"
-#include "stage2/table/operation.h"
+#include "stage2/table/flush.h"
+#include "stage2/table/map.h"
+#include "stage2/table/pieces.h"
 #include "stage2/table/split.h"
+#include "stage2/table/store.h"
 
-/* --- The verbs ------------------------------------------------------------------------------- */
+/* --- What a request comes to ----------------------------------------------------------------- */
 
-/* The tables that the splits need; MAPPING_DENIED, if what stays would be invalid for a moment. */
-static enum mapping_error count_splits(struct s2_table *table, const struct s2_edit *edit,
-                                       size_t *tables)
+/* All of it but what is in the tables. */
+static enum mapping_error change_of(const struct s2_table *table, const struct s2_request *request,
+                                    struct s2_change *change)
 {
-    struct s2_splits splits;
+    const unsigned cap = (unsigned)FIELD_GET(S2_CAP, request->flags);
 
-    s2_splits_find(table, edit, &splits);
-    *tables = s2_splits_tables(table, edit, &splits);
-    return table->refuses_transient && !table->is_direct && splits.run_count > 0 ? MAPPING_DENIED
-                                                                                 : MAPPING_OK;
+    change->range = request->range;
+    change->verb = request->verb;
+    change->flags = 0;
+    change->to = (struct s2_mapping){.offset = pa_minus_ipa(request->pa, request->range.start),
+                                     .cap = cap == 0 ? S2_LEVEL_FIRST : (int)cap,
+                                     .has_runs = (request->flags & S2_NO_CONTIGUOUS) == 0};
+    change->splits.run_count = 0;
+    change->splits.block_count = 0;
+    change->tables = 0;
+    change->has_broken = false;
+    if (request->verb == S2_VERB_UNMAP || request->verb == S2_VERB_REPLACE) {
+        return MAPPING_OK;
+    }
+    change->flags = request->flags;
+    return s2_attr_encode(&table->format, request->flags, &change->to.attr);
 }
 
-/* What a direct change does first: nothing sticks out, and no run has to be broken. */
-static void split_directly(struct s2_table *table, struct s2_edit *edit, struct s2_splits *splits)
+void s2_change_work_out(struct s2_table *table, const struct s2_request *request,
+                        struct s2_change *change)
 {
-    s2_splits_directly(table, edit, splits);
-    splits->run_count = 0;
-    splits->block_count = 0;
-    if (edit->kind == S2_EDIT_PROTECT) {
-        s2_entries_open(table, edit);
-    }
-}
+    const enum mapping_error error = change_of(table, request, change);
 
-/* Up to the flush; the rest waits for it. */
-static void edit_do(struct s2_table *table, struct s2_edit edit)
-{
-    struct s2_pending *pending = s2_operation_pending(table, edit.range);
-    struct s2_splits *splits = &pending->splits;
-
-    MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(s2_table_is_range(table, edit.range));
-    MAPPING_ASSERT(!edit.has_broken);
-    s2_pieces_do(table);
-    pending->edit = edit;
-    s2_splits_find(table, &edit, splits);
-    s2_splits_build(table, &edit, splits);
-    if (table->is_direct) {
-        split_directly(table, &pending->edit, splits);
-    } else {
-        s2_splits_break(table, &pending->edit, splits);
-    }
-    if (edit.kind == S2_EDIT_UNMAP) {
-        s2_entries_clear(table, edit.range);
-    } else {
-        s2_entries_change(table, &pending->edit);
-    }
-    if (splits->run_count > 0 || pending->edit.has_broken) {
-        s2_operation_keep(table, pending);
+    MAPPING_ASSERT(error == MAPPING_OK);
+    (void)error;
+    if (request->verb != S2_VERB_MAP) {
+        s2_splits_find(table, change);
     }
 }
 
-void s2_pending_make(struct s2_table *table, struct s2_pending *pending)
-{
-    struct s2_edit *edit = &pending->edit;
-
-    s2_splits_make(table, edit, &pending->splits);
-    if (edit->has_broken) {
-        s2_entries_make(table, edit);
-    }
-}
+/* --- Checks ---------------------------------------------------------------------------------- */
 
 /* Whether a protect would break leaf @desc for a moment, had its run been opened if it can be. */
-static bool is_transient(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc)
+static bool is_transient(const struct s2_table *table, const struct s2_change *change,
+                         s2_desc_t desc)
 {
     const s2_desc_t now = table->is_direct ? s2_desc_without_hint(desc) : desc;
 
-    return s2_edit_changes(table, edit, desc) &&
-           !s2_desc_is_in_place(now, s2_desc_with_attr(&table->format, now, edit->attr));
+    return s2_change_reaches(table, change, desc) &&
+           !s2_desc_is_in_place(now, s2_desc_with_attr(&table->format, now, change->to.attr));
+}
+
+static unsigned stop_if_transient(struct s2_walk *walk, unsigned count, void *arg)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+
+    for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            return i;
+        }
+        if (s2_desc_is_leaf(desc, walk->level) && is_transient(walk->table, arg, desc)) {
+            return S2_WALK_STOP;
+        }
+    }
+    return count;
 }
 
 /* Whether all leaves in the range can be protected as they stand. */
-static bool can_stay_valid(struct s2_table *table, const struct s2_edit *edit)
+static bool can_stay_valid(struct s2_table *table, struct s2_change *change)
 {
-    struct s2_walk walk;
+    static const struct s2_visitor visitor = {.visit = stop_if_transient};
 
-    s2_walk_begin(&walk, table, edit->range);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-        if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            continue;
-        }
-        if (s2_desc_is_leaf(desc, walk.level) && is_transient(table, edit, desc)) {
-            return false;
-        }
-        s2_walk_skip_entry(&walk);
-        s2_walk_ascend_all(&walk);
-    }
-    return true;
+    return s2_walk_visit(table, change->range, &visitor, change);
 }
 
-/* What a replace needs inside the range: whole blocks that the new output does not fit. Every byte
- * of it must be mapped. */
-static enum mapping_error count_replace(struct s2_table *table, const struct s2_edit *edit,
-                                        size_t *tables)
+/* A replace needs tables for whole blocks that the new output does not fit. Every byte must be mapped. */
+static unsigned count_replaced(struct s2_walk *walk, unsigned count, void *arg)
 {
-    struct s2_walk walk;
-    enum mapping_error error;
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    struct s2_change *change = arg;
+    const bool fits = u64_is_aligned(change->to.offset, BIT(s2_walk_shift(walk)));
+    const struct s2_mapping mapping = {.offset = change->to.offset, .cap = walk->level};
 
-    error = count_splits(table, edit, tables);
-    s2_walk_begin(&walk, table, edit->range);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-        const struct s2_mapping mapping = {.offset = edit->offset, .cap = walk.level};
+    for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
 
         if (s2_desc_is_none(desc)) {
-            return MAPPING_NOT_FOUND;
+            return S2_WALK_STOP;
         }
-        if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            continue;
+        if (s2_desc_is_table(desc, walk->level)) {
+            return i;
         }
-        if (s2_walk_whole(&walk) > 0 && !u64_is_aligned(edit->offset, BIT(s2_walk_shift(&walk)))) {
-            *tables += s2_map_tables(&table->geometry, s2_walk_piece(&walk), walk.level, &mapping);
+        if (count > 0 && !fits) {
+            const struct s2_geometry *geometry = &walk->table->geometry;
+
+            change->tables +=
+                s2_map_tables(geometry, s2_entry_stretch(geometry, walk->level, walk->at, i, i + 1),
+                              walk->level, &mapping);
         }
-        s2_walk_skip_entry(&walk);
-        s2_walk_ascend_all(&walk);
+    }
+    return count;
+}
+
+/* The tables that the splits need; MAPPING_DENIED, if what stays would be invalid for a moment. */
+static enum mapping_error check_splits(struct s2_table *table, struct s2_change *change)
+{
+    s2_splits_find(table, change);
+    change->tables += s2_splits_tables(table, change);
+    return table->refuses_transient && !table->is_direct && change->splits.run_count > 0
+               ? MAPPING_DENIED
+               : MAPPING_OK;
+}
+
+static enum mapping_error check_map(struct s2_table *table, struct s2_change *change)
+{
+    const struct ipa_range range = change->range;
+
+    if (!s2_pieces_leave_free(table, range)) {
+        return MAPPING_ALREADY_EXISTS;
+    }
+    /* Mapped before and after, so invalid for a moment in between: as a replace. */
+    if (table->refuses_transient && !s2_walk_is_free(table, range.start, ipa_range_end(range))) {
+        return MAPPING_DENIED;
+    }
+    if (!s2_pieces_have_room(table, range)) {
+        return MAPPING_UNSUPPORTED;
+    }
+    change->tables = s2_map_count(table, range, &change->to);
+    return MAPPING_OK;
+}
+
+static enum mapping_error check_protect(struct s2_table *table, struct s2_change *change)
+{
+    if (table->refuses_transient && !can_stay_valid(table, change)) {
+        return MAPPING_DENIED;
+    }
+    return check_splits(table, change);
+}
+
+static enum mapping_error check_replace(struct s2_table *table, struct s2_change *change)
+{
+    static const struct s2_visitor visitor = {.visit = count_replaced};
+    const enum mapping_error error = check_splits(table, change);
+
+    if (s2_stretches_meet(&table->operation.pieces.holes, change->range) != NULL ||
+        !s2_walk_visit(table, change->range, &visitor, change)) {
+        return MAPPING_NOT_FOUND;
     }
     /* All of it is mapped, so all of it would be invalid for a moment. */
     return table->refuses_transient ? MAPPING_DENIED : error;
@@ -149,162 +164,158 @@ static bool will_be_mapped_over(const struct s2_table *table, struct ipa_range r
     return s2_stretches_meet(&table->operation.pieces.maps, range) != NULL;
 }
 
-enum mapping_error s2_count_unmap(struct s2_table *table, struct ipa_range range, size_t *tables)
+static bool has_output(enum s2_verb verb)
 {
-    const struct s2_edit edit = {.range = range, .kind = S2_EDIT_UNMAP};
-
-    if (!s2_table_is_range(table, range)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    return will_be_mapped_over(table, range) ? MAPPING_ALREADY_EXISTS
-                                             : count_splits(table, &edit, tables);
+    return verb == S2_VERB_MAP || verb == S2_VERB_REPLACE;
 }
 
-enum mapping_error s2_count_protect(struct s2_table *table, struct ipa_range range,
-                                    mapping_flags_t flags, size_t *tables)
+enum mapping_error s2_change_check(struct s2_table *table, const struct s2_request *request,
+                                   struct s2_change *change)
 {
-    struct s2_edit edit = {.range = range, .kind = S2_EDIT_PROTECT};
+    const struct ipa_range range = request->range;
     enum mapping_error error;
 
-    if (!s2_table_is_range(table, range)) {
+    if (!s2_table_is_range(table, range) ||
+        (has_output(request->verb) && !s2_table_is_output(table, request->pa, range.size))) {
         return MAPPING_INVALID_PARAM;
     }
-    if (will_be_mapped_over(table, range)) {
-        return MAPPING_ALREADY_EXISTS;
+    error = change_of(table, request, change);
+    if (error != MAPPING_OK) {
+        return error;
     }
-    error = s2_attr_encode(&table->format, flags, &edit.attr);
-    if (error == MAPPING_OK && table->refuses_transient && !can_stay_valid(table, &edit)) {
-        error = MAPPING_DENIED;
-    }
-    return error == MAPPING_OK ? count_splits(table, &edit, tables) : error;
-}
-
-enum mapping_error s2_count_replace(struct s2_table *table, struct ipa_range range, pa_t pa,
-                                    size_t *tables)
-{
-    const struct s2_edit edit = {
-        .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
-
-    if (!s2_table_is_range(table, range) || !s2_table_is_output(table, pa, range.size)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    if (!s2_table_is_data(table, pa, range.size)) {
+    if (has_output(request->verb) && !s2_table_is_data(table, request->pa, range.size)) {
         return MAPPING_DENIED;
     }
     if (will_be_mapped_over(table, range)) {
         return MAPPING_ALREADY_EXISTS;
     }
-    if (s2_stretches_meet(&table->operation.pieces.holes, range) != NULL) {
-        return MAPPING_NOT_FOUND;
+    switch (request->verb) {
+    case S2_VERB_MAP:
+        return check_map(table, change);
+    case S2_VERB_UNMAP:
+        return check_splits(table, change);
+    case S2_VERB_PROTECT:
+        return check_protect(table, change);
+    case S2_VERB_REPLACE:
+        return check_replace(table, change);
     }
-    return count_replace(table, &edit, tables);
+    return MAPPING_INVALID_PARAM;
 }
 
-enum mapping_error s2_table_hold_unmap(struct s2_table *table, struct ipa_range range)
-{
-    size_t tables;
-    enum mapping_error error = s2_count_unmap(table, range, &tables);
+/* --- Doing ----------------------------------------------------------------------------------- */
 
-    if (error == MAPPING_OK) {
-        error = s2_operation_hold(table, tables);
+static bool touches(const struct s2_change *change, struct ipa_range range)
+{
+    bool is_touching = ipa_range_overlaps(change->range, range);
+
+    for (unsigned i = 0; i < change->splits.run_count; i++) {
+        is_touching |= ipa_range_overlaps(change->splits.runs[i].range, range);
     }
-    if (error == MAPPING_OK) {
-        s2_pieces_held_unmap(table, range);
+    return is_touching;
+}
+
+struct s2_change *s2_change_room(struct s2_table *table, struct ipa_range range)
+{
+    struct s2_operation *operation = &table->operation;
+    bool has_room = operation->pending_count < S2_PENDING_MAX;
+
+    for (unsigned i = 0; i < operation->pending_count && has_room; i++) {
+        has_room = !touches(&operation->pending[i], range);
     }
-    return error;
-}
-
-/* What needs @tables, and leaves neither a hole nor something that was not there. */
-static enum mapping_error hold(struct s2_table *table, size_t tables)
-{
-    const enum mapping_error error = s2_operation_hold(table, tables);
-
-    if (error == MAPPING_OK) {
-        s2_pieces_held(table);
+    if (!has_room) {
+        s2_change_flush(table);
     }
-    return error;
+    return &operation->pending[operation->pending_count];
 }
 
-enum mapping_error s2_table_hold_protect(struct s2_table *table, struct ipa_range range,
-                                         mapping_flags_t flags)
+static void do_map(struct s2_table *table, const struct s2_change *change)
 {
-    size_t tables;
-    const enum mapping_error error = s2_count_protect(table, range, flags, &tables);
+    struct s2_walk walk;
 
-    return error == MAPPING_OK ? hold(table, tables) : error;
-}
-
-enum mapping_error s2_table_hold_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
-{
-    size_t tables;
-    const enum mapping_error error = s2_count_replace(table, range, pa, &tables);
-
-    return error == MAPPING_OK ? hold(table, tables) : error;
-}
-
-void s2_table_do_unmap(struct s2_table *table, struct ipa_range range)
-{
-    edit_do(table, (struct s2_edit){.range = range, .kind = S2_EDIT_UNMAP});
-}
-
-void s2_table_do_protect(struct s2_table *table, struct ipa_range range, mapping_flags_t flags)
-{
-    struct s2_edit edit = {.range = range, .kind = S2_EDIT_PROTECT};
-    const enum mapping_error error = s2_attr_encode(&table->format, flags, &edit.attr);
-
-    MAPPING_ASSERT(error == MAPPING_OK);
-    (void)error;
-    s2_operation_show_code(table, flags);
-    s2_operation_maps(table, flags);
-    edit_do(table, edit);
-}
-
-void s2_table_do_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
-{
-    const struct s2_edit edit = {
-        .range = range, .kind = S2_EDIT_REPLACE, .offset = pa_minus_ipa(pa, range.start)};
-
-    MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
-    s2_operation_show_code(table, S2_EXEC);
-    edit_do(table, edit);
-}
-
-enum mapping_error s2_table_unmap(struct s2_table *table, struct ipa_range range)
-{
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = s2_table_hold_unmap(table, range);
-    if (error == MAPPING_OK) {
-        s2_table_do_unmap(table, range);
+    /* What was removed here may still be cached; a make before its flush would put two translations of
+     * one IPA into the world. It also frees the tables that are needed again: what they spanned is
+     * among the invalidations. */
+    if (s2_tlb_batch_touches(&table->operation.invalidations, change->range)) {
+        s2_change_flush(table);
     }
-    s2_table_end(table);
-    return error;
+    s2_memory_show_code(&table->memory, change->flags);
+    s2_store_maps(table, change->flags);
+    s2_walk_begin(&walk, table, change->range);
+    s2_map_fill(&walk, &change->to);
 }
 
-enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,
-                                    mapping_flags_t flags)
+/* What a direct change does first: nothing sticks out, and no run has to be broken. */
+static void split_directly(struct s2_table *table, struct s2_change *change)
 {
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = s2_table_hold_protect(table, range, flags);
-    if (error == MAPPING_OK) {
-        s2_table_do_protect(table, range, flags);
+    s2_splits_directly(table, change);
+    change->splits.run_count = 0;
+    change->splits.block_count = 0;
+    if (change->verb == S2_VERB_PROTECT) {
+        s2_entries_open(table, change);
     }
-    s2_table_end(table);
-    return error;
 }
 
-enum mapping_error s2_table_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
+/* Its instruction caches, and what it means for TLBIs. A replace may be of memory that is executed. */
+static void prepare(struct s2_table *table, const struct s2_change *change)
 {
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = s2_table_hold_replace(table, range, pa);
-    if (error == MAPPING_OK) {
-        s2_table_do_replace(table, range, pa);
+    if (change->verb == S2_VERB_PROTECT) {
+        s2_memory_show_code(&table->memory, change->flags);
+        s2_store_maps(table, change->flags);
+    } else if (change->verb == S2_VERB_REPLACE) {
+        s2_memory_show_code(&table->memory, S2_EXEC);
     }
-    s2_table_end(table);
-    return error;
+}
+
+/* What was broken waits for the flush, where it stands. */
+static void do_to_mapped(struct s2_table *table, struct s2_change *change)
+{
+    struct s2_operation *operation = &table->operation;
+
+    prepare(table, change);
+    s2_splits_build(table, change);
+    if (table->is_direct) {
+        split_directly(table, change);
+    } else {
+        s2_splits_break(table, change);
+    }
+    if (change->verb == S2_VERB_UNMAP) {
+        s2_entries_clear(table, change->range);
+    } else {
+        s2_entries_change(table, change);
+    }
+    if (change->splits.run_count > 0 || change->has_broken) {
+        MAPPING_ASSERT(change == &operation->pending[operation->pending_count]);
+        MAPPING_ASSERT(!s2_tlb_batch_is_empty(&operation->invalidations));
+        operation->pending_count++;
+    }
+}
+
+void s2_change_do(struct s2_table *table, struct s2_change *change)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(!change->has_broken);
+
+    if (change->verb == S2_VERB_MAP) {
+        do_map(table, change);
+    } else {
+        do_to_mapped(table, change);
+    }
+}
+
+void s2_change_flush(struct s2_table *table)
+{
+    struct s2_operation *operation = &table->operation;
+
+    s2_flush(table);
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
+    for (unsigned i = 0; i < operation->pending_count; i++) {
+        struct s2_change *change = &operation->pending[i];
+
+        s2_splits_make(table, change);
+        if (change->has_broken) {
+            s2_entries_make(table, change);
+        }
+    }
+    operation->pending_count = 0;
+    MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
 }

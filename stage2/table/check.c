@@ -1,7 +1,6 @@
-/*
- * check.c - whether the tables are as this library makes them.
- */
-#include "stage2/table/operation.h"
+#include "stage2/table/check.h"
+
+#include "stage2/table/frames.h"
 #include "stage2/table/walk.h"
 
 /* Whether a valid leaf stands where leaves may, aligned and inside the output size. */
@@ -62,11 +61,13 @@ static bool runs_are_sound(struct s2_walk *walk)
     return true;
 }
 
-/* The table that the cursor has just entered: its entries and its count. */
-static bool check_table(struct s2_walk *walk, size_t *tables)
+/* The table that the cursor has just entered: its entries, its count and its runs. @arg: how many
+ * tables were linked so far. */
+static bool table_is_sound(struct s2_walk *walk, void *arg)
 {
     const struct s2_table *table = walk->table;
     const s2_desc_t *entries = s2_walk_step(walk)->entries;
+    size_t *tables = arg;
     uint32_t used = 0;
 
     for (unsigned i = 0; i < s2_walk_entries(walk); i++) {
@@ -85,33 +86,36 @@ static bool check_table(struct s2_walk *walk, size_t *tables)
            runs_are_sound(walk);
 }
 
+/* On to the first table, which is entered. */
+static unsigned pass_leaves(struct s2_walk *walk, unsigned count, void *arg)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    (void)arg;
+    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
+        i++;
+    }
+    return i;
+}
+
 bool s2_table_check(const struct s2_table *table)
 {
-    struct s2_walk walk;
+    static const struct s2_visitor visitor = {.visit = pass_leaves, .enter = table_is_sound};
+    const struct ipa_range all = ipa_range(0, BIT(table->geometry.ipa_bits));
+    struct s2_table *view = s2_walk_reading(table);
+    struct s2_walk root;
     size_t tables = 0;
 
     if (table->operation.depth != 0 || frame_reserve_count(&table->operation.held) != 0 ||
         table->operation.pending_count != 0) {
         return false;
     }
-    s2_walk_begin(&walk, s2_walk_reading(table), ipa_range(0, BIT(table->geometry.ipa_bits)));
-    if (!check_table(&walk, &tables)) {
+    s2_walk_begin(&root, view, all);
+    if (!table_is_sound(&root, &tables) || !s2_walk_visit(view, all, &visitor, &tables)) {
         return false;
     }
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-        if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            if (!check_table(&walk, &tables)) {
-                return false;
-            }
-        } else {
-            s2_walk_skip_entry(&walk);
-        }
-        s2_walk_ascend_all(&walk);
-    }
-    /* What waits for a batch's flush is linked nowhere any more, and still counted. */
-    return s2_operation_has_quarantined(table) ? tables < table->table_count
-                                               : tables == table->table_count;
+    /* What is deferred is linked nowhere any more, and still counted. */
+    return s2_frames_quarantined(table) > 0 ? tables < table->table_count
+                                            : tables == table->table_count;
 }

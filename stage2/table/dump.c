@@ -1,6 +1,5 @@
-/*
- * dump.c - the tables as text. table.h documents the format.
- */
+#include "stage2/table/dump.h"
+
 #include "stage2/table/walk.h"
 
 #define LINE_BYTES 160 /* the longest line has some 130 */
@@ -167,30 +166,37 @@ static void dump_leaf(struct dump *dump, s2_desc_t leaf, int level, struct ipa_r
     *stretch = (struct stretch){.range = range, .pa = pa, .level = level, .first = rest};
 }
 
+/* Leaves and broken ones, up to the first table, which is entered. One that sticks out is told whole. */
+static unsigned dump_entries(struct s2_walk *walk, unsigned count, void *arg)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    const ipa_t start = s2_walk_entry(walk).start;
+
+    for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        if (s2_desc_is_table(desc, walk->level)) {
+            return i;
+        }
+        if (!s2_desc_is_none(desc)) {
+            dump_leaf(arg, desc, walk->level,
+                      s2_entry_stretch(&walk->table->geometry, walk->level, start, i, i + 1));
+        }
+    }
+    return count;
+}
+
 enum mapping_error s2_table_dump(const struct s2_table *table, struct ipa_range range,
                                  s2_dump_fn line, void *arg)
 {
+    static const struct s2_visitor visitor = {.visit = dump_entries};
     struct dump dump = {.table = table, .line = line, .arg = arg};
-    struct s2_walk walk;
 
     MAPPING_ASSERT(line != NULL);
     if (!s2_table_is_range(table, range)) {
         return MAPPING_INVALID_PARAM;
     }
-    s2_walk_begin(&walk, s2_walk_reading(table), range);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-        if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            continue;
-        }
-        if (!s2_desc_is_none(desc)) {
-            dump_leaf(&dump, desc, walk.level, s2_walk_entry(&walk));
-        }
-        s2_walk_skip_entry(&walk);
-        s2_walk_ascend_all(&walk);
-    }
+    (void)s2_walk_visit(s2_walk_reading(table), range, &visitor, &dump);
     dump_stretch(&dump);
     return MAPPING_OK;
 }

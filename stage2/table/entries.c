@@ -5,12 +5,14 @@
  */
 #include "stage2/table/entries.h"
 
-#include "stage2/table/operation.h"
+#include "stage2/table/frames.h"
+#include "stage2/table/state.h"
+#include "stage2/table/store.h"
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
 /* Remove the next @count entries. Subtrees go as they are. */
-static void clear_entries(struct s2_walk *walk, unsigned count)
+static unsigned clear_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     const struct ipa_range stretch = s2_walk_stretch(walk, count);
     struct s2_table *table = walk->table;
@@ -18,7 +20,8 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
     unsigned cleared = 0;
     bool has_tables = false;
 
-    MAPPING_ASSERT(count > 0 && count <= s2_walk_entries(walk) - s2_walk_index(walk));
+    (void)arg;
+    MAPPING_ASSERT(count <= s2_walk_entries(walk) - s2_walk_index(walk));
     for (unsigned i = 0; i < count; i++) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
 
@@ -28,39 +31,38 @@ static void clear_entries(struct s2_walk *walk, unsigned count)
         arch_desc_store(&slot[i], S2_DESC_NONE);
         cleared++;
         if (s2_desc_is_table(desc, walk->level)) {
-            s2_operation_quarantine(table, s2_desc_address(&table->format, desc), walk->level + 1);
+            s2_frames_quarantine(table, s2_desc_address(&table->format, desc), walk->level + 1);
             has_tables = true;
         }
     }
     if (cleared > 0) {
         MAPPING_ASSERT(*s2_walk_count(walk) >= cleared);
         *s2_walk_count(walk) -= cleared;
-        s2_operation_stored(table, slot, count);
-        s2_operation_invalidate(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
+        s2_stored(table, slot, count);
+        s2_invalidate(table, stretch, has_tables ? S2_TLB_LEVEL_ANY : walk->level);
     }
+    return count;
 }
 
-/* Out of the tables that are done; unlink those that were emptied. */
-static void leave_and_prune(struct s2_walk *walk)
+/* The table that the cursor is about to leave goes, if it was emptied. */
+static void unlink_if_empty(struct s2_walk *walk, void *arg)
 {
-    while (s2_walk_is_leaving(walk)) {
-        const struct s2_walk_step step = *s2_walk_step(walk);
-        const struct ipa_range span = s2_walk_span(walk);
-        const bool is_empty = *s2_walk_count(walk) == 0;
+    const struct s2_walk_step *step = s2_walk_step(walk);
+    uint32_t *above = frame_pool_count(walk->table->pool, step[-1].pa);
 
-        if (is_empty) {
-            MAPPING_ASSERT(s2_desc_eq(arch_desc_load(step.slot),
-                                      s2_desc_table(&walk->table->format, step.pa)));
-            arch_desc_store(step.slot, S2_DESC_NONE);
-            s2_operation_stored(walk->table, step.slot, 1);
-            s2_operation_invalidate(walk->table, span, S2_TLB_LEVEL_ANY);
-            /* Nothing hangs below it: it need not be looked at again. */
-            s2_operation_quarantine(walk->table, step.pa, S2_LEVEL_PAGE);
-        }
-        s2_walk_ascend(walk);
-        MAPPING_ASSERT(*s2_walk_count(walk) > 0);
-        *s2_walk_count(walk) -= is_empty ? 1 : 0;
+    (void)arg;
+    MAPPING_ASSERT(*above > 0);
+    if (*s2_walk_count(walk) > 0) {
+        return;
     }
+    MAPPING_ASSERT(
+        s2_desc_eq(arch_desc_load(step->slot), s2_desc_table(&walk->table->format, step->pa)));
+    arch_desc_store(step->slot, S2_DESC_NONE);
+    s2_stored(walk->table, step->slot, 1);
+    s2_invalidate(walk->table, s2_walk_span(walk), S2_TLB_LEVEL_ANY);
+    /* Nothing hangs below it: it need not be looked at again. */
+    s2_frames_quarantine(walk->table, step->pa, S2_LEVEL_PAGE);
+    *above -= 1;
 }
 
 /* Remove the run of @count leaves from @slot on, which span @range, each by an exchange; one that stands
@@ -73,18 +75,19 @@ static void take_run(struct s2_table *table, s2_desc_t *slot, unsigned count,
     for (unsigned i = 0; i < count; i++) {
         all = s2_desc_or(all, arch_desc_swap(&slot[i], S2_DESC_NONE));
     }
-    s2_operation_removed(table, range, all, S2_DESC_NONE);
+    s2_state_removed(table, range, all, S2_DESC_NONE);
 }
 
 /* The same as clear_entries(), up to the first table, where somebody is told of what the leaves were: a
  * subtree does not go as it is, as hardware may set something in its leaves until nobody reaches them.
  * Returns: how many entries that were. */
-static unsigned take_entries(struct s2_walk *walk, unsigned count)
+static unsigned take_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     struct s2_table *table = walk->table;
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned i = 0;
 
+    (void)arg;
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
         const unsigned run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc)
@@ -102,8 +105,8 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count)
             MAPPING_ASSERT(*s2_walk_count(walk) >= run);
             take_run(table, &slot[i], run, range);
             *s2_walk_count(walk) -= run;
-            s2_operation_stored(table, &slot[i], run);
-            s2_operation_invalidate(table, range, walk->level);
+            s2_stored(table, &slot[i], run);
+            s2_invalidate(table, range, walk->level);
         }
         i += run;
     }
@@ -113,88 +116,72 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count)
 /* Everything in @range but blocks that stick out, which are broken by now. */
 void s2_entries_clear(struct s2_table *table, struct ipa_range range)
 {
-    const bool tracks = s2_operation_tracks(table);
-    struct s2_walk walk;
+    static const struct s2_visitor clear = {
+        .visit = clear_entries, .leave = unlink_if_empty, .takes_tables = true};
+    static const struct s2_visitor take = {.visit = take_entries, .leave = unlink_if_empty};
 
-    s2_walk_begin(&walk, table, range);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-        const bool is_entered = tracks && s2_desc_is_table(desc, walk.level);
-        const unsigned count = is_entered ? 0 : s2_walk_whole(&walk);
-
-        if (count > 0 && tracks) {
-            s2_walk_skip(&walk, take_entries(&walk, count));
-        } else if (count > 0) {
-            clear_entries(&walk, count);
-            s2_walk_skip(&walk, count);
-        } else if (s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-        } else {
-            s2_walk_skip_entry(&walk);
-        }
-        leave_and_prune(&walk);
-    }
+    (void)s2_walk_visit(table, range, s2_state_is_tracked(table) ? &take : &clear, NULL);
 }
 
 /* --- Protect and replace --------------------------------------------------------------------- */
 
 /* A stretch of leaves that differ in nothing but the address: what is there, and what shall be. */
-struct leaf_run {
+struct leaf_stretch {
     s2_desc_t desc;
     s2_desc_t next;
     uint64_t size;
 };
 
-/* Store one leaf of the run, if it is what is expected at @slot. */
-static inline bool run_step(s2_desc_t *slot, struct leaf_run *run)
+/* Store one leaf of the stretch, if it is what is expected at @slot. */
+static inline bool stretch_step(s2_desc_t *slot, struct leaf_stretch *stretch)
 {
-    if (!s2_desc_eq(arch_desc_load(slot), run->desc)) {
+    if (!s2_desc_eq(arch_desc_load(slot), stretch->desc)) {
         return false;
     }
-    arch_desc_store(slot, run->next);
-    run->desc = s2_desc_next(run->desc, run->size);
-    run->next = s2_desc_next(run->next, run->size);
+    arch_desc_store(slot, stretch->next);
+    stretch->desc = s2_desc_next(stretch->desc, stretch->size);
+    stretch->next = s2_desc_next(stretch->next, stretch->size);
     return true;
 }
 
-/* How many leaves from @slot on, at most @count, continue the run. Two a turn: the loop itself would
+/* How many leaves from @slot on, at most @count, continue the stretch. Two a turn: the loop itself would
  * be a third of the work. For tables that the hardware does not write. */
-static unsigned run_store(s2_desc_t *slot, unsigned count, struct leaf_run run)
+static unsigned stretch_store(s2_desc_t *slot, unsigned count, struct leaf_stretch stretch)
 {
     s2_desc_t *at = slot;
     const s2_desc_t *end = slot + count;
 
     for (; end - at >= 2; at += 2) {
-        if (!run_step(&at[0], &run)) {
+        if (!stretch_step(&at[0], &stretch)) {
             return (unsigned)(at - slot);
         }
-        if (!run_step(&at[1], &run)) {
+        if (!stretch_step(&at[1], &stretch)) {
             return (unsigned)(at - slot) + 1;
         }
     }
-    if (at != end && run_step(at, &run)) {
+    if (at != end && stretch_step(at, &stretch)) {
         at++;
     }
     return (unsigned)(at - slot);
 }
 
 /* Store what follows the leaf @desc, which became @next, as far as it continues both. */
-static unsigned run_follow(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
-                           uint64_t size)
+static unsigned stretch_follow(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
+                               uint64_t size)
 {
-    return run_store(slot, count,
-                     (struct leaf_run){.desc = s2_desc_next(desc, size),
-                                       .next = s2_desc_next(next, size),
-                                       .size = size});
+    return stretch_store(slot, count,
+                         (struct leaf_stretch){.desc = s2_desc_next(desc, size),
+                                               .next = s2_desc_next(next, size),
+                                               .size = size});
 }
 
 /* What a leaf becomes in the first pass: what it shall be, or broken on the way there. */
-static s2_desc_t first_pass(const struct s2_table *table, const struct s2_edit *edit,
+static s2_desc_t first_pass(const struct s2_table *table, const struct s2_change *change,
                             s2_desc_t desc, bool *is_broken)
 {
-    const s2_desc_t next = s2_desc_with_attr(&table->format, desc, edit->attr);
+    const s2_desc_t next = s2_desc_with_attr(&table->format, desc, change->to.attr);
 
-    *is_broken = edit->kind == S2_EDIT_REPLACE || !s2_desc_is_in_place(desc, next);
+    *is_broken = change->verb == S2_VERB_REPLACE || !s2_desc_is_in_place(desc, next);
     return *is_broken ? s2_desc_break(desc) : next;
 }
 
@@ -215,7 +202,7 @@ static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s
         return run;
     }
     if (is_broken) {
-        (void)s2_operation_break(slot);
+        (void)s2_store_break(slot);
     } else {
         while (!arch_desc_replace(slot, desc, next)) {
             MAPPING_ASSERT(s2_desc_is_valid(*desc));
@@ -242,11 +229,11 @@ static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned la
 {
     const struct ipa_range stretch = entries_at(walk, first, last);
 
-    s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
+    s2_stored(walk->table, s2_walk_slot(walk) + first, last - first);
     if (has_revoked) {
-        s2_operation_invalidate(walk->table, stretch, walk->level);
+        s2_invalidate(walk->table, stretch, walk->level);
     } else {
-        s2_operation_invalidate_relaxed(walk->table, stretch, walk->level);
+        s2_invalidate_relaxed(walk->table, stretch, walk->level);
     }
 }
 
@@ -254,19 +241,20 @@ static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned la
 static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned i, s2_desc_t desc,
                                                    s2_desc_t next)
 {
-    s2_operation_removed(walk->table, entries_at(walk, i, i + 1), desc, next);
+    s2_state_removed(walk->table, entries_at(walk, i, i + 1), desc, next);
 }
 
 /* First pass over the next @count entries, up to the first table; how many entries that were. */
-static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
+    struct s2_change *change = arg;
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned first = count, last = 0, i = 0;
     bool has_revoked = false;
 
-    MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
+    MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
     while (i < count) {
         s2_desc_t desc = arch_desc_load(&slot[i]);
         s2_desc_t next;
@@ -275,17 +263,17 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
         if (s2_desc_is_table(desc, walk->level)) {
             break;
         }
-        if (!s2_desc_is_leaf(desc, walk->level) || !s2_edit_changes(table, edit, desc)) {
+        if (!s2_desc_is_leaf(desc, walk->level) || !s2_change_reaches(table, change, desc)) {
             i++;
             continue;
         }
-        next = first_pass(table, edit, desc, &is_broken);
+        next = first_pass(table, change, desc, &is_broken);
         first = i < first ? i : first;
         i += change_leaf(walk, i, &desc, next, is_broken);
-        edit->has_broken |= is_broken;
+        change->has_broken |= is_broken;
         has_revoked |= !is_relaxed(table, desc, next, is_broken);
         if (!table->format.has_access_flag) {
-            i += run_follow(&slot[i], count - i, desc, next, size);
+            i += stretch_follow(&slot[i], count - i, desc, next, size);
         } else if (!is_broken) {
             tell_changed(walk, i - 1, desc, next);
         }
@@ -301,8 +289,9 @@ static unsigned change_entries(struct s2_walk *walk, struct s2_edit *edit, unsig
 /* Before it, where sizes change directly: the runs that a protect changes are opened, so that each
  * member can be changed in place. Folding makes them runs again. One whose type changes has to be
  * broken anyway, and stays a run. */
-static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+static unsigned open_runs(struct s2_walk *walk, unsigned count, void *arg)
 {
+    struct s2_change *change = arg;
     struct s2_table *table = walk->table;
     const unsigned run = s2_run_entries(&table->geometry, walk->level);
     s2_desc_t *slot = s2_walk_slot(walk);
@@ -315,8 +304,8 @@ static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned c
             break;
         }
         if (!s2_desc_is_leaf(desc, walk->level) || !s2_desc_is_contiguous(desc) ||
-            !s2_edit_changes(table, edit, desc) ||
-            !s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
+            !s2_change_reaches(table, change, desc) ||
+            !s2_attr_is_alike(s2_desc_attr(&table->format, desc), change->to.attr)) {
             i++;
             continue;
         }
@@ -330,24 +319,24 @@ static unsigned open_runs(struct s2_walk *walk, struct s2_edit *edit, unsigned c
 
 /* What a broken leaf in the range is made, in a protect: with the new attributes, and with the hint
  * only if all of its run is. */
-static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_edit *edit, ipa_t at,
+static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_change *change, ipa_t at,
                              s2_desc_t broken)
 {
     const struct s2_table *table = walk->table;
     const uint64_t size = (uint64_t)s2_run_entries(&table->geometry, walk->level)
                           << s2_walk_shift(walk);
-    const s2_desc_t leaf = s2_desc_with_attr(&table->format, s2_desc_mend(broken), edit->attr);
+    const s2_desc_t leaf = s2_desc_with_attr(&table->format, s2_desc_mend(broken), change->to.attr);
     const struct ipa_range run = {ipa_align_down(at, size), size};
 
-    MAPPING_ASSERT(ipa_range_has(edit->range, at));
-    return ipa_range_covers(edit->range, run) ? leaf : s2_desc_without_hint(leaf);
+    MAPPING_ASSERT(ipa_range_has(change->range, at));
+    return ipa_range_covers(change->range, run) ? leaf : s2_desc_without_hint(leaf);
 }
 
 /* How many of the entries [@i, @count) may follow one that was @desc and became @next: those with the
  * same fate as to the hint. It is kept up to the last run that lies whole among them, and dropped up
  * to the border of the run that is torn. */
-static unsigned run_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t next, unsigned i,
-                         unsigned count)
+static unsigned stretch_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t next, unsigned i,
+                             unsigned count)
 {
     const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
     const unsigned index = s2_walk_index(walk);
@@ -364,14 +353,15 @@ static unsigned run_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t n
 }
 
 /* Second pass of a protect. Memory whose type changes is cleaned before a guest sees it again. */
-static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+static unsigned make_protected(struct s2_walk *walk, unsigned count, void *arg)
 {
+    struct s2_change *change = arg;
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned i = 0, start;
 
-    MAPPING_ASSERT(edit->kind == S2_EDIT_PROTECT);
+    MAPPING_ASSERT(change->verb == S2_VERB_PROTECT);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.invalidations));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
@@ -384,19 +374,20 @@ static unsigned make_protected(struct s2_walk *walk, struct s2_edit *edit, unsig
             i++;
             continue;
         }
-        next = second_pass(walk, edit, ipa_add(walk->at, i * size), desc);
+        next = second_pass(walk, change, ipa_add(walk->at, i * size), desc);
         start = i;
-        if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), edit->attr)) {
+        if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), change->to.attr)) {
             s2_memory_reclaim(&table->memory, s2_desc_address(&table->format, desc), size);
             arch_desc_store(&slot[i++], next);
         } else {
             arch_desc_store(&slot[i++], next);
-            i += run_follow(&slot[i], run_left(walk, desc, next, i, count), desc, next, size);
+            i += stretch_follow(&slot[i], stretch_left(walk, desc, next, i, count), desc, next,
+                                size);
         }
-        s2_operation_removed(table, entries_at(walk, start, i), desc, next);
+        s2_state_removed(table, entries_at(walk, start, i), desc, next);
     }
     MAPPING_ASSERT(i <= count);
-    s2_operation_stored(table, slot, i);
+    s2_stored(table, slot, i);
     return i;
 }
 
@@ -418,11 +409,11 @@ static unsigned alike_broken(const struct s2_table *table, const s2_desc_t *slot
 /* Second pass of a replace, over a stretch of broken leaves that are alike: mapped anew with the
  * attributes they had, in leaves as large as the new output allows. Each stays broken until then, so
  * that whoever faults there knows to ask again. */
-static void map_replaced(struct s2_walk *walk, const struct s2_edit *edit, unsigned count)
+static void map_replaced(struct s2_walk *walk, const struct s2_change *change, unsigned count)
 {
     struct s2_table *table = walk->table;
     const struct s2_mapping mapping = {
-        .offset = edit->offset,
+        .offset = change->to.offset,
         .attr = s2_desc_attr(&table->format, arch_desc_load(s2_walk_slot(walk))),
         .cap = walk->level,
         .has_runs = true,
@@ -435,13 +426,14 @@ static void map_replaced(struct s2_walk *walk, const struct s2_edit *edit, unsig
     s2_map_fill(&stretch, &mapping);
 }
 
-static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsigned count)
+static unsigned make_replaced(struct s2_walk *walk, unsigned count, void *arg)
 {
+    struct s2_change *change = arg;
     const s2_desc_t *slot = s2_walk_slot(walk);
     struct s2_walk at = *walk;
     unsigned i = 0;
 
-    MAPPING_ASSERT(edit->kind == S2_EDIT_REPLACE);
+    MAPPING_ASSERT(change->verb == S2_VERB_REPLACE);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&walk->table->operation.invalidations));
     while (i < count) {
         const s2_desc_t desc = arch_desc_load(&slot[i]);
@@ -452,7 +444,7 @@ static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsign
         }
         if (s2_desc_is_broken(desc)) {
             step = alike_broken(walk->table, &slot[i], count - i);
-            map_replaced(&at, edit, step);
+            map_replaced(&at, change, step);
         }
         s2_walk_skip(&at, step);
         i += step;
@@ -460,51 +452,28 @@ static unsigned make_replaced(struct s2_walk *walk, struct s2_edit *edit, unsign
     return i;
 }
 
-typedef unsigned (*visit_fn)(struct s2_walk *walk, struct s2_edit *edit, unsigned count);
-
-/* Call @visit for each stretch of whole entries of one table; it answers how many it did before
- * it met a table, which is entered next. */
-static void visit_range(struct s2_table *table, struct s2_edit *edit, visit_fn visit)
+void s2_entries_open(struct s2_table *table, struct s2_change *change)
 {
-    struct s2_walk walk;
+    static const struct s2_visitor visitor = {.visit = open_runs};
 
-    s2_walk_begin(&walk, table, edit->range);
-    while (!s2_walk_is_done(&walk)) {
-        const unsigned count = s2_walk_whole(&walk);
-        const unsigned done = count > 0 ? visit(&walk, edit, count) : 0;
-
-        MAPPING_ASSERT(done <= count);
-        s2_walk_skip(&walk, done);
-        if (done == 0 || done < count) {
-            const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-
-            if (s2_desc_is_table(desc, walk.level)) {
-                s2_walk_descend(&walk, desc);
-            } else {
-                s2_walk_skip_entry(&walk);
-            }
-        }
-        s2_walk_ascend_all(&walk);
-    }
+    MAPPING_ASSERT(table->is_direct && change->verb == S2_VERB_PROTECT);
+    (void)s2_walk_visit(table, change->range, &visitor, change);
 }
 
-void s2_entries_open(struct s2_table *table, struct s2_edit *edit)
+void s2_entries_change(struct s2_table *table, struct s2_change *change)
 {
-    MAPPING_ASSERT(table->is_direct && edit->kind == S2_EDIT_PROTECT);
+    static const struct s2_visitor visitor = {.visit = change_entries};
 
-    visit_range(table, edit, open_runs);
+    MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
+    (void)s2_walk_visit(table, change->range, &visitor, change);
 }
 
-void s2_entries_change(struct s2_table *table, struct s2_edit *edit)
+void s2_entries_make(struct s2_table *table, struct s2_change *change)
 {
-    MAPPING_ASSERT(edit->kind != S2_EDIT_UNMAP);
+    static const struct s2_visitor protected = {.visit = make_protected};
+    static const struct s2_visitor replaced = {.visit = make_replaced};
 
-    visit_range(table, edit, change_entries);
-}
-
-void s2_entries_make(struct s2_table *table, struct s2_edit *edit)
-{
-    MAPPING_ASSERT(edit->has_broken);
-
-    visit_range(table, edit, edit->kind == S2_EDIT_PROTECT ? make_protected : make_replaced);
+    MAPPING_ASSERT(change->has_broken);
+    (void)s2_walk_visit(table, change->range,
+                        change->verb == S2_VERB_PROTECT ? &protected : &replaced, change);
 }

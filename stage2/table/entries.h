@@ -18,12 +18,12 @@
 /* Whole tables go as they are, without a look at what is in them. */
 void s2_entries_clear(struct s2_table *table, struct ipa_range range);
 
-void s2_entries_open(struct s2_table *table, struct s2_edit *edit);
+void s2_entries_open(struct s2_table *table, struct s2_change *change);
 
-/* Says in @edit whether anything was broken. */
-void s2_entries_change(struct s2_table *table, struct s2_edit *edit);
+/* Says in @change whether anything was broken. */
+void s2_entries_change(struct s2_table *table, struct s2_change *change);
 
 /* After the flush, if anything was. */
-void s2_entries_make(struct s2_table *table, struct s2_edit *edit);
+void s2_entries_make(struct s2_table *table, struct s2_change *change);
 
 #endif

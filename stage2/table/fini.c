@@ -11,7 +11,10 @@
  */
 #include "stage2/table/fini.h"
 
+#include "stage2/table/flush.h"
+#include "stage2/table/frames.h"
 #include "stage2/table/operation.h"
+#include "stage2/table/store.h"
 
 static void fini_end(struct s2_table *table)
 {
@@ -49,10 +52,10 @@ static size_t unlink_from_root(struct s2_table *table, size_t budget)
 
         if (!s2_desc_is_none(desc)) {
             arch_desc_store(slot, S2_DESC_NONE);
-            s2_operation_stored(table, slot, 1);
+            s2_stored(table, slot, 1);
         }
         if (s2_desc_is_table(desc, level)) {
-            s2_operation_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
+            s2_frames_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
         }
     }
     return count;
@@ -78,13 +81,13 @@ static bool take_apart(struct s2_table *table, size_t budget)
         if (table->fini_next < s2_root_entries(&table->geometry)) {
             return false;
         }
-        s2_operation_flush_vmid(table);
+        s2_flush_vmid(table);
         table->is_forgotten = true;
     }
-    while (left > 0 && s2_operation_release_some(table, &left)) {
+    while (left > 0 && s2_frames_release_some(table, &left)) {
     }
     frame_pool_unreserve(table->pool, &table->operation.held);
-    if (s2_operation_has_quarantined(table)) {
+    if (s2_frames_quarantined(table) > 0) {
         return false;
     }
     fini_end(table);

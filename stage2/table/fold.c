@@ -12,7 +12,12 @@
  * table to a block where hardware updates entries: it could still do so in the old table, which
  * nobody would read again.
  */
+#include "stage2/table/fold.h"
+
+#include "stage2/table/flush.h"
+#include "stage2/table/frames.h"
 #include "stage2/table/operation.h"
+#include "stage2/table/store.h"
 #include "stage2/table/walk.h"
 
 /* Whether the @count leaves of @level at @entries map one stretch that is aligned to its size, and
@@ -87,10 +92,10 @@ static unsigned count_tables(struct s2_walk *walk, unsigned count)
 /* The cursor's entries [@first, @last), broken or made larger, must be invalidated. */
 static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned last, int level)
 {
-    s2_operation_stored(walk->table, s2_walk_slot(walk) + first, last - first);
-    s2_operation_invalidate(
-        walk->table, s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last),
-        level);
+    s2_stored(walk->table, s2_walk_slot(walk) + first, last - first);
+    s2_invalidate(walk->table,
+                  s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last),
+                  level);
 }
 
 /* First pass over @count entries: break the tables that are uniform; how many those were. */
@@ -135,7 +140,7 @@ static unsigned swap_tables(struct s2_walk *walk, unsigned count)
 
             arch_desc_publish(&slot[i], block_of(walk, child_entries(table, old)));
             invalidate_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
-            s2_operation_quarantine(table, s2_desc_address(&table->format, old), walk->level + 1);
+            s2_frames_quarantine(table, s2_desc_address(&table->format, old), walk->level + 1);
             swapped++;
         }
     }
@@ -157,8 +162,8 @@ static unsigned make_blocks(struct s2_walk *walk, unsigned count)
             const pa_t pa = s2_desc_address(&table->format, desc);
 
             MAPPING_ASSERT(*frame_pool_count(table->pool, pa) == entries);
-            s2_operation_link(table, &slot[i], block_of(walk, child_entries(table, desc)));
-            s2_operation_release(table, pa);
+            s2_store_link(table, &slot[i], block_of(walk, child_entries(table, desc)));
+            s2_frames_release(table, pa);
             made++;
         }
     }
@@ -200,7 +205,7 @@ static unsigned count_groups(struct s2_walk *walk, unsigned count)
 static void break_group(s2_desc_t *slot, unsigned run)
 {
     for (unsigned i = 0; i < run; i++) {
-        (void)s2_operation_break(&slot[i]);
+        (void)s2_store_break(&slot[i]);
     }
 }
 
@@ -245,7 +250,7 @@ static unsigned make_runs(struct s2_walk *walk, unsigned count)
 
             arch_desc_store(&slot[i + k], s2_desc_with_hint(leaf));
         }
-        s2_operation_stored(table, &slot[i], run);
+        s2_stored(table, &slot[i], run);
         made++;
     }
     return made;
@@ -255,30 +260,39 @@ static unsigned make_runs(struct s2_walk *walk, unsigned count)
 
 typedef unsigned (*fold_pass_fn)(struct s2_walk *walk, unsigned count);
 
+struct fold_pass {
+    fold_pass_fn pass;
+    int level;
+    unsigned sum; /* of its answers */
+};
+
+/* Above the level: on to the first table, which is entered. */
+static unsigned fold_entries(struct s2_walk *walk, unsigned count, void *arg)
+{
+    struct fold_pass *fold = arg;
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    if (walk->level == fold->level) {
+        fold->sum += count > 0 ? fold->pass(walk, count) : 0;
+        return count;
+    }
+    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
+        i++;
+    }
+    return i;
+}
+
 /* @pass over the whole entries of @level in @range; the sum of its answers. */
 static unsigned fold_pass(struct s2_table *table, struct ipa_range range, int level,
                           fold_pass_fn pass)
 {
-    struct s2_walk walk;
-    unsigned sum = 0;
+    static const struct s2_visitor visitor = {.visit = fold_entries, .takes_tables = true};
+    struct fold_pass fold = {.pass = pass, .level = level};
 
     MAPPING_ASSERT(level >= table->geometry.start_level && level <= S2_LEVEL_PAGE);
-    s2_walk_begin(&walk, table, range);
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-        const unsigned count = walk.level == level ? s2_walk_whole(&walk) : 0;
-
-        if (count > 0) {
-            sum += pass(&walk, count);
-            s2_walk_skip(&walk, count);
-        } else if (walk.level < level && s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-        } else {
-            s2_walk_skip_entry(&walk);
-        }
-        s2_walk_ascend_all(&walk);
-    }
-    return sum;
+    (void)s2_walk_visit(table, range, &visitor, &fold);
+    return fold.sum;
 }
 
 /* How something becomes larger. */
@@ -314,7 +328,7 @@ static enum mapping_error fold_level(struct s2_table *table, struct ipa_range ra
     }
     broken = fold_pass(table, range, level, way->first);
     if (broken > 0) {
-        s2_table_flush(table);
+        s2_flush(table);
         made = fold_pass(table, range, level, way->second);
         MAPPING_ASSERT(made == broken);
         (void)made;

@@ -14,7 +14,10 @@
  */
 #include "stage2/table/map.h"
 
-#include "stage2/table/operation.h"
+#include "stage2/table/dark.h"
+#include "stage2/table/frames.h"
+#include "stage2/table/pieces.h"
+#include "stage2/table/store.h"
 
 /* --- Counting -------------------------------------------------------------------------------- */
 
@@ -73,37 +76,12 @@ size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece,
 
 /* --- Filling --------------------------------------------------------------------------------- */
 
-/* The two loops that everything is mapped by: @count leaves from @slot on, each @size bytes after
- * the one before; four a turn, as a table is filled faster than a loop is counted. */
-static void fill_dark(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
-{
-    for (; count >= 4; count -= 4, slot += 4) {
-        arch_desc_fill(&slot[0], leaf);
-        leaf = s2_desc_next(leaf, size);
-        arch_desc_fill(&slot[1], leaf);
-        leaf = s2_desc_next(leaf, size);
-        arch_desc_fill(&slot[2], leaf);
-        leaf = s2_desc_next(leaf, size);
-        arch_desc_fill(&slot[3], leaf);
-        leaf = s2_desc_next(leaf, size);
-    }
-    for (; count > 0; count--, slot++) {
-        arch_desc_fill(slot, leaf);
-        leaf = s2_desc_next(leaf, size);
-    }
-}
-
 static void fill_live(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
 {
     for (; count > 0; count--, slot++) {
         arch_desc_store(slot, leaf);
         leaf = s2_desc_next(leaf, size);
     }
-}
-
-void s2_zero_dark(s2_desc_t *slot, size_t count)
-{
-    fill_dark(slot, count, S2_DESC_NONE, 0);
 }
 
 static bool is_dark(const struct s2_walk *walk)
@@ -155,10 +133,10 @@ static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, 
         MAPPING_ASSERT(part > 0 && part <= count);
         leaf = is_run ? s2_desc_with_hint(leaf) : leaf;
         if (is_dark(walk)) {
-            fill_dark(slot, part, leaf, size);
+            s2_dark_fill(slot, part, leaf, size);
         } else {
             fill_live(slot, part, leaf, size);
-            s2_operation_stored(walk->table, slot, part);
+            s2_stored(walk->table, slot, part);
         }
         s2_walk_skip(walk, part);
         count -= part;
@@ -182,23 +160,20 @@ static void zero_rest(struct s2_walk *walk)
 
     MAPPING_ASSERT(is_dark(walk));
     MAPPING_ASSERT(last <= s2_walk_entries(walk));
-    s2_zero_dark(entries, first);
-    s2_zero_dark(entries + last, s2_walk_entries(walk) - last);
+    if (first > 0) {
+        s2_dark_zero(entries, first);
+    }
+    if (last < s2_walk_entries(walk)) {
+        s2_dark_zero(entries + last, s2_walk_entries(walk) - last);
+    }
 }
 
-/* Into the table at the cursor, which is made if there is none. */
-static void enter_table(struct s2_walk *walk)
+/* A table for the entry at the cursor, which is none, or broken by a replace. @is_fresh: it is in a table
+ * that is new itself. */
+static pa_t add_table(struct s2_walk *walk, bool is_fresh)
 {
-    const bool is_fresh = walk->level >= walk->fresh;
-    const s2_desc_t desc = is_fresh ? S2_DESC_NONE : arch_desc_load(s2_walk_slot(walk));
-    pa_t pa;
+    const pa_t pa = s2_frames_take(walk->table);
 
-    if (s2_desc_is_table(desc, walk->level)) {
-        s2_walk_descend(walk, desc);
-        return;
-    }
-    MAPPING_ASSERT(!s2_desc_is_valid(desc)); /* none, or broken by a replace */
-    pa = s2_operation_take(walk->table);
     *s2_walk_count(walk) += 1;
     MAPPING_ASSERT(*s2_walk_count(walk) <= s2_walk_entries(walk));
     if (is_dark(walk)) {
@@ -209,9 +184,23 @@ static void enter_table(struct s2_walk *walk)
     if (!is_fresh) {
         walk->fresh = walk->level + 1;
     }
-    s2_walk_enter(walk, pa);
-    MAPPING_ASSERT(*s2_walk_count(walk) == 0);
-    zero_rest(walk);
+    return pa;
+}
+
+/* Into the table at the cursor, which is made if there is none. */
+static void enter_table(struct s2_walk *walk)
+{
+    const bool is_fresh = walk->level >= walk->fresh;
+    const s2_desc_t desc = is_fresh ? S2_DESC_NONE : arch_desc_load(s2_walk_slot(walk));
+    const bool is_new = !s2_desc_is_table(desc, walk->level);
+
+    MAPPING_ASSERT(!is_new || !s2_desc_is_valid(desc));
+    s2_walk_enter(walk,
+                  is_new ? add_table(walk, is_fresh) : s2_desc_address(&walk->table->format, desc));
+    if (is_new) {
+        MAPPING_ASSERT(*s2_walk_count(walk) == 0);
+        zero_rest(walk);
+    }
 }
 
 /* Out of the tables that are done. The topmost dark one is linked now that it is filled. */
@@ -221,11 +210,10 @@ static void leave_tables(struct s2_walk *walk)
         const struct s2_walk_step *step = s2_walk_step(walk);
 
         if (is_dark(walk)) {
-            s2_clean_descs(walk->table, step->entries, s2_walk_entries(walk));
+            s2_memory_clean_tables(&walk->table->memory, step->entries, s2_walk_entries(walk));
         }
         if (walk->level == walk->dark) {
-            s2_operation_link(walk->table, step->slot,
-                              s2_desc_table(&walk->table->format, step->pa));
+            s2_store_link(walk->table, step->slot, s2_desc_table(&walk->table->format, step->pa));
             walk->dark = S2_DARK_NONE;
         }
         if (walk->level == walk->fresh) {
@@ -251,187 +239,61 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
     MAPPING_ASSERT(walk->dark == S2_DARK_NONE || walk->dark == walk->top);
 }
 
-/* --- The verb -------------------------------------------------------------------------------- */
+/* --- Counting a range ------------------------------------------------------------------------ */
 
-static enum mapping_error mapping_init(const struct s2_table *table, struct ipa_range range,
-                                       pa_t pa, mapping_flags_t flags, struct s2_mapping *mapping)
+struct count {
+    const struct s2_mapping *mapping;
+    size_t tables;
+};
+
+/* The tables for @piece of @entry, which no leaf of the mapping fills. A block of which held unmaps
+ * split a part leaves behind the tables of that. */
+static size_t entry_tables(const struct s2_walk *walk, const struct s2_mapping *mapping,
+                           s2_desc_t desc, struct ipa_range entry, struct ipa_range piece)
 {
-    const unsigned cap = (unsigned)FIELD_GET(S2_CAP, flags);
+    const size_t tables = s2_map_tables(&walk->table->geometry, piece, walk->level, mapping);
+    size_t left = 0;
 
-    *mapping = (struct s2_mapping){
-        .offset = pa_minus_ipa(pa, range.start),
-        .cap = cap == 0 ? S2_LEVEL_FIRST : (int)cap,
-        .has_runs = (flags & S2_NO_CONTIGUOUS) == 0,
-    };
-    return s2_attr_encode(&table->format, flags, &mapping->attr);
+    if (!s2_desc_is_none(desc)) {
+        left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);
+    }
+    MAPPING_ASSERT(left <= tables);
+    return tables - left;
 }
 
-/* Whether the next @count entries are none. One that is a table is not: no table is empty. */
-static bool entries_are_none(struct s2_walk *walk, unsigned count)
-{
-    const s2_desc_t *slot = s2_walk_slot(walk);
-
-    for (unsigned i = 0; i < count; i++) {
-        if (!s2_desc_is_none(arch_desc_load(&slot[i]))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool s2_map_is_free(struct s2_table *table, ipa_t start, ipa_t end)
-{
-    struct s2_walk walk;
-
-    if (!ipa_lt(start, end)) {
-        return true;
-    }
-    s2_walk_begin(&walk, table, ipa_range_between(start, end));
-    while (!s2_walk_is_done(&walk)) {
-        const s2_desc_t desc = arch_desc_load(s2_walk_slot(&walk));
-        const unsigned count = s2_walk_whole(&walk);
-
-        if (count == 0 && s2_desc_is_table(desc, walk.level)) {
-            s2_walk_descend(&walk, desc);
-            continue;
-        }
-        if (!entries_are_none(&walk, count == 0 ? 1 : count)) {
-            return false;
-        }
-        if (count > 0) {
-            s2_walk_skip(&walk, count);
-        } else {
-            s2_walk_skip_entry(&walk);
-        }
-        s2_walk_ascend_all(&walk);
-    }
-    return true;
-}
-
-/* The tables for what lies in the entry at the cursor, which no leaf of @mapping fills; enters it
- * if it is a table. A block of which held unmaps split a part leaves behind the tables of that. */
-static size_t count_entry(struct s2_walk *walk, const struct s2_mapping *mapping)
+/* Up to the first table, which is entered; where leaves fit there is nothing to count. */
+static unsigned count_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     const struct s2_geometry *geometry = &walk->table->geometry;
-    const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
-    const struct ipa_range piece = s2_walk_piece(walk);
-    const struct ipa_range entry = s2_walk_entry(walk);
-    size_t tables;
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    struct count *counted = arg;
 
-    if (s2_desc_is_table(desc, walk->level)) {
-        s2_walk_descend(walk, desc);
+    if (count == 0) {
+        counted->tables += entry_tables(walk, counted->mapping, arch_desc_load(slot),
+                                        s2_walk_entry(walk), s2_walk_piece(walk));
         return 0;
     }
-    tables = s2_map_tables(geometry, piece, walk->level, mapping);
-    if (!s2_desc_is_none(desc)) {
-        const size_t left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);
-
-        MAPPING_ASSERT(left <= tables);
-        tables -= left;
+    if (may_be_leaf(geometry, walk->level, counted->mapping)) {
+        return count;
     }
-    s2_walk_skip_entry(walk);
-    return tables;
-}
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
+        const struct ipa_range entry = s2_entry_stretch(geometry, walk->level, walk->at, i, i + 1);
 
-static size_t count_tables(struct s2_table *table, struct ipa_range range,
-                           const struct s2_mapping *mapping)
-{
-    struct s2_walk walk;
-    size_t tables = 0;
-
-    s2_walk_begin(&walk, table, range);
-    while (!s2_walk_is_done(&walk)) {
-        const unsigned count = leaves_here(&walk, mapping);
-
-        if (count > 0) {
-            s2_walk_skip(&walk, count);
-        } else {
-            tables += count_entry(&walk, mapping);
+        if (s2_desc_is_table(desc, walk->level)) {
+            return i;
         }
-        s2_walk_ascend_all(&walk);
+        counted->tables += entry_tables(walk, counted->mapping, desc, entry, entry);
     }
-    return tables;
+    return count;
 }
 
-enum mapping_error s2_count_map(struct s2_table *table, struct ipa_range range, pa_t pa,
-                                mapping_flags_t flags, size_t *tables)
+size_t s2_map_count(struct s2_table *table, struct ipa_range range,
+                    const struct s2_mapping *mapping)
 {
-    struct s2_mapping mapping;
-    enum mapping_error error;
+    static const struct s2_visitor visitor = {.visit = count_entries, .takes_tables = true};
+    struct count count = {.mapping = mapping};
 
-    if (!s2_table_is_range(table, range) || !s2_table_is_output(table, pa, range.size)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    error = mapping_init(table, range, pa, flags, &mapping);
-    if (error != MAPPING_OK) {
-        return error;
-    }
-    if (!s2_table_is_data(table, pa, range.size)) {
-        return MAPPING_DENIED;
-    }
-    if (!s2_pieces_leave_free(table, range)) {
-        return MAPPING_ALREADY_EXISTS;
-    }
-    /* Mapped before and after, so invalid for a moment in between: as a replace. */
-    if (table->refuses_transient && !s2_map_is_free(table, range.start, ipa_range_end(range))) {
-        return MAPPING_DENIED;
-    }
-    *tables = count_tables(table, range, &mapping);
-    return MAPPING_OK;
-}
-
-enum mapping_error s2_table_hold_map(struct s2_table *table, struct ipa_range range, pa_t pa,
-                                     mapping_flags_t flags)
-{
-    size_t tables;
-    enum mapping_error error = s2_count_map(table, range, pa, flags, &tables);
-
-    if (error == MAPPING_OK && !s2_pieces_have_room(table, range)) {
-        error = MAPPING_UNSUPPORTED;
-    }
-    if (error == MAPPING_OK) {
-        error = s2_operation_hold(table, tables);
-    }
-    if (error == MAPPING_OK) {
-        s2_pieces_held_map(table, range);
-    }
-    return error;
-}
-
-void s2_table_do_map(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags)
-{
-    struct s2_mapping mapping;
-    struct s2_walk walk;
-    const enum mapping_error error = mapping_init(table, range, pa, flags, &mapping);
-
-    MAPPING_ASSERT(error == MAPPING_OK);
-    MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(s2_table_is_range(table, range));
-    MAPPING_ASSERT(s2_table_is_output(table, pa, range.size));
-    (void)error;
-    s2_pieces_do(table);
-    /* What was removed here may still be cached; a make before its flush would put two translations of
-     * one IPA into the world. It also frees the tables that are needed again: what they spanned is
-     * among the invalidations. */
-    if (s2_tlb_batch_touches(&table->operation.invalidations, range)) {
-        s2_table_flush(table);
-    }
-    s2_operation_show_code(table, flags);
-    s2_operation_maps(table, flags);
-    s2_walk_begin(&walk, table, range);
-    s2_map_fill(&walk, &mapping);
-}
-
-enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range, pa_t pa,
-                                mapping_flags_t flags)
-{
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = s2_table_hold_map(table, range, pa, flags);
-    if (error == MAPPING_OK) {
-        s2_table_do_map(table, range, pa, flags);
-    }
-    s2_table_end(table);
-    return error;
+    (void)s2_walk_visit(table, range, &visitor, &count);
+    return count.tables;
 }

@@ -1,8 +1,5 @@
 #include "stage2/table/pieces.h"
 
-#include "stage2/table/map.h"
-#include "stage2/table/operation.h"
-
 /* --- Stretches ------------------------------------------------------------------------------- */
 
 static bool touch(struct ipa_range a, struct ipa_range b)
@@ -16,7 +13,7 @@ static bool is_free_between(struct s2_table *table, struct ipa_range a, struct i
     const struct ipa_range low = ipa_lt(a.start, b.start) ? a : b;
     const struct ipa_range high = ipa_lt(a.start, b.start) ? b : a;
 
-    return s2_map_is_free(table, ipa_range_end(low), high.start);
+    return s2_walk_is_free(table, ipa_range_end(low), high.start);
 }
 
 static void forget(struct s2_stretches *stretches, size_t index)
@@ -77,7 +74,7 @@ bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range)
     while (ipa_lt(at, end)) {
         const struct ipa_range hole = next_hole(&pieces->holes, at, end);
 
-        if (!s2_map_is_free(table, at, hole.start)) {
+        if (!s2_walk_is_free(table, at, hole.start)) {
             return false;
         }
         at = ipa_max(ipa_range_end(hole), hole.start);
@@ -129,23 +126,10 @@ size_t s2_pieces_tables_left(const struct s2_table *table, struct ipa_range bloc
 
 /* --- Holding and doing ------------------------------------------------------------------------ */
 
-static struct s2_pieces *pieces_to_hold(struct s2_table *table)
-{
-    MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(!table->operation.pieces.is_doing);
-
-    return &table->operation.pieces;
-}
-
-void s2_pieces_held(struct s2_table *table)
-{
-    pieces_to_hold(table)->left++;
-}
-
 /* Nothing is mapped between two that are one, now that the operation changes nothing yet. */
-void s2_pieces_held_unmap(struct s2_table *table, struct ipa_range range)
+static void add_hole(struct s2_table *table, struct ipa_range range)
 {
-    struct s2_stretches *holes = &pieces_to_hold(table)->holes;
+    struct s2_stretches *holes = &table->operation.pieces.holes;
 
     for (size_t i = holes->count; i > 0; i--) {
         const struct ipa_range hole = holes->at[i - 1];
@@ -159,18 +143,25 @@ void s2_pieces_held_unmap(struct s2_table *table, struct ipa_range range)
     if (holes->count < S2_STRETCHES_MAX) {
         add(holes, range);
     }
-    s2_pieces_held(table);
+}
+
+void s2_pieces_held(struct s2_table *table, enum s2_verb verb, struct ipa_range range)
+{
+    struct s2_pieces *pieces = &table->operation.pieces;
+
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(!pieces->is_doing);
+    if (verb == S2_VERB_UNMAP) {
+        add_hole(table, range);
+    } else if (verb == S2_VERB_MAP) {
+        add(&pieces->maps, range);
+    }
+    pieces->left++;
 }
 
 bool s2_pieces_have_room(const struct s2_table *table, struct ipa_range range)
 {
     return has_room(&table->operation.pieces.maps, range);
-}
-
-void s2_pieces_held_map(struct s2_table *table, struct ipa_range range)
-{
-    add(&pieces_to_hold(table)->maps, range);
-    s2_pieces_held(table);
 }
 
 void s2_pieces_forget(struct s2_table *table)

@@ -1,5 +1,5 @@
 /*
- * pieces.h - what an open operation has held, and has still to do: inside a table, private.
+ * pieces.h - what an open operation has held, and has still to do.
  *
  * An operation of several pieces has two phases, and whoever opened it keeps to them:
  *
@@ -11,37 +11,18 @@
  * held maps fill:
  *
  *      tables   [=======a=======][==b==]       [====c====]
- *      holes             |--------------------|               hold_unmap() of the rest of a, of b
- *      maps               |~~~~|                              hold_map() inside that
+ *      holes             |--------------------|               an unmap of the rest of a, of b
+ *      maps               |~~~~|                              a map inside that
  *
  * Two holes are one where nothing is mapped between them. So a set, whose unmaps cover all that is
  * mapped between the first and the last, always has one.
+ *
+ * Private to stage2/.
  */
 #ifndef TRESTLE_STAGE2_TABLE_PIECES_H
 #define TRESTLE_STAGE2_TABLE_PIECES_H
 
-#include "core/addr.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* How many stretches of either kind are known exactly. Of more holes the last are not known: a map
- * over one is refused, as over what stays. A map more is refused itself. */
-#define S2_STRETCHES_MAX 4
-
-/* Stretches that do not overlap. */
-struct s2_stretches {
-    struct ipa_range at[S2_STRETCHES_MAX];
-    size_t count;
-};
-
-struct s2_pieces {
-    struct s2_stretches holes; /* what held unmaps will clear */
-    struct s2_stretches maps;  /* what held maps will fill */
-    size_t left;               /* held, and not yet done */
-    bool is_doing;             /* some are done, so that no more are held until all are */
-};
+#include "stage2/table/walk.h"
 
 /* The first of @stretches that has a byte of @range; NULL: none. */
 static inline const struct ipa_range *s2_stretches_meet(const struct s2_stretches *stretches,
@@ -54,5 +35,23 @@ static inline const struct ipa_range *s2_stretches_meet(const struct s2_stretche
     }
     return NULL;
 }
+
+/* Whether nothing is mapped in @range once all that is held is done, so that a map may be held. */
+bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range);
+
+/* Of the tables that a map of @piece needs in @block, a block of @level: how many the held unmaps,
+ * which clear @piece, leave there as they split it. O(levels). */
+size_t s2_pieces_tables_left(const struct s2_table *table, struct ipa_range block, int level,
+                             struct ipa_range piece);
+
+/* Whether a map of @range can be held beside the others. */
+bool s2_pieces_have_room(const struct s2_table *table, struct ipa_range range);
+
+/* A piece was held: @verb over @range. Of what is held nothing has been done yet. */
+void s2_pieces_held(struct s2_table *table, enum s2_verb verb, struct ipa_range range);
+
+/* One of them is done now; or none of them will be. */
+void s2_pieces_do(struct s2_table *table);
+void s2_pieces_forget(struct s2_table *table);
 
 #endif

@@ -1,25 +1,28 @@
 #include "stage2/table/split.h"
 
-#include "stage2/table/operation.h"
+#include "stage2/table/dark.h"
+#include "stage2/table/frames.h"
+#include "stage2/table/state.h"
+#include "stage2/table/store.h"
 
-bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc)
+bool s2_change_reaches(const struct s2_table *table, const struct s2_change *change, s2_desc_t desc)
 {
     const s2_desc_t bits = s2_desc_hardware_bits(&table->format, desc);
 
-    if (edit->kind != S2_EDIT_PROTECT) {
+    if (change->verb != S2_VERB_PROTECT) {
         return true;
     }
     /* What the hardware may set in it, and the new attributes do not have, counts as set already:
      * it could be by the time that the piece is done, and then there must be tables for the split.
      * Of a run it may have set something in one member and not in another, and they go together. */
-    return !s2_desc_eq(s2_desc_attr(&table->format, desc), edit->attr) ||
+    return !s2_desc_eq(s2_desc_attr(&table->format, desc), change->to.attr) ||
            (s2_desc_is_contiguous(desc) && !s2_desc_is_none(bits)) ||
-           !s2_desc_eq(s2_desc_and(edit->attr, bits), bits);
+           !s2_desc_eq(s2_desc_and(change->to.attr, bits), bits);
 }
 
-uint64_t s2_edit_offset(const struct s2_edit *edit, uint64_t offset)
+uint64_t s2_change_offset(const struct s2_change *change, uint64_t offset)
 {
-    return edit->kind == S2_EDIT_REPLACE ? edit->offset : offset;
+    return change->verb == S2_VERB_REPLACE ? change->to.offset : offset;
 }
 
 /* --- Finding --------------------------------------------------------------------------------- */
@@ -77,24 +80,24 @@ static void block_add(struct s2_splits *splits, struct s2_split_block split)
     }
 }
 
-static void split_find(struct s2_table *table, const struct s2_edit *edit, ipa_t addr,
+static void split_find(struct s2_table *table, const struct s2_change *change, ipa_t addr,
                        struct s2_splits *splits)
 {
     struct s2_split_run found;
     struct s2_walk walk;
     uint8_t run;
-    const s2_desc_t desc = walk_to(&walk, table, edit->range, addr);
+    const s2_desc_t desc = walk_to(&walk, table, change->range, addr);
     const struct ipa_range block = s2_walk_entry(&walk);
 
-    if (!s2_desc_is_leaf(desc, walk.level) || !s2_edit_changes(table, edit, desc)) {
+    if (!s2_desc_is_leaf(desc, walk.level) || !s2_change_reaches(table, change, desc)) {
         return;
     }
     found = run_at(&walk, desc);
-    if (ipa_range_covers(edit->range, found.range)) {
+    if (ipa_range_covers(change->range, found.range)) {
         return;
     }
     run = run_add(splits, found);
-    if (!ipa_range_covers(edit->range, block)) {
+    if (!ipa_range_covers(change->range, block)) {
         block_add(splits, (struct s2_split_block){.slot = s2_walk_slot(&walk),
                                                   .desc = desc,
                                                   .block = block,
@@ -103,14 +106,15 @@ static void split_find(struct s2_table *table, const struct s2_edit *edit, ipa_t
     }
 }
 
-void s2_splits_find(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits)
+void s2_splits_find(struct s2_table *table, struct s2_change *change)
 {
+    struct s2_splits *splits = &change->splits;
     const uint64_t granule = s2_granule_size(&table->geometry);
 
     splits->run_count = 0;
     splits->block_count = 0;
-    split_find(table, edit, edit->range.start, splits);
-    split_find(table, edit, ipa_align_down(ipa_range_last(edit->range), granule), splits);
+    split_find(table, change, change->range.start, splits);
+    split_find(table, change, ipa_align_down(ipa_range_last(change->range), granule), splits);
     MAPPING_ASSERT(splits->block_count == 0 || splits->run_count > 0);
 }
 
@@ -130,26 +134,26 @@ static struct s2_mapping block_mapping(const struct s2_table *table,
 
 /* How what lies inside the range will be once the operation is over. */
 static struct s2_mapping block_mapping_inside(const struct s2_table *table,
-                                              const struct s2_edit *edit,
+                                              const struct s2_change *change,
                                               const struct s2_split_block *split)
 {
     struct s2_mapping mapping = block_mapping(table, split);
 
-    mapping.offset = s2_edit_offset(edit, mapping.offset);
-    mapping.attr = edit->kind == S2_EDIT_PROTECT ? edit->attr : mapping.attr;
+    mapping.offset = s2_change_offset(change, mapping.offset);
+    mapping.attr = change->verb == S2_VERB_PROTECT ? change->to.attr : mapping.attr;
     return mapping;
 }
 
-size_t s2_splits_tables(const struct s2_table *table, const struct s2_edit *edit,
-                        const struct s2_splits *splits)
+size_t s2_splits_tables(const struct s2_table *table, const struct s2_change *change)
 {
+    const struct s2_splits *splits = &change->splits;
     size_t tables = 0;
 
     for (unsigned i = 0; i < splits->block_count; i++) {
         const struct s2_split_block *split = &splits->blocks[i];
-        const struct s2_mapping mapping = block_mapping_inside(table, edit, split);
+        const struct s2_mapping mapping = block_mapping_inside(table, change, split);
 
-        tables += s2_map_tables(&table->geometry, ipa_range_meet(split->block, edit->range),
+        tables += s2_map_tables(&table->geometry, ipa_range_meet(split->block, change->range),
                                 split->level, &mapping);
     }
     return tables;
@@ -172,10 +176,10 @@ static void block_fill(struct s2_table *table, const struct s2_split_block *spli
 
 /* What the block maps, as it is, with the border of the range as a border of leaves. Directly: all of
  * it; else what is outside. */
-static void block_fill_old(struct s2_table *table, const struct s2_edit *edit,
+static void block_fill_old(struct s2_table *table, const struct s2_change *change,
                            const struct s2_split_block *split, bool is_rewrite)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, edit->range);
+    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
     struct s2_mapping mapping = block_mapping(table, split);
 
     mapping.is_rewrite = is_rewrite;
@@ -184,37 +188,38 @@ static void block_fill_old(struct s2_table *table, const struct s2_edit *edit,
     if (table->is_direct) {
         /* What is protected next, in place, must be no run, which would have to be opened first. */
         mapping.has_runs =
-            edit->kind != S2_EDIT_PROTECT || !s2_attr_is_alike(mapping.attr, edit->attr);
+            change->verb != S2_VERB_PROTECT || !s2_attr_is_alike(mapping.attr, change->to.attr);
         block_fill(table, split, inside.start, ipa_range_end(inside), &mapping);
     }
 }
 
-static void block_build(struct s2_table *table, const struct s2_edit *edit,
+static void block_build(struct s2_table *table, const struct s2_change *change,
                         struct s2_split_block *split)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, edit->range);
+    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
     const unsigned entries = s2_table_entries(&table->geometry);
-    const struct s2_mapping inner = block_mapping_inside(table, edit, split);
+    const struct s2_mapping inner = block_mapping_inside(table, change, split);
     s2_desc_t *dark;
 
-    split->dark = s2_operation_take(table);
+    split->dark = s2_frames_take(table);
     dark = frame_pool_ptr(table->pool, split->dark);
     MAPPING_ASSERT(dark != NULL);
     MAPPING_ASSERT(*frame_pool_count(table->pool, split->dark) == 0);
-    s2_zero_dark(dark, entries);
-    block_fill_old(table, edit, split, false);
-    if (edit->kind != S2_EDIT_UNMAP && !table->is_direct) {
+    s2_dark_zero(dark, entries);
+    block_fill_old(table, change, split, false);
+    if (change->verb != S2_VERB_UNMAP && !table->is_direct) {
         block_fill(table, split, inside.start, ipa_range_end(inside), &inner);
     }
-    s2_clean_descs(table, dark, entries);
+    s2_memory_clean_tables(&table->memory, dark, entries);
 }
 
-void s2_splits_build(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits)
+void s2_splits_build(struct s2_table *table, struct s2_change *change)
 {
-    MAPPING_ASSERT(frame_reserve_count(&table->operation.held) >=
-                   s2_splits_tables(table, edit, splits));
+    struct s2_splits *splits = &change->splits;
+
+    MAPPING_ASSERT(frame_reserve_count(&table->operation.held) >= s2_splits_tables(table, change));
     for (unsigned i = 0; i < splits->block_count; i++) {
-        block_build(table, edit, &splits->blocks[i]);
+        block_build(table, change, &splits->blocks[i]);
     }
 }
 
@@ -225,7 +230,7 @@ s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned c
     s2_desc_t hardware = S2_DESC_NONE;
 
     for (unsigned i = 0; i < count; i++) {
-        const s2_desc_t last = s2_operation_break(&slot[i]);
+        const s2_desc_t last = s2_store_break(&slot[i]);
 
         hardware =
             s2_desc_or(hardware, s2_desc_and(last, s2_desc_hardware_bits(&table->format, last)));
@@ -240,16 +245,16 @@ static void run_break(struct s2_table *table, struct s2_split_run *run)
 {
     MAPPING_ASSERT(ipa_range_is_aligned(run->range, run->range.size));
     run->hardware = s2_run_break(table, run->slot, run->count);
-    s2_operation_stored(table, run->slot, run->count);
-    s2_operation_invalidate(table, run->range, run->level);
+    s2_stored(table, run->slot, run->count);
+    s2_invalidate(table, run->range, run->level);
 }
 
 /* What the hardware has set in the block, up to the last moment, every leaf that is left of it
  * inherits: any page of it may have been the one that was written. @last: the block as it was then. */
-static void block_inherit(struct s2_table *table, const struct s2_edit *edit,
+static void block_inherit(struct s2_table *table, const struct s2_change *change,
                           struct s2_split_block *split, s2_desc_t last)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, edit->range);
+    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
     const bool is_same =
         s2_desc_eq(s2_desc_attr(&table->format, split->desc), s2_desc_attr(&table->format, last));
     struct s2_mapping mapping;
@@ -258,30 +263,32 @@ static void block_inherit(struct s2_table *table, const struct s2_edit *edit,
         return;
     }
     split->desc = last;
-    block_fill_old(table, edit, split, true);
-    if (edit->kind == S2_EDIT_REPLACE && !table->is_direct) {
-        mapping = block_mapping_inside(table, edit, split);
+    block_fill_old(table, change, split, true);
+    if (change->verb == S2_VERB_REPLACE && !table->is_direct) {
+        mapping = block_mapping_inside(table, change, split);
         mapping.is_rewrite = true;
         block_fill(table, split, inside.start, ipa_range_end(inside), &mapping);
     }
-    s2_clean_descs(table, frame_pool_ptr(table->pool, split->dark),
-                   s2_table_entries(&table->geometry));
+    s2_memory_clean_tables(&table->memory, frame_pool_ptr(table->pool, split->dark),
+                           s2_table_entries(&table->geometry));
 }
 
-void s2_splits_break(struct s2_table *table, struct s2_edit *edit, struct s2_splits *splits)
+void s2_splits_break(struct s2_table *table, struct s2_change *change)
 {
+    struct s2_splits *splits = &change->splits;
+
     for (unsigned i = 0; i < splits->run_count; i++) {
         run_break(table, &splits->runs[i]);
-        edit->has_broken |= splits->runs[i].count > 1 && edit->kind != S2_EDIT_UNMAP;
+        change->has_broken |= splits->runs[i].count > 1 && change->verb != S2_VERB_UNMAP;
     }
     for (unsigned i = 0; i < splits->block_count; i++) {
         struct s2_split_block *split = &splits->blocks[i];
 
-        block_inherit(table, edit, split,
+        block_inherit(table, change, split,
                       s2_desc_or(split->desc, splits->runs[split->run].hardware));
-        if (edit->kind != S2_EDIT_REPLACE) {
-            s2_operation_removed(table, ipa_range_meet(split->block, edit->range), split->desc,
-                                 edit->kind == S2_EDIT_PROTECT ? edit->attr : S2_DESC_NONE);
+        if (change->verb != S2_VERB_REPLACE) {
+            s2_state_removed(table, ipa_range_meet(split->block, change->range), split->desc,
+                             change->verb == S2_VERB_PROTECT ? change->to.attr : S2_DESC_NONE);
         }
     }
 }
@@ -314,76 +321,78 @@ void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count)
 }
 
 /* The dark table over the block: as long as the hardware was faster, with what it had set. */
-static void block_link_over(struct s2_table *table, const struct s2_edit *edit,
+static void block_link_over(struct s2_table *table, const struct s2_change *change,
                             struct s2_split_block *split)
 {
     s2_desc_t last = arch_desc_load(split->slot);
 
     MAPPING_ASSERT(s2_desc_is_leaf(last, split->level));
     do {
-        block_inherit(table, edit, split, last);
-    } while (!s2_operation_link_over(table, split->slot, &last,
-                                     s2_desc_table(&table->format, split->dark)));
+        block_inherit(table, change, split, last);
+    } while (
+        !s2_store_link_over(table, split->slot, &last, s2_desc_table(&table->format, split->dark)));
 }
 
-void s2_splits_directly(struct s2_table *table, const struct s2_edit *edit,
-                        struct s2_splits *splits)
+void s2_splits_directly(struct s2_table *table, struct s2_change *change)
 {
+    struct s2_splits *splits = &change->splits;
+
     for (unsigned i = 0; i < splits->run_count; i++) {
         const struct s2_split_run *run = &splits->runs[i];
 
         if (run->count > 1) {
             s2_run_open(table, run->slot, run->count);
-            s2_operation_stored(table, run->slot, run->count);
+            s2_stored(table, run->slot, run->count);
         }
-        s2_operation_invalidate(table, run->range, run->level);
+        s2_invalidate(table, run->range, run->level);
     }
     for (unsigned i = 0; i < splits->block_count; i++) {
-        block_link_over(table, edit, &splits->blocks[i]);
+        block_link_over(table, change, &splits->blocks[i]);
     }
 }
 
 /* --- Making ---------------------------------------------------------------------------------- */
 
 /* Members that the range does not touch, without the hint. */
-static void run_make(struct s2_table *table, const struct s2_edit *edit,
+static void run_make(struct s2_table *table, const struct s2_change *change,
                      const struct s2_split_run *run)
 {
     for (unsigned i = 0; i < run->count; i++) {
         const struct ipa_range member =
             s2_entry_stretch(&table->geometry, run->level, run->range.start, i, i + 1);
 
-        if (!ipa_range_overlaps(member, edit->range)) {
+        if (!ipa_range_overlaps(member, change->range)) {
             const s2_desc_t desc = s2_desc_mend(arch_desc_load(&run->slot[i]));
 
-            s2_operation_link(table, &run->slot[i], s2_desc_without_hint(desc));
+            s2_store_link(table, &run->slot[i], s2_desc_without_hint(desc));
         }
     }
 }
 
 /* Memory that changes its type: lines that were cached under the old one must not surface under
  * the new one. No guest can touch it between break and make. */
-static void block_clean(const struct s2_table *table, const struct s2_edit *edit,
+static void block_clean(const struct s2_table *table, const struct s2_change *change,
                         const struct s2_split_block *split)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, edit->range);
+    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
     const struct s2_mapping old = block_mapping(table, split);
 
-    if (edit->kind == S2_EDIT_PROTECT && !s2_attr_is_alike(old.attr, edit->attr)) {
+    if (change->verb == S2_VERB_PROTECT && !s2_attr_is_alike(old.attr, change->to.attr)) {
         s2_memory_reclaim(&table->memory, ipa_plus_offset(inside.start, old.offset), inside.size);
     }
 }
 
-void s2_splits_make(struct s2_table *table, const struct s2_edit *edit,
-                    const struct s2_splits *splits)
+void s2_splits_make(struct s2_table *table, const struct s2_change *change)
 {
+    const struct s2_splits *splits = &change->splits;
+
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.invalidations));
     for (unsigned i = 0; i < splits->run_count; i++) {
-        run_make(table, edit, &splits->runs[i]);
+        run_make(table, change, &splits->runs[i]);
     }
     for (unsigned i = 0; i < splits->block_count; i++) {
-        block_clean(table, edit, &splits->blocks[i]);
-        s2_operation_link(table, splits->blocks[i].slot,
-                          s2_desc_table(&table->format, splits->blocks[i].dark));
+        block_clean(table, change, &splits->blocks[i]);
+        s2_store_link(table, splits->blocks[i].slot,
+                      s2_desc_table(&table->format, splits->blocks[i].dark));
     }
 }

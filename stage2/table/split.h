@@ -31,28 +31,26 @@
 #ifndef TRESTLE_STAGE2_TABLE_SPLIT_H
 #define TRESTLE_STAGE2_TABLE_SPLIT_H
 
-#include "stage2/table/edit.h"
 #include "stage2/table/map.h"
 
-/* Whether @edit changes a leaf @desc at all, or would if the hardware wrote it first. */
-bool s2_edit_changes(const struct s2_table *table, const struct s2_edit *edit, s2_desc_t desc);
+/* Whether @change changes a leaf @desc at all, or would if the hardware wrote it first. */
+bool s2_change_reaches(const struct s2_table *table, const struct s2_change *change,
+                       s2_desc_t desc);
 
-/* Where the output of an edited leaf lies, that maps with @offset now. */
-uint64_t s2_edit_offset(const struct s2_edit *edit, uint64_t offset);
+/* Where the output of a changed leaf lies, that maps with @offset now. */
+uint64_t s2_change_offset(const struct s2_change *change, uint64_t offset);
 
-/* What sticks out of the range of @edit and would be changed by it. Reads only. O(levels). */
-void s2_splits_find(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits);
+/* Note what sticks out of the range of @change and would be changed by it. Reads only. O(levels). */
+void s2_splits_find(struct s2_table *table, struct s2_change *change);
 
-/* How many tables its splits need. */
-size_t s2_splits_tables(const struct s2_table *table, const struct s2_edit *edit,
-                        const struct s2_splits *splits);
+/* How many tables that needs. */
+size_t s2_splits_tables(const struct s2_table *table, const struct s2_change *change);
 
-/* Fill a dark table for each split, from held frames. */
-void s2_splits_build(struct s2_table *table, const struct s2_edit *edit, struct s2_splits *splits);
+/* Fill a dark table for each block that is split, from held frames. */
+void s2_splits_build(struct s2_table *table, struct s2_change *change);
 
 /* Split what was found, directly, and invalidate what it was: nothing sticks out any more. */
-void s2_splits_directly(struct s2_table *table, const struct s2_edit *edit,
-                        struct s2_splits *splits);
+void s2_splits_directly(struct s2_table *table, struct s2_change *change);
 
 /* Take the hint from each of @count members of a run from @slot on, directly; each is left with what
  * the hardware had set in any of them. The caller invalidates the range and says stored. */
@@ -64,11 +62,10 @@ void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
 /* Break all that was found, and invalidate it. */
-void s2_splits_break(struct s2_table *table, struct s2_edit *edit, struct s2_splits *splits);
+void s2_splits_break(struct s2_table *table, struct s2_change *change);
 
 /* After the flush: make what stays outside the range, and link the dark tables. Members of a run
  * that lie in the range are the caller's to make. */
-void s2_splits_make(struct s2_table *table, const struct s2_edit *edit,
-                    const struct s2_splits *splits);
+void s2_splits_make(struct s2_table *table, const struct s2_change *change);
 
 #endif

@@ -1,7 +1,8 @@
 #include "stage2/table/step.h"
 
 #include "stage2/table/budget.h"
-#include "stage2/table/operation.h"
+#include "stage2/table/fold.h"
+#include "stage2/table/verbs.h"
 
 enum mapping_error s2_table_unmap_step(struct s2_table *table, struct s2_cursor *cursor,
                                        size_t budget)

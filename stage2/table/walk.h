@@ -1,18 +1,16 @@
 /*
- * walk.h - a cursor that goes through the tables in ascending order, without recursion and
- * without starting over at the root.
+ * walk.h - going through the tables in ascending order, without recursion and without starting over
+ * at the root.
  *
- *      while (!s2_walk_is_done(&walk)) {
- *          n = s2_walk_whole(&walk);            how many entries of this table lie whole in the
- *          if (n > 0)                           range from here on: one loop over them,
- *              ...; s2_walk_skip(&walk, n);     no call for each
- *          else if (a table)
- *              s2_walk_descend(&walk, desc);
- *          else
- *              s2_walk_skip_entry(&walk);
- *          while (s2_walk_is_leaving(&walk))    the table of this level is behind us:
- *              ...; s2_walk_ascend(&walk);      all its entries in the range are done
- *      }
+ * A visitor is shown the entries of a range table by table: one call for as many as lie whole in the
+ * range, no call for each.
+ *
+ *      range          |~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~|
+ *      entries    [  block  ][ B ][ B ][ T ][ B ][  block   ]
+ *                  visit(0)   visit(4)       visit(1)  visit(0)   0: lies partly in the range
+ *                             answers 2: into the table
+ *
+ * Underneath is a cursor, for one who builds tables on the way (stage2/table/map.c).
  *
  * Private to stage2/.
  */
@@ -56,15 +54,14 @@ static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
     MAPPING_ASSERT(table->root != NULL);
     MAPPING_ASSERT(ipa_range_is_aligned(range, s2_granule_size(&table->geometry)));
     MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
-    *walk = (struct s2_walk){
-        .table = table,
-        .at = range.start,
-        .end = ipa_range_end(range),
-        .top = table->geometry.start_level,
-        .level = table->geometry.start_level,
-        .dark = S2_DARK_NONE,
-        .fresh = S2_DARK_NONE,
-    };
+    /* The path is written as it is gone. */
+    walk->table = table;
+    walk->at = range.start;
+    walk->end = ipa_range_end(range);
+    walk->top = table->geometry.start_level;
+    walk->level = table->geometry.start_level;
+    walk->dark = S2_DARK_NONE;
+    walk->fresh = S2_DARK_NONE;
     walk->path[walk->top - S2_LEVEL_FIRST] =
         (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0)};
 }
@@ -219,5 +216,31 @@ static inline uint32_t *s2_walk_count(struct s2_walk *walk)
 {
     return frame_pool_count(walk->table->pool, s2_walk_step(walk)->pa);
 }
+
+/* --- Visitors -------------------------------------------------------------------------------- */
+
+/* In place of a count: the visitor has seen enough. */
+#define S2_WALK_STOP UINT32_MAX
+
+struct s2_visitor {
+    /* The next @count entries of one table lie whole in the range. Or, with @count 0, the entry at the
+     * cursor lies partly in it, and is no table.
+     * Returns: how many of @count are dealt with: all, or those before the first table, which is entered
+     *          then; with @count 0 anything; S2_WALK_STOP. */
+    unsigned (*visit)(struct s2_walk *walk, unsigned count, void *arg);
+    /* The cursor has come into a table below the root; NULL: nothing. Returns: false: stop. */
+    bool (*enter)(struct s2_walk *walk, void *arg);
+    /* All entries of its table in the range are done, and it is about to leave; NULL: nothing. */
+    void (*leave)(struct s2_walk *walk, void *arg);
+    /* It may deal with tables that lie whole in the range: the first entry that it is shown may be one. */
+    bool takes_tables;
+};
+
+/* Show @visitor all of @range, from the root. Returns: whether it went on to the end. */
+bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
+                   void *arg);
+
+/* Whether nothing is mapped in [@start, @end), which may be empty. O(tables that exist there). */
+bool s2_walk_is_free(struct s2_table *table, ipa_t start, ipa_t end);
 
 #endif

@@ -23,20 +23,15 @@
 #ifndef TRESTLE_STAGE2_TLB_TLB_FLUSH_H
 #define TRESTLE_STAGE2_TLB_TLB_FLUSH_H
 
-#include "stage2/arch/arch.h"
+#include "stage2/tlb/regime.h"
 #include "stage2/tlb/tlb_batch.h"
-#include "stage2/tlb/vmid.h"
 
 /* The guest that a flush is for. */
 struct s2_tlb_target {
-    const struct s2_geometry *geometry;
-    const struct s2_tlb_rules *rules;
+    struct s2_regime regime;
     const struct s2_notifier *notifier;
     struct s2_tlb_counters *counters;
-    uint64_t vttbr;                  /* with the VMID, unless vmids gives it; CnP and all */
-    struct s2_vmid_allocator *vmids; /* NULL: none does */
-    struct s2_vmid *vmid;            /* the guest's */
-    bool has_slow_memory;            /* something it maps may have XS = 1 */
+    bool has_slow_memory; /* something it maps may have XS = 1 */
 };
 
 /**

@@ -5,8 +5,7 @@
  * run, so that the count is that case's alone. Without callgrind it just works and says what it
  * did. TLBIs and flushes the table counts itself. tests/tools/bench_instr.sh drives it.
  */
-#include "stage2/table/fini.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stdio.h>
 #include <stdlib.h>

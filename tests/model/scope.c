@@ -1,8 +1,6 @@
 #include "tests/model/scope.h"
 
-#include "stage2/space/batch.h"
-#include "stage2/space/enter.h"
-#include "stage2/space/step.h"
+#include "stage2/trestle.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -801,36 +799,35 @@ void scope_open(enum scope_start start)
 
 /* --- Pieces ---------------------------------------------------------------------------------- */
 
+static struct s2_request request_of(struct scope_op op)
+{
+    static const enum s2_verb verbs[] = {
+        [SCOPE_MAP] = S2_VERB_MAP,
+        [SCOPE_REPLACE] = S2_VERB_REPLACE,
+        [SCOPE_UNMAP] = S2_VERB_UNMAP,
+        [SCOPE_PROTECT] = S2_VERB_PROTECT,
+    };
+
+    return (struct s2_request){
+        .verb = verbs[op.verb],
+        .range = range_of(op),
+        .pa = pa_of(pa_of_op(op)),
+        .flags = all_flags[op.flags],
+    };
+}
+
 static enum mapping_error hold_piece(struct s2_table *table, struct scope_op op)
 {
-    switch (op.verb) {
-    case SCOPE_MAP:
-        return s2_table_hold_map(table, range_of(op), pa_of(pa_of_op(op)), all_flags[op.flags]);
-    case SCOPE_REPLACE:
-        return s2_table_hold_replace(table, range_of(op), pa_of(pa_of_op(op)));
-    case SCOPE_UNMAP:
-        return s2_table_hold_unmap(table, range_of(op));
-    default:
-        return s2_table_hold_protect(table, range_of(op), all_flags[op.flags]);
-    }
+    const struct s2_request request = request_of(op);
+
+    return s2_table_hold(table, &request);
 }
 
 static void do_piece(struct s2_table *table, struct scope_op op)
 {
-    switch (op.verb) {
-    case SCOPE_MAP:
-        s2_table_do_map(table, range_of(op), pa_of(pa_of_op(op)), all_flags[op.flags]);
-        break;
-    case SCOPE_REPLACE:
-        s2_table_do_replace(table, range_of(op), pa_of(pa_of_op(op)));
-        break;
-    case SCOPE_UNMAP:
-        s2_table_do_unmap(table, range_of(op));
-        break;
-    default:
-        s2_table_do_protect(table, range_of(op), all_flags[op.flags]);
-        break;
-    }
+    const struct s2_request request = request_of(op);
+
+    s2_table_do(table, &request);
 }
 
 static enum mapping_error do_alone(struct s2_table *table, struct scope_op op)

@@ -2,8 +2,8 @@
 
 #include "core/lock.h"
 #include "stage2/arch/arch.h"
-#include "stage2/table/table.h"
 #include "stage2/tlb/regime.h"
+#include "stage2/trestle.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -670,6 +670,11 @@ static void model_unlock(struct lock *lock)
 #define s2_vmid_is_held model_vmid_is_held
 #define s2_vmid_changes_vcpu model_vmid_changes_vcpu
 #define s2_vmid_repeat model_vmid_repeat
+#define s2_regime_borrow model_regime_borrow
+#define s2_regime_return model_regime_return
+#define s2_regime_load model_regime_load
+#define s2_regime_from_host model_regime_from_host
+#define s2_regime_to_host model_regime_to_host
 #define s2_enter model_enter
 #define s2_leave model_leave
 
@@ -688,8 +693,17 @@ uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_v
 uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
+bool s2_regime_borrow(const struct s2_regime *regime, struct s2_regime_before *before);
+void s2_regime_return(const struct s2_regime *regime, const struct s2_regime_before *before);
+void s2_regime_load(const struct s2_regime *regime, uint64_t vttbr);
+uint64_t s2_regime_from_host(const struct s2_tlb_rules *rules);
+void s2_regime_to_host(const struct s2_tlb_rules *rules, uint64_t hcr);
+enum mapping_error s2_enter(struct s2_table *table, struct s2_vmid_allocator *vmids,
+                            struct s2_cpu *cpu, uint32_t vcpu_id);
+void s2_leave(struct s2_cpu *cpu);
 
 #include "stage2/space/enter.c" /* NOLINT(bugprone-suspicious-include) */
+#include "stage2/tlb/regime.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "stage2/tlb/vmid.c"    /* NOLINT(bugprone-suspicious-include) */
 
 /* --- The verbs -------------------------------------------------------------------------------- */
@@ -731,7 +745,7 @@ static void flush_current(void)
 }
 
 /* As stage2/tlb/tlb_flush.c does it. */
-static void flush_flush(size_t guest)
+static void flush_guest(size_t guest)
 {
     struct s2_table *table = &tables[guest];
     const uint64_t before = here()->vttbr;
@@ -746,7 +760,7 @@ static void flush_flush(size_t guest)
     if (!s2_vmid_pin(&world.vmids, &table->vmid, &number)) {
         return;
     }
-    model_write_vttbr(vttbr_of(table, number));
+    model_write_vttbr(s2_geometry_vttbr(&table->geometry, table->root_pa, number));
     model_isb();
     flush_current();
     model_write_vttbr(before);
@@ -793,7 +807,7 @@ static void do_change(size_t guest)
             make_stale(cpu, number, guest);
         }
     }
-    flush_flush(guest);
+    flush_guest(guest);
     expect_gone(guest, HAS_STALE, "a change is done, and a TLB holds what was before it");
 }
 
@@ -801,7 +815,7 @@ static void do_reuse(size_t guest)
 {
     point();
     world.is_gone[guest] = true;
-    flush_flush(guest);
+    flush_guest(guest);
     expect_gone(guest, UINT8_MAX, "a guest is gone, and a TLB holds something of it");
     atomic_init(&tables[guest].vmid.tag, 0);
     world.is_gone[guest] = false;

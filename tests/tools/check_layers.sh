@@ -83,6 +83,54 @@ check_includes() {
     done
 }
 
+# --- Calls run downhill, and nothing goes in circles ------------------------------------------------
+# Rooms are files without their ending: stage2/table/walk. A line "A B" says that A needs B: it
+# includes its header, or calls what only its object defines.
+needs_by_include() {
+    find core stage2 -name '*.[ch]' | while read -r file; do
+        sed -n 's|^#include "\(.*\)\.h".*|\1|p' "$file" | sed "s|^|${file%.*} |"
+    done
+}
+
+needs_by_call() {
+    objects=$(dirname "$host_archive")
+    find core stage2 -name '*.c' | sed 's|c$|o|' | while read -r object; do
+        [ ! -f "$objects/$object" ] || (cd "$objects" && nm -A "$object")
+    done | sed 's|\.o:| |' |
+        awk '$2 == "U" { needs[$1, $3] = 1 }
+             NF == 4 && $3 ~ /[TDRB]/ { home[$4] = $1 }
+             END { for (pair in needs) { split(pair, at, SUBSEP)
+                       if (at[2] in home) print at[1], home[at[2]] } }'
+}
+
+check_circles() {
+    { needs_by_include; needs_by_call; } | grep -v 'arch_impl' | awk '$1 != $2' | sort -u \
+        >"$work/needs"
+    for floor in arch tlb table space; do
+        below="$(echo "${floors#*"$floor"}" | tr -s ' ' '|')"
+        grep "^stage2/$floor/" "$work/needs" |
+            grep -vE " (core|stage2/($floor$below))/" | complain 'call runs uphill' || true
+    done
+    grep '^core/' "$work/needs" | grep -v ' core/' | complain 'call runs uphill' || true
+    for floor in core stage2/arch stage2/tlb stage2/table stage2/space; do
+        grep -E "^$floor/[a-z0-9_]+ $floor/" "$work/needs" >"$work/floor" || true
+        tsort "$work/floor" >"$work/order" 2>"$work/circle" ||
+            sed -n 's|^tsort: \([a-z]*[0-9]*/[a-z0-9_/]*\)$|\1|p' "$work/circle" | tr '\n' ' ' |
+            complain 'goes in a circle'
+    done
+}
+
+# The rooms of each floor, those above which need those below.
+print_floors() {
+    for floor in stage2/space stage2/table stage2/tlb stage2/arch core; do
+        { grep -E "^$floor/[a-z0-9_]+ $floor/" "$work/needs"
+          find "$floor" -name '*.[ch]' | sed 's|\.[ch]$||' | sort -u | awk '{ print $1, $1 }'; } |
+            tsort | sed 's|.*/||' | tr '\n' ' ' | fold -s -w 78 |
+            awk -v floor="$floor" '{ printf "  %-13s %s\n", NR == 1 ? floor : "", $0 }'
+    done
+    printf '  %-13s %s\n' stage2/el2 arch_impl
+}
+
 # A source that has a header includes it first, so that the header proves itself.
 check_own_header_first() {
     for source in $(find core stage2 hyp -name '*.c'); do
@@ -170,7 +218,7 @@ check_archives() {
     check_archive "$target_archive" "$CROSS_COMPILE"
 }
 
-[ $# -gt 0 ] || set -- rooms includes own_header_first words headers archives inlines suites
+[ $# -gt 0 ] || set -- rooms includes circles own_header_first words headers archives inlines suites
 for check in "$@"; do
     "check_$check"
 done
@@ -180,3 +228,6 @@ if [ -s "$complaints" ]; then
     exit 1
 fi
 echo "layers: as designed: $*"
+case " $* " in
+*" circles "*) print_floors ;;
+esac

@@ -67,6 +67,10 @@ expect includes 'astray: hyp/machine/new.c' \
 expect includes 'astray: hyp/vm/new.c' \
     'echo "#include \"hyp/story/expect.h\"" >hyp/vm/new.c'
 
+expect circles 'goes in a circle: stage2/table/' \
+    'echo "#include \"stage2/table/operation.h\"" >>stage2/table/walk.c'
+expect circles 'goes in a circle: core/' 'echo "#include \"core/memory_set.h\"" >>core/avl.h'
+
 expect own_header_first 'not included first: stage2/arch/new.c' \
     'touch stage2/arch/new.h; echo "#include \"core/err.h\"" >stage2/arch/new.c'
 expect own_header_first 'not included first: core/new.c' \
@@ -100,6 +104,16 @@ expect_of_archive() {
 
 expect_of_archive 'int avl_first(void) { return 0; }' 'bad.a exports: avl_first'
 expect_of_archive 'int s2_unheard_of(void) { return 0; }' 'bad.a exports: s2_unheard_of'
+# A call that no include shows.
+mkdir -p "$BUILD/bad/stage2/tlb" "$BUILD/bad/stage2/table"
+echo 'void s2_up(void); void s2_down(void); void s2_down(void) { s2_up(); }' |
+    "$CC" -x c -c -o "$BUILD/bad/stage2/tlb/down.o" -
+echo 'void s2_up(void); void s2_up(void) {}' | "$CC" -x c -c -o "$BUILD/bad/stage2/table/up.o" -
+mkdir -p "$BUILD/bad/core"
+host_archive=$BUILD/bad/libtrestle.a
+expect circles 'call runs uphill: stage2/tlb/down stage2/table/up' \
+    'touch stage2/tlb/down.c stage2/table/up.c'
+
 expect_of_archive 'int printf(const char *, ...); static int f(void) { return printf("x"); }
 int (*const mapping_error_name)(void) = f;' 'bad.a needs: printf'
 

@@ -36,18 +36,18 @@ mutant() {
     fi
 }
 
-mutant 'a call does not flush what a batch deferred' stage2/space/space.c \
+mutant 'a call does not flush what a batch deferred' stage2/space/locked.c \
     '    s2_table_end(&space->table);' '    (void)s2_table_end_deferred(\&space->table, 256);' \
     'promise 5: returned means gone'
-mutant 'a protect to the same flags does not reach the leaves' stage2/space/space.c \
+mutant 'a protect to the same flags does not reach the leaves' stage2/space/locked.c \
     's2_hardware_flags(format, old_flags) != 0;' 'format == NULL;' \
     'promise 6: a protect re-arms what hardware has changed'
 mutant 'state that an unmap takes out is told to nobody' stage2/table/entries.c \
-    '    s2_operation_removed(table, range, all, S2_DESC_NONE);' '    (void)range; (void)all;' \
+    '    s2_state_removed(table, range, all, S2_DESC_NONE);' '    (void)range; (void)all;' \
     'promise 6: nothing that hardware wrote is lost'
-mutant 'a map in a hole counts on all that the cut leaves' stage2/table/map.c \
-    'const size_t left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);' \
-    'const size_t left = tables;' \
+mutant 'a map in a hole counts on all that the split leaves' stage2/table/map.c \
+    'left = s2_pieces_tables_left(walk->table, entry, walk->level, piece);' \
+    'left = tables;' \
     'no legal program traps'
 mutant 'a hole grows over what stays' stage2/table/pieces.c \
     'touch(hole, range) || is_free_between(table, hole, range)' 'touch(hole, range) || true' \

@@ -7,8 +7,7 @@
 #ifndef TRESTLE_TESTS_UNIT_JUDGED_H
 #define TRESTLE_TESTS_UNIT_JUDGED_H
 
-#include "stage2/table/fini.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/moving.h"
 #include "tests/sim/stale_tlb.h"

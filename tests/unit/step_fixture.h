@@ -5,7 +5,7 @@
 #ifndef TRESTLE_TESTS_UNIT_STEP_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_STEP_FIXTURE_H
 
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -17,8 +17,7 @@
 #ifndef TRESTLE_TESTS_UNIT_TABLE_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_TABLE_FIXTURE_H
 
-#include "stage2/table/fini.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/mmu.h"
 #include "tests/sim/monitor.h"

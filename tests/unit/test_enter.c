@@ -180,7 +180,7 @@ END_TEST
 
 START_TEST(enter_with_common_tables_says_so)
 {
-    tables[0].is_common = true;
+    tables[0].geometry.is_common = true;
     enter(0, 0, 0);
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1) | 1);
     sim_clear();

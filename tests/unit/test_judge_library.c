@@ -3,7 +3,6 @@
  * machine, through every verb, in a fixed order and in random ones. No rule may be broken, whatever
  * the verbs answer.
  */
-#include "stage2/table/table.h"
 #include "stage2/trestle.h"
 #include "tests/model/random.h"
 #include "tests/sim/monitor.h"

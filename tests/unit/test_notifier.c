@@ -3,6 +3,7 @@
  * relaxed, and how a leaf that allows more is told from one that allows less.
  */
 #include "stage2/space/batch.h"
+#include "tests/unit/requests.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
@@ -235,11 +236,10 @@ START_TEST(notify_of_too_much_tells_everything_once)
     forget();
     s2_table_begin(&rig.table);
     for (uint64_t i = 0; i < 9; i++) {
-        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4))),
-                         MAPPING_OK);
+        ck_assert_int_eq(hold_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4))), MAPPING_OK);
     }
     for (uint64_t i = 0; i < 9; i++) {
-        s2_table_do_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4)));
+        do_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4)));
         ck_assert_uint_eq(notes.count, 0);
     }
     s2_table_end(&rig.table);

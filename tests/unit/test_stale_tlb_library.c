@@ -5,6 +5,7 @@
  * event, for each event in turn, lost on the way to the hardware: somebody must.
  */
 #include "tests/unit/judged.h"
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 
 #include <check.h>
@@ -242,10 +243,10 @@ START_TEST(protect_held_before_an_access_has_the_frames_it_needs)
     judged_must(&judged, (struct judged_step){0, JUDGED_MAP, ipa, setup.shape->block,
                                               JUDGED_DATA + ipa, CLEAN});
     s2_table_begin(table);
-    ck_assert_int_eq(s2_table_hold_protect(table, part, CLEAN), MAPPING_OK);
+    ck_assert_int_eq(hold_protect(table, part, CLEAN), MAPPING_OK);
     ck_assert(moving_access(&judged.moving, judged.guests[0], ipa, MMU_WRITE));
     moving_may_forget(&judged.moving, judged.guests[0], part.start.raw, part.size);
-    s2_table_do_protect(table, part, CLEAN);
+    do_protect(table, part, CLEAN);
     s2_table_end(table);
     ck_assert_ptr_null(moving_end(&judged.moving));
     ck_assert_ptr_null(stale_tlb_quiesce(&judged.tlb));

@@ -6,6 +6,7 @@
  * there again. Every answer is predicted, MAPPING_NO_FRAME too: the tables that a step needs are
  * counted here from what the software MMU sees.
  */
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_run.h"
 
@@ -150,25 +151,25 @@ static enum mapping_error call(struct s2_table *table, const struct model_step *
 static enum mapping_error call_hold(struct s2_table *table, const struct model_step *step)
 {
     if (step->verb == MODEL_MAP) {
-        return s2_table_hold_map(table, step->range, step->pa, step->flags);
+        return hold_map(table, step->range, step->pa, step->flags);
     }
     if (step->verb == MODEL_REPLACE) {
-        return s2_table_hold_replace(table, step->range, step->pa);
+        return hold_replace(table, step->range, step->pa);
     }
-    return step->verb == MODEL_UNMAP ? s2_table_hold_unmap(table, step->range)
-                                     : s2_table_hold_protect(table, step->range, step->flags);
+    return step->verb == MODEL_UNMAP ? hold_unmap(table, step->range)
+                                     : hold_protect(table, step->range, step->flags);
 }
 
 static void call_do(struct s2_table *table, const struct model_step *step)
 {
     if (step->verb == MODEL_MAP) {
-        s2_table_do_map(table, step->range, step->pa, step->flags);
+        do_map(table, step->range, step->pa, step->flags);
     } else if (step->verb == MODEL_UNMAP) {
-        s2_table_do_unmap(table, step->range);
+        do_unmap(table, step->range);
     } else if (step->verb == MODEL_REPLACE) {
-        s2_table_do_replace(table, step->range, step->pa);
+        do_replace(table, step->range, step->pa);
     } else {
-        s2_table_do_protect(table, step->range, step->flags);
+        do_protect(table, step->range, step->flags);
     }
 }
 

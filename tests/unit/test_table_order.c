@@ -9,6 +9,7 @@
  *      A TLBI by IPA   a by range            V TLBI VMALLE1IS    X TLBI VMALLS12E1IS
  *      k IC IALLUIS    t v h writes of VTCR, VTTBR, HCR     ( ) interrupts masked, restored
  */
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 
@@ -366,11 +367,11 @@ START_TEST(unmap_of_two_pieces_flushes_once)
     given(RIG_MAP, 4 * block + page, page, RIG_DATA, RIG_RW);
     frames = s2_table_frame_count(&rig.table);
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(2 * page, page)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, ipa_range(4 * block, block)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, ipa_range(2 * page, page)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, ipa_range(4 * block, block)), MAPPING_OK);
     ck_assert_uint_eq(sim_change_count(), 0);
-    s2_table_do_unmap(&rig.table, ipa_range(2 * page, page));
-    s2_table_do_unmap(&rig.table, ipa_range(4 * block, block));
+    do_unmap(&rig.table, ipa_range(2 * page, page));
+    do_unmap(&rig.table, ipa_range(4 * block, block));
     ck_assert_str_eq(script("()"), "S");
     ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames);
     s2_table_end(&rig.table);

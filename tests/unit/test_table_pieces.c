@@ -3,6 +3,7 @@
  * first, then flushed, then made.
  */
 #include "tests/model/random.h"
+#include "tests/unit/requests.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
 
@@ -406,13 +407,13 @@ static enum mapping_error piece_hold(struct s2_table *table, const struct rig_st
 
     switch (step->verb) {
     case RIG_MAP:
-        return s2_table_hold_map(table, range, pa_of(step->pa), step->flags);
+        return hold_map(table, range, pa_of(step->pa), step->flags);
     case RIG_UNMAP:
-        return s2_table_hold_unmap(table, range);
+        return hold_unmap(table, range);
     case RIG_PROTECT:
-        return s2_table_hold_protect(table, range, step->flags);
+        return hold_protect(table, range, step->flags);
     case RIG_REPLACE:
-        return s2_table_hold_replace(table, range, pa_of(step->pa));
+        return hold_replace(table, range, pa_of(step->pa));
     case RIG_FOLD:
         break;
     }
@@ -424,13 +425,13 @@ static void piece_do(struct s2_table *table, const struct rig_step *step)
     const struct ipa_range range = ipa_range(step->ipa, step->size);
 
     if (step->verb == RIG_MAP) {
-        s2_table_do_map(table, range, pa_of(step->pa), step->flags);
+        do_map(table, range, pa_of(step->pa), step->flags);
     } else if (step->verb == RIG_UNMAP) {
-        s2_table_do_unmap(table, range);
+        do_unmap(table, range);
     } else if (step->verb == RIG_PROTECT) {
-        s2_table_do_protect(table, range, step->flags);
+        do_protect(table, range, step->flags);
     } else {
-        s2_table_do_replace(table, range, pa_of(step->pa));
+        do_replace(table, range, pa_of(step->pa));
     }
 }
 
@@ -625,11 +626,10 @@ END_TEST
 START_TEST(hold_between_held_and_done_is_death)
 {
     start_three_pages();
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
-    s2_table_do_unmap(&rig.table, pages_at(0, 1));
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
+    do_unmap(&rig.table, pages_at(0, 1));
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
 }
 END_TEST
 
@@ -637,9 +637,9 @@ END_TEST
 START_TEST(verb_between_held_and_done_is_death)
 {
     start_three_pages();
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
-    s2_table_do_unmap(&rig.table, pages_at(0, 1));
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
+    do_unmap(&rig.table, pages_at(0, 1));
     ck_assert_int_eq(s2_table_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
 }
 END_TEST
@@ -647,9 +647,9 @@ END_TEST
 START_TEST(do_of_what_was_not_held_is_death)
 {
     start_three_pages();
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    s2_table_do_unmap(&rig.table, pages_at(0, 1));
-    s2_table_do_unmap(&rig.table, pages_at(1, 1));
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    do_unmap(&rig.table, pages_at(0, 1));
+    do_unmap(&rig.table, pages_at(1, 1));
 }
 END_TEST
 
@@ -661,10 +661,10 @@ START_TEST(hold_after_all_is_done_goes_on)
         const struct ipa_range range = pages_at(page, 1);
         const pa_t pa = pa_of(OTHER + page * KIB(4));
 
-        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, range), MAPPING_OK);
-        ck_assert_int_eq(s2_table_hold_map(&rig.table, range, pa, S2_READ), MAPPING_OK);
-        s2_table_do_unmap(&rig.table, range);
-        s2_table_do_map(&rig.table, range, pa, S2_READ);
+        ck_assert_int_eq(hold_unmap(&rig.table, range), MAPPING_OK);
+        ck_assert_int_eq(hold_map(&rig.table, range, pa, S2_READ), MAPPING_OK);
+        do_unmap(&rig.table, range);
+        do_map(&rig.table, range, pa, S2_READ);
     }
     s2_table_end(&rig.table);
     rig_assert_map(&rig, &rig.table, (struct rig_map){BASE, KIB(12), OTHER, S2_READ});
@@ -840,15 +840,13 @@ START_TEST(more_maps_apart_than_are_known_are_refused)
     rig_init(&rig, rig_setup_of(RIG_4K_40));
     s2_table_begin(&rig.table);
     for (uint64_t i = 0; i < S2_STRETCHES_MAX; i++) {
-        ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(2 * i, 1), pa_of(OTHER), RIG_RW),
+        ck_assert_int_eq(hold_map(&rig.table, pages_at(2 * i, 1), pa_of(OTHER), RIG_RW),
                          MAPPING_OK);
     }
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW),
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW),
                      MAPPING_UNSUPPORTED);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(100, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
     s2_table_end(&rig.table);
     rig_fini(&rig);
 }
@@ -866,18 +864,17 @@ START_TEST(holes_are_known_exactly_whatever_the_order)
     for (size_t i = 0; i < 4; i++) {
         const uint64_t page = orders[_i][i];
 
-        ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW),
+        ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW),
                          MAPPING_ALREADY_EXISTS);
-        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(page, 1)), MAPPING_OK);
+        ck_assert_int_eq(hold_unmap(&rig.table, pages_at(page, 1)), MAPPING_OK);
     }
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 5), pa_of(OTHER), RIG_RW),
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 5), pa_of(OTHER), RIG_RW),
                      MAPPING_ALREADY_EXISTS);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW), MAPPING_OK);
     for (size_t i = 0; i < 4; i++) {
-        s2_table_do_unmap(&rig.table, pages_at(orders[_i][i], 1));
+        do_unmap(&rig.table, pages_at(orders[_i][i], 1));
     }
-    s2_table_do_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW);
+    do_map(&rig.table, pages_at(0, 4), pa_of(OTHER), RIG_RW);
     s2_table_end(&rig.table);
     rig_assert_maps(&rig, &rig.table,
                     (struct rig_map[]){{BASE, KIB(16), OTHER, RIG_RW},
@@ -894,13 +891,11 @@ START_TEST(map_over_a_hole_that_is_not_known_is_refused)
              (struct rig_step){RIG_MAP, BASE, KIB(4) * 2 * (S2_STRETCHES_MAX + 1), DATA, RIG_RW});
     s2_table_begin(&rig.table);
     for (uint64_t i = 0; i <= S2_STRETCHES_MAX; i++) {
-        ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2 * i, 1)), MAPPING_OK);
+        ck_assert_int_eq(hold_unmap(&rig.table, pages_at(2 * i, 1)), MAPPING_OK);
     }
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
-    ck_assert_int_eq(
-        s2_table_hold_map(&rig.table, pages_at(2 * S2_STRETCHES_MAX, 1), pa_of(OTHER), RIG_RW),
-        MAPPING_ALREADY_EXISTS);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(2 * S2_STRETCHES_MAX, 1), pa_of(OTHER), RIG_RW),
+                     MAPPING_ALREADY_EXISTS);
     s2_table_end(&rig.table);
     rig_fini(&rig);
 }
@@ -915,14 +910,12 @@ START_TEST(map_beside_a_held_unmap_is_no_transient)
     rig_init(&rig, setup);
     rig_must(&rig, (struct rig_step){RIG_MAP, BASE, KIB(12), DATA, RIG_RW | S2_NO_CONTIGUOUS});
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_OK);
-    s2_table_do_unmap(&rig.table, pages_at(0, 1));
-    s2_table_do_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW),
-                     MAPPING_DENIED);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
+    do_unmap(&rig.table, pages_at(0, 1));
+    do_map(&rig.table, pages_at(3, 1), pa_of(OTHER), RIG_RW);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
+    ck_assert_int_eq(hold_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW), MAPPING_DENIED);
     s2_table_end(&rig.table);
     rig_assert_maps(&rig, &rig.table,
                     (struct rig_map[]){{BASE + KIB(4), KIB(8), DATA + KIB(4), RIG_RW},
@@ -942,14 +935,14 @@ START_TEST(hold_map_over_unmaps_is_refused_if_a_page_between_stays)
     if (is_hole) {
         ck_assert_int_eq(s2_table_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
     }
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
-    error = s2_table_hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
+    error = hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
     ck_assert_int_eq(error, is_hole ? MAPPING_OK : MAPPING_ALREADY_EXISTS);
-    s2_table_do_unmap(&rig.table, pages_at(0, 1));
-    s2_table_do_unmap(&rig.table, pages_at(2, 1));
+    do_unmap(&rig.table, pages_at(0, 1));
+    do_unmap(&rig.table, pages_at(2, 1));
     if (is_hole) {
-        s2_table_do_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
+        do_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
     }
     s2_table_end(&rig.table);
     rig_assert_map(&rig, &rig.table,

@@ -6,6 +6,7 @@
  * a descriptor just before an event. A walker that is not coherent sees memory only: a ledger of
  * cache lines follows every write to the Point of Coherency.
  */
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 
@@ -437,9 +438,9 @@ START_TEST(update_between_hold_and_do_finds_its_tables_held)
     rig_init(&rig, setup);
     rig_must(&rig, (struct rig_step){RIG_MAP, block, block, RIG_DATA, S2_READ | S2_DBM});
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(s2_table_hold_protect(&rig.table, part, S2_READ | S2_DBM), MAPPING_OK);
+    ck_assert_int_eq(hold_protect(&rig.table, part, S2_READ | S2_DBM), MAPPING_OK);
     rig_slot(&rig, &rig.table, block)->raw |= 0x80; /* S2AP[1] */
-    s2_table_do_protect(&rig.table, part, S2_READ | S2_DBM);
+    do_protect(&rig.table, part, S2_READ | S2_DBM);
     s2_table_end(&rig.table);
     rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 3, S2_READ | S2_WRITE | S2_DBM);
     rig_assert_leaf(&rig, &rig.table, block + page, RIG_DATA + page, 3, S2_READ | S2_DBM);

@@ -1,6 +1,7 @@
 /*
  * test_table_replace.c - s2_table_replace(): other memory under what is mapped, all else as it was.
  */
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 
@@ -403,14 +404,13 @@ START_TEST(replace_in_an_open_operation_is_held_and_done)
     second = ipa_range(3 * block + page, page);
     rig_leave(&rig, 2); /* a table for the first, one for the second */
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(s2_table_hold_replace(&rig.table, first, pa_of(OTHER + page)), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_unmap(&rig.table, gone), MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_replace(&rig.table, second, pa_of(OTHER + 8 * block)),
-                     MAPPING_OK);
+    ck_assert_int_eq(hold_replace(&rig.table, first, pa_of(OTHER + page)), MAPPING_OK);
+    ck_assert_int_eq(hold_unmap(&rig.table, gone), MAPPING_OK);
+    ck_assert_int_eq(hold_replace(&rig.table, second, pa_of(OTHER + 8 * block)), MAPPING_OK);
     ck_assert_uint_eq(frame_pool_available(&rig.pool), 0);
-    s2_table_do_replace(&rig.table, first, pa_of(OTHER + page));
-    s2_table_do_unmap(&rig.table, gone);
-    s2_table_do_replace(&rig.table, second, pa_of(OTHER + 8 * block));
+    do_replace(&rig.table, first, pa_of(OTHER + page));
+    do_unmap(&rig.table, gone);
+    do_replace(&rig.table, second, pa_of(OTHER + 8 * block));
     s2_table_end(&rig.table);
     rig_assert_maps(
         &rig, &rig.table,
@@ -440,10 +440,9 @@ START_TEST(replace_in_an_operation_that_is_refused_changes_nothing)
     rig_snapshot_take(&before, &rig);
     sim_clear();
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(
-        s2_table_hold_replace(&rig.table, ipa_range(block, block), pa_of(OTHER + page)),
-        MAPPING_OK);
-    ck_assert_int_eq(s2_table_hold_replace(&rig.table, second, pa_of(OTHER + block + page)),
+    ck_assert_int_eq(hold_replace(&rig.table, ipa_range(block, block), pa_of(OTHER + page)),
+                     MAPPING_OK);
+    ck_assert_int_eq(hold_replace(&rig.table, second, pa_of(OTHER + block + page)),
                      is_hole ? MAPPING_NOT_FOUND : MAPPING_NO_FRAME);
     s2_table_end(&rig.table);
     ck_assert_uint_eq(sim_change_count(), 0);

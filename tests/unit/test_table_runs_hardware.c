@@ -4,6 +4,7 @@
  * Hardware may set them in any one member, whichever of the run's pages was used: so they are the
  * OR over the run, which every leaf inherits that is left of it.
  */
+#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 
@@ -472,9 +473,9 @@ START_TEST(update_between_hold_and_do_finds_its_frames_held)
     from = run_bytes(form) + 5 * form->leaf + rig_page(form->shape);
     range = ipa_range(runs_ipa(form) + from, rig_page(form->shape));
     s2_table_begin(&rig.table);
-    ck_assert_int_eq(s2_table_hold_protect(&rig.table, range, CLEAN), MAPPING_OK);
+    ck_assert_int_eq(hold_protect(&rig.table, range, CLEAN), MAPPING_OK);
     run_slot(1)[5].raw |= update->bits;
-    s2_table_do_protect(&rig.table, range, CLEAN);
+    do_protect(&rig.table, range, CLEAN);
     s2_table_end(&rig.table);
     rig_assert_leaf(&rig, &rig.table, range.start.raw, RIG_DATA + from, 3, CLEAN);
     rig_assert_leaf(&rig, &rig.table, range.start.raw + range.size, RIG_DATA + from + range.size, 3,

@@ -60,8 +60,8 @@ static void listen_tlbi(void *arg, enum sim_phase phase, const struct sim_event 
         seen.hcr_or |= event->hcr;
         seen.daif_and &= sim_cpu()->daif;
         seen.vttbr = event->vttbr;
-        ck_assert(target.vmids != NULL || event->vttbr == target.vttbr);
-        ck_assert_uint_eq(event->vtcr, target.geometry->vtcr);
+        ck_assert(target.regime.vmids != NULL || event->vttbr == target.regime.vttbr);
+        ck_assert_uint_eq(event->vtcr, target.regime.geometry->vtcr);
         ck_assert(!rules.has_vhe || (event->hcr & TGE) == 0);
     }
 }
@@ -81,11 +81,11 @@ static void setup(void)
     rules = (struct s2_tlb_rules){.has_ttl = false};
     counters = (struct s2_tlb_counters){.flushes = 0};
     notifier = (struct s2_notifier){.invalidated = NULL};
-    target = (struct s2_tlb_target){.geometry = &geometry,
-                                    .rules = &rules,
-                                    .notifier = &notifier,
-                                    .counters = &counters,
-                                    .vttbr = VTTBR};
+    target = (struct s2_tlb_target){
+        .regime = {.geometry = &geometry, .rules = &rules, .vttbr = VTTBR},
+        .notifier = &notifier,
+        .counters = &counters,
+    };
     *sim_cpu() = (struct sim_cpu){.vtcr = VTCR,
                                   .vttbr = VTTBR,
                                   .hcr = VM,
@@ -693,9 +693,9 @@ END_TEST
 
 static void take_number(uint16_t expected)
 {
-    target.vmids = &vmids;
-    target.vmid = &vmid;
-    target.vttbr = ROOT;
+    target.regime.vmids = &vmids;
+    target.regime.vmid = &vmid;
+    target.regime.vttbr = ROOT;
     ck_assert_int_eq(s2_cpu_init(&cpu, &vmids), MAPPING_OK);
     ck_assert_uint_eq(s2_vmid_take(&vmids, &vmid, &cpu), expected);
     sim_clear();
@@ -705,9 +705,9 @@ START_TEST(flush_guest_without_a_number_sends_nothing)
 {
     static const enum sim_kind events[] = {BEGIN, SIM_ISB, END};
 
-    target.vmids = &vmids;
-    target.vmid = &vmid;
-    target.vttbr = ROOT;
+    target.regime.vmids = &vmids;
+    target.regime.vmid = &vmid;
+    target.regime.vttbr = ROOT;
     sim_cpu()->vttbr = OTHER;
     rules.has_speculative_at = true;
     flush_page(S2_TLB_REVOKED);
@@ -788,8 +788,8 @@ END_TEST
 
 START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
 {
-    target.vmids = &vmids;
-    target.vmid = &vmid;
+    target.regime.vmids = &vmids;
+    target.regime.vmid = &vmid;
     sim_cpu()->vttbr = OTHER;
     s2_tlb_refresh(&target, ipa_of(0x1000));
     s2_tlb_recover_conflict(&target);
@@ -872,8 +872,8 @@ END_TEST
 /* A device may hold what no CPU does. */
 START_TEST(notify_even_where_no_cpu_holds_anything)
 {
-    target.vmids = &vmids;
-    target.vmid = &vmid;
+    target.regime.vmids = &vmids;
+    target.regime.vmid = &vmid;
     sim_cpu()->vttbr = OTHER;
     flush_page(S2_TLB_REVOKED);
     s2_tlb_flush_vmid(&target);

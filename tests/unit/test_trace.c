@@ -6,8 +6,7 @@
 
 #include "core/frame_pool.h"
 #include "stage2/arch/arch.h"
-#include "stage2/table/fini.h"
-#include "stage2/table/table.h"
+#include "stage2/trestle.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/trace.h"

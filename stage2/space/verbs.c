@@ -1,0 +1,108 @@
+#include "stage2/space/verbs.h"
+
+#include "stage2/space/locked.h"
+#include "stage2/table/fold.h"
+
+static enum mapping_error map_linear(struct s2_space *space, const struct memory_area *area,
+                                     enum overlap_policy policy)
+{
+    enum mapping_error error;
+
+    s2_space_open(space);
+    error = s2_locked_map_linear(space, area, policy);
+    s2_space_close(space);
+    return error;
+}
+
+enum mapping_error s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
+                                       mapping_flags_t flags)
+{
+    const struct memory_area area = s2_linear_area(range, pa, flags);
+
+    return map_linear(space, &area, OVERLAP_REJECT);
+}
+
+enum mapping_error s2_space_replace_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
+                                           mapping_flags_t flags)
+{
+    const struct memory_area area = s2_linear_area(range, pa, flags);
+
+    return map_linear(space, &area, OVERLAP_UNMAP);
+}
+
+enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range)
+{
+    enum mapping_error error;
+
+    s2_space_open(space);
+    error = s2_locked_unmap(space, range);
+    s2_space_close(space);
+    return error;
+}
+
+enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
+                                    mapping_flags_t flags)
+{
+    enum mapping_error error;
+
+    s2_space_open(space);
+    error = s2_locked_protect(space, range, flags);
+    s2_space_close(space);
+    return error;
+}
+
+/* --- Folding --------------------------------------------------------------------------------- */
+
+/* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one that
+ * cannot is known before anything is joined. */
+static bool may_fold(const struct s2_space *space, struct ipa_range range)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+    const struct memory_area *next;
+    bool is_allowed = true;
+
+    for (; area != NULL && is_allowed; area = next) {
+        struct ipa_range joined = area->range;
+
+        next = memory_set_next(&space->set, area);
+        while (next != NULL && memory_area_continues(area, next)) {
+            joined = ipa_range_join(joined, next->range);
+            area = next;
+            next = memory_set_next(&space->set, area);
+        }
+        is_allowed = !ipa_range_overlaps(joined, range) ||
+                     s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
+    }
+    return is_allowed;
+}
+
+/* Area by area, so that no block or run spans two, and each keeps to its own caps. */
+static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range range)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+    enum mapping_error error = MAPPING_OK;
+
+    MAPPING_ASSERT(lock_is_held(&space->lock));
+    for (; area != NULL && error == MAPPING_OK; area = memory_set_next(&space->set, area)) {
+        if (ipa_range_overlaps(area->range, range)) {
+            error = s2_table_fold_within(&space->table, ipa_range_meet(area->range, range),
+                                         area->flags);
+        }
+    }
+    return error;
+}
+
+enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range)
+{
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+
+    s2_space_open(space);
+    if (s2_table_is_range(&space->table, range)) {
+        error = may_fold(space, range) ? memory_set_merge(&space->set, range) : MAPPING_DENIED;
+    }
+    if (error == MAPPING_OK) {
+        error = fold_areas(space, range);
+    }
+    s2_space_close(space);
+    return error;
+}

@@ -1,0 +1,121 @@
+#include "stage2/table/frames.h"
+
+#include "stage2/arch/arch.h"
+
+enum mapping_error s2_frames_hold(struct s2_table *table, size_t count)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+
+    return count == 0
+               ? MAPPING_OK
+               : frame_pool_reserve(table->pool, table->table_order, count, &table->operation.held);
+}
+
+pa_t s2_frames_take(struct s2_table *table)
+{
+    const pa_t pa = frame_pool_take(table->pool, &table->operation.held);
+
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(pa_is_aligned(pa, s2_granule_size(&table->geometry)));
+
+    frame_pool_seal(table->pool, pa);
+    table->table_count++;
+    return pa;
+}
+
+void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
+    MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
+
+    frame_list_push(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST], pa);
+}
+
+void s2_frames_release(struct s2_table *table, pa_t pa)
+{
+    MAPPING_ASSERT(table->table_count > 0);
+    MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
+
+    table->table_count--;
+    frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
+}
+
+/* The children of the table at @pa follow it out, onto the list of their level. */
+static void quarantine_children(struct s2_table *table, pa_t pa, int level)
+{
+    const s2_desc_t *entries = frame_pool_ptr(table->pool, pa);
+    const unsigned count = s2_table_entries(&table->geometry);
+
+    MAPPING_ASSERT(entries != NULL);
+    MAPPING_ASSERT(level < S2_LEVEL_PAGE);
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t desc = arch_desc_load(&entries[i]);
+
+        if (s2_desc_is_table(desc, level)) {
+            s2_frames_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
+        }
+    }
+}
+
+/* Tables of pages, up to @budget of them; their entries are not looked at. How many that were. */
+static size_t release_pages(struct s2_table *table, size_t budget)
+{
+    struct frame_list *list = &table->operation.quarantine[S2_LEVEL_PAGE - S2_LEVEL_FIRST];
+    const size_t count = list->count;
+    pa_t pa;
+
+    MAPPING_ASSERT(table->table_count >= count);
+    if (count <= budget) {
+        table->table_count -= count;
+        frame_pool_untake_all(table->pool, list, table->table_order, &table->operation.held);
+        return count;
+    }
+    for (size_t i = 0; i < budget && frame_list_pop(table->pool, list, &pa); i++) {
+        s2_frames_release(table, pa);
+    }
+    return budget;
+}
+
+/* A subtree goes from the top down, without recursion, and the lowest tables there are go first. */
+bool s2_frames_release_some(struct s2_table *table, size_t *budget)
+{
+    const size_t entries = s2_table_entries(&table->geometry);
+    int level = S2_LEVEL_PAGE;
+    pa_t pa;
+
+    MAPPING_ASSERT(*budget > 0);
+    while (level >= S2_LEVEL_FIRST &&
+           table->operation.quarantine[level - S2_LEVEL_FIRST].count == 0) {
+        level--;
+    }
+    if (level == S2_LEVEL_PAGE) {
+        *budget -= release_pages(table, *budget);
+    } else if (level >= S2_LEVEL_FIRST &&
+               frame_list_pop(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST],
+                              &pa)) {
+        quarantine_children(table, pa, level);
+        s2_frames_release(table, pa);
+        *budget -= entries < *budget ? entries : *budget;
+    }
+    return level >= S2_LEVEL_FIRST;
+}
+
+void s2_frames_release_all(struct s2_table *table)
+{
+    size_t budget = SIZE_MAX;
+
+    while (s2_frames_release_some(table, &budget)) {
+    }
+    MAPPING_ASSERT(s2_frames_quarantined(table) == 0);
+}
+
+size_t s2_frames_quarantined(const struct s2_table *table)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
+        count += table->operation.quarantine[i].count;
+    }
+    return count;
+}

@@ -1,0 +1,123 @@
+/*
+ * operation_state.h - what an operation that is open on a table holds: inside the table, private.
+ *
+ *      held         frames for tables               stage2/table/frames.h
+ *      quarantine   tables that were unlinked       stage2/table/frames.h
+ *      invalidations                                stage2/table/store.h
+ *      pieces       what is held and not yet done   stage2/table/pieces.h
+ *      pending      what was broken and not made    stage2/table/change.h
+ *      reclaims     memory that was taken away      stage2/table/flush.h
+ *      removed      AF and dirty state taken out    stage2/table/state.h
+ */
+#ifndef TRESTLE_STAGE2_TABLE_OPERATION_STATE_H
+#define TRESTLE_STAGE2_TABLE_OPERATION_STATE_H
+
+#include "core/frame_pool.h"
+#include "stage2/arch/desc.h"
+#include "stage2/table/request.h"
+#include "stage2/tlb/tlb_batch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A linear stretch of output: what to map, without where. */
+struct s2_mapping {
+    uint64_t offset; /* PA - IPA, modulo 2^64 */
+    s2_desc_t attr;
+    int cap;         /* no leaf above this level */
+    bool has_runs;   /* contiguous hints where runs form */
+    bool is_rewrite; /* over leaves of the same shape, which are counted already */
+};
+
+/* A contiguous run that sticks out of a range; or a single block, as a run of one. */
+struct s2_split_run {
+    s2_desc_t *slot; /* its first member */
+    struct ipa_range range;
+    s2_desc_t hardware; /* what the hardware had set in any member */
+    uint16_t count;
+    int8_t level;
+};
+
+/* A block that an end of a range goes through. */
+struct s2_split_block {
+    s2_desc_t *slot;
+    s2_desc_t desc; /* what the dark table was built from */
+    struct ipa_range block;
+    pa_t dark; /* the table that will take its place */
+    int8_t level;
+    uint8_t run; /* that it is a member of: index into runs[] */
+};
+
+/* What sticks out of a range, at either end. */
+struct s2_splits {
+    struct s2_split_run runs[2];
+    struct s2_split_block blocks[2];
+    uint8_t run_count;
+    uint8_t block_count;
+};
+
+/* What a request comes to: worked out as it is held, and what is left of it as it is done. */
+struct s2_change {
+    struct ipa_range range;
+    mapping_flags_t flags; /* of the new leaves; replace: none */
+    struct s2_mapping to;  /* map: all of it; protect: attr; replace: offset */
+    struct s2_splits splits;
+    size_t tables; /* that it needs */
+    enum s2_verb verb;
+    bool has_broken; /* leaves inside the range were broken, and are still to be made */
+};
+
+/* How many changes may wait for one flush; one more, and it is sent. */
+#define S2_PENDING_MAX 4
+
+/* What is done with memory that a guest had, once no CPU can reach it. */
+#define S2_RECLAIM_CLEAN 1U /* it may have written it past the caches */
+#define S2_RECLAIM_DROP 2U  /* it is frames of a pool, which counts who has them */
+
+struct s2_reclaim {
+    pa_t pa;
+    uint64_t size;
+    unsigned what;
+};
+
+#define S2_RECLAIM_MAX 8
+
+/* How many stretches of either kind are known exactly (stage2/table/pieces.h). Of more holes the last
+ * are not known: a map over one is refused, as over what stays. A map more is refused itself. */
+#define S2_STRETCHES_MAX 4
+
+/* Stretches that do not overlap. */
+struct s2_stretches {
+    struct ipa_range at[S2_STRETCHES_MAX];
+    size_t count;
+};
+
+struct s2_pieces {
+    struct s2_stretches holes; /* what held unmaps will clear */
+    struct s2_stretches maps;  /* what held maps will fill */
+    size_t left;               /* held, and not yet done */
+    bool is_doing;             /* some are done, so that no more are held until all are */
+};
+
+struct s2_operation {
+    unsigned depth;            /* begins without their end */
+    struct frame_reserve held; /* frames promised to it, and those it unlinked and flushed */
+    struct frame_list quarantine[S2_LEVEL_COUNT]; /* unlinked, and not yet invalidated; by level */
+    struct s2_tlb_batch invalidations;            /* of what was broken or tightened */
+    struct s2_change pending[S2_PENDING_MAX];     /* what was broken and is to be made */
+    struct s2_reclaim reclaims[S2_RECLAIM_MAX];
+    uint8_t pending_count;
+    uint8_t reclaim_count;
+    bool is_stored;            /* live stores are not yet followed by a DSB */
+    bool is_worked_out;        /* the only piece that is held is at pending[pending_count] */
+    struct s2_reclaim counted; /* for a map that is held, and not yet done; size 0: none */
+    pa_t taken, taken_end;     /* where unmapped pieces led that may still be reached, from
+                                * lowest to highest; equal: none */
+    struct s2_pieces pieces;
+    struct ipa_range
+        removed;            /* whose state was taken out; the sink is told when that of something */
+    unsigned removed_state; /* else is, or at the end; 0: there is nothing to tell */
+};
+
+#endif

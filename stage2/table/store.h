@@ -1,0 +1,39 @@
+/*
+ * store.h - stores where walkers read, and the invalidations that they ask for.
+ *
+ * A store says that it was done, so that it is published, and cleaned for a walker that is not
+ * coherent. What it took away, or made stricter, is collected, and invalidated by the next flush.
+ *
+ * Private to stage2/.
+ */
+#ifndef TRESTLE_STAGE2_TABLE_STORE_H
+#define TRESTLE_STAGE2_TABLE_STORE_H
+
+#include "stage2/arch/arch.h"
+#include "stage2/table/table.h"
+
+/* @count descriptors from @slot on were stored. */
+void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count);
+
+/* Link what is filled, or make what was broken: one store-release. */
+void s2_store_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc);
+
+/* The same over a leaf, directly (FEAT_BBM level 2), in an exchange. Returns: false: it is no longer
+ * *expected, which is then what it is. */
+bool s2_store_link_over(struct s2_table *table, s2_desc_t *slot, s2_desc_t *expected,
+                        s2_desc_t desc);
+
+/* Break the leaf in @slot, in an exchange: it is invalid and marked, with all that the hardware had
+ * set in it up to then. Returns: what it was. The caller invalidates the range and says stored. */
+s2_desc_t s2_store_break(s2_desc_t *slot);
+
+/* The entries of @range, all of @level or of S2_TLB_LEVEL_ANY, were broken or tightened; or more is
+ * allowed now, and nothing less. */
+void s2_invalidate(struct s2_table *table, struct ipa_range range, int level);
+void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level);
+
+/* Memory with @flags is about to be mapped: whether a TLBI must wait for accesses to slow devices
+ * (FEAT_XS). */
+void s2_store_maps(struct s2_table *table, mapping_flags_t flags);
+
+#endif
