@@ -58,39 +58,20 @@ static void close(struct s2_batch *batch, struct s2_space *space)
     }
 }
 
-/* One call of a verb. */
-struct request {
-    enum { REQUEST_MAP, REQUEST_REPLACE, REQUEST_UNMAP, REQUEST_PROTECT } verb;
-    struct memory_area area;
-};
-
 static enum mapping_error attempt(struct s2_batch *batch, struct s2_space *space,
-                                  const struct request *request)
+                                  const struct s2_request *request)
 {
-    enum mapping_error error = MAPPING_INVALID_PARAM;
+    enum mapping_error error;
 
     open(batch, space);
-    switch (request->verb) {
-    case REQUEST_MAP:
-        error = s2_locked_map_linear(space, &request->area, OVERLAP_REJECT);
-        break;
-    case REQUEST_REPLACE:
-        error = s2_locked_map_linear(space, &request->area, OVERLAP_UNMAP);
-        break;
-    case REQUEST_UNMAP:
-        error = s2_locked_unmap(space, request->area.range);
-        break;
-    case REQUEST_PROTECT:
-        error = s2_locked_protect(space, request->area.range, request->area.flags);
-        break;
-    }
+    error = s2_locked_perform(space, request);
     close(batch, space);
     return error;
 }
 
 /* What is missing may be waiting in a space of this batch, whose pool may be the same. */
-static enum mapping_error run(struct s2_batch *batch, struct s2_space *space,
-                              const struct request *request)
+static enum mapping_error perform(struct s2_batch *batch, struct s2_space *space,
+                                  const struct s2_request *request)
 {
     enum mapping_error error = attempt(batch, space, request);
 
@@ -104,25 +85,26 @@ static enum mapping_error run(struct s2_batch *batch, struct s2_space *space,
 enum mapping_error s2_batch_map_linear(struct s2_batch *batch, struct s2_space *space,
                                        struct ipa_range range, pa_t pa, mapping_flags_t flags)
 {
-    return run(batch, space, &(struct request){REQUEST_MAP, s2_linear_area(range, pa, flags)});
+    return perform(batch, space, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
 enum mapping_error s2_batch_replace_linear(struct s2_batch *batch, struct s2_space *space,
                                            struct ipa_range range, pa_t pa, mapping_flags_t flags)
 {
-    return run(batch, space, &(struct request){REQUEST_REPLACE, s2_linear_area(range, pa, flags)});
+    return perform(batch, space, &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
 }
 
 enum mapping_error s2_batch_unmap(struct s2_batch *batch, struct s2_space *space,
                                   struct ipa_range range)
 {
-    return run(batch, space, &(struct request){REQUEST_UNMAP, {.range = range}});
+    return perform(batch, space, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
 }
 
 enum mapping_error s2_batch_protect(struct s2_batch *batch, struct s2_space *space,
                                     struct ipa_range range, mapping_flags_t flags)
 {
-    return run(batch, space, &(struct request){REQUEST_PROTECT, {.range = range, .flags = flags}});
+    return perform(batch, space,
+                   &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
 }
 
 void s2_batch_drop(struct s2_batch *batch, struct s2_space *space)

@@ -1,5 +1,6 @@
 #include "stage2/space/locked.h"
 
+#include "stage2/space/backend.h"
 #include "stage2/table/operation.h"
 
 void s2_space_open(struct s2_space *space)
@@ -14,27 +15,6 @@ void s2_space_close(struct s2_space *space)
     lock_release(&space->lock);
 }
 
-enum mapping_error s2_locked_map_linear(struct s2_space *space, const struct memory_area *area,
-                                        enum overlap_policy policy)
-{
-    MAPPING_ASSERT(lock_is_held(&space->lock));
-
-    if (!s2_table_is_range(&space->table, area->range)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    return memory_set_map(&space->set, *area, &space->table, policy);
-}
-
-enum mapping_error s2_locked_unmap(struct s2_space *space, struct ipa_range range)
-{
-    MAPPING_ASSERT(lock_is_held(&space->lock));
-
-    if (!s2_table_is_range(&space->table, range)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    return memory_set_unmap(&space->set, range, &space->table);
-}
-
 bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
                         mapping_flags_t flags)
 {
@@ -43,30 +23,58 @@ bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flag
 }
 
 /* The flags that areas get, and what their leaves are made of. */
-struct gift {
+struct new_flags {
     const struct s2_format *format;
     mapping_flags_t flags;
 };
 
 static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
 {
-    const struct gift *gift = arg;
+    const struct new_flags *given = arg;
 
-    *new_flags = s2_flags_protected(old_flags, gift->flags);
-    return s2_protect_reaches(gift->format, old_flags, gift->flags);
+    *new_flags = s2_flags_protected(old_flags, given->flags);
+    return s2_protect_reaches(given->format, old_flags, given->flags);
 }
 
-enum mapping_error s2_locked_protect(struct s2_space *space, struct ipa_range range,
-                                     mapping_flags_t flags)
+static enum mapping_error protect(struct s2_space *space, const struct s2_request *request)
 {
-    enum mapping_error error = MAPPING_INVALID_PARAM;
-    struct gift gift = {&space->table.format, flags};
+    const enum mapping_error error = s2_table_check_flags(&space->table, request->flags);
+    struct new_flags given = {&space->table.format, request->flags};
 
-    MAPPING_ASSERT(lock_is_held(&space->lock));
-    if (s2_table_is_range(&space->table, range)) {
-        error = s2_table_check_flags(&space->table, flags);
-    }
     return error == MAPPING_OK
-               ? memory_set_protect(&space->set, range, give_flags, &gift, &space->table)
+               ? memory_set_protect(&space->set, request->range, give_flags, &given, &space->table)
                : error;
+}
+
+/* The area that is backed by memory from the request's PA on. */
+static enum mapping_error map_linear(struct s2_space *space, const struct s2_request *request,
+                                     enum overlap_policy policy)
+{
+    const struct memory_area area = {
+        .range = request->range,
+        .flags = request->flags,
+        .backend = s2_linear_backend(request->range.start, request->pa),
+    };
+
+    return memory_set_map(&space->set, area, &space->table, policy);
+}
+
+enum mapping_error s2_locked_perform(struct s2_space *space, const struct s2_request *request)
+{
+    MAPPING_ASSERT(lock_is_held(&space->lock));
+
+    if (!s2_table_is_range(&space->table, request->range)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    switch (request->verb) {
+    case S2_VERB_MAP:
+        return map_linear(space, request, OVERLAP_REJECT);
+    case S2_VERB_REPLACE:
+        return map_linear(space, request, OVERLAP_UNMAP);
+    case S2_VERB_UNMAP:
+        return memory_set_unmap(&space->set, request->range, &space->table);
+    case S2_VERB_PROTECT:
+        return protect(space, request);
+    }
+    return MAPPING_INVALID_PARAM;
 }

@@ -4,50 +4,51 @@
 #include "stage2/table/budget.h"
 #include "stage2/table/fold.h"
 
-/* The flags that areas get; NULL: they are unmapped. */
-struct change {
-    const mapping_flags_t *flags;
-    s2_desc_t attr;
-};
-
 /* How the tables of @area will be looked at. */
-static void budget_area(struct s2_budget *left, const struct s2_space *space,
-                        const struct change *change, const struct memory_area *area)
+static void budget_for(struct s2_budget *left, const struct s2_space *space, enum s2_verb verb,
+                       const struct memory_area *area)
 {
-    if (change->flags != NULL) {
+    left->sees_pages = verb == S2_VERB_PROTECT;
+    if (verb == S2_VERB_PROTECT) {
         left->cleaning = S2_CLEAN_RETYPED;
-        left->attr = change->attr;
     } else {
         left->cleaning =
             s2_table_needs_clean(&space->table, area->flags) ? S2_CLEAN_ALL : S2_CLEAN_NONE;
     }
-    left->sees_pages = change->flags != NULL;
 }
 
-/* Where a step over the areas in @rest ends. Between them there is nothing to look at. */
-static ipa_t step_end(struct s2_space *space, struct ipa_range rest, const struct change *change,
-                      size_t budget)
+/* Whether @request has anything to do in an area with @flags. */
+static bool reaches(const struct s2_space *space, const struct s2_request *request,
+                    mapping_flags_t flags)
 {
-    const ipa_t end = ipa_range_end(rest);
-    const struct memory_area *area = memory_set_find_from(&space->set, rest.start);
-    struct s2_budget left = s2_budget_of(false, S2_CLEAN_NONE, budget);
+    return request->verb != S2_VERB_PROTECT ||
+           s2_protect_reaches(&space->table.format, flags, request->flags);
+}
+
+/* Where a step of @request, which is over what is left of the change, ends. Between areas there is
+ * nothing to look at. */
+static ipa_t step_end(struct s2_space *space, const struct s2_request *request,
+                      struct s2_budget left)
+{
+    const ipa_t end = ipa_range_end(request->range);
+    const struct memory_area *area = memory_set_find_from(&space->set, request->range.start);
+    const bool is_bound = left.left != S2_STEP_ALL;
 
     MAPPING_ASSERT(lock_is_held(&space->lock));
-    for (; area != NULL && budget != S2_STEP_ALL && ipa_lt(area->range.start, end);
+    for (; area != NULL && is_bound && ipa_lt(area->range.start, end);
          area = memory_set_next(&space->set, area)) {
-        const struct ipa_range piece = ipa_range_meet(area->range, rest);
+        const struct ipa_range piece = ipa_range_meet(area->range, request->range);
         ipa_t at;
 
         if (left.left == 0 && left.has_any) {
             return piece.start;
         }
         s2_budget_spend(&left, 1);
-        if (change->flags != NULL &&
-            !s2_protect_reaches(&space->table.format, area->flags, *change->flags)) {
+        if (!reaches(space, request, area->flags)) {
             left.has_any = true;
             continue;
         }
-        budget_area(&left, space, change, area);
+        budget_for(&left, space, request->verb, area);
         at = s2_budget_end(&left, &space->table, piece);
         if (ipa_lt(at, ipa_range_end(piece))) {
             return at;
@@ -59,14 +60,17 @@ static ipa_t step_end(struct s2_space *space, struct ipa_range rest, const struc
 enum mapping_error s2_space_unmap_step(struct s2_space *space, struct s2_cursor *cursor,
                                        size_t budget)
 {
-    const struct change change = {0};
+    struct s2_request request = {.verb = S2_VERB_UNMAP};
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
     s2_space_open(space);
     if (s2_table_is_range(&space->table, cursor->range)) {
-        const ipa_t end = step_end(space, s2_cursor_rest(cursor), &change, budget);
+        ipa_t end;
 
-        error = s2_locked_unmap(space, ipa_range_between(cursor->next, end));
+        request.range = s2_cursor_rest(cursor);
+        end = step_end(space, &request, s2_budget_of(false, S2_CLEAN_NONE, budget));
+        request.range = ipa_range_between(cursor->next, end);
+        error = s2_locked_perform(space, &request);
         if (error == MAPPING_OK) {
             s2_cursor_move(cursor, end);
         }
@@ -93,12 +97,13 @@ static void join_at(struct s2_space *space, ipa_t at)
 }
 
 static enum mapping_error protect_to(struct s2_space *space, struct s2_cursor *cursor, ipa_t end,
-                                     mapping_flags_t flags)
+                                     struct s2_request request)
 {
     const bool is_split = splits_area(space, cursor, end);
-    const enum mapping_error error =
-        s2_locked_protect(space, ipa_range_between(cursor->next, end), flags);
+    enum mapping_error error;
 
+    request.range = ipa_range_between(cursor->next, end);
+    error = s2_locked_perform(space, &request);
     if (error == MAPPING_OK) {
         /* Only what the last pause parted: areas that are alike now were two before. */
         if (cursor->is_split) {
@@ -113,17 +118,17 @@ static enum mapping_error protect_to(struct s2_space *space, struct s2_cursor *c
 enum mapping_error s2_space_protect_step(struct s2_space *space, struct s2_cursor *cursor,
                                          mapping_flags_t flags, size_t budget)
 {
-    struct change change = {.flags = &flags};
+    struct s2_request request = {.verb = S2_VERB_PROTECT, .flags = flags};
+    struct s2_budget left = s2_budget_of(true, S2_CLEAN_RETYPED, budget);
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
     s2_space_open(space);
     if (s2_table_is_range(&space->table, cursor->range)) {
-        error = s2_attr_encode(&space->table.format, flags, &change.attr);
+        error = s2_attr_encode(&space->table.format, flags, &left.attr);
     }
     if (error == MAPPING_OK) {
-        const ipa_t end = step_end(space, s2_cursor_rest(cursor), &change, budget);
-
-        error = protect_to(space, cursor, end, flags);
+        request.range = s2_cursor_rest(cursor);
+        error = protect_to(space, cursor, step_end(space, &request, left), request);
     }
     s2_space_close(space);
     return error;

@@ -3,13 +3,12 @@
 #include "stage2/space/locked.h"
 #include "stage2/table/fold.h"
 
-static enum mapping_error map_linear(struct s2_space *space, const struct memory_area *area,
-                                     enum overlap_policy policy)
+static enum mapping_error perform(struct s2_space *space, const struct s2_request *request)
 {
     enum mapping_error error;
 
     s2_space_open(space);
-    error = s2_locked_map_linear(space, area, policy);
+    error = s2_locked_perform(space, request);
     s2_space_close(space);
     return error;
 }
@@ -17,38 +16,25 @@ static enum mapping_error map_linear(struct s2_space *space, const struct memory
 enum mapping_error s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                        mapping_flags_t flags)
 {
-    const struct memory_area area = s2_linear_area(range, pa, flags);
-
-    return map_linear(space, &area, OVERLAP_REJECT);
+    return perform(space, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
 enum mapping_error s2_space_replace_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                            mapping_flags_t flags)
 {
-    const struct memory_area area = s2_linear_area(range, pa, flags);
-
-    return map_linear(space, &area, OVERLAP_UNMAP);
+    return perform(space, &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
 }
 
 enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range)
 {
-    enum mapping_error error;
-
-    s2_space_open(space);
-    error = s2_locked_unmap(space, range);
-    s2_space_close(space);
-    return error;
+    return perform(space, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
 }
 
 enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
                                     mapping_flags_t flags)
 {
-    enum mapping_error error;
-
-    s2_space_open(space);
-    error = s2_locked_protect(space, range, flags);
-    s2_space_close(space);
-    return error;
+    return perform(space,
+                   &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
 }
 
 /* --- Folding --------------------------------------------------------------------------------- */

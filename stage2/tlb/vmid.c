@@ -44,9 +44,9 @@ static bool is_number_reserved(const struct s2_vmid_allocator *vmids, uint32_t n
     return false;
 }
 
-/* Whether any CPU holds exactly @old; each that does holds @new from now on. A tag is one guest's
- * alone, so the guest that has it in its table is the one that CPU is in. */
-static bool replace_reserved(struct s2_vmid_allocator *vmids, uint64_t old, uint64_t new)
+/* Each CPU that holds exactly @old holds @new from now on. Returns: whether there was any. A tag is one
+ * guest's alone, so the guest that has it in its table is the one that CPU is in. */
+static bool move_reservations(struct s2_vmid_allocator *vmids, uint64_t old, uint64_t new)
 {
     bool is_found = false;
 
@@ -160,9 +160,9 @@ static void set_tag(struct s2_vmid *vmid, uint64_t tag)
     atomic_store_explicit(&vmid->tag, tag, memory_order_release);
 }
 
-/* Whether the guest has a number in this generation, by its tag or because a CPU was in it as the
- * generation began. Then its tag is of this generation. Under the lock. */
-static bool keep_number(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
+/* Bring the guest's tag into this generation, if it may keep its number: a CPU was in it as the generation
+ * began. Returns: whether the tag is of this generation now. Under the lock. */
+static bool carry_over(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
 {
     /* Relaxed, as tags change under the lock alone. */
     const uint64_t tag = atomic_load_explicit(&vmid->tag, memory_order_relaxed);
@@ -173,7 +173,7 @@ static bool keep_number(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
     if (is_of(tag, generation)) {
         return true;
     }
-    if (tag == 0 || !replace_reserved(vmids, tag, generation | number_of(tag))) {
+    if (tag == 0 || !move_reservations(vmids, tag, generation | number_of(tag))) {
         return false;
     }
     set_tag(vmid, generation | number_of(tag));
@@ -183,7 +183,7 @@ static bool keep_number(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
 /* The guest's tag, of this generation or of one that begins here. Under the lock. */
 static uint64_t renew(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
 {
-    if (!keep_number(vmids, vmid)) {
+    if (!carry_over(vmids, vmid)) {
         const uint32_t number = free_number(vmids);
 
         set_tag(vmid, generation_of(vmids) | number);
@@ -398,7 +398,7 @@ void s2_vmid_release(struct s2_cpu *cpu)
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number)
 {
     lock_acquire(&vmids->lock);
-    if (!keep_number(vmids, vmid)) {
+    if (!carry_over(vmids, vmid)) {
         lock_release(&vmids->lock);
         return false;
     }
@@ -445,29 +445,31 @@ uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_v
 /* --- vCPUs ----------------------------------------------------------------------------------- */
 
 /*
- * A slot tells of the last guest that came to this CPU under one of its numbers. So if it tells of
- * our number, all that is in the TLB under it since then is of the vCPU that it names; whatever was
- * there before went then, or in a new generation if another guest had the number.
+ * A slot names the vCPU that this CPU ran last under one of its numbers, and when.
  *
- * If it tells of another number, ours may have been here before it. If a generation has begun since,
- * that is gone, and has not come again: for that this CPU would have been in the guest, and told.
+ *      it has our number      All that the TLB holds under the number since then is that vCPU's.
+ *                             What was there before went when the guest changed, or in a new
+ *                             generation if another guest had the number.
+ *      it has another one     Ours may have been here before it. If a generation has begun since,
+ *                             that is gone: for it to come again, this CPU would have been in the
+ *                             guest, and the slot would say so.
  *
- * Two clocks tell when, each late where it is asked. What is written down is the allocator's, read
- * after VTTBR_EL2 has left the guest before: the tag may be of a generation that ended on the way,
- * while that guest was walked still. What it is held against is the tag's: no tag is of a
- * generation whose ALLE1IS is yet to come, while the allocator's number runs ahead of it.
+ * What is written is the allocator's generation, read after VTTBR_EL2 has left the guest before. The tag
+ * may be older: its generation may have ended on the way, while that guest was still walked. What it is
+ * compared with is the tag's generation. The allocator's number runs ahead of its ALLE1IS, and no tag
+ * is of a generation whose ALLE1IS is yet to come.
  */
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id)
 {
     const uint64_t tag = atomic_load_explicit(&vmid->tag, memory_order_acquire);
     const uint16_t number = number_of(tag);
-    struct s2_vmid_vcpu *run = &cpu->runs[number % S2_CPU_GUESTS];
-    const struct s2_vmid_vcpu before = *run;
+    struct s2_vmid_vcpu *last = &cpu->vcpus[number % S2_CPU_GUESTS];
+    const struct s2_vmid_vcpu before = *last;
 
     MAPPING_ASSERT(number != S2_VMID_NOBODY);
     MAPPING_ASSERT(atomic_load_explicit(&cpu->leaving, memory_order_relaxed) == 0);
 
-    *run = (struct s2_vmid_vcpu){generation_of(cpu->vmids) | number, vcpu_id};
+    *last = (struct s2_vmid_vcpu){generation_of(cpu->vmids) | number, vcpu_id};
     if (number_of(before.tag) == number) {
         return before.vcpu_id != vcpu_id;
     }

@@ -82,7 +82,7 @@ struct s2_cpu {
                                       * 0: nothing. Under the lock */
     struct s2_cpu *next;             /* under the lock */
     struct s2_vmid_allocator *vmids;
-    struct s2_vmid_vcpu runs[S2_CPU_GUESTS]; /* by number; this CPU's alone */
+    struct s2_vmid_vcpu vcpus[S2_CPU_GUESTS]; /* by number; this CPU's alone */
 };
 
 /* Fields are private. Does not move. */

@@ -962,7 +962,7 @@ static void normalise_cpu(struct s2_cpu *cpu, uint64_t generation)
         cpu->reserved[i] = normal_tag(cpu->reserved[i], generation, true);
     }
     for (size_t i = 0; i < S2_CPU_GUESTS; i++) {
-        cpu->runs[i].tag = normal_tag(cpu->runs[i].tag, generation, true);
+        cpu->vcpus[i].tag = normal_tag(cpu->vcpus[i].tag, generation, true);
     }
 }
 
@@ -1171,8 +1171,8 @@ uint64_t vmid_model_hash(void)
     for (size_t i = 0; i < world.cpu_count; i++) {
         hash = hash_machine(hash, &world.machine[i]);
         for (size_t j = 0; j < S2_CPU_GUESTS; j++) {
-            hash = mix(hash, world.cpus[i].runs[j].tag);
-            hash = mix(hash, world.cpus[i].runs[j].vcpu_id);
+            hash = mix(hash, world.cpus[i].vcpus[j].tag);
+            hash = mix(hash, world.cpus[i].vcpus[j].vcpu_id);
         }
     }
     return hash;
