@@ -1,6 +1,6 @@
 /*
- * main.c - the story: a machine, two guests, what they may and may not do; then small guests, for
- * what is sent to the TLBs; a guest on each granule that the CPU offers; and the end of it.
+ * main.c - the story, as a table of contents: a machine and two guests, what they may do and may not;
+ * small guests, for what is sent to the TLBs; a guest on each granule that the CPU offers; the end.
  */
 #include "hyp/machine/cpu.h"
 #include "hyp/story/at_habits.h"
@@ -52,60 +52,60 @@ static void fold_all(struct guest *guest, struct shape first)
     describe_table(s2_space_table(&guest->space));
 }
 
-static void tell_of_alice(void)
+static void show_alice(void)
 {
-    checks_topic("Alice is honest");
-    topic_honest(&alice);
-    checks_topic("Her RAM");
+    checks_topic("Alice uses her own MMU, caches, atomics and code");
+    topic_el1(&alice);
+    checks_topic("Guest RAM, through leaves of every size");
     topic_ram(&alice);
-    checks_topic("What she must not do");
-    topic_denied(&alice);
-    checks_topic("Pages move under her feet");
+    checks_topic("Accesses that stage 2 refuses");
+    topic_refused(&alice);
+    checks_topic("Pages are unmapped, remapped, split and folded while Alice runs");
     topic_remap(&alice);
-    checks_topic("Permissions and memory types change");
+    checks_topic("Permissions and memory types change while Alice runs");
     topic_protect(&alice);
 }
 
-static void tell_of_both(void)
+static void show_both(void)
 {
-    checks_topic("Bob has the same addresses, and another VMID");
+    checks_topic("Two guests at the same addresses, under two VMIDs");
     make(&bob, "Bob", OTHER_IPA_BITS);
     topic_two_guests(&alice, &bob);
-    checks_topic("The CPU's own opinion (AT S12E1R, AT S12E1W)");
-    topic_oracle(&alice);
+    checks_topic("The tables, as the CPU translates them (AT S12E1R, AT S12E1W)");
+    topic_translation(&alice);
 }
 
 /* Each with guests of its own. */
-static void tell_of_tlbs(void)
+static void show_tlbs(void)
 {
     checks_topic("More guests than VMIDs");
     topic_vmids();
-    checks_topic("Several changes, one flush");
+    checks_topic("A batch: several changes, one closing sequence for each guest");
     topic_batch();
     checks_topic("Long changes in short steps");
     topic_steps();
-    checks_topic("What is sent to the TLBs");
-    topic_tlb();
-    checks_topic("Leaves change their size");
+    checks_topic("Invalidation by address, by range, by VMID");
+    topic_invalidation();
+    checks_topic("Leaves change their size, with and without break-before-make");
     topic_sizes();
-    checks_topic("A listener");
+    checks_topic("A notifier hears of what is invalidated");
     topic_notifier();
-    checks_topic("A TLB conflict");
+    checks_topic("A TLB conflict abort");
     topic_conflict();
 }
 
-static void tell_of_formats(void)
+static void show_formats(void)
 {
-    checks_topic("Granules");
+    checks_topic("Each granule that the CPU has");
     describe_formats();
     for (size_t i = 0; i < FORMAT_COUNT; i++) {
         topic_granule(&formats[i]);
     }
 }
 
-static void tell_of_the_end(size_t tables, size_t guests)
+static void show_the_end(size_t tables, size_t guests)
 {
-    checks_topic("Everything is given back");
+    checks_topic("Every frame is back in its pool");
     check(s2_space_check(&alice.space) && s2_space_check(&bob.space),
           "areas, tables and pools agree to the last");
     guest_fini(&alice);
@@ -133,17 +133,17 @@ int hyp_main(void)
     at_habits_probe();
     checks_topic("Alice, a guest");
     make(&alice, "Alice", PLAN_IPA_BITS);
-    checks_topic("Her areas");
+    checks_topic("Alice's areas");
     describe_areas(&alice.space);
-    checks_topic("Her translation tables");
+    checks_topic("Alice's translation tables");
     describe_table(s2_space_table(&alice.space));
     first = shape_of(&alice);
-    tell_of_alice();
-    tell_of_both();
-    tell_of_tlbs();
-    tell_of_formats();
-    checks_topic("Back to the beginning");
+    show_alice();
+    show_both();
+    show_tlbs();
+    show_formats();
+    checks_topic("A fold leads back to the first tables");
     fold_all(&alice, first);
-    tell_of_the_end(tables, guests);
+    show_the_end(tables, guests);
     return checks_finish();
 }

@@ -1,5 +1,5 @@
 /*
- * address_translation.h - the AT instructions: the CPU's own opinion of an address.
+ * address_translation.h - the AT instructions: how the CPU translates an address.
  *
  * They walk the guest's live tables (SCTLR_EL1, TTBRx_EL1, VTTBR_EL2, HCR_EL2), and answer in
  * PAR_EL1, which belongs to the guest and is put back.

@@ -102,7 +102,7 @@ static bool take_turns(struct guest *guests[PAIR])
     return expect_part(holds, "both find their own data and code");
 }
 
-bool pair_tour(struct guest *guests[PAIR])
+bool pair_check(struct guest *guests[PAIR])
 {
     bool holds = take_turns(guests);
 

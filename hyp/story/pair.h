@@ -9,7 +9,7 @@
 #define PAIR 2
 
 /**
- * pair_tour() - Both keep what is theirs, and lose what is taken.
+ * pair_check() - Both keep what is theirs, and lose what is taken.
  * @guests:  two of hyp/story/small.h, booted; as before in the end.
  *
  * They take turns. Then each of this is done to one while the other is loaded, and once more while
@@ -21,6 +21,6 @@
  *
  * Returns:  whether they saw what they should; if not, notes say what they did not.
  */
-bool pair_tour(struct guest *guests[PAIR]);
+bool pair_check(struct guest *guests[PAIR]);
 
 #endif

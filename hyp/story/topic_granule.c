@@ -1,7 +1,7 @@
 #include "hyp/story/checks.h"
 #include "hyp/story/describe.h"
+#include "hyp/story/granule_guest.h"
 #include "hyp/story/topics.h"
-#include "hyp/story/tour.h"
 
 /* The ID registers say no: then the library must, too, and why. */
 static void check_refusal(const struct format *format)
@@ -14,32 +14,32 @@ static void check_refusal(const struct format *format)
           "no %s here: %s", format->name, reason != NULL ? reason : "the library would try");
 }
 
-static void tell(const struct tour *tour)
+static void tell(const struct granule_guest *on)
 {
-    describe_cost(&tour->config);
-    check(guest_boot(tour->guest).outcome == GUEST_DONE, "%s boots", tour->guest->name);
-    describe_table(s2_space_table(&tour->guest->space));
-    tour_honest(tour);
-    tour_ram(tour);
-    tour_denied(tour);
-    tour_runs(tour);
-    tour_replace(tour);
+    describe_cost(&on->config);
+    check(guest_boot(on->guest).outcome == GUEST_DONE, "%s boots", on->guest->name);
+    describe_table(s2_space_table(&on->guest->space));
+    granule_el1(on);
+    granule_ram(on);
+    granule_refused(on);
+    granule_runs(on);
+    granule_replace(on);
 }
 
 void topic_granule(const struct format *format)
 {
     static struct guest guest;
-    struct tour tour;
+    struct granule_guest on;
 
     if (!format_is_offered(format)) {
         check_refusal(format);
         return;
     }
     checks_topic("%s, a guest on %s", format->guest, format->name);
-    tour_init(&tour, &guest, format);
-    tell(&tour);
-    checks_topic("The CPU's own opinion of %s", format->name);
-    topic_oracle(&guest);
+    granule_guest_init(&on, &guest, format);
+    tell(&on);
+    checks_topic("%s, as the CPU translates it", format->name);
+    topic_translation(&guest);
     guest_fini(&guest);
-    topic_oracle_sizes(format);
+    topic_translation_sizes(format);
 }

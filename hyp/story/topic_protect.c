@@ -116,7 +116,7 @@ static void check_memory_type(struct guest *guest)
                 s2_space_lookup(&guest->space, ipa_of(PAGE), &leaf) == MAPPING_OK &&
                 (leaf.flags & S2_TYPE) == types[i];
     }
-    check(holds, "EL2 changes the memory type of the page four times under the guest's feet");
+    check(holds, "EL2 changes the memory type of the page four times while the guest runs");
 }
 
 void topic_protect(struct guest *guest)

@@ -29,7 +29,7 @@ static void check_read_only(struct guest *guest)
     expect_answer(guest_read(guest, ipa_of(ipa)), PLAN_CONSTANT, "and the guest may read it");
 }
 
-/* The same code runs where execution is allowed: topic_honest. */
+/* The same code runs where execution is allowed: topic_el1. */
 static void check_fetch(struct guest *guest, uint64_t ipa, const char *what)
 {
     guest_step(guest, GUEST_STEP_COPY_CODE, ipa, CODE_ANSWER, 0);
@@ -121,7 +121,7 @@ static void check_frames(const struct guest_block *block, struct guest *guest)
           "a frame that the guest has does not go back to its pool: MAPPING_BAD_STATE");
 }
 
-void topic_denied(struct guest *guest)
+void topic_refused(struct guest *guest)
 {
     check_read_only(guest);
     check_fetch(guest, PLAN_BLOCKS_IPA + 0x3000, "fetch from a no-execute block");

@@ -6,7 +6,7 @@
 #include "hyp/story/topics.h"
 #include "hyp/vm/format.h"
 
-/* One tour of two guests (hyp/story/pair.h), many variants: they must not see a difference. What was sent
+/* One exercise of two guests (hyp/story/pair.h), many variants: they must not see a difference. What was sent
  * is counted. */
 #define TLB_HAS_RANGES 2
 
@@ -190,7 +190,7 @@ static void run(const struct variant *variant, struct s2_tlb_counters *sent)
     bool is_common = variant->common == S2_COMMON_PROMISED && machine.cpu.has_cnp;
     bool holds = small_make(&uma, "Uma", &config) && small_make(&vic, "Vic", &config);
 
-    holds = holds && pair_tour(guests);
+    holds = holds && pair_check(guests);
     holds = expect_part(has_common() == is_common, "VTTBR_EL2.CnP is as promised") && holds;
     check(holds, "%s: Uma and Vic keep what is theirs, and lose what is taken", variant->name);
     add(sent, &uma);
@@ -199,7 +199,7 @@ static void run(const struct variant *variant, struct s2_tlb_counters *sent)
     guest_fini(&vic);
 }
 
-void topic_tlb(void)
+void topic_invalidation(void)
 {
     struct s2_tlb_counters sent[VARIANT_COUNT] = {{.flushes = 0}};
 

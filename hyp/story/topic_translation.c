@@ -40,7 +40,7 @@ static size_t aim_at_areas(const struct memory_set *areas, struct ipa_range rang
     return count;
 }
 
-void topic_oracle(struct guest *guest)
+void topic_translation(struct guest *guest)
 {
     struct ipa_range ranges[AREAS_MAX];
     size_t range_count = aim_at_areas(s2_space_areas(&guest->space), ranges);
@@ -213,7 +213,7 @@ static void check_stores(const struct tally *tally)
           "protecting these pages to what they were made them clean and old again");
 }
 
-void topic_oracle_sizes(const struct format *format)
+void topic_translation_sizes(const struct format *format)
 {
     unsigned last = format_ipa_bits_max(format);
     struct tally tally = {.all_mapped = true};

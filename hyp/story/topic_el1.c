@@ -79,7 +79,7 @@ static void check_address_spaces(struct guest *guest)
     check(holds, "two address spaces (ASIDs) of its own put one VA at two IPAs");
 }
 
-void topic_honest(struct guest *guest)
+void topic_el1(struct guest *guest)
 {
     check_state(guest);
     check_accesses(guest);
