@@ -10,7 +10,7 @@
 set -eu
 
 export TRESTLE_SUITES="${TRESTLE_SUITES:-addr avl frame_pool frame_pool_check memory_set \
-memory_set_protocol memory_set_model tlbi tlb_batch tail memory backend space table_map \
+memory_set_protocol memory_set_model tlbi tlb_batch tlb_flush memory backend space table_map \
 table_unmap table_protect table_fold}"
 export TRESTLE_MODEL_OPS="${TRESTLE_MODEL_OPS:-2000}" CK_TIMEOUT_MULTIPLIER=20
 exec "$(dirname "$0")/run_suites.sh" "$1" valgrind --quiet --leak-check=no --fair-sched=yes \

@@ -133,17 +133,17 @@ static void build_tables(struct bench *bench)
     for (size_t frame = 0; frame <= ROOT_OTHER; frame++) {
         bench_fill_table(bench, frame, 0);
     }
-    bench_fill(ROOT(bench, 0), bench_table(1));
-    bench_fill(MIDDLE(bench, 0), bench_table(2));
-    bench_fill(MIDDLE(bench, 1), BENCH_DATA | UINT64_C(0x200000) | BENCH_BLOCK);
-    bench_fill(MIDDLE(bench, 2), bench_table(3));
+    bench_fill(ROOT(0), bench_table(1));
+    bench_fill(MIDDLE(0), bench_table(2));
+    bench_fill(MIDDLE(1), BENCH_DATA | UINT64_C(0x200000) | BENCH_BLOCK);
+    bench_fill(MIDDLE(2), bench_table(3));
     for (uint64_t i = 0; i < 8; i++) {
-        bench_fill(PAGES(bench, i), (BENCH_DATA + i * 4096) | BENCH_PAGE);
+        bench_fill(PAGES(i), (BENCH_DATA + i * 4096) | BENCH_PAGE);
     }
     for (uint64_t i = 16; i < 32; i++) {
-        bench_fill(PAGES(bench, i), (BENCH_DATA + i * 4096) | BENCH_PAGE | BENCH_HINT);
+        bench_fill(PAGES(i), (BENCH_DATA + i * 4096) | BENCH_PAGE | BENCH_HINT);
     }
-    bench_fill(OTHER(bench, 0), (BENCH_DATA + UINT64_C(0x400000)) | BENCH_PAGE);
+    bench_fill(OTHER(0), (BENCH_DATA + UINT64_C(0x400000)) | BENCH_PAGE);
     for (size_t line = 0; line < (ROOT_OTHER + 1) * 64; line++) {
         arch_dc_cvac(bench_slot(bench, 0, line * 8));
     }
@@ -206,8 +206,8 @@ void bench_judge(const struct bench_program *program)
     program->run(&bench);
     monitor_quiesce(bench.monitor);
     verdict = monitor_verdict(bench.monitor);
-    ck_assert_msg(verdict->rule == program->rule, "%s: expected \"%s\", but: %s", program->name,
-                  monitor_rule_name(program->rule),
+    ck_assert_msg(verdict->rule == program->rule, "%s: expected of %s, but: %s",
+                  monitor_rule_name(program->rule), program->name,
                   verdict->rule == MONITOR_OK ? "all is well" : verdict->story);
     memcpy(last_story, verdict->story, sizeof(last_story));
     monitor_detach(bench.monitor);
@@ -244,8 +244,8 @@ void bench_judge_tlb(const struct bench_program *program)
     problem = stale_tlb_quiesce(&tlb);
     ck_assert_msg((problem == NULL) == (program->problem == NULL) &&
                       (problem == NULL || strcmp(problem, program->problem) == 0),
-                  "%s: expected \"%s\", but: %s", program->name,
-                  program->problem == NULL ? "nothing" : program->problem,
+                  "%s: expected of %s, but: %s",
+                  program->problem == NULL ? "nothing" : program->problem, program->name,
                   problem == NULL ? "nothing" : stale_tlb_story(&tlb));
     stale_tlb_fini(&tlb);
     monitor_detach(bench.monitor);

@@ -95,6 +95,9 @@ struct bench_program {
 #define BENCH_WRITTEN "a table is written that a stale pointer still leads to"
 #define BENCH_OTHERWISE "a size is changed by one store, and what is new translates otherwise"
 #define BENCH_NO_DSB "a write that walkers see is not followed by a DSB"
+#define BENCH_TWICE "a table is linked in two places"
+#define BENCH_LEAF_LEADS "a table is written where a stale leaf still leads"
+#define BENCH_NOT_DARK "a table that walkers reach is filled as if it were dark"
 #define BENCH_GIVEN_BACK "a table is given back while a stale pointer leads to it"
 #define BENCH_RETAGGED "a guest is loaded while the TLB may hold it under another VMID"
 #define BENCH_TAGGED "a guest is loaded under a VMID that tags another in the TLB"
@@ -108,12 +111,12 @@ void bench_judge_tlb(const struct bench_program *program);
 /* What the verdict on the last program said. */
 const char *bench_story(void);
 
-/* Descriptor @index of frame @frame. */
+/* Descriptor @index of frame @frame; the macros: of the bench that is named so. */
 s2_desc_t *bench_slot(struct bench *bench, size_t frame, size_t index);
-#define ROOT(bench, index) bench_slot(bench, 0, index)
-#define MIDDLE(bench, index) bench_slot(bench, 1, index)
-#define PAGES(bench, index) bench_slot(bench, 2, index)
-#define OTHER(bench, index) bench_slot(bench, 3, index)
+#define ROOT(index) bench_slot(bench, 0, index)
+#define MIDDLE(index) bench_slot(bench, 1, index)
+#define PAGES(index) bench_slot(bench, 2, index)
+#define OTHER(index) bench_slot(bench, 3, index)
 
 uint64_t bench_table(size_t frame); /* a descriptor of it */
 pa_t bench_frame(size_t frame);
