@@ -1,6 +1,6 @@
 /*
- * frame_guard.h - what of a machine's memory no guest may be shown, wherever it lies: frames of any pool
- * that are free, held or translation tables, and whatever else the embedder forbids.
+ * frame_guard.h - what of a machine's memory no guest may be shown, wherever it lies: frames of any
+ * pool that are free, held or translation tables, and whatever else the embedder forbids.
  *
  *      [ image ]      [=== pool of tables ===]  [== pool of guests' memory ==]   [ GIC ]
  *      forbidden       taken and not sealed      taken                            forbidden
@@ -43,7 +43,8 @@ void frame_guard_init(struct frame_guard *guard, struct frame_guard_range ranges
 /**
  * frame_guard_add_pool() - Guard every region of @pool, which stays where it is.
  * frame_guard_forbid() - No guest is shown any of [@start, @start + @size).
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: empty, or beyond 2^64; MAPPING_ALREADY_EXISTS: overlaps
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: empty, or beyond 2^64; MAPPING_ALREADY_EXISTS:
+ *           overlaps
  *           what is guarded; MAPPING_NO_NODE: no room.
  * On error: nothing has changed.
  * Cost:     O(ranges).
@@ -53,8 +54,9 @@ MAPPING_MUST_USE enum mapping_error frame_guard_add_pool(struct frame_guard *gua
 MAPPING_MUST_USE enum mapping_error frame_guard_forbid(struct frame_guard *guard, pa_t start,
                                                        uint64_t size);
 
-/* Whether a guest may be shown [@start, @start + @size), of @other's pool aside, which may be NULL: as
- * frame_pool_is_data() for each pool in it. O(log ranges + ranges in it), and that of the pools. */
+/* Whether a guest may be shown [@start, @start + @size), of @other's pool aside, which may be NULL:
+ * as frame_pool_is_data() for each pool in it. O(log ranges + ranges in it), and that of the
+ * pools. */
 bool frame_guard_is_data(struct frame_guard *guard, const struct frame_pool *other, pa_t start,
                          uint64_t size);
 

@@ -51,7 +51,7 @@ enum frame_state {
 #define KIND_STATE FIELD(31, 8)
 #define KIND_ORDER FIELD(7, 0)
 
-/* The order is added unmasked: so one that no block can have makes a kind that none has. */
+/* The order is added as it is. One that is too large gives a kind that no block has. */
 static uint32_t kind_of(enum frame_state state, unsigned order)
 {
     return (uint32_t)FIELD_PREP(KIND_STATE, state) + order;
@@ -830,8 +830,8 @@ struct part {
     uint32_t frames;         /* in the part */
 };
 
-/* What is left of such a block from frame @index on, at most @most frames; false: it is in none. The
- * block's first frame is one of those below that are aligned to the order it says. The pool is
+/* What is left of such a block from frame @index on, at most @most frames; false: it is in none.
+ * The block's first frame is one of those below that are aligned to the order it says. The pool is
  * locked. */
 static bool part_at(const struct frame_pool *pool, const struct frame_span *span, uint32_t index,
                     uint32_t most, struct part *part)
@@ -859,8 +859,8 @@ static bool part_at(const struct frame_pool *pool, const struct frame_span *span
 /* What is done with each part of a range; false: the range is refused. */
 typedef bool (*part_fn)(const struct part *part);
 
-/* Each part of what [@start, @end) has in @span, which it touches. Returns: whether all were taken; *end
- * is where the first was not. */
+/* Each part of what [@start, @end) has in @span, which it touches. Returns: whether all were taken;
+ * *end is where the first was not. */
 static bool visit_span(struct frame_pool *pool, const struct frame_span *span, pa_t start,
                        pa_t *end, part_fn visit)
 {

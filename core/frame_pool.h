@@ -134,7 +134,8 @@ static inline void frame_reserve_init(struct frame_reserve *held)
  *                region, as far as blocks of the same order go.
  * @region_count: 1..FRAME_POOL_MAX_REGIONS.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad shift or count, a base or memory that is not
- *           frame-aligned, an empty region, one without infos, one whose PAs wrap, more than 2^28 - 64
+ *           frame-aligned, an empty region, one without infos, one whose PAs wrap, more than 2^28 -
+ *           64
  *           frames; two regions whose PAs, memory or infos overlap, or infos inside of the memory.
  * On error: pool and infos are as before.
  * Cost:     O(frames + regions^2).
@@ -157,11 +158,14 @@ MAPPING_MUST_USE enum mapping_error frame_pool_alloc(struct frame_pool *pool, un
                                                      pa_t *frame);
 
 /**
- * frame_pool_alloc_zeroed() - The same for memory that somebody is to see who must not see what it held:
+ * frame_pool_alloc_zeroed() - The same for memory that somebody is to see who must not see what it
+ * held:
  *                             a guest's, whatever the pool was used for before.
- * Returns:  as frame_pool_alloc(); MAPPING_UNSUPPORTED: the block has no memory here, so that it cannot
+ * Returns:  as frame_pool_alloc(); MAPPING_UNSUPPORTED: the block has no memory here, so that it
+ *           cannot
  *           be zeroed; it is not taken.
- * Order:    zeroed by this CPU's stores, through its caches. s2_space_map_linear() cleans them before a
+ * Order:    zeroed by this CPU's stores, through its caches. s2_space_map_linear() cleans them
+ *           before a
  *           guest can look.
  * Cost:     as frame_pool_alloc(), and the stores.
  */
@@ -279,9 +283,9 @@ uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame);
 void frame_pool_seal(struct frame_pool *pool, pa_t frame);
 
 /* Whether a guest may be shown [@start, @start + @size): every frame of it that is the pool's is
- * part of a TAKEN block that is not sealed. Memory outside the pool is not judged, nor is what would
- * lie beyond 2^64; true for an empty range. Locks the pool for each block, FRAME_POOL_ORDERS steps.
- * O(blocks of the pool in it). */
+ * part of a TAKEN block that is not sealed. Memory outside the pool is not judged, nor is what
+ * would lie beyond 2^64; true for an empty range. Locks the pool for each block, FRAME_POOL_ORDERS
+ * steps. O(blocks of the pool in it). */
 bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size);
 
 /* The owner's lists of TAKEN blocks, last in, first out; a block is on at most one. Push asserts
@@ -292,11 +296,14 @@ MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame
                                      pa_t *frame);
 
 /**
- * frame_pool_count_mapping() - Guests are given [@start, @start + @size) once more: no block that has a
+ * frame_pool_count_mapping() - Guests are given [@start, @start + @size) once more: no block that
+ * has a
  *                              frame of it can be freed, as often as it is not dropped again.
  * frame_pool_drop_mapping() - And once less, when no CPU and no device can reach it that way.
- * Returns:  MAPPING_OK; MAPPING_DENIED: frame_pool_is_data() is false of it, or a block has more than
- *           FRAME_MAPPED_MAX; nothing has changed. To drop what was not counted is the caller's bug.
+ * Returns:  MAPPING_OK; MAPPING_DENIED: frame_pool_is_data() is false of it, or a block has more
+ *           than
+ *           FRAME_MAPPED_MAX; nothing has changed. To drop what was not counted is the caller's
+ *           bug.
  * @start, @size: of frames; what is not the pool's does not count.
  * Cost:     as frame_pool_is_data().
  */
@@ -304,8 +311,8 @@ MAPPING_MUST_USE enum mapping_error frame_pool_count_mapping(struct frame_pool *
                                                              uint64_t size);
 void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size);
 
-/* Whether every block that has a frame of [@start, @start + @size) is counted at least as often as this
- * range counts once. */
+/* Whether every block that has a frame of [@start, @start + @size) is counted at least as often as
+ * this range counts once. */
 bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size);
 
 /* Whether any byte of [@start, @start + @size) is the pool's. Without the lock. O(regions). */

@@ -146,7 +146,8 @@ MAPPING_MUST_USE enum mapping_error memory_set_unmap(struct memory_set *set, str
  * memory_set_protect() - Give new flags to what lies in @range.
  * @range:   as for memory_set_unmap(). Areas that stick out are split in two or three, and the
  *           parts outside keep their flags.
- * @update:  asked for each area that overlaps @range; not NULL. Where it answers true the backend is
+ * @update:  asked for each area that overlaps @range; not NULL. Where it answers true the backend
+ *           is
  *           called, even if the new flags equal the old ones: it may know of changes to what is
  *           mapped that the flags do not show. The area is then not split, and takes no node.
  * @arg:     handed to @update.

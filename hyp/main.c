@@ -1,6 +1,7 @@
 /*
- * main.c - the story, as a table of contents: a machine and two guests, what they may do and may not;
- * small guests, for what is sent to the TLBs; a guest on each granule that the CPU offers; the end.
+ * main.c - the story, as a table of contents: a machine and two guests, what they may do and may
+ * not; small guests, for what is sent to the TLBs; a guest on each granule that the CPU offers; the
+ * end.
  */
 #include "hyp/machine/cpu.h"
 #include "hyp/story/at_habits.h"

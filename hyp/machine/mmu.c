@@ -72,7 +72,8 @@ void mmu_enable(void)
                   FIELD_PREP(TCR_EL2_IRGN0, TCR_RGN_WB) | FIELD_PREP(TCR_EL2_ORGN0, TCR_RGN_WB) |
                   FIELD_PREP(TCR_EL2_SH0, TCR_SH_INNER) | FIELD_PREP(TCR_EL2_PS, pa_range));
     write_ttbr0_el2((uintptr_t)l1);
-    /* Whatever the firmware left in the TLB goes; the tables are stored before anyone walks them. */
+    /* Whatever the firmware left in the TLB goes; the tables are stored before anyone walks
+     * them. */
     __asm__ volatile("dsb nshst\n\ttlbi alle2\n\tic iallu\n\tdsb nsh\n\tisb" : : : "memory");
     write_sctlr_el2(SCTLR_EL2_RES1 | SCTLR_M | SCTLR_C | SCTLR_I | SCTLR_SA | SCTLR_WXN);
     isb();

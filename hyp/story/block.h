@@ -7,8 +7,8 @@
 #include "hyp/vm/guest.h"
 
 /* @range is mapped by one block, which is readable and writable: guest and EL2 agree on pages all
- * over it; a page is split out of its middle, and all the rest stays; the page comes back, and a fold
- * makes it one block again. */
+ * over it; a page is split out of its middle, and all the rest stays; the page comes back, and a
+ * fold makes it one block again. */
 void block_check(struct guest *guest, struct ipa_range range);
 
 #endif

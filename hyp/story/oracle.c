@@ -126,7 +126,8 @@ static uint64_t expected(const struct s2_table *table, const struct view *view,
     return fault(FSC_KIND_TRANSLATION, view->error == MAPPING_NOT_FOUND ? view->leaf.level : 0);
 }
 
-/* --- A guest's own accesses --------------------------------------------------------------------- */
+/* --- A guest's own accesses
+ * --------------------------------------------------------------------- */
 
 /* What a store that is allowed leaves of a leaf: accessed and dirty, where hardware says so. */
 static mapping_flags_t flags_after_store(const struct oracle *oracle, mapping_flags_t flags)
@@ -212,7 +213,8 @@ void oracle_store(struct oracle *oracle, struct ipa_range ram)
     }
 }
 
-/* --- AT ----------------------------------------------------------------------------------------- */
+/* --- AT
+ * ----------------------------------------------------------------------------------------- */
 
 static bool is_clean(const struct view *view)
 {
@@ -235,7 +237,8 @@ static bool agrees(uint64_t par, uint64_t wanted)
     return (par & mask) == (wanted & mask);
 }
 
-/* Whether AT left the leaf as it may: all that it may write is AF, and what this CPU is known to. */
+/* Whether AT left the leaf as it may: all that it may write is AF, and what this CPU is known
+ * to. */
 static bool is_left_alone(const struct oracle *oracle, const struct view *before,
                           enum abort_access access)
 {
@@ -331,7 +334,8 @@ void oracle_ask(struct oracle *oracle, uint64_t address)
     oracle->asked++;
 }
 
-/* --- Many addresses ----------------------------------------------------------------------------- */
+/* --- Many addresses
+ * ----------------------------------------------------------------------------- */
 
 static void ask_around(struct oracle *oracle, uint64_t address)
 {

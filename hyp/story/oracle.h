@@ -6,10 +6,13 @@
  * nothing but set its AF, where hardware does.
  *
  * Two things are no question for AT, but are done for real, by a guest (hyp/vm/bare.h):
- *  - what the library's permissions forbid. It says more, and touches no memory; and QEMU 10.0.2 ends
+ *  - what the library's permissions forbid. It says more, and touches no memory; and QEMU 10.0.2
+ *  ends
  *    by an assertion of its own when AT meets such a refusal.
- *  - a store to a page that is writable, but that nobody has written yet: some emulators' AT is wrong
- *    there (hyp/story/at_habits.h). The wrong answer is expected of it then, but only where the store is
+ *  - a store to a page that is writable, but that nobody has written yet: some emulators' AT is
+ *  wrong
+ *    there (hyp/story/at_habits.h). The wrong answer is expected of it then, but only where the
+ *    store is
  *    done too.
  */
 #ifndef TRESTLE_HYP_STORY_ORACLE_H
@@ -43,9 +46,9 @@ void oracle_begin(struct oracle *oracle, struct s2_table *table, ipa_t program);
 void oracle_begin_by_hand(struct oracle *oracle, const struct s2_table *table, ipa_t program);
 void oracle_end(struct oracle *oracle);
 
-/* A guest stores at the start and the end of each granule of @ram, which has memory of machine.guests
- * wherever it is mapped. What is writable takes it, also where nobody has written yet, and becomes
- * dirty; all else refuses it, and stays as it is. */
+/* A guest stores at the start and the end of each granule of @ram, which has memory of
+ * machine.guests wherever it is mapped. What is writable takes it, also where nobody has written
+ * yet, and becomes dirty; all else refuses it, and stays as it is. */
 void oracle_store(struct oracle *oracle, struct ipa_range ram);
 
 /* One address. */

@@ -16,7 +16,8 @@ static const mapping_flags_t extras[] = {S2_SH_OUTER, S2_SH_NONE, S2_NO_AF, S2_S
 #define KIND_COUNT (COUNT(types) * COUNT(permissions))
 #define BLOCK_LEVEL (S2_LEVEL_PAGE - 1)
 
-/* --- Where -------------------------------------------------------------------------------------- */
+/* --- Where
+ * -------------------------------------------------------------------------------------- */
 
 static uint64_t page_size(const struct samples *samples)
 {
@@ -67,7 +68,8 @@ static uint64_t next_pa(struct samples *samples, uint64_t ipa, uint64_t size)
     return pa;
 }
 
-/* --- What --------------------------------------------------------------------------------------- */
+/* --- What
+ * --------------------------------------------------------------------------------------- */
 
 static bool map_at(struct samples *samples, uint64_t ipa, uint64_t size, uint64_t pa,
                    mapping_flags_t flags)
@@ -128,7 +130,8 @@ static bool map_extras(struct samples *samples)
     return holds;
 }
 
-/* --- With memory behind it ---------------------------------------------------------------------- */
+/* --- With memory behind it
+ * ---------------------------------------------------------------------- */
 
 /* The page of the program, then those that are stored to; one more is a hole. WRITABLE stands for a
  * page that is writable, but nobody has written yet: where hardware keeps no dirty state, for one
@@ -217,7 +220,8 @@ void samples_release(struct samples *samples)
     }
 }
 
-/* --- All of it ---------------------------------------------------------------------------------- */
+/* --- All of it
+ * ---------------------------------------------------------------------------------- */
 
 /* The PA is off by @by, so that nothing larger than @by forms. */
 static bool map_misaligned(struct samples *samples, uint64_t size, uint64_t by)

@@ -10,8 +10,8 @@
  *      from Nora  all her pages, so that their table goes too; a page out of her block
  *      from Otto  a page; the permission to write another
  *
- * The block was split there before, as a split flushes by itself: what stays must not be away for long.
- * Paula is loaded meanwhile; the second time Nora is, who has just used what goes.
+ * The block was split there before, as a split flushes by itself: what stays must not be away for
+ * long. Paula is loaded meanwhile; the second time Nora is, who has just used what goes.
  */
 #define PAGES ipa_range(SMALL_PAGES_IPA, SMALL_PAGES_SIZE)
 #define FAR_PAGE ipa_range(SMALL_BLOCK_IPA + 0x5000, SMALL_PAGE)

@@ -6,8 +6,8 @@
 #include "hyp/story/topics.h"
 #include "hyp/vm/format.h"
 
-/* One exercise of two guests (hyp/story/pair.h), many variants: they must not see a difference. What was sent
- * is counted. */
+/* One exercise of two guests (hyp/story/pair.h), many variants: they must not see a difference.
+ * What was sent is counted. */
 #define TLB_HAS_RANGES 2
 
 struct variant {

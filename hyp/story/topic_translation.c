@@ -25,7 +25,8 @@ static void report(const struct oracle *oracle, const char *what)
                oracle->holes);
 }
 
-/* --- A guest as it stands ----------------------------------------------------------------------- */
+/* --- A guest as it stands
+ * ----------------------------------------------------------------------- */
 
 /* Its areas, and what is beside them. */
 static size_t aim_at_areas(const struct memory_set *areas, struct ipa_range ranges[AREAS_MAX])
@@ -56,7 +57,8 @@ void topic_translation(struct guest *guest)
           "that is every kind of leaf and of hole, and no less than %u", ASKED_OF_GUEST_MIN);
 }
 
-/* --- A format at every input size --------------------------------------------------------------- */
+/* --- A format at every input size
+ * --------------------------------------------------------------- */
 
 /* What was asked of all the spaces of one format. */
 struct tally {
@@ -68,8 +70,8 @@ struct tally {
     bool all_mapped;
 };
 
-/* A root that QEMU 7.2 refuses, though the architecture does not, and later ones take: all such roots
- * of a format, or none. */
+/* A root that QEMU 7.2 refuses, though the architecture does not, and later ones take: all such
+ * roots of a format, or none. */
 static bool is_doubtful(const struct s2_geometry *geometry)
 {
     return (geometry->granule_shift == S2_GRANULE_16K && geometry->start_level == 0) ||

@@ -10,7 +10,8 @@
 #include "hyp/vm/format.h"
 #include "hyp/vm/guest.h"
 
-/* The guest uses what EL1 has: MMU, caches, unaligned accesses, atomics, code of its own, WFI, ASIDs. */
+/* The guest uses what EL1 has: MMU, caches, unaligned accesses, atomics, code of its own, WFI,
+ * ASIDs. */
 void topic_el1(struct guest *guest);
 
 /* All its RAM, written and read back by the guest and by EL2, through leaves of every size. */
@@ -35,8 +36,8 @@ void topic_translation(struct guest *guest);
  * size of the CPU, with either kind of root. */
 void topic_translation_sizes(const struct format *format);
 
-/* A guest of its own on @format, from boot to end, and topic_translation_sizes(); or, where the CPU has
- * no such format, the library's refusal. */
+/* A guest of its own on @format, from boot to end, and topic_translation_sizes(); or, where the CPU
+ * has no such format, the library's refusal. */
 void topic_granule(const struct format *format);
 
 /* Those that follow bring guests of their own (hyp/story/small.h). */

@@ -29,11 +29,12 @@ static inline s2_desc_t arch_desc_load(const s2_desc_t *slot);
 static inline void arch_desc_fill(s2_desc_t *slot, s2_desc_t desc);
 
 /* Write into a table that walkers may be reading: a leaf where nothing or something broken was,
- * valid to invalid, or a change that needs no break. Relaxed; a barrier of the caller's orders it. */
+ * valid to invalid, or a change that needs no break. Relaxed; a barrier of the caller's orders
+ * it. */
 static inline void arch_desc_store(s2_desc_t *slot, s2_desc_t desc);
 
-/* Link a filled table: store-release, so that whoever sees this descriptor sees all that was written
- * before it. */
+/* Link a filled table: store-release, so that whoever sees this descriptor sees all that was
+ * written before it. */
 static inline void arch_desc_publish(s2_desc_t *slot, s2_desc_t desc);
 
 /* Exchange, atomically: answers what was there, with what the hardware had set in it. */

@@ -301,12 +301,12 @@ static inline mapping_flags_t s2_hardware_flags(const struct s2_format *format,
     return (is_old ? S2_NO_AF : 0) | (is_clean ? S2_WRITE : 0);
 }
 
-/* Whether @to refuses no access that @from allows; both leaves that differ in what may change in place,
- * at most. An access flag that is clear refuses the first. */
+/* Whether @to refuses no access that @from allows; both leaves that differ in what may change in
+ * place, at most. An access flag that is clear refuses the first. */
 bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from);
 
-/* Whether two attributes have the same memory type and shareability. s2_desc_attr() makes them: under
- * LPA2 a leaf has bits of its address where others have the shareability. */
+/* Whether two attributes have the same memory type and shareability. s2_desc_attr() makes them:
+ * under LPA2 a leaf has bits of its address where others have the shareability. */
 static inline bool s2_attr_is_alike(s2_desc_t a, s2_desc_t b)
 {
     return ((a.raw ^ b.raw) & (S2_DESC_MEMATTR | S2_DESC_SH)) == 0;

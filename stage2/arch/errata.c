@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * Where the rows come from; each names its erratum, and the errata notices of the makers (Arm: SDEN)
- * are behind all of them.
+ * Where the rows come from; each names its erratum, and the errata notices of the makers (Arm:
+ * SDEN) are behind all of them.
  *
  *      [L]  Linux, arch/arm64: kernel/cpu_errata.c as of c771600c6af1; newer rows from the patches that
  *           brought them, to mainline and to stable branches, up to 2026-08. Of the list of what is
@@ -17,7 +17,8 @@
  *      [C]  CVE-2025-10263, as published on 2026-06-09; Linux cfd391e74134 and what followed it
  *
  * Where they disagree on the versions of a part the wider range stands: a workaround too many costs
- * some instructions, one too few a guest's memory. For the list of what is allowed it is the narrower.
+ * some instructions, one too few a guest's memory. For the list of what is allowed it is the
+ * narrower.
  */
 
 #define MIDR_REVISION FIELD(3, 0)

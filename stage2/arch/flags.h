@@ -70,8 +70,8 @@ _Static_assert((S2_PERMISSIONS | S2_NORMAL | S2_SH_INNER) == UINT64_C(0xf), "the
 _Static_assert(FIELD_GET(S2_CAP, S2_CAP_PAGES) == 3, "a cap is a level");
 
 /* What an area with @old becomes when it is protected with @flags. It keeps its S2_BUILD_FLAGS: its
- * leaves were made with them, and an area that differed from its neighbour in nothing else would end
- * inside a block. */
+ * leaves were made with them, and an area that differed from its neighbour in nothing else would
+ * end inside a block. */
 static inline mapping_flags_t s2_flags_protected(mapping_flags_t old, mapping_flags_t flags)
 {
     return (flags & ~S2_BUILD_FLAGS) | (old & S2_BUILD_FLAGS);

@@ -52,8 +52,8 @@ enum s2_force_write_back {
 enum s2_hardware_update {
     S2_HARDWARE_UPDATE_NONE,
     S2_HARDWARE_UPDATE_AF,    /* this and the next: not with S2_WALKER_NON_COHERENT, whose writes go
-                               * past the caches through which the tables are read here; nor where an
-                               * erratum spoils it (S2_ERRATUM_ACCESS_FLAG, S2_ERRATUM_DIRTY) */
+                               * past the caches through which the tables are read here; nor where
+                               * an erratum spoils it (S2_ERRATUM_ACCESS_FLAG, S2_ERRATUM_DIRTY) */
     S2_HARDWARE_UPDATE_DIRTY, /* and AF */
 };
 
@@ -87,14 +87,14 @@ enum s2_workaround {
 /* How a leaf changes its size: block to table and back, contiguous hint on and off. */
 enum s2_size_change {
     S2_SIZE_CHANGE_AUTO,  /* by one store where FEAT_BBM level 2 is there and its makers say that it
-                            * ends in no conflict (struct s2_features.has_conflict_free_sizes), and no
-                            * device is known to walk the tables (.notifier, .transient); else by
+                            * ends in no conflict (struct s2_features.has_conflict_free_sizes), and
+                            * no device is known to walk the tables (.notifier, .transient); else by
                             * break-before-make */
     S2_SIZE_CHANGE_BREAK, /* by break-before-make */
     S2_SIZE_CHANGE_DIRECT, /* by one store, where the CPU has FEAT_BBM level 2. The embedder vouches
-                            * that no CPU, and no device, answers two sizes of one mapping in its TLB
-                            * with a conflict: one that is attributed to stage 1 goes to the guest,
-                            * which cannot recover. One that comes to EL2 can:
+                            * that no CPU, and no device, answers two sizes of one mapping in its
+                            * TLB with a conflict: one that is attributed to stage 1 goes to the
+                            * guest, which cannot recover. One that comes to EL2 can:
                             * s2_table_recover_conflict() */
 };
 
@@ -199,7 +199,8 @@ struct s2_geometry {
 /**
  * s2_geometry_init() - Decide the shape of the tables for @config.
  * @reason:  if not NULL: on an error, why, as a sentence with static lifetime.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number that no CPU takes, also in .cpu, or an option
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number that no CPU takes, also in .cpu, or an
+ *           option
  *           without such a value; MAPPING_UNSUPPORTED: this CPU does not, or the combination is
  *           illegal.
  * Cost:     O(1). Writes @geometry on MAPPING_OK only.
@@ -289,10 +290,10 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
 }
 
 /*
- * How many tables a layout can need at worst, as a constant expression, so that a static pool can be
- * sized before anything runs: any @areas areas of @bytes together, at any addresses, with leaves of
- * any size, split in any way. A table of level L spans 2^(shift of L - 1) bytes; an area touches at
- * most two more of them than fit into it. @levels: below the root, at most 4 - start level - 1.
+ * How many tables a layout can need at worst, as a constant expression, so that a static pool can
+ * be sized before anything runs: any @areas areas of @bytes together, at any addresses, with leaves
+ * of any size, split in any way. A table of level L spans 2^(shift of L - 1) bytes; an area touches
+ * at most two more of them than fit into it. @levels: below the root, at most 4 - start level - 1.
  *
  *      static unsigned char pool[S2_LAYOUT_TABLES(S2_GRANULE_4K, 3, 8, 4 * GIB) << 12];
  *

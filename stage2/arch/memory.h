@@ -1,14 +1,14 @@
 /*
  * memory.h - caches: how the library reaches memory, and what of it is cleaned when.
  *
- *      what                        by                when                             not if
- *      memory about to be shown    DC CIVAC, DSB     as its map is held               write-back is forced,
- *      memory that was taken back  DC CIVAC, DSB     after the closing sequence       or it is a device
- *      memory that changes type    DC CIVAC, DSB     between break and make           -
- *      a dark table                DC CVAC, DSB      filled, before it is linked      the walker is coherent
- *      a live descriptor           DC CVAC           after its store; the DSB         the walker is coherent
- *                                                    that follows is one for both
- *      instruction caches          IC IALLUIS, DSB   before it can be executed        CTR_EL0.DIC = 1
+ *      what                     by               when                          not if
+ *      memory about to be seen  DC CIVAC, DSB    as its map is held            write-back is forced,
+ *      memory taken back        DC CIVAC, DSB    after the closing sequence    or it is a device
+ *      memory changes its type  DC CIVAC, DSB    between break and make        -
+ *      a dark table             DC CVAC, DSB     filled, before it is linked   the walker is coherent
+ *      a live descriptor        DC CVAC          after its store; the next     the walker is coherent
+ *                                                DSB is for both
+ *      instruction caches       IC IALLUIS, DSB  before it can be executed     CTR_EL0.DIC = 1
  *
  * No cache instruction stands elsewhere.
  */
@@ -24,7 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* PA -> pointer, per range, for memory outside the pools: an embedder's own mapping, or a window. */
+/* PA -> pointer, per range, for memory outside the pools: an embedder's own mapping, or a
+ * window. */
 struct s2_memory_ops {
     /* A pointer to [@pa, @pa + @size) until close(); NULL: it cannot be reached from here. Asked
      * for at most S2_MEMORY_CHUNK bytes at a time, one at a time. */
@@ -69,8 +70,9 @@ void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size);
 void s2_memory_clean_lines(const struct s2_memory *memory, const s2_desc_t *slot, size_t count);
 void s2_memory_await_lines(void);
 
-/* Clean @count descriptors from @slot on, for a walker that is not coherent; nothing for one that is.
- * Order: none. A release does not wait for it, nor a DSB for stores alone: s2_memory_await_tables(). */
+/* Clean @count descriptors from @slot on, for a walker that is not coherent; nothing for one that
+ * is. Order: none. A release does not wait for it, nor a DSB for stores alone:
+ * s2_memory_await_tables(). */
 static inline void s2_memory_clean_tables(const struct s2_memory *memory, const s2_desc_t *slot,
                                           size_t count)
 {

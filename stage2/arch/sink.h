@@ -1,18 +1,18 @@
 /*
- * sink.h - what becomes of AF and dirty state that hardware has set in leaves that a verb removes or
- * overwrites: it is handed to whoever keeps track, so that none is lost.
+ * sink.h - what becomes of AF and dirty state that hardware has set in leaves that a verb removes
+ * or overwrites: it is handed to whoever keeps track, so that none is lost.
  *
  *      unmap, replace_linear    the state of what goes
  *      protect                  what the new flags do not have: dirty state of a leaf that is clean
  *                               again, or not tracked any more; AF of one that is old again
- *      a split, a split           the parts that stay inherit it; the part that goes has it, too, as
+ *      a split                  the parts that stay inherit it; the part that goes has it, too, as
  *                               any page of the block may have been the one
  *      fold, replace            nothing: the new leaf has it
  *      fini                     nothing: the guest's end. Who wants its state unmaps first
  *
- * A leaf is dirty if it has S2_DBM and S2_WRITE, accessed if it has no S2_NO_AF, whether hardware or the
- * flags that it was mapped with made it so. In a contiguous run one member stands for all: each is
- * what any of them is, as a TLB that holds the run asks no other member.
+ * A leaf is dirty if it has S2_DBM and S2_WRITE, accessed if it has no S2_NO_AF, whether hardware
+ * or the flags that it was mapped with made it so. In a contiguous run one member stands for all:
+ * each is what any of them is, as a TLB that holds the run asks no other member.
  *
  * Once a leaf was exchanged for what follows it, no walker sets anything in it: the update is an
  * atomic read and write of a descriptor that is still as it was read, and a CPU whose TLB holds the
@@ -32,17 +32,21 @@
 
 /* Where a table hands such state to. */
 struct s2_sink {
-    /* @range: leaves, or parts of them, that had @state and have it no more. Each removal is told once;
+    /* @range: leaves, or parts of them, that had @state and have it no more. Each removal is told
+     * once;
      *         stretches with equal state are told as one.
      * Order:   after the exchange that removed it, before the verb returns. Memory that is told dirty may
-     *          still be written until the verb, of a batch s2_batch_end(), has returned: note it now,
+     *          still be written until the verb, of a batch s2_batch_end(), has returned: note it
+     *          now,
      *          and copy it then.
-     * Context: the space is locked, interrupts are masked; calls nothing of it, and does not wait. */
+     * Context: the space is locked, interrupts are masked; calls nothing of it, and does not
+     * wait. */
     void (*removed)(void *arg, struct ipa_range range, unsigned state);
     void *arg;
 };
 
-/* A sink that sets a bit for each page, of any of @states, in a range; what lies outside is not noted. */
+/* A sink that sets a bit for each page, of any of @states, in a range; what lies outside is not
+ * noted. */
 struct s2_state_bitmap {
     ipa_t start;       /* of the page that bit 0 of words[0] stands for */
     size_t page_count; /* bits */

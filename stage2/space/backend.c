@@ -109,8 +109,8 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
     struct s2_table *table = page_table;
 
     if (s2_table_needs_clean(table, flags) && was_taken_back(table, request.pa, range.size)) {
-        /* It was cleaned as it was held, and the guest may have written it through the caches since,
-         * until the flush. */
+        /* It was cleaned as it was held, and the guest may have written it through the caches
+         * since, until the flush. */
         s2_table_flush(table);
         s2_memory_reclaim(&table->memory, request.pa, range.size);
     }

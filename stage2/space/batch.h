@@ -8,9 +8,9 @@
  *      s2_batch_end(&batch);                       here: one flush for Alice, one for Bob
  *      ... only now may the memory be used for anything else ...
  *
- * What is deferred is the space's own. Whoever calls a verb on the same space meanwhile without a batch
- * flushes it too, also if it has nothing to do itself; with another batch, adds to it. So a batch
- * holds no lock between its calls, and the order of calls on other CPUs matters to nobody.
+ * What is deferred is the space's own. Whoever calls a verb on the same space meanwhile without a
+ * batch flushes it too, also if it has nothing to do itself; with another batch, adds to it. So a
+ * batch holds no lock between its calls, and the order of calls on other CPUs matters to nobody.
  *
  * Frames of tables that were unlinked wait in the space until its flush is over, and so does memory
  * that is to be cleaned. A batch flushes by itself
@@ -19,7 +19,8 @@
  *                      frame, before it tries once more
  *      for one space   when more than S2_BATCH_FRAMES of its tables would wait (of those that went
  *                      with a subtree, the topmost counts); when it needs a table that waits; when
- *                      more than S2_RECLAIM_MAX stretches of memory would wait, to be cleaned or, of a
+ *                      more than S2_RECLAIM_MAX stretches of memory would wait, to be cleaned or,
+ *                      of a
  *                      pool, to be given back; before
  *                      something is made where something was broken, at once if it stays
  *
@@ -54,10 +55,12 @@ void s2_batch_begin(struct s2_batch *batch);
  * s2_batch_unmap()
  * s2_batch_protect()
  * @batch:   begun, and not ended.
- * Order:    what is mapped is visible on return. What was unmapped or tightened may still be used by
+ * Order:    what is mapped is visible on return. What was unmapped or tightened may still be used
+ *           by
  *           CPUs, and by devices, until s2_batch_end(). What was relaxed, with S2_RELAX_HERE, is so
  *           on the CPU that flushes: on others a fault may be left for s2_table_refresh().
- *           A split of a block, or whatever else breaks what stays, flushes at once, unless sizes change
+ *           A split of a block, or whatever else breaks what stays, flushes at once, unless sizes
+ *           change
  *           directly.
  */
 MAPPING_MUST_USE enum mapping_error s2_batch_map_linear(struct s2_batch *batch,

@@ -20,7 +20,8 @@
  * @cpu:     this CPU's, of the same @vmids.
  * @vcpu_id: any number that tells the guest's vCPUs apart: their ASIDs have nothing to do with each
  *           other, so when another one ran here last, this CPU forgets stage 1 of the VMID.
- * Returns:  MAPPING_OK; MAPPING_BAD_STATE: the table is finished, or about to be; MAPPING_INVALID_PARAM:
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: the table is finished, or about to be;
+ *           MAPPING_INVALID_PARAM:
  *           @vmids gives numbers that are too wide for the table, or is another than before, or not
  *           the one that @cpu was made for (s2_cpu_init()).
  * On error: this CPU is in whatever it was in before: it must not run the guest.
@@ -32,7 +33,8 @@
  * Context:  interrupts masked; not while this CPU is in a call on the table. Other CPUs may enter
  *           it, and change it, at the same time. HCR_EL2 is the caller's: s2_table_hcr(); its TGE
  *           is 0 for a moment where vCPUs change under VHE. With S2_ERRATUM_HCR_WRITE the caller
- *           writes it between a DSB and an ISB, as is done here. A vCPU that may move to another CPU runs
+ *           writes it between a DSB and an ISB, as is done here. A vCPU that may move to another
+ *           CPU runs
  *           with HCR_EL2.FB = 1 and BSU = 1 (inner shareable): else what it invalidates for itself
  *           on one CPU stays behind on another that it was on.
  *           The EL1 registers are the caller's, too. Where speculative AT instructions may use them

@@ -66,8 +66,8 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
     return area == NULL;
 }
 
-/* Tables first: an unmap of area after area would sends a closing sequence for each, and might have to split a block
- * that two of them share. */
+/* Tables first: an unmap of area after area would take a closing sequence for each, and might have
+ * to split a block that two of them share. */
 enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)
 {
     const struct s2_table *table = &space->table;

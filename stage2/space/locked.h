@@ -7,9 +7,9 @@
 #include "stage2/space/space.h"
 #include "stage2/table/request.h"
 
-/* Lock the space and open an operation; close it and unlock. What any call has deferred is flushed by the
- * close, also where this one found nothing to change: on return it is true for all. A batch closes
- * otherwise. */
+/* Lock the space and open an operation; close it and unlock. What any call has deferred is flushed
+ * by the close, also where this one found nothing to change: on return it is true for all. A batch
+ * closes otherwise. */
 void s2_space_open(struct s2_space *space);
 void s2_space_close(struct s2_space *space);
 
@@ -17,8 +17,8 @@ void s2_space_close(struct s2_space *space);
 MAPPING_MUST_USE enum mapping_error s2_locked_perform(struct s2_space *space,
                                                       const struct s2_request *request);
 
-/* Whether a protect with @flags has anything to do in an area with @old_flags: it gets others, or the
- * hardware may have changed its leaves since they were made. */
+/* Whether a protect with @flags has anything to do in an area with @old_flags: it gets others, or
+ * the hardware may have changed its leaves since they were made. */
 bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
                         mapping_flags_t flags);
 

@@ -1,7 +1,7 @@
 #include "stage2/space/space.h"
 
-/* Whether every number that the guest may be given is one that the CPU has. What is wrong with the CPU
- * itself is for s2_table_init() to say. */
+/* Whether every number that the guest may be given is one that the CPU has. What is wrong with the
+ * CPU itself is for s2_table_init() to say. */
 static bool vmids_fit(const struct s2_space_config *config)
 {
     const struct s2_features *cpu = config->table.cpu;

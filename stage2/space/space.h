@@ -1,6 +1,6 @@
 /*
- * space.h - one guest's address space: a set of areas, the tables that follow from them, a VMID and a
- * lock in one object.
+ * space.h - one guest's address space: a set of areas, the tables that follow from them, a VMID and
+ * a lock in one object.
  *
  *      stage2/space/verbs.h     map, unmap, protect, fold
  *      stage2/space/batch.h     several of these, on several spaces, with one flush each
@@ -45,8 +45,10 @@ struct s2_space {
 /**
  * s2_space_init() - An empty space: every access of the guest faults.
  * @config:  read, not kept; s2_space_init_reason() tells why one is refused.
- * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have, or an
- *           allocator that gives such or was never begun; for nodes that are counted and not given; for
+ * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have,
+ *           or an
+ *           allocator that gives such or was never begun; for nodes that are counted and not given;
+ *           for
  *           memory ops without open or close.
  * On error: no frame is taken, no node written.
  * Owns:     nodes and the root's frames, until s2_space_fini().
@@ -54,12 +56,12 @@ struct s2_space {
 MAPPING_MUST_USE enum mapping_error s2_space_init(struct s2_space *space,
                                                   const struct s2_space_config *config);
 
-/* Why s2_space_init() would answer anything but MAPPING_OK: a sentence with static lifetime; NULL if
- * only room for the root could be missing. */
+/* Why s2_space_init() would answer anything but MAPPING_OK: a sentence with static lifetime; NULL
+ * if only room for the root could be missing. */
 const char *s2_space_init_reason(const struct s2_space_config *config);
 
-/* As s2_table_lookup(): what the tables say. What a batch took, or made stricter, CPUs may still use as
- * it was, until somebody has flushed it. */
+/* As s2_table_lookup(): what the tables say. What a batch took, or made stricter, CPUs may still
+ * use as it was, until somebody has flushed it. */
 MAPPING_MUST_USE enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr,
                                                     struct s2_leaf *leaf);
 

@@ -1,5 +1,6 @@
 /*
- * step.h - long changes to a space in short steps, as those to a table (stage2/table/step.h says how).
+ * step.h - long changes to a space in short steps, as those to a table (stage2/table/step.h says
+ * how).
  *
  *      struct s2_cursor cursor = s2_cursor(range);
  *
@@ -23,7 +24,8 @@
  * Returns:  as the verb. MAPPING_NO_NODE: also where only the pause is in the way. A step that ends
  *           inside an area that goes on behind both ends, or that is protected, may need one node
  *           more than the whole change; one that ends elsewhere does not.
- * On error: as above; of a fold, areas that were done are behind the cursor, and areas that are alike
+ * On error: as above; of a fold, areas that were done are behind the cursor, and areas that are
+ * alike
  *           may have been joined.
  * Cost:     as above. Memory that went past the caches is cleaned as it is unmapped, and no leaf is
  *           torn for that: a step takes as long as the largest of them at least.

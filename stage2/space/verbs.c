@@ -39,8 +39,8 @@ enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range ran
 
 /* --- Folding --------------------------------------------------------------------------------- */
 
-/* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one that
- * cannot is known before anything is joined. */
+/* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one
+ * that cannot is known before anything is joined. */
 static bool may_fold(const struct s2_space *space, struct ipa_range range)
 {
     const struct memory_area *area = memory_set_first(&space->set);

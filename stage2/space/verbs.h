@@ -1,6 +1,6 @@
 /*
- * verbs.h - what is done to a guest's address space. Every call locks it; one that answers an error has
- * changed nothing.
+ * verbs.h - what is done to a guest's address space. Every call locks it; one that answers an error
+ * has changed nothing.
  */
 #ifndef TRESTLE_STAGE2_SPACE_VERBS_H
 #define TRESTLE_STAGE2_SPACE_VERBS_H
@@ -29,7 +29,8 @@ MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *spa
  * s2_space_unmap() - Take @range from the guest; holes are fine, areas are split exactly.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
  *           transients are refused (struct s2_config), as in the next.
- * Order:    on return no CPU can reach it, and the memory may be reused. One flush; where memory has to
+ * Order:    on return no CPU can reach it, and the memory may be reused. One flush; where memory
+ *           has to
  *           be cleaned after it (no write-back by force), or is frames of a pool, one for each
  *           S2_RECLAIM_MAX stretches of it.
  */

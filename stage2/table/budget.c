@@ -48,8 +48,8 @@ static uint64_t lines_of(const struct s2_budget *budget, const struct s2_table *
     return size / table->memory.cache_line;
 }
 
-/* What goes as one from the @i-th entry on: a leaf, the rest of its run, a hole; no further than the
- * range, whose end the verb would split too. */
+/* What goes as one from the @i-th entry on: a leaf, the rest of its run, a hole; no further than
+ * the range, whose end the verb would split too. */
 static struct ipa_range unit_at(const struct s2_walk *walk, ipa_t at, s2_desc_t desc)
 {
     const bool is_run = s2_desc_is_leaf(desc, walk->level) && s2_desc_is_contiguous(desc);
@@ -60,8 +60,8 @@ static struct ipa_range unit_at(const struct s2_walk *walk, ipa_t at, s2_desc_t 
     return ipa_range_between(at, ipa_min(ipa_range_end(whole), walk->end));
 }
 
-/* Whether a table is entered, or goes as one: of pages, all of them in the range, with none to be seen
- * and not too many to be cleaned. */
+/* Whether a table is entered, or goes as one: of pages, all of them in the range, with none to be
+ * seen and not too many to be cleaned. */
 static bool budget_enters(const struct s2_budget *budget, const struct s2_walk *walk,
                           s2_desc_t desc)
 {
@@ -101,8 +101,8 @@ static unsigned entries_behind(const struct reach *reach, const struct s2_walk *
                : 0;
 }
 
-/* Unit by unit, up to the first table that is entered, or as far as the budget goes. A unit may have
- * begun in the entries that were shown before. */
+/* Unit by unit, up to the first table that is entered, or as far as the budget goes. A unit may
+ * have begun in the entries that were shown before. */
 static unsigned spend_on_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     const unsigned shift = s2_walk_shift(walk);

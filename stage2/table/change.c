@@ -81,7 +81,8 @@ static bool can_stay_valid(struct s2_table *table, struct s2_change *change)
     return s2_walk_visit(table, change->range, &visitor, change);
 }
 
-/* A replace needs tables for whole blocks that the new output does not fit. Every byte must be mapped. */
+/* A replace needs tables for whole blocks that the new output does not fit. Every byte must be
+ * mapped. */
 static unsigned count_replaced(struct s2_walk *walk, unsigned count, void *arg)
 {
     const s2_desc_t *slot = s2_walk_slot(walk);
@@ -232,9 +233,9 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
 {
     struct s2_walk walk;
 
-    /* What was removed here may still be cached; a make before its flush would put two translations of
-     * one IPA into the world. It also frees the tables that are needed again: what they spanned is
-     * among the invalidations. */
+    /* What was removed here may still be cached; a make before its flush would put two translations
+     * of one IPA into the world. It also frees the tables that are needed again: what they spanned
+     * is among the invalidations. */
     if (s2_tlb_batch_touches(&table->operation.invalidations, change->range)) {
         s2_change_flush(table);
     }
@@ -255,7 +256,8 @@ static void split_directly(struct s2_table *table, struct s2_change *change)
     }
 }
 
-/* Its instruction caches, and what it means for TLBIs. A replace may be of memory that is executed. */
+/* Its instruction caches, and what it means for TLBIs. A replace may be of memory that is
+ * executed. */
 static void prepare(struct s2_table *table, const struct s2_change *change)
 {
     if (change->verb == S2_VERB_PROTECT) {

@@ -7,8 +7,8 @@
  *      find           what sticks out of the range                    reads only
  *      build dark     tables for the blocks that are split
  *      break          ----- from here on hardware sees it; or split them directly
- *      the range      map: fill. unmap: remove. protect: in place where that is allowed, else break.
- *                     replace: break
+ *      the range      map: fill. unmap: remove. replace: break. protect: in place where that is
+ *                     allowed, else break
  *      flush          at the end of the operation, or before something that was broken is needed
  *      make           what was broken, of all changes
  *
@@ -25,7 +25,8 @@
 #include "stage2/table/table.h"
 
 /**
- * s2_change_check() - Check @request, had the pieces held so far been done, and work out what it comes to.
+ * s2_change_check() - Check @request, had the pieces held so far been done, and work out what it
+ * comes to.
  * @change:  written, also on an error.
  * Returns:  as s2_table_hold(), MAPPING_NO_FRAME aside. Changes nothing else.
  */
@@ -36,8 +37,8 @@ s2_change_check(struct s2_table *table, const struct s2_request *request, struct
 void s2_change_work_out(struct s2_table *table, const struct s2_request *request,
                         struct s2_change *change);
 
-/* Room for one that is about to be done on @range. The others are made first if there is none, or if
- * it has to do with what they broke. */
+/* Room for one that is about to be done on @range. The others are made first if there is none, or
+ * if it has to do with what they broke. */
 struct s2_change *s2_change_room(struct s2_table *table, struct ipa_range range);
 
 /* Do @change, in that room, up to the flush: cannot fail. */

@@ -21,8 +21,8 @@ static bool child_is_sound(const struct s2_table *table, s2_desc_t desc)
            frame_pool_ptr(table->pool, pa) != NULL;
 }
 
-/* Whether the run of @count leaves of @level from @entries on, the first of which has the hint, is one
- * that hardware may take for one: all alike but for AF and dirty state, side by side in PA. */
+/* Whether the run of @count leaves of @level from @entries on, the first of which has the hint, is
+ * one that hardware may take for one: all alike but for AF and dirty state, side by side in PA. */
 static bool run_is_sound(const struct s2_table *table, const s2_desc_t *entries, unsigned count,
                          int level)
 {

@@ -10,8 +10,8 @@
 
 #include <stddef.h>
 
-/* @count leaves from @slot on: @leaf, and each @size bytes after the one before. Four a turn, as a table
- * is filled faster than a loop is counted. */
+/* @count leaves from @slot on: @leaf, and each @size bytes after the one before. Four a turn, as a
+ * table is filled faster than a loop is counted. */
 static inline void s2_dark_fill(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
 {
     for (; count >= 4; count -= 4, slot += 4) {

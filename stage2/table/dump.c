@@ -166,7 +166,8 @@ static void dump_leaf(struct dump *dump, s2_desc_t leaf, int level, struct ipa_r
     *stretch = (struct stretch){.range = range, .pa = pa, .level = level, .first = rest};
 }
 
-/* Leaves and broken ones, up to the first table, which is entered. One that sticks out is told whole. */
+/* Leaves and broken ones, up to the first table, which is entered. One that sticks out is told
+ * whole. */
 static unsigned dump_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     const s2_desc_t *slot = s2_walk_slot(walk);

@@ -1,7 +1,7 @@
 /*
- * entries.c - the passes over what a range covers: one loop over the entries of each table, no call for
- * each. The hardware may set AF and dirty state in a leaf at any moment, where it was told to: there
- * every change is an exchange.
+ * entries.c - the passes over what a range covers: one loop over the entries of each table, no call
+ * for each. The hardware may set AF and dirty state in a leaf at any moment, where it was told to:
+ * there every change is an exchange.
  */
 #include "stage2/table/entries.h"
 
@@ -65,8 +65,8 @@ static void unlink_if_empty(struct s2_walk *walk, void *arg)
     *above -= 1;
 }
 
-/* Remove the run of @count leaves from @slot on, which span @range, each by an exchange; one that stands
- * alone is a run of one. What any of them had, all had. */
+/* Remove the run of @count leaves from @slot on, which span @range, each by an exchange; one that
+ * stands alone is a run of one. What any of them had, all had. */
 static void take_run(struct s2_table *table, s2_desc_t *slot, unsigned count,
                      struct ipa_range range)
 {
@@ -78,9 +78,9 @@ static void take_run(struct s2_table *table, s2_desc_t *slot, unsigned count,
     s2_state_removed(table, range, all, S2_DESC_NONE);
 }
 
-/* The same as clear_entries(), up to the first table, where somebody is told of what the leaves were: a
- * subtree does not go as it is, as hardware may set something in its leaves until nobody reaches them.
- * Returns: how many entries that were. */
+/* The same as clear_entries(), up to the first table, where somebody is told of what the leaves
+ * were: a subtree does not go as it is, as hardware may set something in its leaves until nobody
+ * reaches them. Returns: how many entries that were. */
 static unsigned take_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     struct s2_table *table = walk->table;
@@ -144,8 +144,8 @@ static inline bool stretch_step(s2_desc_t *slot, struct leaf_stretch *stretch)
     return true;
 }
 
-/* How many leaves from @slot on, at most @count, continue the stretch. Two a turn: the loop itself would
- * be a third of the work. For tables that the hardware does not write. */
+/* How many leaves from @slot on, at most @count, continue the stretch. Two a turn: the loop itself
+ * would be a third of the work. For tables that the hardware does not write. */
 static unsigned stretch_store(s2_desc_t *slot, unsigned count, struct leaf_stretch stretch)
 {
     s2_desc_t *at = slot;
@@ -186,10 +186,10 @@ static s2_desc_t first_pass(const struct s2_table *table, const struct s2_change
 }
 
 /* Change the leaf *@desc at the cursor's @i-th entry where the hardware may set AF and dirty state
- * at any moment. What it set just before is either kept, in a broken leaf, or overwritten knowingly,
- * as the new flags say it all; then *@desc is what was overwritten, as a TLB may know it. A run goes
- * as one: it lies whole in the range, as the splits took those that do not. Returns: how many entries
- * that were. */
+ * at any moment. What it set just before is either kept, in a broken leaf, or overwritten
+ * knowingly, as the new flags say it all; then *@desc is what was overwritten, as a TLB may know
+ * it. A run goes as one: it lies whole in the range, as the splits took those that do not. Returns:
+ * how many entries that were. */
 static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s2_desc_t next,
                             bool is_broken)
 {
@@ -332,9 +332,9 @@ static s2_desc_t second_pass(const struct s2_walk *walk, const struct s2_change 
     return ipa_range_covers(change->range, run) ? leaf : s2_desc_without_hint(leaf);
 }
 
-/* How many of the entries [@i, @count) may follow one that was @desc and became @next: those with the
- * same fate as to the hint. It is kept up to the last run that lies whole among them, and dropped up
- * to the border of the run that is torn. */
+/* How many of the entries [@i, @count) may follow one that was @desc and became @next: those with
+ * the same fate as to the hint. It is kept up to the last run that lies whole among them, and
+ * dropped up to the border of the run that is torn. */
 static unsigned stretch_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc_t next, unsigned i,
                              unsigned count)
 {
@@ -407,8 +407,8 @@ static unsigned alike_broken(const struct s2_table *table, const s2_desc_t *slot
 }
 
 /* Second pass of a replace, over a stretch of broken leaves that are alike: mapped anew with the
- * attributes they had, in leaves as large as the new output allows. Each stays broken until then, so
- * that whoever faults there knows to ask again. */
+ * attributes they had, in leaves as large as the new output allows. Each stays broken until then,
+ * so that whoever faults there knows to ask again. */
 static void map_replaced(struct s2_walk *walk, const struct s2_change *change, unsigned count)
 {
     struct s2_table *table = walk->table;

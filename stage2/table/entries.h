@@ -3,12 +3,13 @@
  *
  *      clear      unmap: none; tables that were emptied are unlinked, and all is invalidated
  *      open       protect, where sizes change directly: the runs that change are no runs any more
- *      change     protect: in place where that is allowed, else broken. replace: broken. Invalidated
+ *      change     protect: in place where that is allowed, else broken. replace: broken.
+ *                          Invalidated
  *      flush
  *      make       what was broken, as it shall be
  *
- * What sticks out of the range is dealt with before (stage2/table/split.h). O(entries that are looked at).
- * Private to stage2/.
+ * What sticks out of the range is dealt with before (stage2/table/split.h). O(entries that are
+ * looked at). Private to stage2/.
  */
 #ifndef TRESTLE_STAGE2_TABLE_ENTRIES_H
 #define TRESTLE_STAGE2_TABLE_ENTRIES_H

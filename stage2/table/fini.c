@@ -6,8 +6,8 @@
  *      invalidate   the VMID, once: from then on nobody knows the tables
  *      release      their frames, in any order, lowest level first, so that the lists stay short
  *
- * What was unlinked waits on the lists of the operation, by level. They are all the cursor there is,
- * with the place in the root.
+ * What was unlinked waits on the lists of the operation, by level. They are all the cursor there
+ * is, with the place in the root.
  */
 #include "stage2/table/fini.h"
 

@@ -1,6 +1,6 @@
 /*
- * flush.h - the end of what was taken away: invalidations are sent, and only then do tables and memory
- * go back.
+ * flush.h - the end of what was taken away: invalidations are sent, and only then do tables and
+ * memory go back.
  *
  * Private to stage2/.
  */
@@ -13,12 +13,12 @@
 /* The guest as invalidations are sent for it. */
 struct s2_tlb_target s2_flush_target(struct s2_table *table);
 
-/* Send what was collected, then hold the tables that were quarantined, and do with memory what is to
- * be done (S2_RECLAIM_...). What was broken stays so: s2_change_flush(). */
+/* Send what was collected, then hold the tables that were quarantined, and do with memory what is
+ * to be done (S2_RECLAIM_...). What was broken stays so: s2_change_flush(). */
 void s2_flush(struct s2_table *table);
 
-/* The same for everything that the VMID tags, and so for all that was collected; but what is quarantined
- * stays, for s2_frames_release_some(). */
+/* The same for everything that the VMID tags, and so for all that was collected; but what is
+ * quarantined stays, for s2_frames_release_some(). */
 void s2_flush_vmid(struct s2_table *table);
 
 #endif

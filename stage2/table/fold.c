@@ -1,15 +1,16 @@
 /*
  * fold.c - uniform tables back into blocks and runs: the way back from a split.
  *
- * From the lowest block level up, each in two passes with one flush between them, and then the runs:
+ * From the lowest block level up, each in two passes with one flush between them, and then the
+ * runs:
  *
  *      break   [ T ]  ->  [ t ]      t: broken, but still knows where its table is
  *      flush                          no walker comes to the table any more, so what the hardware
  *                                    set in its entries is final
  *      make    [ t ]  ->  [ B ]      the first entry's output, AF and dirty state of them all
  *
- * Where sizes may change directly, one pass does it, and all levels share the flush at the end. Not a
- * table to a block where hardware updates entries: it could still do so in the old table, which
+ * Where sizes may change directly, one pass does it, and all levels share the flush at the end. Not
+ * a table to a block where hardware updates entries: it could still do so in the old table, which
  * nobody would read again.
  */
 #include "stage2/table/fold.h"
@@ -337,8 +338,8 @@ static enum mapping_error fold_level(struct s2_table *table, struct ipa_range ra
 }
 
 /*
- * What a step folds of @range at one level: all that ends in @part. It may begin before, in what the
- * steps before have gone through.
+ * What a step folds of @range at one level: all that ends in @part. It may begin before, in what
+ * the steps before have gone through.
  *
  *      range     |------------------------------------------------|
  *      part                   |~~~~~~~~~~~~~~~~~|

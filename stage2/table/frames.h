@@ -1,9 +1,11 @@
 /*
  * frames.h - the frames of an operation's tables, in and out.
  *
- *      the pool --hold--> held --take--> linked --unlink--> quarantined --flush--> held --end--> the pool
- *                                                           walkers may           the operation may use
- *                                                           still read it         it again
+ *      hold       out of the pool: nobody else gets them
+ *      take       a held frame becomes a table, which is filled and linked
+ *      unlink     quarantined: walkers may still read it
+ *      flush      held again: the operation may take it once more
+ *      end        back to the pool
  *
  * Private to stage2/.
  */
@@ -18,7 +20,8 @@ MAPPING_MUST_USE enum mapping_error s2_frames_hold(struct s2_table *table, size_
 /* A held table, uncleared, count 0; cannot fail. */
 pa_t s2_frames_take(struct s2_table *table);
 
-/* A table of @level that was just unlinked, with all that hangs below it: held again by the next flush. */
+/* A table of @level that was just unlinked, with all that hangs below it: held again by the next
+ * flush. */
 void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level);
 
 /* Tables that are; of those that were unlinked with a subtree, the topmost. */
@@ -30,8 +33,9 @@ void s2_frames_release(struct s2_table *table, pa_t pa);
 /* The invalidation is over: no walker reaches what is quarantined. All of it is held again. */
 void s2_frames_release_all(struct s2_table *table);
 
-/* Of it, in steps: one table with the look that its children need, which costs as many of *budget as
- * it has entries; or as many tables of pages, each one, as *budget lasts. Returns: false: none was. */
+/* Of it, in steps: one table with the look that its children need, which costs as many of *budget
+ * as it has entries; or as many tables of pages, each one, as *budget lasts. Returns: false: none
+ * was. */
 bool s2_frames_release_some(struct s2_table *table, size_t *budget);
 
 #endif

@@ -91,8 +91,9 @@ enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, str
 
 /*
  * The fast path. The granule is a constant in each of three copies, and the levels are written out,
- * so that one level is an extract, a load, a test, a mask and an add. It needs tables in one region,
- * which are all at one distance from their PA, and addresses that lie in place in descriptors.
+ * so that one level is an extract, a load, a test, a mask and an add. It needs tables in one
+ * region, which are all at one distance from their PA, and addresses that lie in place in
+ * descriptors.
  */
 struct fast_walk {
     const s2_desc_t *entries;

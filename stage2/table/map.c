@@ -168,8 +168,8 @@ static void zero_rest(struct s2_walk *walk)
     }
 }
 
-/* A table for the entry at the cursor, which is none, or broken by a replace. @is_fresh: it is in a table
- * that is new itself. */
+/* A table for the entry at the cursor, which is none, or broken by a replace. @is_fresh: it is in a
+ * table that is new itself. */
 static pa_t add_table(struct s2_walk *walk, bool is_fresh)
 {
     const pa_t pa = s2_frames_take(walk->table);

@@ -18,8 +18,8 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
 size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece, int level,
                      const struct s2_mapping *mapping);
 
-/* How many it needs for all of @range, where nothing is mapped once the pieces held so far are done.
- * O(tables that exist in @range). */
+/* How many it needs for all of @range, where nothing is mapped once the pieces held so far are
+ * done. O(tables that exist in @range). */
 size_t s2_map_count(struct s2_table *table, struct ipa_range range,
                     const struct s2_mapping *mapping);
 

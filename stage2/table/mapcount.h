@@ -1,6 +1,6 @@
 /*
- * mapcount.h - memory that a table shows its guest, where it is frames of a pool: each is counted as long as
- * the guest can reach it, so that it is not given back meanwhile (core/frame_pool.h,
+ * mapcount.h - memory that a table shows its guest, where it is frames of a pool: each is counted
+ * as long as the guest can reach it, so that it is not given back meanwhile (core/frame_pool.h,
  * core/frame_guard.h). Memory that is in no pool is not counted, and costs nothing.
  *
  *      hold a map     counted: nobody can free it from here on

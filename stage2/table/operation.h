@@ -8,10 +8,10 @@
  *               may refuse: end, and     cannot fail          one flush, frames back to the pool
  *               nothing has changed
  *
- * First every piece is held, then every piece is done, then s2_table_end() flushes the TLBs once and
- * gives back what was not needed. Frames that an open operation unlinks stay its own until it ends. So
- * what was held before bounds what is needed, even where one piece removes a table that a later one
- * needs again.
+ * First every piece is held, then every piece is done, then s2_table_end() flushes the TLBs once
+ * and gives back what was not needed. Frames that an open operation unlinks stay its own until it
+ * ends. So what was held before bounds what is needed, even where one piece removes a table that a
+ * later one needs again.
  */
 #ifndef TRESTLE_STAGE2_TABLE_OPERATION_H
 #define TRESTLE_STAGE2_TABLE_OPERATION_H
@@ -19,18 +19,22 @@
 #include "stage2/table/request.h"
 #include "stage2/table/table.h"
 
-/* Open an operation; inside one that is open it nests. Context: no piece is held that is still to be
- * done. */
+/* Open an operation; inside one that is open it nests. Context: no piece is held that is still to
+ * be done. */
 void s2_table_begin(struct s2_table *table);
 
 /**
  * s2_table_hold() - Check one piece of the open operation and hold what it will need.
  * @request: read, not kept.
- * Returns:  what the verb would, had the pieces held before been done; on an error the caller ends the
- *           operation without doing any piece. MAPPING_ALREADY_EXISTS: also any piece over one that a
+ * Returns:  what the verb would, had the pieces held before been done; on an error the caller ends
+ *           the
+ *           operation without doing any piece. MAPPING_ALREADY_EXISTS: also any piece over one that
+ *                                                                      a
  *           held map will fill. MAPPING_NOT_FOUND: also a replace of what a held unmap clears.
- *           MAPPING_DENIED: also a map where another piece unmaps something, if transients are refused:
- *           what is mapped before and after would be invalid between. MAPPING_UNSUPPORTED: also more
+ *           MAPPING_DENIED: also a map where another piece unmaps something, if transients are
+ *                           refused:
+ *           what is mapped before and after would be invalid between. MAPPING_UNSUPPORTED: also
+ *                                                                                          more
  *           than S2_STRETCHES_MAX maps that do not touch.
  * Order:    pieces are held in the order in which they will be done, all before the first is; when
  *           all are done, others may be held.
@@ -40,7 +44,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_hold(struct s2_table *table,
 
 /**
  * s2_table_do() - Do a piece that was held: cannot fail.
- * @request: as it was held. To do what was not held, or to hold when some is done and some is not, is
+ * @request: as it was held. To do what was not held, or to hold when some is done and some is not,
+ * is
  *           the caller's bug and asserts.
  */
 void s2_table_do(struct s2_table *table, const struct s2_request *request);
@@ -49,8 +54,8 @@ void s2_table_do(struct s2_table *table, const struct s2_request *request);
  * flush of this operation, or of a later one if it is deferred. */
 void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what);
 
-/* Invalidate what was collected so far, then make what was broken: on return no TLB holds anything that the open
- * operation has removed, and what stays is mapped. */
+/* Invalidate what was collected so far, then make what was broken: on return no TLB holds anything
+ * that the open operation has removed, and what stays is mapped. */
 void s2_table_flush(struct s2_table *table);
 
 /* Close the operation: flush, publish, give back frames. */

@@ -83,8 +83,9 @@ struct s2_reclaim {
 
 #define S2_RECLAIM_MAX 8
 
-/* How many stretches of either kind are known exactly (stage2/table/pieces.h). Of more holes the last
- * are not known: a map over one is refused, as over what stays. A map more is refused itself. */
+/* How many stretches of either kind are known exactly (stage2/table/pieces.h). Of more holes the
+ * last are not known: a map over one is refused, as over what stays. A map more is refused
+ * itself. */
 #define S2_STRETCHES_MAX 4
 
 /* Stretches that do not overlap. */

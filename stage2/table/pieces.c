@@ -47,7 +47,8 @@ static bool has_room(const struct s2_stretches *stretches, struct ipa_range rang
 
 /* --- What the pieces held so far leave -------------------------------------------------------- */
 
-/* The first hole that goes on behind @at, or begins there; an empty one at @end if there is none. */
+/* The first hole that goes on behind @at, or begins there; an empty one at @end if there is
+ * none. */
 static struct ipa_range next_hole(const struct s2_stretches *holes, ipa_t at, ipa_t end)
 {
     struct ipa_range next = ipa_range_between(end, end);
@@ -82,8 +83,8 @@ bool s2_pieces_leave_free(struct s2_table *table, struct ipa_range range)
     return true;
 }
 
-/* Whether a split at @end goes through an entry of @size bytes in @block that @piece needs a table for,
- * as it is in it and does not fill it. */
+/* Whether a split at @end goes through an entry of @size bytes in @block that @piece needs a table
+ * for, as it is in it and does not fill it. */
 static bool leaves_table(struct ipa_range block, ipa_t end, uint64_t size, struct ipa_range piece)
 {
     const struct ipa_range entry = {ipa_align_down(end, size), size};
@@ -93,8 +94,8 @@ static bool leaves_table(struct ipa_range block, ipa_t end, uint64_t size, struc
 }
 
 /*
- * A split leaves a table in every entry, from the block itself down to the tables of pages, that one of
- * its ends goes through:
+ * A split leaves a table in every entry, from the block itself down to the tables of pages, that
+ * one of its ends goes through:
  *
  *      block    |==============.==============|      level 1
  *      entries  |======|=.====|       |===.===|      level 2

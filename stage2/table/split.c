@@ -174,8 +174,8 @@ static void block_fill(struct s2_table *table, const struct s2_split_block *spli
     }
 }
 
-/* What the block maps, as it is, with the border of the range as a border of leaves. Directly: all of
- * it; else what is outside. */
+/* What the block maps, as it is, with the border of the range as a border of leaves. Directly: all
+ * of it; else what is outside. */
 static void block_fill_old(struct s2_table *table, const struct s2_change *change,
                            const struct s2_split_block *split, bool is_rewrite)
 {
@@ -250,7 +250,8 @@ static void run_break(struct s2_table *table, struct s2_split_run *run)
 }
 
 /* What the hardware has set in the block, up to the last moment, every leaf that is left of it
- * inherits: any page of it may have been the one that was written. @last: the block as it was then. */
+ * inherits: any page of it may have been the one that was written. @last: the block as it was
+ * then. */
 static void block_inherit(struct s2_table *table, const struct s2_change *change,
                           struct s2_split_block *split, s2_desc_t last)
 {

@@ -40,7 +40,8 @@ bool s2_change_reaches(const struct s2_table *table, const struct s2_change *cha
 /* Where the output of a changed leaf lies, that maps with @offset now. */
 uint64_t s2_change_offset(const struct s2_change *change, uint64_t offset);
 
-/* Note what sticks out of the range of @change and would be changed by it. Reads only. O(levels). */
+/* Note what sticks out of the range of @change and would be changed by it. Reads only.
+ * O(levels). */
 void s2_splits_find(struct s2_table *table, struct s2_change *change);
 
 /* How many tables that needs. */
@@ -52,13 +53,13 @@ void s2_splits_build(struct s2_table *table, struct s2_change *change);
 /* Split what was found, directly, and invalidate what it was: nothing sticks out any more. */
 void s2_splits_directly(struct s2_table *table, struct s2_change *change);
 
-/* Take the hint from each of @count members of a run from @slot on, directly; each is left with what
- * the hardware had set in any of them. The caller invalidates the range and says stored. */
+/* Take the hint from each of @count members of a run from @slot on, directly; each is left with
+ * what the hardware had set in any of them. The caller invalidates the range and says stored. */
 void s2_run_open(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
-/* Break each of @count members of a run from @slot on, and leave it with what the hardware had set in
- * any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller invalidates the
- * range and says stored. */
+/* Break each of @count members of a run from @slot on, and leave it with what the hardware had set
+ * in any of them: AF and dirty state of a run are the OR over it. Returns: that. The caller
+ * invalidates the range and says stored. */
 s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned count);
 
 /* Break all that was found, and invalidate it. */

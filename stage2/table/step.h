@@ -8,9 +8,9 @@
  *          ...                                  vCPUs run, interrupts come, locks are free
  *      }
  *
- * Each step is an operation of its own: whole or not at all, its closing sequence sent, tables and areas
- * consistent. It pauses where no block and no run is torn that the whole change would not tear, so
- * the last step leaves behind what the verb would have left.
+ * Each step is an operation of its own: whole or not at all, its closing sequence sent, tables and
+ * areas consistent. It pauses where no block and no run is torn that the whole change would not
+ * tear, so the last step leaves behind what the verb would have left.
  *
  * @budget, of all: how many descriptors a step looks at; S2_STEP_ALL: no bound. What is dear counts
  * for more: an area costs one, a cache line that is cleaned does too. A step does one leaf, run or
@@ -41,7 +41,8 @@
  * @budget:  see above. Memory that a protect gives another type is cleaned, and costs.
  * Returns:  as the verb.
  * On error: this step has changed nothing; those before it stay.
- * Order:    as the verb, for what this step did: one flush a step, a fold's one a level; as the verb where memory is
+ * Order:    as the verb, for what this step did: one flush a step, a fold's one a level; as the
+ *           verb where memory is
  *           cleaned.
  * Cost:     O(@budget): what is counted is looked at once to find the step's end, and then changed.
  */

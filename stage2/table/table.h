@@ -56,11 +56,11 @@ struct s2_table {
     struct s2_memory memory; /* how memory is reached, and what of it is cleaned */
     struct s2_operation operation;
     unsigned table_order; /* of a table's frames */
-    unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked; */
-    bool is_forgotten;    /* and no TLB holds anything */
+    unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked */
+    bool is_forgotten;    /* likewise: no TLB holds anything of the guest */
     _Atomic bool
-        has_slow_memory;    /* it has mapped what may have XS = 1: read without the lock, too */
-    bool is_direct;         /* sizes change by one store */
+        has_slow_memory;    /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
+    bool is_direct;         /* sizes change by one store (FEAT_BBM level 2) */
     bool refuses_transient; /* nothing that stays may be invalid for a moment */
     struct s2_tlb_rules rules;
     uint16_t given_vmid; /* by s2_table_set_vmid(), as long as no allocator gives one */
@@ -70,7 +70,8 @@ struct s2_table {
  * s2_table_init() - An empty table: every IPA faults.
  * @config:  read, not kept; s2_config_reason() tells why one is refused.
  * @pool:    kept. Frames no larger than the granule, with memory, all inside the output size.
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, no pool or one that cannot serve;
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, no pool or one that cannot
+ *           serve;
  *           MAPPING_UNSUPPORTED: not on this CPU; MAPPING_NO_FRAME: no room for the root.
  * Owns:     the root's frames, until s2_table_fini(). VMID 0 until s2_table_set_vmid().
  * Order:    the root is published on return.
@@ -95,10 +96,12 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
 /**
  * s2_table_set_vmids() - The VMID comes from @vmids, at the first s2_enter() and after each of its
  *                        generations. Implied by the first s2_enter().
- * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the table, or
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the
+ *           table, or
  *           none (it was never begun), or is another than before; MAPPING_BAD_STATE: the table is
  *           finished, or about to be.
- * Order:    until the first s2_enter() nothing is cached of it, and no change sends a closing sequence.
+ * Order:    until the first s2_enter() nothing is cached of it, and no change sends a closing
+ *           sequence.
  * Context:  the table has not been entered by hand.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_set_vmids(struct s2_table *table,
@@ -117,17 +120,18 @@ bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size);
 MAPPING_MUST_USE enum mapping_error s2_table_check_flags(const struct s2_table *table,
                                                          mapping_flags_t flags);
 
-/* Whether a guest may be shown [@pa, @pa + @size): no part of it is a frame of the tables' pool, or of
- * one that is guarded (s2_config.guard), that is free, held or a translation table, this guest's or
- * another's, or forbidden. A table does not count what it shows: its space does. */
+/* Whether a guest may be shown [@pa, @pa + @size): no part of it is a frame of the tables' pool, or
+ * of one that is guarded (s2_config.guard), that is free, held or a translation table, this guest's
+ * or another's, or forbidden. A table does not count what it shows: its space does. */
 bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size);
 
 /* Whether a guest that is given memory with @flags may go past the caches to it, so that it has to
  * be cleaned: no device, and stage 2 does not force write-back. */
 bool s2_table_needs_clean(const struct s2_table *table, mapping_flags_t flags);
 
-/* What was sent to the TLBs for this table since it was made, and what was saved: as it is now, while
- * any call may be under way. Each number is read whole; together they may be of different moments. */
+/* What was sent to the TLBs for this table since it was made, and what was saved: as it is now,
+ * while any call may be under way. Each number is read whole; together they may be of different
+ * moments. */
 struct s2_tlb_counters s2_table_tlb_snapshot(const struct s2_table *table);
 
 /* The same where it is counted: for one who knows that no call on the table is under way. */

@@ -1,5 +1,6 @@
 /*
- * verbs.h - what is done to a table: map, unmap, protect, replace. Folding is in stage2/table/fold.h.
+ * verbs.h - what is done to a table: map, unmap, protect, replace. Folding is in
+ * stage2/table/fold.h.
  *
  * Each is an operation of its own, or a part of one that is open (stage2/table/operation.h).
  */
@@ -53,7 +54,8 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
  * On error: as s2_table_map().
  * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
  *           out, a run that is changed, or a changed type or shareability goes by
- *           break-before-make, one flush for all; with S2_SIZE_CHANGE_DIRECT what sticks out is split,
+ *           break-before-make, one flush for all; with S2_SIZE_CHANGE_DIRECT what sticks out is
+ *           split,
  *           and a run is opened, by single stores. On return no TLB of any CPU holds the old
  *           attributes; where nothing was taken away, and S2_RELAX_HERE, this CPU's.
  * Cost:     O(entries in @range).

@@ -2,8 +2,8 @@
  * walk.h - going through the tables in ascending order, without recursion and without starting over
  * at the root.
  *
- * A visitor is shown the entries of a range table by table: one call for as many as lie whole in the
- * range, no call for each.
+ * A visitor is shown the entries of a range table by table: one call for as many as lie whole in
+ * the range, no call for each.
  *
  *      range          |~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~|
  *      entries    [  block  ][ B ][ B ][ T ][ B ][  block   ]
@@ -40,8 +40,8 @@ struct s2_walk {
     struct s2_walk_step path[S2_LEVEL_COUNT];
 };
 
-/* A table to walk and not to change. The cursor asks for one that may be changed; and a copy would be
- * large, and be taken while another CPU gives the guest a VMID. */
+/* A table to walk and not to change. The cursor asks for one that may be changed; and a copy would
+ * be large, and be taken while another CPU gives the guest a VMID. */
 static inline struct s2_table *s2_walk_reading(const struct s2_table *table)
 {
     return (struct s2_table *)(uintptr_t)table;
@@ -223,16 +223,18 @@ static inline uint32_t *s2_walk_count(struct s2_walk *walk)
 #define S2_WALK_STOP UINT32_MAX
 
 struct s2_visitor {
-    /* The next @count entries of one table lie whole in the range. Or, with @count 0, the entry at the
-     * cursor lies partly in it, and is no table.
-     * Returns: how many of @count are dealt with: all, or those before the first table, which is entered
+    /* The next @count entries of one table lie whole in the range. Or, with @count 0, the entry at
+     * the cursor lies partly in it, and is no table.
+     * Returns: how many of @count are dealt with: all, or those before the first table, which is
+     * entered
      *          then; with @count 0 anything; S2_WALK_STOP. */
     unsigned (*visit)(struct s2_walk *walk, unsigned count, void *arg);
     /* The cursor has come into a table below the root; NULL: nothing. Returns: false: stop. */
     bool (*enter)(struct s2_walk *walk, void *arg);
     /* All entries of its table in the range are done, and it is about to leave; NULL: nothing. */
     void (*leave)(struct s2_walk *walk, void *arg);
-    /* It may deal with tables that lie whole in the range: the first entry that it is shown may be one. */
+    /* It may deal with tables that lie whole in the range: the first entry that it is shown may be
+     * one. */
     bool takes_tables;
 };
 

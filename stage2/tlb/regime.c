@@ -49,8 +49,8 @@ static void write_sctlr(uint64_t value)
     arch_isb();
 }
 
-/* With the erratum there is a DSB before, so that no translation of an older instruction is under way,
- * and an ISB after. Without it the ISB is the caller's. */
+/* With the erratum there is a DSB before, so that no translation of an older instruction is under
+ * way, and an ISB after. Without it the ISB is the caller's. */
 static void write_hcr(const struct s2_tlb_rules *rules, uint64_t value)
 {
     if (rules->has_hcr_write) {
@@ -62,8 +62,8 @@ static void write_hcr(const struct s2_tlb_rules *rules, uint64_t value)
     }
 }
 
-/* From now on this CPU walks no stage 1 of EL1&0; an ISB has passed on return. Meanwhile other bits of
- * HCR_EL2 than DC and E2H may change, if they are as before at the end. */
+/* From now on this CPU walks no stage 1 of EL1&0; an ISB has passed on return. Meanwhile other bits
+ * of HCR_EL2 than DC and E2H may change, if they are as before at the end. */
 static struct s2_stage1 stage1_stop(const struct s2_tlb_rules *rules)
 {
     const struct s2_stage1 before = {read_tcr(), read_sctlr(), arch_read_hcr()};
@@ -97,9 +97,9 @@ static void stage1_resume(const struct s2_tlb_rules *rules, const struct s2_stag
 
 /* --- For an invalidation --------------------------------------------------------------------- */
 
-/* Whether VTTBR_EL2 is the guest's. Where VMIDs are given, it is under the number that the guest was
- * given last, whatever generations have passed since. The root alone would not do: 0 is one, and is
- * what s2_leave() leaves behind; and what a dead guest's was may be another's by now. */
+/* Whether VTTBR_EL2 is the guest's. Where VMIDs are given, it is under the number that the guest
+ * was given last, whatever generations have passed since. The root alone would not do: 0 is one,
+ * and is what s2_leave() leaves behind; and what a dead guest's was may be another's by now. */
 static bool is_vttbr_of(const struct s2_regime *regime, uint64_t vttbr)
 {
     uint16_t number;

@@ -1,6 +1,6 @@
 /*
- * regime.h - which guest is current on this CPU: VTCR_EL2, VTTBR_EL2, HCR_EL2.TGE are written here and
- * nowhere else, for an invalidation and for running the guest alike.
+ * regime.h - which guest is current on this CPU: VTCR_EL2, VTTBR_EL2, HCR_EL2.TGE are written here
+ * and nowhere else, for an invalidation and for running the guest alike.
  *
  *      s2_regime_borrow() ... s2_regime_return()     for an invalidation: afterwards all is as before
  *      s2_regime_load()                              for good: this CPU runs the guest
@@ -61,7 +61,8 @@ struct s2_regime_before {
  * @before:  for s2_regime_return(), which follows in any case.
  * Returns:  true; false: nothing was changed, as no TLB can hold anything of the guest.
  * Order:    an ISB has passed on return if anything was written.
- * Context:  interrupts are masked until it is returned, as a handler would run under the wrong guest.
+ * Context:  interrupts are masked until it is returned, as a handler would run under the wrong
+ *           guest.
  *           Where VMIDs are given, and the guest is not current, their lock is held as long.
  */
 MAPPING_MUST_USE bool s2_regime_borrow(const struct s2_regime *regime,
@@ -70,12 +71,12 @@ MAPPING_MUST_USE bool s2_regime_borrow(const struct s2_regime *regime,
 /* All as it was; interrupts too. */
 void s2_regime_return(const struct s2_regime *regime, const struct s2_regime_before *before);
 
-/* This CPU runs the guest, under @vttbr. Only what differs is written, most often nothing; then an ISB
- * follows. Context: interrupts are masked. */
+/* This CPU runs the guest, under @vttbr. Only what differs is written, most often nothing; then an
+ * ISB follows. Context: interrupts are masked. */
 void s2_regime_load(const struct s2_regime *regime, uint64_t vttbr);
 
-/* HCR_EL2.TGE = 0 until s2_regime_to_host(), so that a TLBI for EL1&0 does not go to EL2&0. Returns:
- * HCR_EL2 as it was. Order: an ISB has passed if it was written; likewise in the other. */
+/* HCR_EL2.TGE = 0 until s2_regime_to_host(), so that a TLBI for EL1&0 does not go to EL2&0.
+ * Returns: HCR_EL2 as it was. Order: an ISB has passed if it was written; likewise in the other. */
 uint64_t s2_regime_from_host(const struct s2_tlb_rules *rules);
 void s2_regime_to_host(const struct s2_tlb_rules *rules, uint64_t hcr);
 

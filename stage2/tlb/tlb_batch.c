@@ -13,8 +13,8 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     return (struct s2_tlb_rules){
         .has_ttl = cpu->has_ttl,
         .has_ranges = cpu->tlb >= 2 && wants_ranges,
-        /* Without forced write-back stage 1 can make any memory one whose accesses are slow. And walks
-         * that go past the caches would be slow accesses themselves. */
+        /* Without forced write-back stage 1 can make any memory one whose accesses are slow. And
+         * walks that go past the caches would be slow accesses themselves. */
         .has_xs =
             cpu->has_xs && s2_geometry_has_fwb(geometry) && config->walker == S2_WALKER_COHERENT,
         .has_vhe = cpu->has_vhe,
@@ -28,7 +28,8 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     };
 }
 
-/* --- What is collected ---------------------------------------------------------------------------- */
+/* --- What is collected
+ * ---------------------------------------------------------------------------- */
 
 /* Whether they share a byte or a border. */
 static bool is_touching(struct ipa_range a, struct ipa_range b)

@@ -11,7 +11,8 @@
  *                     else by address. The level goes along as a hint only where FEAT_TTL is there
  *                     and the level is known.
  *      all stretches  if that is more than S2_TLB_PARTS_MAX instructions, or more stretches than
- *                     a batch holds, or one by range is longer than S2_TLB_CHUNKS_MAX times what one
+ *                     a batch holds, or one by range is longer than S2_TLB_CHUNKS_MAX times what
+ *                     one
  *                     TLBI covers at most: the whole VMID, one instruction, but the guest refills.
  *      afterwards     stage 1, by VMALLE1IS: a combined entry has no IPA to go by. (The whole VMID
  *                     includes it.)
@@ -31,13 +32,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More TLBIs by address and range than this in one flush, and the whole VMID is cheaper: a broadcast
- * costs about as much as refilling a few entries, and guests seldom have more than some hundred
- * live ones. A rule of thumb until it is measured on a board. */
+/* More TLBIs by address and range than this in one flush, and the whole VMID is cheaper: a
+ * broadcast costs about as much as refilling a few entries, and guests seldom have more than some
+ * hundred live ones. A rule of thumb until it is measured on a board. */
 #define S2_TLB_PARTS_MAX 64
 
-/* Of S2_TLBI_SIZE_MAX each: 32 GiB. What a table near the root spans, often, when the last page below
- * it goes: little that the guest has is outside, and it need not be sent in 64 pieces. */
+/* Of S2_TLBI_SIZE_MAX each: 32 GiB. What a table near the root spans, often, when the last page
+ * below it goes: little that the guest has is outside, and it need not be sent in 64 pieces. */
 #define S2_TLB_CHUNKS_MAX 16
 
 #define S2_TLB_BATCH_RANGES 8
@@ -74,8 +75,8 @@ struct s2_tlb_rules {
     bool is_local;    /* S2_RELAX_HERE */
 };
 
-/* What was sent, and what was not. Never reset; statistics, not state. Counted atomically, as CPUs that
- * refresh or recover do not lock the space: whoever reads meanwhile does it by
+/* What was sent, and what was not. Never reset; statistics, not state. Counted atomically, as CPUs
+ * that refresh or recover do not lock the space: whoever reads meanwhile does it by
  * s2_table_tlb_snapshot(). */
 struct s2_tlb_counters {
     uint64_t flushes;       /* that sent anything */

@@ -30,7 +30,8 @@ static struct flush flush_of(const struct s2_tlb_target *target, bool is_local)
     };
 }
 
-/* --- One instruction, in the form that the flush takes ------------------------------------------ */
+/* --- One instruction, in the form that the flush takes
+ * ------------------------------------------ */
 
 static void send_by_address(const struct flush *flush, uint64_t operand)
 {
@@ -90,7 +91,8 @@ static void await(const struct flush *flush)
     }
 }
 
-/* --- What is sent ------------------------------------------------------------------------------ */
+/* --- What is sent
+ * ------------------------------------------------------------------------------ */
 
 static void send_stretch(const struct flush *flush, const struct s2_tlb_range *stretch)
 {
@@ -152,7 +154,8 @@ static void flush_whole(const struct flush *flush)
     }
 }
 
-/* --- The notifier ------------------------------------------------------------------------------ */
+/* --- The notifier
+ * ------------------------------------------------------------------------------ */
 
 static void tell(const struct s2_tlb_target *target, struct ipa_range range, int level)
 {
@@ -177,7 +180,8 @@ static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batc
     }
 }
 
-/* --- The flushes --------------------------------------------------------------------------------- */
+/* --- The flushes
+ * --------------------------------------------------------------------------------- */
 
 static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_plan *plan,
                         const struct s2_tlb_batch *batch)

@@ -4,7 +4,8 @@
  *      DSB ISH            what was broken is visible to every walker
  *      notifier           devices with TLBs of their own
  *      interrupts masked
- *      switch             if another guest, or none, is current: stage-1 walks stopped where the CPU
+ *      switch             if another guest, or none, is current: stage-1 walks stopped where the
+ *                                                                CPU
  *                         asks for it (stage2/tlb/regime.h), VTCR_EL2, VTTBR_EL2, TGE = 0, ISB
  *      TLBI               by address, by range
  *      DSB ISH            else another CPU refills a combined entry from what is on its way out
@@ -12,8 +13,8 @@
  *      DSB ISH, ISB       gone on every CPU, and so are the accesses that used it
  *      switch back
  *
- * Sent twice (enum s2_tlbi_repeat): between a phase's TLBIs and the DSB after them there is that DSB
- * and all of them once more. Local: the forms and DSBs of this CPU alone, but for the first.
+ * Sent twice (enum s2_tlbi_repeat): between a phase's TLBIs and the DSB after them there is that
+ * DSB and all of them once more. Local: the forms and DSBs of this CPU alone, but for the first.
  *
  * It stands in tlb_flush.c and nowhere else. Private to stage2/.
  *
@@ -35,12 +36,15 @@ struct s2_tlb_target {
 };
 
 /**
- * s2_tlb_flush() - One closing sequence for all that @batch holds; empty afterwards, nothing if it was.
+ * s2_tlb_flush() - One closing sequence for all that @batch holds; empty afterwards, nothing if it
+ * was.
  * Order:    on return, no walker and no TLB of any CPU holds anything that was broken before the
  *           call; an access that used it has completed. Stores made before the call are visible.
  *           If all was relaxed, and S2_RELAX_HERE: on this CPU.
- * Cost:     at most S2_TLB_PARTS_MAX TLBIs and VMALLE1IS, or one for the VMID. Nothing is sent where
- *           VMIDs are given and no CPU can hold anything of the guest: it has not run yet, or not in
+ * Cost:     at most S2_TLB_PARTS_MAX TLBIs and VMALLE1IS, or one for the VMID. Nothing is sent
+ *           where
+ *           VMIDs are given and no CPU can hold anything of the guest: it has not run yet, or not
+ *                                                                      in
  *           this generation of VMIDs.
  * Context:  where VMIDs are given, takes their lock as long as the guest is in VTTBR_EL2 on behalf
  *           of the flush: nobody may give its VMID to a third meanwhile. The notifier is called
@@ -52,8 +56,9 @@ void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch
 void s2_tlb_flush_vmid(const struct s2_tlb_target *target);
 
 /**
- * s2_tlb_recover_conflict() - This CPU holds nothing of the guest's VMID any more: after a TLB conflict.
- * s2_tlb_refresh() - It holds nothing of the page at @addr any more, nor of stage 1: after a fault
+ * s2_tlb_recover_conflict() - This CPU holds nothing of the guest's VMID any more: after a TLB
+ * conflict. s2_tlb_refresh() - It holds nothing of the page at @addr any more, nor of stage 1:
+ * after a fault
  *                     that the tables do not explain.
  * Order:    both see all that was stored and published before the tables were last let go of.
  *           Nobody is notified.

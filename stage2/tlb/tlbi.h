@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The longest that one TLBI by range covers here, bytes. Its fields reach further with every granule
- * (NUM 31, SCALE 3: 8, 32 or 128 GiB), but QEMU 7.2, 10.0 and 11.1 count the bytes in 32 bits: from
- * 4 GiB on they invalidate one page, and say nothing. */
+/* The longest that one TLBI by range covers here, bytes. Its fields reach further with every
+ * granule (NUM 31, SCALE 3: 8, 32 or 128 GiB), but QEMU 7.2, 10.0 and 11.1 count the bytes in 32
+ * bits: from 4 GiB on they invalidate one page, and say nothing. */
 #define S2_TLBI_SIZE_MAX (UINT64_C(1) << 31)
 
 /**
@@ -46,10 +46,12 @@ struct s2_tlbi {
  * @ttl:     s2_tlbi_ttl() of the leaves' level, or 0.
  * Returns:  the instruction. Called until @left is empty, the covers are disjoint, ascending, and
  *           together exactly what @left was.
- * Order:    pieces of S2_TLBI_SIZE_MAX, then descending SCALE, a single granule for what is odd. With
+ * Order:    pieces of S2_TLBI_SIZE_MAX, then descending SCALE, a single granule for what is odd.
+ *           With
  *           LPA2, where the base counts units of 64 KiB, single granules first until it is aligned
  *           to that.
- * Cost:     O(1) each; at most 4 + 1 TLBIs for up to S2_TLBI_SIZE_MAX, one more for each further such
+ * Cost:     O(1) each; at most 4 + 1 TLBIs for up to S2_TLBI_SIZE_MAX, one more for each further
+ *           such
  *           piece, and 15 more with LPA2.
  */
 struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range *left,

@@ -44,8 +44,8 @@ static bool is_number_reserved(const struct s2_vmid_allocator *vmids, uint32_t n
     return false;
 }
 
-/* Each CPU that holds exactly @old holds @new from now on. Returns: whether there was any. A tag is one
- * guest's alone, so the guest that has it in its table is the one that CPU is in. */
+/* Each CPU that holds exactly @old holds @new from now on. Returns: whether there was any. A tag is
+ * one guest's alone, so the guest that has it in its table is the one that CPU is in. */
 static bool move_reservations(struct s2_vmid_allocator *vmids, uint64_t old, uint64_t new)
 {
     bool is_found = false;
@@ -140,8 +140,8 @@ static uint32_t next_number(struct s2_vmid_allocator *vmids)
     return S2_VMID_NOBODY;
 }
 
-/* There is one after at most one new generation: this CPU holds only what it runs (its .leaving is 0,
- * or the same, from a fast attempt that failed), and the others at most S2_CPU_HOLDS each. */
+/* There is one after at most one new generation: this CPU holds only what it runs (its .leaving is
+ * 0, or the same, from a fast attempt that failed), and the others at most S2_CPU_HOLDS each. */
 static uint32_t free_number(struct s2_vmid_allocator *vmids)
 {
     uint32_t number = next_number(vmids);
@@ -160,8 +160,8 @@ static void set_tag(struct s2_vmid *vmid, uint64_t tag)
     atomic_store_explicit(&vmid->tag, tag, memory_order_release);
 }
 
-/* Bring the guest's tag into this generation, if it may keep its number: a CPU was in it as the generation
- * began. Returns: whether the tag is of this generation now. Under the lock. */
+/* Bring the guest's tag into this generation, if it may keep its number: a CPU was in it as the
+ * generation began. Returns: whether the tag is of this generation now. Under the lock. */
 static bool carry_over(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid)
 {
     /* Relaxed, as tags change under the lock alone. */
@@ -293,8 +293,8 @@ void s2_cpu_fini(struct s2_cpu *cpu)
     cpu->vmids = NULL;
 }
 
-/* Relaxed: the CPU that says so sees it under the lock in its next rollover; another one's, before it
- * was said by anybody, leaves behind only guests that do not ask for it. */
+/* Relaxed: the CPU that says so sees it under the lock in its next rollover; another one's, before
+ * it was said by anybody, leaves behind only guests that do not ask for it. */
 void s2_vmid_repeat(struct s2_vmid_allocator *vmids)
 {
     atomic_store_explicit(&vmids->times, 2, memory_order_relaxed);
@@ -382,13 +382,14 @@ void s2_vmid_release(struct s2_cpu *cpu)
     MAPPING_ASSERT(atomic_load_explicit(&cpu->leaving, memory_order_relaxed) == 0);
 
     /* An exchange, as every change of this word: a store would put IDLE over the 0 of a generation
-     * that has just begun, unread, and the next s2_vmid_take() would find nothing wrong with a tag of
-     * the one before. Released: whoever sees IDLE knows that the ISB has passed. Acquired: whoever
-     * finds the 0 sees the generation, however early its later loads are satisfied. */
+     * that has just begun, unread, and the next s2_vmid_take() would find nothing wrong with a tag
+     * of the one before. Released: whoever sees IDLE knows that the ISB has passed. Acquired:
+     * whoever finds the 0 sees the generation, however early its later loads are satisfied. */
     (void)atomic_exchange_explicit(&cpu->active, S2_CPU_IDLE, memory_order_acq_rel);
 }
 
-/* --- For flushes ------------------------------------------------------------------------------- */
+/* --- For flushes
+ * ------------------------------------------------------------------------------- */
 
 /*
  * A guest whose tag is stale, and that no CPU was in as this generation began, is in no TLB: the
@@ -454,10 +455,10 @@ uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_v
  *                             that is gone: for it to come again, this CPU would have been in the
  *                             guest, and the slot would say so.
  *
- * What is written is the allocator's generation, read after VTTBR_EL2 has left the guest before. The tag
- * may be older: its generation may have ended on the way, while that guest was still walked. What it is
- * compared with is the tag's generation. The allocator's number runs ahead of its ALLE1IS, and no tag
- * is of a generation whose ALLE1IS is yet to come.
+ * What is written is the allocator's generation, read after VTTBR_EL2 has left the guest before.
+ * The tag may be older: its generation may have ended on the way, while that guest was still
+ * walked. What it is compared with is the tag's generation. The allocator's number runs ahead of
+ * its ALLE1IS, and no tag is of a generation whose ALLE1IS is yet to come.
  */
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id)
 {

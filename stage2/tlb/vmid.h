@@ -126,7 +126,8 @@ static inline uint64_t s2_vmid_rollovers(const struct s2_vmid_allocator *vmids)
 /**
  * s2_cpu_init() - @cpu may enter guests from now on.
  * Returns:  MAPPING_OK; MAPPING_DENIED: fewer numbers than S2_CPU_HOLDS for each CPU, so that one
- *           might not be free when it is needed; MAPPING_ALREADY_EXISTS: it is one of @vmids' already,
+ *           might not be free when it is needed; MAPPING_ALREADY_EXISTS: it is one of @vmids'
+ *           already,
  *           as s2_cpu_fini() was left out.
  * On error: nothing has changed.
  * Context:  before the CPU enters its first guest; on any CPU. Its TLB holds nothing of EL1&0, as
@@ -138,14 +139,15 @@ MAPPING_MUST_USE enum mapping_error s2_cpu_init(struct s2_cpu *cpu,
 /**
  * s2_cpu_fini() - The CPU is gone: its storage is free, and its TLB keeps nothing.
  * Order:    a new generation, as the CPU may hold a number that its guest has elsewhere too.
- * Context:  it runs nothing: after s2_leave(), or never in a guest; on any CPU, while it is still on,
+ * Context:  it runs nothing: after s2_leave(), or never in a guest; on any CPU, while it is still
+ *           on,
  *           so that TLBIs of others reach it. When it comes up again: TLBI ALLE1, DSB NSH there,
  *           before s2_cpu_init().
  */
 void s2_cpu_fini(struct s2_cpu *cpu);
 
-/* From now on each TLBI of a new generation is sent again after a DSB. s2_enter() says it for a table
- * whose TLBIs are; an embedder may before. */
+/* From now on each TLBI of a new generation is sent again after a DSB. s2_enter() says it for a
+ * table whose TLBIs are; an embedder may before. */
 void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 
 /* --- For the rest of stage2 ------------------------------------------------------------------ */
@@ -167,8 +169,8 @@ uint16_t s2_vmid_take(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, str
  * more. */
 void s2_vmid_settle(struct s2_cpu *cpu);
 
-/* Nothing runs on @cpu, which is settled: VTTBR_EL2 no longer leads to the guest, and an ISB has passed.
- * Cost: an exchange. */
+/* Nothing runs on @cpu, which is settled: VTTBR_EL2 no longer leads to the guest, and an ISB has
+ * passed. Cost: an exchange. */
 void s2_vmid_release(struct s2_cpu *cpu);
 
 /**
@@ -177,24 +179,26 @@ void s2_vmid_release(struct s2_cpu *cpu);
  * Returns:  true: the lock is held until s2_vmid_unpin(), no generation ends, and this CPU may put
  *           the guest in VTTBR_EL2 for as long. false: it has no number, or its number's
  *           generation is over and no CPU runs it; nothing is locked.
- * Order:    what the caller stored, before a DSB before the call, is seen by every walk of the guest
+ * Order:    what the caller stored, before a DSB before the call, is seen by every walk of the
+ *           guest
  *           after an answer of false.
  */
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number);
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids);
 
-/* Whether any CPU runs the guest, or has left it for another and not yet settled there. A number that
- * is only kept for it until the generation ends is none of that. */
+/* Whether any CPU runs the guest, or has left it for another and not yet settled there. A number
+ * that is only kept for it until the generation ends is none of that. */
 bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 
-/* The number that the guest was given last, whatever its generation; S2_VMID_NOBODY: it never was. A
- * CPU that has the guest in VTTBR_EL2 has it under this one. */
+/* The number that the guest was given last, whatever its generation; S2_VMID_NOBODY: it never was.
+ * A CPU that has the guest in VTTBR_EL2 has it under this one. */
 uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 
 /* Which number the guest holds in the present generation; S2_VMID_NOBODY: none. For dumps. */
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 
-/* Whether another vCPU of the guest than @vcpu_id may have left something in @cpu's TLB; from now on
+/* Whether another vCPU of the guest than @vcpu_id may have left something in @cpu's TLB; from now
+ * on
  * @vcpu_id has. Context: @cpu has settled in the guest. */
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 

@@ -42,9 +42,9 @@
 #define VMID_MODEL_VCPUS 2
 
 enum vmid_verb {
-    VMID_ENTER,  /* s2_enter(): then stage 1 of no other vCPU is in the CPU's TLB */
-    VMID_LEAVE,  /* s2_leave() */
-    VMID_CHANGE, /* change the guest's tables, and sends a closing sequence as stage2/tlb/tlb_flush.c does: then no TLB holds
+    VMID_ENTER, /* s2_enter(): then stage 1 of no other vCPU is in the CPU's TLB */
+    VMID_LEAVE, /* s2_leave() */
+    VMID_CHANGE, /* change the guest's tables, and flush as stage2/tlb/tlb_flush.c does: then no TLB holds
                   * what they were */
     VMID_REUSE, /* the guest ends, after a flush for all of it, and another begins with its root and
                   * its storage: then no TLB holds anything of it */
