@@ -6,11 +6,13 @@
  * is frame 4, and its first gigabyte is mapped here.
  */
 #include "tests/unit/monitor_bench.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "programs"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HINT_PAGE 0x7  /* 4K, level 3 */
@@ -459,22 +461,20 @@ static const struct bench_program programs[] = {
 #include "tests/unit/programs.def"
 };
 
-START_TEST(monitor_judges_each_program_rightly)
+TEST_EACH(monitor_judges_each_program_rightly, COUNT(programs))
 {
     bench_judge(&programs[_i]);
 }
-END_TEST
 
-START_TEST(tlb_judges_each_program_rightly)
+TEST_EACH(tlb_judges_each_program_rightly, COUNT(programs))
 {
     bench_judge_tlb(&programs[_i]);
 }
-END_TEST
 
 /* --- Verdicts -------------------------------------------------------------------------------- */
 
 /* Where, by what, and how it came to it. */
-START_TEST(verdict_tells_the_event_and_the_history_of_the_slot)
+TEST(verdict_tells_the_event_and_the_history_of_the_slot)
 {
     const struct bench_program program = {"bad_middle_dsb_missing", bad_middle_dsb_missing,
                                           MONITOR_NO_MIDDLE_DSB, 0, NULL};
@@ -495,10 +495,9 @@ START_TEST(verdict_tells_the_event_and_the_history_of_the_slot)
         ck_assert_msg(at != NULL, "the story lacks \"%s\"", parts[i]);
     }
 }
-END_TEST
 
 /* Verdicts are read by people: no two rules sound alike. */
-START_TEST(every_rule_has_a_name_of_its_own)
+TEST(every_rule_has_a_name_of_its_own)
 {
     for (int a = 0; a < MONITOR_RULES; a++) {
         ck_assert_str_ne(monitor_rule_name((enum monitor_rule)a), "?");
@@ -507,18 +506,4 @@ START_TEST(every_rule_has_a_name_of_its_own)
                              monitor_rule_name((enum monitor_rule)b));
         }
     }
-}
-END_TEST
-
-Suite *suite_programs(void)
-{
-    Suite *suite = suite_create("programs");
-    TCase *tcase = tcase_create("both judges");
-
-    tcase_add_loop_test(tcase, monitor_judges_each_program_rightly, 0, COUNT(programs));
-    tcase_add_loop_test(tcase, tlb_judges_each_program_rightly, 0, COUNT(programs));
-    tcase_add_test(tcase, verdict_tells_the_event_and_the_history_of_the_slot);
-    tcase_add_test(tcase, every_rule_has_a_name_of_its_own);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }
