@@ -17,7 +17,7 @@
  * is done for up to 64 of them at once:
  *
  *      warm_first                       free 5: in the window, so bit 4 is set again
- *      | 1   2   3   4   5   6   7 ..   free 99: the window is flushed (its runs are merged into
+ *      | 1   2   3   4   5   6   7 ..   free 99: the window is flushed (what it holds is merged into
  *        0   0   1   1   0   1   1      the free lists) and moves to where 99 is
  *
  * Anybody who asks for more than one frame has the window flushed first, so it withholds nothing.

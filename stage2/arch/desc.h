@@ -253,7 +253,7 @@ static inline s2_desc_t s2_desc_leaf(const struct s2_format *format, int level, 
     return (s2_desc_t){s2_address_encode(format, pa) | attr.raw | type};
 }
 
-/* The leaf that follows @leaf in a run, @size bytes on; inside s2_address_room(). */
+/* The leaf that follows @leaf, @size bytes on; inside s2_address_room(). */
 static inline s2_desc_t s2_desc_next(s2_desc_t leaf, uint64_t size)
 {
     return (s2_desc_t){leaf.raw + size};

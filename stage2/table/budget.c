@@ -22,8 +22,8 @@ void s2_budget_spend(struct s2_budget *budget, size_t cost)
     budget->left -= cost < budget->left ? cost : budget->left;
 }
 
-/* Whether what costs @cost belongs to this step: it does if nothing else would. */
-static bool budget_takes(struct s2_budget *budget, uint64_t cost)
+/* Spend @cost. Returns: false: it does not belong to this step, as something else does already. */
+static bool budget_take(struct s2_budget *budget, uint64_t cost)
 {
     MAPPING_ASSERT(cost > 0);
     if (cost > budget->left && budget->has_any) {
@@ -118,8 +118,8 @@ static unsigned spend_on_entries(struct s2_walk *walk, unsigned count, void *arg
         if (budget_enters(reach->budget, walk, desc)) {
             return i;
         }
-        if (!budget_takes(reach->budget,
-                          entries + lines_of(reach->budget, walk->table, desc, unit.size))) {
+        if (!budget_take(reach->budget,
+                         entries + lines_of(reach->budget, walk->table, desc, unit.size))) {
             return S2_WALK_STOP;
         }
         reach->end = ipa_range_end(unit);

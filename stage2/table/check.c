@@ -86,17 +86,10 @@ static bool table_is_sound(struct s2_walk *walk, void *arg)
            runs_are_sound(walk);
 }
 
-/* On to the first table, which is entered. */
 static unsigned pass_leaves(struct s2_walk *walk, unsigned count, void *arg)
 {
-    const s2_desc_t *slot = s2_walk_slot(walk);
-    unsigned i = 0;
-
     (void)arg;
-    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
-        i++;
-    }
-    return i;
+    return s2_walk_to_table(walk, count);
 }
 
 bool s2_table_check(const struct s2_table *table)

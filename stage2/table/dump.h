@@ -7,7 +7,7 @@
 #include "stage2/table/table.h"
 
 /**
- * s2_table_dump() - Say what is mapped in @range, a line for each run of equal leaves.
+ * s2_table_dump() - Say what is mapped in @range, a line for each stretch of equal leaves.
  * @range:   as for s2_table_map().
  * @line:    called once a line, ascending; the text lives until it returns, without a newline.
  *

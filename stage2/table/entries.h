@@ -3,8 +3,8 @@
  *
  *      clear      unmap: none; tables that were emptied are unlinked, and all is invalidated
  *      open       protect, where sizes change directly: the runs that change are no runs any more
- *      change     protect: in place where that is allowed, else broken. replace: broken.
- *                          Invalidated
+ *      change     protect: in place where that is allowed, else broken. replace: broken. All is
+ *                 invalidated
  *      flush
  *      make       what was broken, as it shall be
  *

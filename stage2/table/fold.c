@@ -267,21 +267,15 @@ struct fold_pass {
     unsigned sum; /* of its answers */
 };
 
-/* Above the level: on to the first table, which is entered. */
 static unsigned fold_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     struct fold_pass *fold = arg;
-    const s2_desc_t *slot = s2_walk_slot(walk);
-    unsigned i = 0;
 
-    if (walk->level == fold->level) {
-        fold->sum += count > 0 ? fold->pass(walk, count) : 0;
-        return count;
+    if (walk->level != fold->level) {
+        return s2_walk_to_table(walk, count);
     }
-    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
-        i++;
-    }
-    return i;
+    fold->sum += count > 0 ? fold->pass(walk, count) : 0;
+    return count;
 }
 
 /* @pass over the whole entries of @level in @range; the sum of its answers. */

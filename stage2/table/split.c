@@ -20,11 +20,6 @@ bool s2_change_reaches(const struct s2_table *table, const struct s2_change *cha
            !s2_desc_eq(s2_desc_and(change->to.attr, bits), bits);
 }
 
-uint64_t s2_change_offset(const struct s2_change *change, uint64_t offset)
-{
-    return change->verb == S2_VERB_REPLACE ? change->to.offset : offset;
-}
-
 /* --- Finding --------------------------------------------------------------------------------- */
 
 /* Down to the leaf that holds the granule at @addr, but no further than an entry that lies whole in
@@ -139,7 +134,7 @@ static struct s2_mapping block_mapping_inside(const struct s2_table *table,
 {
     struct s2_mapping mapping = block_mapping(table, split);
 
-    mapping.offset = s2_change_offset(change, mapping.offset);
+    mapping.offset = change->verb == S2_VERB_REPLACE ? change->to.offset : mapping.offset;
     mapping.attr = change->verb == S2_VERB_PROTECT ? change->to.attr : mapping.attr;
     return mapping;
 }

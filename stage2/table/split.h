@@ -9,7 +9,7 @@
  *
  *      dark    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        built first, of the largest leaves that fit
  *      break   |............................|        then the block is broken,
- *      flush     DSB, TLBI, DSB, TLBI, DSB            gone from every TLB,
+ *      flush    DSB, TLBI, DSB, TLBI, DSB            gone from every TLB,
  *      make    |AAAAAAA|BBBBBBBB|AAAAAAAAAAA|        and the dark table linked in its place
  *
  *      run     |==|==|==|==|==|==|==|==|             the contiguous hint on each member
@@ -36,9 +36,6 @@
 /* Whether @change changes a leaf @desc at all, or would if the hardware wrote it first. */
 bool s2_change_reaches(const struct s2_table *table, const struct s2_change *change,
                        s2_desc_t desc);
-
-/* Where the output of a changed leaf lies, that maps with @offset now. */
-uint64_t s2_change_offset(const struct s2_change *change, uint64_t offset);
 
 /* Note what sticks out of the range of @change and would be changed by it. Reads only.
  * O(levels). */

@@ -18,9 +18,8 @@ void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count);
 /* Link what is filled, or make what was broken: one store-release. */
 void s2_store_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc);
 
-/* The same over a leaf, directly (FEAT_BBM level 2), in an exchange. Returns: false: it is no
- * longer
- * *expected, which is then what it is. */
+/* The same over a leaf, directly (FEAT_BBM level 2), in an exchange. Returns: false: it is not
+ * *expected any more, which is then what it is. */
 bool s2_store_link_over(struct s2_table *table, s2_desc_t *slot, s2_desc_t *expected,
                         s2_desc_t desc);
 

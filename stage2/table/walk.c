@@ -51,6 +51,17 @@ bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct 
     return true;
 }
 
+unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count)
+{
+    const s2_desc_t *slot = s2_walk_slot(walk);
+    unsigned i = 0;
+
+    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
+        i++;
+    }
+    return i;
+}
+
 /* No table is empty, so one that lies whole in the range is no hole. */
 static unsigned stop_unless_free(struct s2_walk *walk, unsigned count, void *arg)
 {

@@ -242,6 +242,10 @@ struct s2_visitor {
 bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
                    void *arg);
 
+/* How many of the next @count entries come before the first table: for a visitor that only
+ * looks for tables. */
+unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count);
+
 /* Whether nothing is mapped in [@start, @end), which may be empty. O(tables that exist there). */
 bool s2_walk_is_free(struct s2_table *table, ipa_t start, ipa_t end);
 

@@ -198,8 +198,7 @@ uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 
 /* Whether another vCPU of the guest than @vcpu_id may have left something in @cpu's TLB; from now
- * on
- * @vcpu_id has. Context: @cpu has settled in the guest. */
+ * on @vcpu_id has. Context: @cpu has settled in the guest. */
 bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 
 #endif
