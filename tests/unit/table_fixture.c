@@ -483,17 +483,23 @@ size_t rig_leaf_count(const struct rig *rig, const struct s2_table *table, int l
 
 /* --- Descriptors ----------------------------------------------------------------------------- */
 
+/* Where the @step-th entry of the walk that @found is lies. */
+static s2_desc_t *slot_of(const struct rig *rig, const struct mmu_result *found, size_t step)
+{
+    s2_desc_t *slot;
+
+    ck_assert_uint_lt(step, found->walk_count);
+    slot = sim_memory_ptr(&rig->memory, pa_of(found->walk_pa[step]));
+    ck_assert_ptr_nonnull(slot);
+    return slot;
+}
+
 s2_desc_t *rig_slot_at(const struct rig *rig, const struct s2_table *table, uint64_t ipa, int level)
 {
     const struct mmu mmu = rig_mmu(rig, table);
     const struct mmu_result found = mmu_translate(&mmu, ipa, MMU_READ);
-    const size_t step = (size_t)(level - rig->setup.shape->start_level);
-    s2_desc_t *slot;
 
-    ck_assert_uint_lt(step, found.walk_count);
-    slot = sim_memory_ptr(&rig->memory, pa_of(found.walk_pa[step]));
-    ck_assert_ptr_nonnull(slot);
-    return slot;
+    return slot_of(rig, &found, (size_t)(level - rig->setup.shape->start_level));
 }
 
 s2_desc_t *rig_slot(const struct rig *rig, const struct s2_table *table, uint64_t ipa)
@@ -501,7 +507,7 @@ s2_desc_t *rig_slot(const struct rig *rig, const struct s2_table *table, uint64_
     const struct mmu mmu = rig_mmu(rig, table);
     const struct mmu_result found = mmu_translate(&mmu, ipa, MMU_READ);
 
-    return rig_slot_at(rig, table, ipa, rig->setup.shape->start_level + (int)found.walk_count - 1);
+    return slot_of(rig, &found, found.walk_count - 1);
 }
 
 uint64_t rig_desc(const struct rig *rig, const struct s2_table *table, uint64_t ipa)

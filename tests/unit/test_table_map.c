@@ -108,6 +108,7 @@ START_TEST(map_every_attribute_is_what_the_machine_sees)
     const bool is_absent = type == (has_fwb ? S2_NORMAL_WT : S2_NORMAL_STAGE1);
 
     setup.config.force_write_back = has_fwb ? S2_FWB_AUTO : S2_FWB_OFF;
+    setup.frame_count = 20;
     rig_init(&rig, setup);
     for (mapping_flags_t rest = 0; rest < 256; rest++) {
         const mapping_flags_t flags = type | (rest & 15) | ((rest & 16) != 0 ? S2_NO_AF : 0) |
