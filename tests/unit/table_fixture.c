@@ -281,36 +281,25 @@ static void require(const struct judge *judge, bool condition, uint64_t ipa, con
 
 static enum mmu_memory memory_kind(mapping_flags_t flags)
 {
-    switch (flags & S2_TYPE) {
-    case S2_NORMAL:
-        return MMU_NORMAL_WB;
-    case S2_NORMAL_NC:
-        return MMU_NORMAL_NC;
-    case S2_NORMAL_WT:
-        return MMU_NORMAL_WT;
-    case S2_NORMAL_STAGE1:
-        return MMU_STAGE1;
-    case S2_DEVICE_nGnRnE:
-        return MMU_DEVICE_NGNRNE;
-    case S2_DEVICE_nGnRE:
-        return MMU_DEVICE_NGNRE;
-    case S2_DEVICE_nGRE:
-        return MMU_DEVICE_NGRE;
-    default:
-        return MMU_DEVICE_GRE;
-    }
+    static const enum mmu_memory kinds[] = {
+        [FIELD_GET(S2_TYPE, S2_NORMAL)] = MMU_NORMAL_WB,
+        [FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = MMU_NORMAL_NC,
+        [FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = MMU_NORMAL_WT,
+        [FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = MMU_STAGE1,
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = MMU_DEVICE_NGNRNE,
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = MMU_DEVICE_NGNRE,
+        [FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = MMU_DEVICE_NGRE,
+        [FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = MMU_DEVICE_GRE,
+    };
+
+    return kinds[FIELD_GET(S2_TYPE, flags)];
 }
 
 static unsigned shareability(mapping_flags_t flags)
 {
-    switch (flags & S2_SHAREABILITY) {
-    case S2_SH_INNER:
-        return 3;
-    case S2_SH_OUTER:
-        return 2;
-    default:
-        return 0;
-    }
+    const mapping_flags_t kind = flags & S2_SHAREABILITY;
+
+    return kind == S2_SH_INNER ? 3 : kind == S2_SH_OUTER ? 2 : 0;
 }
 
 /* Two bits of software at [57:56] are bits 1 and 2 of the field at [58:55]. */

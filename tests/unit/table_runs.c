@@ -29,7 +29,7 @@ struct rig_setup runs_setup_of(const struct rig_shape *shape)
     return setup;
 }
 
-/* What is wrong with the leaf that @found is, and that the library answers as @leaf; NULL: nothing. */
+/* What is wrong with the leaf @found, which the library answers as @leaf; NULL: nothing. */
 static const char *hint_problem(const struct run_form *form, const struct mmu_result *found,
                                 const struct s2_leaf *leaf, bool has_hint)
 {

@@ -160,34 +160,32 @@ static uint64_t value_of(char *at)
 static const struct {
     const char *word;
     mapping_flags_t flag;
-} flag_words[] = {
-    {"-", 0},
-    {"r", S2_READ},
-    {"w", S2_WRITE},
-    {"rw", RIG_RW},
-    {"rwxu", RIG_RWX},
-    {"x", S2_EXEC_EL1},
-    {"u", S2_EXEC_EL0},
-    {"nc", S2_NORMAL_NC},
-    {"wt", S2_NORMAL_WT},
-    {"stage1", S2_NORMAL_STAGE1},
-    {"nGnRnE", S2_DEVICE_nGnRnE},
-    {"nGnRE", S2_DEVICE_nGnRE},
-    {"nGRE", S2_DEVICE_nGRE},
-    {"GRE", S2_DEVICE_GRE},
-    {"outer", S2_SH_OUTER},
-    {"nonshareable", S2_SH_NONE},
-    {"badshareable", S2_SHAREABILITY},
-    {"noaf", S2_NO_AF},
-    {"dbm", S2_DBM},
-    {"soft0", S2_SOFT0},
-    {"soft1", S2_SOFT1},
-    {"level1", S2_CAP_LEVEL1},
-    {"level2", S2_CAP_LEVEL2},
-    {"pages", S2_CAP_PAGES},
-    {"nohint", S2_NO_CONTIGUOUS},
-    {"unknown", UINT64_C(1) << 40},
-};
+} flag_words[] = {{"-", 0},
+                  {"r", S2_READ},
+                  {"w", S2_WRITE},
+                  {"rw", RIG_RW},
+                  {"rwxu", RIG_RWX},
+                  {"x", S2_EXEC_EL1},
+                  {"u", S2_EXEC_EL0},
+                  {"nc", S2_NORMAL_NC},
+                  {"wt", S2_NORMAL_WT},
+                  {"stage1", S2_NORMAL_STAGE1},
+                  {"nGnRnE", S2_DEVICE_nGnRnE},
+                  {"nGnRE", S2_DEVICE_nGnRE},
+                  {"nGRE", S2_DEVICE_nGRE},
+                  {"GRE", S2_DEVICE_GRE},
+                  {"outer", S2_SH_OUTER},
+                  {"nonshareable", S2_SH_NONE},
+                  {"badshareable", S2_SHAREABILITY},
+                  {"noaf", S2_NO_AF},
+                  {"dbm", S2_DBM},
+                  {"soft0", S2_SOFT0},
+                  {"soft1", S2_SOFT1},
+                  {"level1", S2_CAP_LEVEL1},
+                  {"level2", S2_CAP_LEVEL2},
+                  {"pages", S2_CAP_PAGES},
+                  {"nohint", S2_NO_CONTIGUOUS},
+                  {"unknown", UINT64_C(1) << 40}};
 
 static mapping_flags_t flag_of(const char *word, size_t length)
 {
@@ -219,11 +217,11 @@ static const struct {
     const char *name;
     enum rig_verb verb;
     bool has_pa, has_flags;
-} verbs[] = {
-    {"map", RIG_MAP, true, true},          {"unmap", RIG_UNMAP, false, false},
-    {"protect", RIG_PROTECT, false, true}, {"replace", RIG_REPLACE, true, false},
-    {"fold", RIG_FOLD, false, true},
-};
+} verbs[] = {{"map", RIG_MAP, true, true},
+             {"unmap", RIG_UNMAP, false, false},
+             {"protect", RIG_PROTECT, false, true},
+             {"replace", RIG_REPLACE, true, false},
+             {"fold", RIG_FOLD, false, true}};
 
 static bool step_of(char *words[], struct rig_step *step)
 {
@@ -242,15 +240,13 @@ static bool step_of(char *words[], struct rig_step *step)
 static const struct {
     const char *word;
     enum mapping_error error;
-} answers[] = {
-    {"nothing", MAPPING_OK},
-    {"invalid", MAPPING_INVALID_PARAM},
-    {"exists", MAPPING_ALREADY_EXISTS},
-    {"missing", MAPPING_NOT_FOUND},
-    {"denied", MAPPING_DENIED},
-    {"unsupported", MAPPING_UNSUPPORTED},
-    {"noframe", MAPPING_NO_FRAME},
-};
+} answers[] = {{"nothing", MAPPING_OK},
+               {"invalid", MAPPING_INVALID_PARAM},
+               {"exists", MAPPING_ALREADY_EXISTS},
+               {"missing", MAPPING_NOT_FOUND},
+               {"denied", MAPPING_DENIED},
+               {"unsupported", MAPPING_UNSUPPORTED},
+               {"noframe", MAPPING_NO_FRAME}};
 
 static bool play_refusal(char *words[])
 {
@@ -346,7 +342,9 @@ static void expect(const char *what, uint64_t found, char *must)
 
 static bool play_count(char *words[])
 {
-    const size_t root = (size_t)(shape.root_size >> setup.frame_shift);
+    const uint64_t tables =
+        ((s2_table_frame_count(&rig.table) << setup.frame_shift) - shape.root_size) /
+        rig_page(&shape);
 
     if (is(words[0], "leaves")) {
         expect("leaves", rig_leaf_count(&rig, &rig.table, (int)value_of(words[1])), words[2]);
@@ -355,7 +353,7 @@ static bool play_count(char *words[])
             expect("leaves", rig_leaf_count(&rig, &rig.table, level), words[1]);
         }
     } else if (is(words[0], "tables")) {
-        expect("tables", s2_table_frame_count(&rig.table) - root, words[1]);
+        expect("tables", tables, words[1]);
     } else if (is(words[0], "available")) {
         expect("frames", frame_pool_available(&rig.pool), words[1]);
     } else if (is(words[0], "writes")) {
@@ -414,6 +412,9 @@ static bool play_option(const char *option)
         setup.config.contiguous = option[0] == 'h' ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
     } else if (is(option, "noxnx")) {
         setup.cpu.has_xnx = false;
+    } else if (is(option, "smallframes")) {
+        setup.frame_count <<= setup.frame_shift - 12;
+        setup.frame_shift = 12;
     } else if (is(option, "manyframes")) {
         setup.frame_count = 600;
     } else {

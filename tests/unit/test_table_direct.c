@@ -79,7 +79,7 @@ static void start(const struct variant *variant)
     sim_clear();
 }
 
-/* --- Splits ------------------------------------------------------------------------------------ */
+/* --- Splits ---------------------------------------------------------------------------------- */
 
 enum change { UNMAP, PROTECT, RETYPE, REPLACE, REPLACE_BESIDE, CHANGES };
 
@@ -289,7 +289,7 @@ START_TEST(torn_run_is_opened_and_invalidated_whole)
 }
 END_TEST
 
-/* What is protected in place is not made a run first: an exchange for the link, one for each page. */
+/* What is protected in place is not made a run first: an exchange for the link, and one a page. */
 START_TEST(protect_of_a_would_be_run_in_a_block_opens_none)
 {
     rig_init(&rig, setup_of(RIG_4K_40, &direct));
@@ -394,8 +394,8 @@ END_TEST
 #define PAGES (S2_CAP_PAGES | S2_NO_CONTIGUOUS)
 
 /* What to fold, from 0 on: pages of whole blocks, leaves of whole runs, and one of each that is not
- * whole. The second: a page table that becomes a block, and with it a table of blocks that becomes a
- * larger one. */
+ * whole. The second: a page table that becomes a block, and with it a table of blocks that becomes
+ * a larger one. */
 static const struct fold {
     int shape;
     uint64_t size;

@@ -58,6 +58,9 @@ static const struct scene scenes[] = {
      "needs d map 0 p D rw; needs 0 map p p D rw; needs 0 map b b D rw;"
      "needs 2 map 3b-p 2b+2p D-p rw; needs 4 map 2w-p 2p D-p rw; needs 3 map 8b 3b D+p rw;"
      "needs 1 map 12b b D rw+pages"},
+    {"map and unmap work alike where tables are of several frames",
+     "with smallframes; tables 0; map b b+p D rw; unmap b+3p 2p; is; tables d+1; unmap 0 4b; "
+     "tables 0"},
     {"map takes no frame when one is short at the far end",
      "on 4K; needs d+2 map 4K 2G-8K D+4K rw; leaves 2 1022; leaves 3 1022; needs 3 map 8G 3G D+2M "
      "rw"},

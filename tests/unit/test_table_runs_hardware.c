@@ -9,8 +9,8 @@
 #include "tests/unit/table_runs.h"
 #include "tests/unit/table_scene.h"
 
-/* AF is 0x400, S2AP[1] is 0x80. What the hardware sets, and how a leaf with it reads that was clean:
- * not accessed, writable but not written. */
+/* AF is 0x400, S2AP[1] is 0x80. What the hardware sets, and how a leaf with it reads that was
+ * clean: not accessed, writable but not written. */
 #define EACH_UPDATE "each 0x400:r+dbm|0x80:rw+dbm+noaf|0x480:rw+dbm; with dirty;"
 #define CLEAN_RUNS "map 4r 3r D r+dbm+noaf; hint 4r 3r;"
 

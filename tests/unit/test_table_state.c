@@ -146,35 +146,6 @@ START_TEST(init_without_room_for_the_root_takes_nothing)
 }
 END_TEST
 
-/* Tables of several frames each, as a pool has 4K frames and the granule is 64K or 16K. */
-START_TEST(tables_of_several_frames_work_alike)
-{
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
-    const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
-    const size_t each = (size_t)1 << ((unsigned)setup.shape->granule - 12);
-    size_t root;
-
-    setup.frame_shift = 12;
-    setup.frame_count = 32 * each;
-    rig_init(&rig, setup);
-    root = (size_t)(setup.shape->root_size >> 12);
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
-    map(block, block + page, RIG_DATA, RIG_RW);
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = block + 3 * page, .size = 2 * page});
-    rig_assert_maps(&rig, &rig.table,
-                    (struct rig_map[]){
-                        {block, 3 * page, RIG_DATA, RIG_RW},
-                        {block + 5 * page, block - 4 * page, RIG_DATA + 5 * page, RIG_RW},
-                    },
-                    2);
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table),
-                      root + each * (size_t)(3 - setup.shape->start_level + 1));
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = 4 * block});
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
-    rig_fini(&rig);
-}
-END_TEST
-
 /* --- Registers ------------------------------------------------------------------------------- */
 
 /* Written by hand from the register's layout: RES1, VS, PS, TG0, SH0 inner, write-back walks, SL0,
@@ -218,29 +189,6 @@ START_TEST(lookup_beyond_the_input_size_is_refused)
     ck_assert(!s2_table_translate(&rig.table, ipa_of(top), &pa));
     ck_assert_uint_eq(pa.raw, 7);
     ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(top - 1), &leaf), MAPPING_OK);
-    rig_fini(&rig);
-}
-END_TEST
-
-/* A hole is as large as the empty entry that the walk ends at. */
-START_TEST(lookup_of_a_hole_tells_its_extent)
-{
-    const struct rig_shape *shape = &rig_shapes[_i];
-    const uint64_t page = rig_page(shape), wide = shape->span[shape->start_level + 1];
-    struct s2_leaf leaf;
-
-    start(shape);
-    map(page, page, RIG_DATA, RIG_RW);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(2 * page), &leaf), MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, page);
-    ck_assert_int_eq(leaf.level, 3);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(rig_block(shape)), &leaf),
-                     MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, rig_block(shape));
-    ck_assert_int_eq(leaf.level, 2);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(wide), &leaf), MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, wide);
-    ck_assert_int_eq(leaf.level, shape->start_level);
     rig_fini(&rig);
 }
 END_TEST
@@ -423,8 +371,8 @@ START_TEST(check_finds_an_empty_table)
 }
 END_TEST
 
-/* A block nearer to the root than any may be: counted, with good attributes, at PA 0, so nothing else
- * is wrong with it. */
+/* A block nearer to the root than any may be: counted, with good attributes, at PA 0, so nothing
+ * else is wrong with it. */
 START_TEST(check_finds_a_leaf_at_an_illegal_level)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
@@ -517,10 +465,8 @@ static TCase *life_case(void)
     tcase_add_test(life, common_translations_only_where_nothing_is_in_the_way);
     tcase_add_test(life, init_with_a_pool_that_cannot_serve_is_refused);
     tcase_add_loop_test(life, init_without_room_for_the_root_takes_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(life, tables_of_several_frames_work_alike, 0, rig_shape_count);
     tcase_add_loop_test(life, registers_are_what_the_manual_asks, 0, (int)RIG_COUNT(vtcrs));
     tcase_add_loop_test(life, lookup_beyond_the_input_size_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(life, lookup_of_a_hole_tells_its_extent, 0, rig_shape_count);
     return life;
 }
 

@@ -1,5 +1,6 @@
 /*
- * test_table_unmap.c - s2_table_unmap(): exact splits, frames that come back, subtrees unlinked whole.
+ * test_table_unmap.c - s2_table_unmap(): exact splits, frames that come back, subtrees unlinked
+ * whole.
  */
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
@@ -42,8 +43,8 @@ static const struct scene scenes[] = {
     {"unmap of 4 KiB of 1 GiB keeps the rest",
      "on 4K; map 1G 1G 64G rwxu; needs 2 unmap 1G+6M+20K 4K; leaves 2 511; leaves 3 511"},
 
-    /* Frames: a table of each level below for a page, one for an entry of the next level, none where
-     * nothing sticks out; at either end of the range. */
+    /* Frames: a table of each level below for a page, one for an entry of the next level, none
+     * where nothing sticks out; at either end of the range. */
     {"split takes exactly the frames it needs",
      "on levels; map 2b 4b 2b rw+soft1; needs 3-L unmap 2b+p p; needs 1 unmap 3b+s s;"
      "needs 0 unmap 5b b"},
