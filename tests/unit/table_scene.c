@@ -378,6 +378,11 @@ static void expect_hint(uint64_t start, uint64_t size, bool has_hint)
     }
 }
 
+static void expect_desc(const s2_desc_t *slot, uint64_t value)
+{
+    ck_assert_msg(slot->raw == value, "%s: it is 0x%llx", label, (unsigned long long)slot->raw);
+}
+
 static bool play_look(char *words[])
 {
     const uint64_t first = words[1][0] != '\0' ? value_of(words[1]) : 0;
@@ -388,6 +393,10 @@ static bool play_look(char *words[])
         rig_assert_maps(&rig, &rig.table, maps, map_count);
     } else if (is(words[0], "leaf")) {
         rig_assert_leaf(&rig, &rig.table, first, second, level, flags_of(words[4]));
+    } else if (is(words[0], "desc")) {
+        expect_desc(words[3][0] == '\0' ? rig_slot(&rig, &rig.table, first)
+                                        : rig_slot_at(&rig, &rig.table, first, level),
+                    second);
     } else if (is(words[0], "hole")) {
         rig_assert_hole(&rig, &rig.table, first);
     } else if (is(words[0], "hint") || is(words[0], "nohint")) {
@@ -412,6 +421,8 @@ static bool play_option(const char *option)
         setup.config.contiguous = option[0] == 'h' ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
     } else if (is(option, "noxnx")) {
         setup.cpu.has_xnx = false;
+    } else if (is(option, "nofwb")) {
+        setup.config.force_write_back = S2_FWB_OFF;
     } else if (is(option, "smallframes")) {
         setup.frame_count <<= setup.frame_shift - 12;
         setup.frame_shift = 12;
@@ -578,11 +589,11 @@ static void plan_where(struct plan *plan)
         const char *word;
         enum kind kind;
         unsigned shapes;
-    } places[] = {{"", SHAPES, 0x7f},           {"4K", SHAPES, 0x3},      {"4K40", SHAPES, 0x1},
-                  {"4K48", SHAPES, 0x2},        {"lpa2", SHAPES, 0x10},   {"52", SHAPES, 0x70},
-                  {"sh", SHAPES, 0xf},          {"joined", SHAPES, 0x15}, {"levels", LEVELS, 0x7f},
-                  {"large", LARGE, 0x7f},       {"top52", TOP, 0x70},     {"runs", RUNS, 0},
-                  {"blockruns", BLOCK_RUNS, 0}, {"subruns", SUB_RUNS, 0}};
+    } places[] = {{"", SHAPES, 0x7f},       {"4K", SHAPES, 0x3},          {"4K40", SHAPES, 0x1},
+                  {"4K48", SHAPES, 0x2},    {"lpa2", SHAPES, 0x10},       {"lpa", SHAPES, 0x40},
+                  {"52", SHAPES, 0x70},     {"sh", SHAPES, 0xf},          {"joined", SHAPES, 0x15},
+                  {"levels", LEVELS, 0x7f}, {"large", LARGE, 0x7f},       {"top52", TOP, 0x70},
+                  {"runs", RUNS, 0},        {"blockruns", BLOCK_RUNS, 0}, {"subruns", SUB_RUNS, 0}};
     size_t length;
     const char *where = directive(plan, "on ", &length);
 
