@@ -7,7 +7,7 @@
  *
  * where         on WHERE, at the very beginning; else on every shape, with blocks of level 2. 4K:
  *               1 GiB blocks, a root at level 1 and one at level 0; 4K40, 4K48, lpa2, lpa: one
- *               shape; 52: of 52 bits; sh: whose leaves have a shareability; joined: with concatenated
+ *               shape; 52: of 52 bits; sh: whose leaves have a shareability; joined: with joined
  *               roots; levels: with blocks of each level that has them; large: of those above
  *               level 2; top52: of the highest; runs: every form of runs, with the hint on;
  *               blockruns: of blocks; subruns: of a level below one of blocks
@@ -24,10 +24,10 @@
  *               remembered; mark IPA BITS: the hardware sets them in the leaf;
  *               seen IPA SIZE FLAGS: what is mapped there reads so from now on
  * what is       is; leaf IPA PA LEVEL FLAGS; hole IPA; desc IPA VALUE [LEVEL]; leaves LEVEL N: so
- *               many in all; below N: of each level under L; tables N: beside the root; available N;
- *               writes N, swaps N, ics N: of these in the log; hint IPA SIZE, nohint IPA SIZE: all
- *               that is mapped there; broken IPA N [LEVEL], untouched IPA N [LEVEL]: entries, in the
- *               log
+ *               many in all; below N: of each level under L; tables N: beside the root;
+ *               available N; writes N, swaps N, ics N: of these in the log; hint IPA SIZE, nohint
+ *               IPA SIZE: all that is mapped there; broken IPA N [LEVEL], untouched IPA N [LEVEL]:
+ *               entries, in the log
  * numbers       sums of units: p page, b block (of level L), s an entry of the level below, B of
  *               the level above, w of level 1, d levels below the root, c where two tables of the
  *               root meet, h where the output's high bits begin, T, U the input and output size, D,

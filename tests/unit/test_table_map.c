@@ -32,8 +32,9 @@ static const struct scene scenes[] = {
     {"map of neighbours shares tables",
      "needs d map 3p p D rw; needs 0 map 4p 2p D+64p r; needs 0 map p 2p D+32p nc"},
 
-    /* Literal descriptors, from the manual's layout. The first table that is taken is frame 16 of the
-     * pool, at 0x8040000000. 52 bits: OA[51:50] in [9:8], the rest in place; OA[51:48] in [15:12] for 64K. */
+    /* Literal descriptors, from the manual's layout. The first table that is taken is frame 16 of
+     * the pool, at 0x8040000000. 52 bits: OA[51:50] in [9:8], the rest in place; OA[51:48] in
+     * [15:12] for 64K. */
     {"map writes the manual's descriptors",
      "on 4K40; with nofwb; map 1G 1G 2G rwxu; map 4G 2M 3G r+u+nc+outer+soft1;"
      "map 6G 4K 0xfffffff000 rw+nGnRE+nonshareable+noaf; desc 1G 0x00000000800007fd;"
