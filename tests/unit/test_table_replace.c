@@ -1,7 +1,6 @@
 /*
  * test_table_replace.c - s2_table_replace(): other memory under what is mapped, all else as it was.
  */
-#include "tests/unit/requests.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 #include "tests/unit/table_scene.h"
@@ -146,67 +145,6 @@ START_TEST(replace_by_frames_of_the_tables_is_denied)
 }
 END_TEST
 
-/* --- As pieces of one operation -------------------------------------------------------------- */
-
-START_TEST(replace_in_an_open_operation_is_held_and_done)
-{
-    struct ipa_range first, second, gone;
-
-    start(_i);
-    map(block, 4 * block, RIG_DATA, RIG_RW);
-    first = ipa_range(block, block);
-    gone = ipa_range(2 * block, block);
-    second = ipa_range(3 * block + page, page);
-    rig_leave(&rig, 2); /* a table for the first, one for the second */
-    s2_table_begin(&rig.table);
-    ck_assert_int_eq(hold_replace(&rig.table, first, pa_of(OTHER + page)), MAPPING_OK);
-    ck_assert_int_eq(hold_unmap(&rig.table, gone), MAPPING_OK);
-    ck_assert_int_eq(hold_replace(&rig.table, second, pa_of(OTHER + 8 * block)), MAPPING_OK);
-    ck_assert_uint_eq(frame_pool_available(&rig.pool), 0);
-    do_replace(&rig.table, first, pa_of(OTHER + page));
-    do_unmap(&rig.table, gone);
-    do_replace(&rig.table, second, pa_of(OTHER + 8 * block));
-    s2_table_end(&rig.table);
-    rig_assert_maps(
-        &rig, &rig.table,
-        (struct rig_map[]){
-            {block, block, OTHER + page, RIG_RW},
-            {3 * block, page, RIG_DATA + 2 * block, RIG_RW},
-            {3 * block + page, page, OTHER + 8 * block, RIG_RW},
-            {3 * block + 2 * page, 2 * block - 2 * page, RIG_DATA + 2 * block + 2 * page, RIG_RW},
-        },
-        4);
-    rig_fini(&rig);
-}
-END_TEST
-
-/* The second piece is refused, for want of a frame or for a hole: the first changes nothing. */
-START_TEST(replace_in_an_operation_that_is_refused_changes_nothing)
-{
-    const bool is_hole = _i % 2 != 0;
-    struct rig_snapshot before;
-    struct ipa_range second;
-
-    start(_i / 2);
-    map(block, 2 * block, RIG_DATA, RIG_RW);
-    second = ipa_range(is_hole ? 4 * block : 2 * block, block);
-    rig_leave(&rig, 1);
-    rig_poison_free(&rig);
-    rig_snapshot_take(&before, &rig);
-    sim_clear();
-    s2_table_begin(&rig.table);
-    ck_assert_int_eq(hold_replace(&rig.table, ipa_range(block, block), pa_of(OTHER + page)),
-                     MAPPING_OK);
-    ck_assert_int_eq(hold_replace(&rig.table, second, pa_of(OTHER + block + page)),
-                     is_hole ? MAPPING_NOT_FOUND : MAPPING_NO_FRAME);
-    s2_table_end(&rig.table);
-    ck_assert_uint_eq(sim_change_count(), 0);
-    rig_snapshot_assert_same(&before, &rig);
-    rig_snapshot_free(&before);
-    rig_fini(&rig);
-}
-END_TEST
-
 Suite *suite_table_replace(void)
 {
     Suite *suite = suite_create("table_replace");
@@ -215,9 +153,6 @@ Suite *suite_table_replace(void)
     tcase_add_loop_test(all, replace_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
     tcase_add_test(all, replace_invalidates_instruction_caches_before_it_makes);
     tcase_add_loop_test(all, replace_by_frames_of_the_tables_is_denied, 0, rig_shape_count);
-    tcase_add_loop_test(all, replace_in_an_open_operation_is_held_and_done, 0, rig_shape_count);
-    tcase_add_loop_test(all, replace_in_an_operation_that_is_refused_changes_nothing, 0,
-                        2 * rig_shape_count);
     suite_add_tcase(suite, all);
     return suite;
 }
