@@ -2,7 +2,7 @@
  * test_table_replace.c - s2_table_replace(): other memory under what is mapped, all else as it was.
  */
 #include "tests/unit/suites.h"
-#include "tests/unit/table_runs.h"
+#include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
 
 static const struct scene scenes[] = {
@@ -71,32 +71,8 @@ static const struct scene scenes[] = {
 SCENE_TEST(replace_does_what_the_scene_says)
 
 static struct rig rig;
-static uint64_t page, block;
 
-/* Other memory, congruent to RIG_DATA for every block but the largest. */
 #define OTHER (RIG_DATA + GIB(64))
-
-static void start(int shape)
-{
-    rig_init(&rig, rig_setup_of(&rig_shapes[shape]));
-    page = rig_page(&rig_shapes[shape]);
-    block = rig_block(&rig_shapes[shape]);
-}
-
-static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
-{
-    rig_must(&rig, (struct rig_step){RIG_MAP, ipa, size, pa, flags});
-}
-
-static struct rig_step replace_step(uint64_t ipa, uint64_t size, uint64_t pa)
-{
-    return (struct rig_step){.verb = RIG_REPLACE, .ipa = ipa, .size = size, .pa = pa};
-}
-
-static void replace(uint64_t ipa, uint64_t size, uint64_t pa)
-{
-    rig_must(&rig, replace_step(ipa, size, pa));
-}
 
 /* The new memory may hold code: no instruction cache has what was there before. */
 START_TEST(replace_invalidates_instruction_caches_before_it_makes)
@@ -106,9 +82,9 @@ START_TEST(replace_invalidates_instruction_caches_before_it_makes)
 
     setup.cpu.has_dic = false;
     rig_init(&rig, setup);
-    map(MIB(2), KIB(16), RIG_DATA, S2_READ | S2_EXEC);
+    rig_must(&rig, (struct rig_step){RIG_MAP, MIB(2), KIB(16), RIG_DATA, S2_READ | S2_EXEC});
     sim_clear();
-    replace(MIB(2), KIB(16), OTHER);
+    rig_must(&rig, (struct rig_step){RIG_REPLACE, MIB(2), KIB(16), OTHER, 0});
     for (size_t i = 0; i < sim_event_total() && made == SIM_NONE; i++) {
         if (sim_events()[i].slot != NULL && (sim_events()[i].new & 1) != 0) {
             made = i;
@@ -120,26 +96,26 @@ START_TEST(replace_invalidates_instruction_caches_before_it_makes)
 }
 END_TEST
 
-/* The root, a table, a free frame of the tables' pool, and a stretch that reaches into it. A frame
- * that was handed out as data is the caller's to show. */
+/* Every frame of the tables' pool, the root's, tables' and free ones, and a stretch that reaches
+ * into it. A frame that was handed out as data is the caller's to show. */
 START_TEST(replace_by_frames_of_the_tables_is_denied)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
-    struct mmu mmu;
-    uint64_t table;
+    const uint64_t page = rig_page(shape), ipa = rig_block(shape);
+    struct rig_setup setup = rig_setup_of(shape);
     pa_t data;
 
-    start(_i);
-    map(block, 4 * page, RIG_DATA, RIG_RW);
+    setup.frame_count = 20; /* 16 of them the root's, at most */
+    rig_init(&rig, setup);
+    rig_must(&rig, (struct rig_step){RIG_MAP, ipa, 4 * page, RIG_DATA, RIG_RW});
+    for (uint64_t pa = shape->frames; pa < shape->frames + 20 * page; pa += page) {
+        rig_refused(&rig, (struct rig_step){RIG_REPLACE, ipa, page, pa, 0}, MAPPING_DENIED);
+    }
+    rig_refused(&rig, (struct rig_step){RIG_REPLACE, ipa, 2 * page, shape->frames - page, 0},
+                MAPPING_DENIED);
     ck_assert_int_eq(frame_pool_alloc(&rig.pool, 0, &data), MAPPING_OK);
-    mmu = rig_mmu(&rig, &rig.table);
-    table = mmu_translate(&mmu, block, MMU_READ).walk_pa[3 - shape->start_level] & ~(page - 1);
-    rig_refused(&rig, replace_step(block, page, mmu_root_pa(&mmu)), MAPPING_DENIED);
-    rig_refused(&rig, replace_step(block, page, table), MAPPING_DENIED);
-    rig_refused(&rig, replace_step(block, page, shape->frames + 63 * page), MAPPING_DENIED);
-    rig_refused(&rig, replace_step(block, 2 * page, shape->frames - page), MAPPING_DENIED);
-    replace(block, page, data.raw);
-    rig_assert_leaf(&rig, &rig.table, block, data.raw, 3, RIG_RW);
+    rig_must(&rig, (struct rig_step){RIG_REPLACE, ipa, page, data.raw, 0});
+    rig_assert_leaf(&rig, &rig.table, ipa, data.raw, 3, RIG_RW);
     ck_assert_int_eq(frame_pool_free(&rig.pool, data, 0), MAPPING_OK);
     rig_fini(&rig);
 }
