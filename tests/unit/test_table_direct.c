@@ -126,21 +126,13 @@ static struct rig_step step_of(enum change change, struct ipa_range range,
     return steps[change];
 }
 
-static struct s2_request request_of(struct rig_step step)
-{
-    return (struct s2_request){
-        .verb = step.verb == RIG_UNMAP     ? S2_VERB_UNMAP
-                : step.verb == RIG_PROTECT ? S2_VERB_PROTECT
-                                           : S2_VERB_REPLACE,
-        .range = ipa_range(step.ipa, step.size),
-        .pa = pa_of(step.pa),
-        .flags = step.flags,
-    };
-}
-
 static size_t frames_for(struct rig_step step)
 {
-    const struct s2_request request = request_of(step);
+    static const enum s2_verb verbs[] = {[RIG_UNMAP] = S2_VERB_UNMAP,
+                                         [RIG_PROTECT] = S2_VERB_PROTECT,
+                                         [RIG_REPLACE] = S2_VERB_REPLACE};
+    const struct s2_request request = {verbs[step.verb], ipa_range(step.ipa, step.size),
+                                       pa_of(step.pa), step.flags};
     size_t frames;
 
     ck_assert_int_eq(s2_table_frames_needed(&rig.table, &request, &frames), MAPPING_OK);

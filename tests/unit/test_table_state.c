@@ -237,17 +237,23 @@ static void finds(s2_desc_t *slot, uint64_t value, const char *what)
     ck_assert(s2_table_check(&rig.table) == was_sound);
 }
 
+/* The count of the table that @slot lies in. */
+static uint32_t *count_at(const s2_desc_t *slot)
+{
+    pa_t pa;
+
+    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
+    return frame_pool_count(&rig.pool, pa_align_down(pa, page));
+}
+
 START_TEST(check_finds_a_count_that_is_off_by_one)
 {
     uint32_t *counts[3];
-    pa_t pa;
 
     check_start(&rig_shapes[_i]);
-    ck_assert(sim_memory_pa(&rig.memory, page_slot(), &pa));
-    counts[0] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
-    ck_assert(sim_memory_pa(&rig.memory, table_slot(), &pa));
-    counts[1] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
-    counts[2] = frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames));
+    counts[0] = count_at(page_slot());
+    counts[1] = count_at(table_slot());
+    counts[2] = frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)); /* the root's */
     ck_assert_uint_eq(*counts[0], 2);
     ck_assert_uint_eq(*counts[1], 2);
     ck_assert_uint_eq(*counts[2], 1);
@@ -354,19 +360,15 @@ START_TEST(check_finds_an_empty_table)
 {
     s2_desc_t pages[2];
     s2_desc_t *slot;
-    uint32_t *count;
-    pa_t pa;
 
     check_start(&rig_shapes[_i]);
     slot = page_slot();
-    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
-    count = frame_pool_count(&rig.pool, pa_align_down(pa, page));
     memcpy(pages, slot, sizeof(pages));
     memset(slot, 0, sizeof(pages));
-    *count = 0;
+    *count_at(slot) = 0;
     ck_assert(!s2_table_check(&rig.table));
     memcpy(slot, pages, sizeof(pages));
-    *count = 2;
+    *count_at(slot) = 2;
     rig_fini(&rig);
 }
 END_TEST
