@@ -39,7 +39,7 @@
 #ifndef TRESTLE_TESTS_UNIT_TABLE_SCENE_H
 #define TRESTLE_TESTS_UNIT_TABLE_SCENE_H
 
-#include <check.h>
+#include "tests/unit/test.h"
 
 struct scene {
     const char *name;
@@ -49,11 +49,10 @@ struct scene {
 void scene_play(const struct scene *scene);
 
 /* A loop test that plays scenes[_i] of the file it stands in. */
-#define SCENE_TEST(name)         \
-    START_TEST(name)             \
-    {                            \
-        scene_play(&scenes[_i]); \
-    }                            \
-    END_TEST
+#define SCENE_TEST(name)                                \
+    TEST_EACH(name, sizeof(scenes) / sizeof(scenes[0])) \
+    {                                                   \
+        scene_play(&scenes[_i]);                        \
+    }
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * test_table_fold.c - s2_table_fold(): uniform tables back into blocks, everything else untouched.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_fold"
 
 static const struct scene scenes[] = {
     /* A split, its way back, and a fold: byte for byte what it was. */
@@ -69,13 +71,3 @@ static const struct scene scenes[] = {
 };
 
 SCENE_TEST(fold_does_what_the_scene_says)
-
-Suite *suite_table_fold(void)
-{
-    Suite *suite = suite_create("table_fold");
-    TCase *fold = tcase_create("fold");
-
-    tcase_add_loop_test(fold, fold_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    suite_add_tcase(suite, fold);
-    return suite;
-}

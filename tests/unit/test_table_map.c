@@ -1,9 +1,11 @@
 /*
  * test_table_map.c - s2_table_map(): what it builds, what it refuses, which frames it takes.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_map"
 
 static const struct scene scenes[] = {
     /* What is built. */
@@ -93,7 +95,7 @@ static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
 }
 
 /* 40 bits of input on 48 of output: 1024 blocks, in both halves of the root; no other table. */
-START_TEST(map_whole_input_size_fills_the_root)
+TEST(map_whole_input_size_fills_the_root)
 {
     struct rig_shape shape = *RIG_4K_40;
 
@@ -105,7 +107,6 @@ START_TEST(map_whole_input_size_fills_the_root)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 1), 1024);
     rig_fini(&rig);
 }
-END_TEST
 
 static const mapping_flags_t types[] = {
     S2_NORMAL,        S2_NORMAL_NC,    S2_NORMAL_WT,   S2_NORMAL_STAGE1,
@@ -114,7 +115,7 @@ static const mapping_flags_t types[] = {
 
 /* Every permission, with every flag, of one type: what the manual lets exist is mapped as asked,
  * the rest refused. */
-START_TEST(map_every_attribute_is_what_the_machine_sees)
+TEST_EACH(map_every_attribute_is_what_the_machine_sees, 32)
 {
     struct rig_setup setup = rig_setup_of(_i % 2 == 0 ? RIG_4K_48 : &rig_shapes[4]);
     const mapping_flags_t type = types[_i / 4 % 8];
@@ -144,10 +145,9 @@ START_TEST(map_every_attribute_is_what_the_machine_sees)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* No guest may see the root, another table, a frame that is free, or memory around them. */
-START_TEST(map_frames_of_tables_is_denied)
+TEST_EACH(map_frames_of_tables_is_denied, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -164,9 +164,8 @@ START_TEST(map_frames_of_tables_is_denied)
     map(9 * page, page, pool + 64 * page, S2_READ);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_a_data_frame_of_the_pool_is_done)
+TEST_EACH(map_a_data_frame_of_the_pool_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -179,19 +178,4 @@ START_TEST(map_a_data_frame_of_the_pool_is_done)
     rig_must(&rig, (struct rig_step){RIG_UNMAP, page, page, 0, 0});
     ck_assert_int_eq(frame_pool_free(&rig.pool, data, 0), MAPPING_OK);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_map(void)
-{
-    Suite *suite = suite_create("table_map");
-    TCase *map_case = tcase_create("map");
-
-    tcase_add_loop_test(map_case, map_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    tcase_add_test(map_case, map_whole_input_size_fills_the_root);
-    tcase_add_loop_test(map_case, map_every_attribute_is_what_the_machine_sees, 0, 32);
-    tcase_add_loop_test(map_case, map_frames_of_tables_is_denied, 0, rig_shape_count);
-    tcase_add_loop_test(map_case, map_a_data_frame_of_the_pool_is_done, 0, rig_shape_count);
-    suite_add_tcase(suite, map_case);
-    return suite;
 }

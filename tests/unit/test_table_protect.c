@@ -1,9 +1,11 @@
 /*
  * test_table_protect.c - s2_table_protect(): new attributes for exactly the range.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_protect"
 
 static const struct scene scenes[] = {
     /* What changes. */
@@ -67,7 +69,7 @@ static const mapping_flags_t kinds[] = {RIG_RW,
 
 static struct rig rig;
 
-START_TEST(protect_gives_every_leaf_all_the_new_attributes)
+TEST_EACH(protect_gives_every_leaf_all_the_new_attributes, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape), size = block + 2 * page;
@@ -84,17 +86,4 @@ START_TEST(protect_gives_every_leaf_all_the_new_attributes)
     }
     rig_assert_map(&rig, &rig.table, (struct rig_map){3 * block, size, RIG_DATA, kinds[KINDS - 1]});
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_protect(void)
-{
-    Suite *suite = suite_create("table_protect");
-    TCase *protect = tcase_create("protect");
-
-    tcase_add_loop_test(protect, protect_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    tcase_add_loop_test(protect, protect_gives_every_leaf_all_the_new_attributes, 0,
-                        rig_shape_count);
-    suite_add_tcase(suite, protect);
-    return suite;
 }

@@ -1,9 +1,11 @@
 /*
  * test_table_replace.c - s2_table_replace(): other memory under what is mapped, all else as it was.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_replace"
 
 static const struct scene scenes[] = {
     /* Leaves that stay as large as they are. */
@@ -75,7 +77,7 @@ static struct rig rig;
 #define OTHER (RIG_DATA + GIB(64))
 
 /* The new memory may hold code: no instruction cache has what was there before. */
-START_TEST(replace_invalidates_instruction_caches_before_it_makes)
+TEST(replace_invalidates_instruction_caches_before_it_makes)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     size_t made = SIM_NONE;
@@ -94,11 +96,10 @@ START_TEST(replace_invalidates_instruction_caches_before_it_makes)
     ck_assert_uint_lt(sim_find(SIM_IC_IALLUIS, 0), made);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Every frame of the tables' pool, the root's, tables' and free ones, and a stretch that reaches
  * into it. A frame that was handed out as data is the caller's to show. */
-START_TEST(replace_by_frames_of_the_tables_is_denied)
+TEST_EACH(replace_by_frames_of_the_tables_is_denied, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), ipa = rig_block(shape);
@@ -118,17 +119,4 @@ START_TEST(replace_by_frames_of_the_tables_is_denied)
     rig_assert_leaf(&rig, &rig.table, ipa, data.raw, 3, RIG_RW);
     ck_assert_int_eq(frame_pool_free(&rig.pool, data, 0), MAPPING_OK);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_replace(void)
-{
-    Suite *suite = suite_create("table_replace");
-    TCase *all = tcase_create("replace");
-
-    tcase_add_loop_test(all, replace_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    tcase_add_test(all, replace_invalidates_instruction_caches_before_it_makes);
-    tcase_add_loop_test(all, replace_by_frames_of_the_tables_is_denied, 0, rig_shape_count);
-    suite_add_tcase(suite, all);
-    return suite;
 }

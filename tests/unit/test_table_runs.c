@@ -4,9 +4,11 @@
  * test_table_runs_change.c changes them; test_table_runs_hardware.c is about what the hardware sets
  * in single members.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs"
 
 static const struct scene scenes[] = {
     {"map of an aligned run has the hint", "on runs; map 4r r D rwxu; hint 4r r"},
@@ -44,7 +46,7 @@ static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
 }
 
 /* A root of four entries holds no run of sixteen, though all it maps lies well. */
-START_TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
+TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
 {
     static const struct run_form whole = {&rig_shapes[0], 1, 4, GIB(1)};
     struct rig_setup setup = runs_setup_of(whole.shape);
@@ -58,10 +60,9 @@ START_TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
     runs_assert_hint(&rig, &whole, GIB(2), GIB(2), false);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Runs of pages are a block again, and sixteen such blocks a run. */
-START_TEST(fold_goes_up_through_runs_to_blocks)
+TEST(fold_goes_up_through_runs_to_blocks)
 {
     static const struct run_form blocks = {&rig_shapes[0], 2, 16, MIB(2)};
 
@@ -73,7 +74,6 @@ START_TEST(fold_goes_up_through_runs_to_blocks)
     runs_assert_hint(&rig, &blocks, MIB(64), MIB(32), true);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Check ----------------------------------------------------------------------------------- */
 
@@ -109,7 +109,7 @@ static void finds(s2_desc_t *slot, unsigned count, uint64_t bits, unsigned first
     ck_assert(s2_table_check(&rig.table));
 }
 
-START_TEST(check_finds_a_run_that_is_torn_or_mixed)
+TEST_EACH(check_finds_a_run_that_is_torn_or_mixed, run_form_count)
 {
     /* S2AP[1]; AF, which no hardware sets here; a software bit; an address; XN. */
     static const uint64_t wrong[] = {HINT,
@@ -126,36 +126,32 @@ START_TEST(check_finds_a_run_that_is_torn_or_mixed)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Leaves side by side, all with the hint, that lie beside the run in PA. And a hint alone. */
-START_TEST(check_finds_a_run_that_is_misaligned)
+TEST_EACH(check_finds_a_run_that_is_misaligned, run_form_count)
 {
     s2_desc_t *slot = start(_i, S2_CONTIGUOUS_ON, RIG_DATA + run_forms[_i].leaf);
 
     finds(slot, form->count, HINT, 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The outputs of two members exchanged, everything else right. */
-START_TEST(check_finds_a_run_out_of_order)
+TEST_EACH(check_finds_a_run_out_of_order, run_form_count)
 {
     s2_desc_t *slot = start(_i, S2_CONTIGUOUS_ON, RIG_DATA);
 
     finds(slot + 4, 2, slot[4].raw ^ slot[5].raw, 1);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_the_hint_where_it_is_off)
+TEST_EACH(check_finds_the_hint_where_it_is_off, run_form_count)
 {
     finds(start(_i, S2_CONTIGUOUS_OFF, RIG_DATA), run_forms[_i].count, HINT, 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_the_hint_where_there_are_no_runs)
+TEST_FROM(check_finds_the_hint_where_there_are_no_runs, 4, 7)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = shape->span[shape->top_leaf + 1];
@@ -164,25 +160,4 @@ START_TEST(check_finds_the_hint_where_there_are_no_runs)
     map(0, 32 * block, 64 * block, RIG_RW);
     finds(rig_slot(&rig, &rig.table, 0), 32, HINT, 0);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_runs(void)
-{
-    Suite *suite = suite_create("table_runs");
-    TCase *runs = tcase_create("runs");
-    TCase *checking = tcase_create("checking");
-
-    tcase_add_loop_test(runs, runs_are_where_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    tcase_add_test(runs, map_all_of_a_root_shorter_than_a_run_has_no_hint);
-    tcase_add_test(runs, fold_goes_up_through_runs_to_blocks);
-    suite_add_tcase(suite, runs);
-    tcase_add_loop_test(checking, check_finds_a_run_that_is_torn_or_mixed, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_a_run_that_is_misaligned, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_a_run_out_of_order, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_the_hint_where_it_is_off, 0, run_form_count);
-    /* The 52-bit shapes have blocks of a level without runs. */
-    tcase_add_loop_test(checking, check_finds_the_hint_where_there_are_no_runs, 4, 7);
-    suite_add_tcase(suite, checking);
-    return suite;
 }

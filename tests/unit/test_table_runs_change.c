@@ -2,9 +2,11 @@
  * test_table_runs_change.c - contiguous runs under every change: broken whole, with one flush, and
  * made again with the hint only where all of the run changes.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs_change"
 
 /* Three runs, and every change of them: "$ IPA SIZE %". Members and whole runs need no frame. */
 #define EACH_CHANGE                                                                        \
@@ -51,13 +53,3 @@ static const struct scene scenes[] = {
 };
 
 SCENE_TEST(runs_change_as_the_scene_says)
-
-Suite *suite_table_runs_change(void)
-{
-    Suite *suite = suite_create("table_runs_change");
-    TCase *changes = tcase_create("changes");
-
-    tcase_add_loop_test(changes, runs_change_as_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    suite_add_tcase(suite, changes);
-    return suite;
-}

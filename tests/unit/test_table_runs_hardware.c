@@ -5,9 +5,11 @@
  * OR over the run, which every leaf inherits that is left of it.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs_hardware"
 
 /* AF is 0x400, S2AP[1] is 0x80. What the hardware sets, and how a leaf with it reads that was
  * clean: not accessed, writable but not written. */
@@ -97,7 +99,7 @@ static s2_desc_t *member(unsigned i)
 
 /* A guest uses its memory between hold and do, so that a protect which had nothing to change has
  * something to split: it has held for that. With the hint and without, in a block and in a run. */
-START_TEST(update_between_hold_and_do_finds_its_frames_held)
+TEST_EACH(update_between_hold_and_do_finds_its_frames_held, 3 * run_form_count)
 {
     static const struct {
         uint64_t bits;
@@ -124,10 +126,9 @@ START_TEST(update_between_hold_and_do_finds_its_frames_held)
                     updates[_i % 3].seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Without DBM, S2AP[1] is software's. */
-START_TEST(check_allows_what_the_hardware_sets_and_no_more)
+TEST_EACH(check_allows_what_the_hardware_sets_and_no_more, run_form_count)
 {
     start(_i, S2_CONTIGUOUS_ON);
     member(4)->raw |= BIT_AF;
@@ -141,19 +142,4 @@ START_TEST(check_allows_what_the_hardware_sets_and_no_more)
         member(i)->raw ^= UINT64_C(1) << 51;
     }
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_runs_hardware(void)
-{
-    Suite *suite = suite_create("table_runs_hardware");
-    TCase *kept = tcase_create("kept");
-
-    tcase_add_loop_test(kept, what_hardware_sets_is_kept_as_the_scene_says, 0,
-                        (int)RIG_COUNT(scenes));
-    tcase_add_loop_test(kept, update_between_hold_and_do_finds_its_frames_held, 0,
-                        3 * run_form_count);
-    tcase_add_loop_test(kept, check_allows_what_the_hardware_sets_and_no_more, 0, run_form_count);
-    suite_add_tcase(suite, kept);
-    return suite;
 }

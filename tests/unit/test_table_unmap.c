@@ -2,9 +2,11 @@
  * test_table_unmap.c - s2_table_unmap(): exact splits, frames that come back, subtrees unlinked
  * whole.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/table_scene.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_unmap"
 
 static const struct scene scenes[] = {
     /* Whole leaves. */
@@ -86,7 +88,7 @@ static void watch(void *arg, enum sim_phase phase, const struct sim_event *event
     }
 }
 
-START_TEST(unmap_whole_table_never_looks_at_its_leaves)
+TEST_EACH(unmap_whole_table_never_looks_at_its_leaves, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -104,16 +106,4 @@ START_TEST(unmap_whole_table_never_looks_at_its_leaves)
     sim_set_loads(SIM_LOADS_OFF);
     rig_assert_map(&rig, &rig.table, (struct rig_map){3 * block, page, RIG_DATA, RIG_RW});
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_unmap(void)
-{
-    Suite *suite = suite_create("table_unmap");
-    TCase *unmap = tcase_create("unmap");
-
-    tcase_add_loop_test(unmap, unmap_does_what_the_scene_says, 0, (int)RIG_COUNT(scenes));
-    tcase_add_loop_test(unmap, unmap_whole_table_never_looks_at_its_leaves, 0, rig_shape_count);
-    suite_add_tcase(suite, unmap);
-    return suite;
 }
