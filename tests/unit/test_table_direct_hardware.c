@@ -22,129 +22,50 @@
 
 static struct rig rig;
 
-/* One map from @map on; a change of it; and pages that stay, whose leaf is of @group at most. */
-struct scene {
+/* One map of @size from AT on; a change of it; and pages that stay: all in KiB from AT. */
+struct change {
     const char *name;
-    int shape;
-    uint64_t map, size;
+    unsigned size;
     mapping_flags_t flags;
-    struct rig_step step;
-    uint64_t targets[4];
-    unsigned group; /* entries of a run */
+    struct {
+        enum rig_verb verb;
+        unsigned from, size;
+        mapping_flags_t flags;
+    } step;
+    unsigned targets[4];
+    int shape;
 };
 
 #define AT MIB(64)
 #define OTHER (RIG_DATA + GIB(1))
-#define SMALL(verb, size, flags)                         \
-    {                                                    \
-        verb, AT + KIB(20), size, OTHER + KIB(20), flags \
-    }
+#define READ_NC (S2_READ | S2_NORMAL_NC)
 
-static const struct scene scenes[] = {
-    {"unmap of a member",
-     0,
-     AT,
-     KIB(64),
-     0,
-     SMALL(RIG_UNMAP, KIB(4), 0),
-     {AT, AT + KIB(16), AT + KIB(24), AT + KIB(60)},
-     16},
-    {"protect of members",
-     0,
-     AT,
-     KIB(64),
-     0,
-     SMALL(RIG_PROTECT, KIB(8), S2_READ),
-     {AT, AT + KIB(16), AT + KIB(28), AT + KIB(60)},
-     16},
-    {"replace of members",
-     0,
-     AT,
-     KIB(64),
-     0,
-     SMALL(RIG_REPLACE, KIB(8), 0),
-     {AT, AT + KIB(20), AT + KIB(24), AT + KIB(60)},
-     16},
-    {"retype of members",
-     0,
-     AT,
-     KIB(64),
-     0,
-     SMALL(RIG_PROTECT, KIB(8), S2_READ | S2_NORMAL_NC),
-     {AT, AT + KIB(16), AT + KIB(28), AT + KIB(60)},
-     16},
-    {"unmap in a block",
-     0,
-     AT,
-     MIB(2),
-     0,
-     SMALL(RIG_UNMAP, KIB(4), 0),
-     {AT, AT + KIB(16), AT + KIB(24), AT + MIB(1)},
-     16},
-    {"protect in a block",
-     0,
-     AT,
-     MIB(2),
-     0,
-     SMALL(RIG_PROTECT, KIB(8), S2_READ),
-     {AT, AT + KIB(16), AT + KIB(28), AT + MIB(1)},
-     16},
-    {"replace in a block",
-     0,
-     AT,
-     MIB(2),
-     0,
-     SMALL(RIG_REPLACE, KIB(8), 0),
-     {AT, AT + KIB(20), AT + KIB(28), AT + MIB(1)},
-     16},
-    {"unmap in a run of blocks",
-     0,
-     AT,
-     MIB(32),
-     0,
-     SMALL(RIG_UNMAP, KIB(4), 0),
-     {AT, AT + KIB(24), AT + MIB(2), AT + MIB(31)},
-     16},
-    {"protect in a run of blocks",
-     0,
-     AT,
-     MIB(32),
-     0,
-     SMALL(RIG_PROTECT, MIB(2), S2_READ),
-     {AT, AT + KIB(16), AT + MIB(3), AT + MIB(31)},
-     16},
-    {"fold to a run",
-     0,
-     AT,
-     KIB(64),
-     S2_NO_CONTIGUOUS,
-     {RIG_FOLD, AT, KIB(64), 0, 0},
-     {AT, AT + KIB(16), AT + KIB(24), AT + KIB(60)},
-     16},
-    {"fold to a block",
-     0,
-     AT,
-     MIB(2),
-     S2_CAP_PAGES,
-     {RIG_FOLD, AT, MIB(2), 0, 0},
-     {AT, AT + KIB(16), AT + KIB(24), AT + MIB(1)},
-     16},
-    {"unmap of a member, 64K",
-     3,
-     AT,
-     MIB(2),
-     0,
-     {RIG_UNMAP, AT + KIB(128), KIB(64), 0, 0},
-     {AT, AT + KIB(64), AT + KIB(192), AT + MIB(1)},
-     32},
-};
+static const struct change changes[] = {
+    {"unmap of a member", 64, 0, {RIG_UNMAP, 20, 4, 0}, {0, 16, 24, 60}, 0},
+    {"protect of members", 64, 0, {RIG_PROTECT, 20, 8, S2_READ}, {0, 16, 28, 60}, 0},
+    {"replace of members", 64, 0, {RIG_REPLACE, 20, 8, 0}, {0, 20, 24, 60}, 0},
+    {"retype of members", 64, 0, {RIG_PROTECT, 20, 8, READ_NC}, {0, 16, 28, 60}, 0},
+    {"unmap in a block", 2048, 0, {RIG_UNMAP, 20, 4, 0}, {0, 16, 24, 1024}, 0},
+    {"protect in a block", 2048, 0, {RIG_PROTECT, 20, 8, S2_READ}, {0, 16, 28, 1024}, 0},
+    {"replace in a block", 2048, 0, {RIG_REPLACE, 20, 8, 0}, {0, 20, 28, 1024}, 0},
+    {"unmap in a block run", 32768, 0, {RIG_UNMAP, 20, 4, 0}, {0, 24, 2048, 31744}, 0},
+    {"protect in a block run", 32768, 0, {RIG_PROTECT, 20, 2048, S2_READ}, {0, 16, 3072, 31744}, 0},
+    {"fold to a run", 64, S2_NO_CONTIGUOUS, {RIG_FOLD, 0, 64, 0}, {0, 16, 24, 60}, 0},
+    {"fold to a block", 2048, S2_CAP_PAGES, {RIG_FOLD, 0, 2048, 0}, {0, 16, 24, 1024}, 0},
+    {"unmap of a member, 64K", 2048, 0, {RIG_UNMAP, 128, 64, 0}, {0, 64, 192, 1024}, 3}};
 
-#define SCENES ((int)RIG_COUNT(scenes))
+#define CHANGES ((int)RIG_COUNT(changes))
 #define ALL_EVENTS SIZE_MAX
+
+/* Entries of a run. */
+static unsigned group_of(const struct change *change)
+{
+    return change->shape == 0 ? 16 : 32;
+}
 
 /* A guest that writes once. */
 struct writer {
-    const struct scene *scene;
+    const struct change *change;
     struct mmu mmu;
     size_t event;    /* before which of the events that walkers could notice */
     unsigned member; /* of the run: where the hardware notes it, if it may */
@@ -161,7 +82,7 @@ static bool may_note(uint64_t desc)
 /* Where the write is noted: in the chosen member if that is hinted, and so stands for the page. */
 static s2_desc_t *place_of(const struct writer *writer, s2_desc_t *own)
 {
-    const size_t into = (uintptr_t)own / sizeof(*own) % writer->scene->group;
+    const size_t into = (uintptr_t)own / sizeof(*own) % group_of(writer->change);
     s2_desc_t *member = own - into + writer->member;
 
     return may_note(member->raw) && (member->raw & DESC_HINT) != 0 ? member : own;
@@ -191,48 +112,52 @@ static void on_event(void *arg, enum sim_phase phase, const struct sim_event *ev
     }
 }
 
-/* One run of the scene. Returns: how many events there are to write before. */
+/* One run of the change. Returns: how many events there are to write before. */
 static size_t play(struct writer *writer)
 {
-    const struct scene *scene = writer->scene;
-    struct rig_setup setup = runs_setup_of(&rig_shapes[scene->shape]);
+    const struct change *change = writer->change;
+    const uint64_t from = ((uint64_t)change->step.from << 10);
+    const struct rig_step map = {RIG_MAP, AT, ((uint64_t)change->size << 10), RIG_DATA + AT,
+                                 CLEAN | change->flags};
+    const struct rig_step step = {change->step.verb, AT + from, ((uint64_t)change->step.size << 10),
+                                  OTHER + from, change->step.flags};
+    struct rig_setup setup = runs_setup_of(&rig_shapes[change->shape]);
     struct s2_leaf leaf;
 
     setup.config.size_change = S2_SIZE_CHANGE_DIRECT;
     setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
     rig_init(&rig, setup);
-    rig_must(&rig, (struct rig_step){RIG_MAP, scene->map, scene->size, RIG_DATA + scene->map,
-                                     CLEAN | scene->flags});
+    rig_must(&rig, map);
     writer->mmu = rig_mmu(&rig, &rig.table);
     writer->mmu.options &= ~(unsigned)MMU_CHECK_RUNS;
     ck_assert(sim_listen(on_event, writer));
-    rig_must(&rig, scene->step);
+    rig_must(&rig, step);
     ck_assert(sim_unlisten(on_event, writer));
     if (writer->has_written) {
         ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(writer->target), &leaf), MAPPING_OK);
         ck_assert_msg((leaf.flags & S2_WRITE) != 0 && (leaf.flags & S2_NO_AF) == 0,
                       "%s: 0x%llx, written before event %zu and noted in member %u, is not dirty",
-                      scene->name, (unsigned long long)writer->target, writer->event,
+                      change->name, (unsigned long long)writer->target, writer->event,
                       writer->member);
     }
     rig_fini(&rig);
     return writer->seen;
 }
 
-TEST_EACH(write_before_any_event_is_not_forgotten, SCENES)
+TEST_EACH(write_before_any_event_is_not_forgotten, CHANGES)
 {
-    const struct scene *scene = &scenes[_i];
-    struct writer writer = {.scene = scene, .event = ALL_EVENTS};
+    const struct change *change = &changes[_i];
+    struct writer writer = {.change = change, .event = ALL_EVENTS};
     struct random random = {(uint64_t)_i};
     const size_t events = play(&writer);
     size_t written = 0;
 
     for (size_t i = 0; i < 4 * events; i++) {
         writer = (struct writer){
-            .scene = scene,
+            .change = change,
             .event = i % events,
-            .member = (unsigned)random_below(&random, scene->group),
-            .target = scene->targets[i / events],
+            .member = (unsigned)random_below(&random, group_of(change)),
+            .target = AT + ((uint64_t)change->targets[i / events] << 10),
         };
         (void)play(&writer);
         written += writer.has_written ? 1 : 0;

@@ -80,75 +80,82 @@ TEST_EACH(dump_of_an_empty_table_says_nothing, rig_shape_count)
     rig_fini(&rig);
 }
 
-/* The example of the header's comment, which 32 runs of 16 blocks are told in. */
-TEST(dump_of_runs_is_one_line)
-{
-    start(0, S2_CONTIGUOUS_ON);
-    map(0x40000000, GIB(1), 0x140000000, RIG_RWX | S2_CAP_LEVEL2);
-    ck_assert_str_eq(dump_all(),
-                     "0x0000000040000000 0x000000007fffffff 0x0000000140000000 L2 512x2M"
-                     " rwxu normal contiguous\n");
-    rig_fini(&rig);
-}
-
-TEST_EACH(dump_tells_each_size_of_leaf, 6)
-{
-    static const struct {
+/* What is mapped, and what all of it is told in. */
+static const struct {
+    const char *name;
+    struct {
         int shape;
-        uint64_t ipa, size, pa;
-        const char *text;
-    } cases[] = {
-        {1, 0x3fffe000, 0x40003000, 0x103fffe000,
-         "0x000000003fffe000 0x000000003fffffff 0x000000103fffe000 L3 2x4K rw-- normal\n"
-         "0x0000000040000000 0x000000007fffffff 0x0000001040000000 L1 1x1G rw-- normal\n"
-         "0x0000000080000000 0x0000000080000fff 0x0000001080000000 L3 1x4K rw-- normal\n"},
-        {2, 0x1ffc000, 0x4008000, 0x1001ffc000,
-         "0x0000000001ffc000 0x0000000001ffffff 0x0000001001ffc000 L3 1x16K rw-- normal\n"
-         "0x0000000002000000 0x0000000005ffffff 0x0000001002000000 L2 2x32M rw-- normal\n"
-         "0x0000000006000000 0x0000000006003fff 0x0000001006000000 L3 1x16K rw-- normal\n"},
-        {3, 0x1fff0000, 0x20010000, 0x101fff0000,
-         "0x000000001fff0000 0x000000001fffffff 0x000000101fff0000 L3 1x64K rw-- normal\n"
-         "0x0000000020000000 0x000000003fffffff 0x0000001020000000 L2 1x512M rw-- normal\n"},
-        {4, 0x8000000000, 0x18040000000, 0x8000000000000,
-         "0x0000008000000000 0x000001ffffffffff 0x0008000000000000 L0 3x512G rw-- normal\n"
-         "0x0000020000000000 0x000002003fffffff 0x0008018000000000 L1 1x1G rw-- normal\n"},
-        {5, 0x1000000000, 0x2002000000, 0x8000000000000,
-         "0x0000001000000000 0x0000002fffffffff 0x0008000000000000 L1 2x64G rw-- normal\n"
-         "0x0000003000000000 0x0000003001ffffff 0x0008002000000000 L2 1x32M rw-- normal\n"},
-        {6, 0x40000000000, 0x40020000000, 0x8000000000000,
-         "0x0000040000000000 0x000007ffffffffff 0x0008000000000000 L1 1x4T rw-- normal\n"
-         "0x0000080000000000 0x000008001fffffff 0x0008040000000000 L2 1x512M rw-- normal\n"},
-    };
+        enum s2_contiguous contiguous;
+        struct rig_map maps[5];
+    } as;
+    const char *text;
+} told[] = {
+    {"32 runs of 16 blocks are one line, as in the header's comment",
+     {0, S2_CONTIGUOUS_ON, {{0x40000000, GIB(1), 0x140000000, RIG_RWX | S2_CAP_LEVEL2}}},
+     "0x0000000040000000 0x000000007fffffff 0x0000000140000000 L2 512x2M rwxu normal contiguous\n"},
+    {"4K: pages and 1 GiB",
+     {1, S2_CONTIGUOUS_OFF, {{0x3fffe000, 0x40003000, 0x103fffe000, RIG_RW}}},
+     "0x000000003fffe000 0x000000003fffffff 0x000000103fffe000 L3 2x4K rw-- normal\n"
+     "0x0000000040000000 0x000000007fffffff 0x0000001040000000 L1 1x1G rw-- normal\n"
+     "0x0000000080000000 0x0000000080000fff 0x0000001080000000 L3 1x4K rw-- normal\n"},
+    {"16K: pages and 32 MiB",
+     {2, S2_CONTIGUOUS_OFF, {{0x1ffc000, 0x4008000, 0x1001ffc000, RIG_RW}}},
+     "0x0000000001ffc000 0x0000000001ffffff 0x0000001001ffc000 L3 1x16K rw-- normal\n"
+     "0x0000000002000000 0x0000000005ffffff 0x0000001002000000 L2 2x32M rw-- normal\n"
+     "0x0000000006000000 0x0000000006003fff 0x0000001006000000 L3 1x16K rw-- normal\n"},
+    {"64K: a page and 512 MiB",
+     {3, S2_CONTIGUOUS_OFF, {{0x1fff0000, 0x20010000, 0x101fff0000, RIG_RW}}},
+     "0x000000001fff0000 0x000000001fffffff 0x000000101fff0000 L3 1x64K rw-- normal\n"
+     "0x0000000020000000 0x000000003fffffff 0x0000001020000000 L2 1x512M rw-- normal\n"},
+    {"4K with LPA2: 512 GiB",
+     {4, S2_CONTIGUOUS_OFF, {{0x8000000000, 0x18040000000, 0x8000000000000, RIG_RW}}},
+     "0x0000008000000000 0x000001ffffffffff 0x0008000000000000 L0 3x512G rw-- normal\n"
+     "0x0000020000000000 0x000002003fffffff 0x0008018000000000 L1 1x1G rw-- normal\n"},
+    {"16K with LPA2: 64 GiB",
+     {5, S2_CONTIGUOUS_OFF, {{0x1000000000, 0x2002000000, 0x8000000000000, RIG_RW}}},
+     "0x0000001000000000 0x0000002fffffffff 0x0008000000000000 L1 2x64G rw-- normal\n"
+     "0x0000003000000000 0x0000003001ffffff 0x0008002000000000 L2 1x32M rw-- normal\n"},
+    {"64K with LPA: 4 TiB",
+     {6, S2_CONTIGUOUS_OFF, {{0x40000000000, 0x40020000000, 0x8000000000000, RIG_RW}}},
+     "0x0000040000000000 0x000007ffffffffff 0x0008000000000000 L1 1x4T rw-- normal\n"
+     "0x0000080000000000 0x000008001fffffff 0x0008040000000000 L2 1x512M rw-- normal\n"},
+    {"pages are merged over the border of two tables, of two above those, and of two roots",
+     {0,
+      S2_CONTIGUOUS_OFF,
+      {{0x1ff000, KIB(8), 0x10001ff000, RIG_RW},
+       {0x3ffff000, KIB(8), 0x103ffff000, RIG_RW},
+       {0x7ffffff000, KIB(8), 0x107ffff000, RIG_RW}}},
+     "0x00000000001ff000 0x0000000000200fff 0x00000010001ff000 L3 2x4K rw-- normal\n"
+     "0x000000003ffff000 0x0000000040000fff 0x000000103ffff000 L3 2x4K rw-- normal\n"
+     "0x0000007ffffff000 0x0000008000000fff 0x000000107ffff000 L3 2x4K rw-- normal\n"},
+    {"pages are merged where the bits change that a 52-bit descriptor keeps elsewhere",
+     {4, S2_CONTIGUOUS_OFF, {{0x1fe000, KIB(16), 0x3ffffffffe000, RIG_RW}}},
+     "0x00000000001fe000 0x0000000000201fff 0x0003ffffffffe000 L3 4x4K rw-- normal\n"},
+    {"a hole, another output, level, attribute or hint begins a line, and so does another input",
+     {0,
+      S2_CONTIGUOUS_ON,
+      {{0x1f0000, MIB(2) + KIB(128), 0x10001f0000, RIG_RW},
+       {0x411000, KIB(4), 0x1000411000, RIG_RW},
+       {0x412000, KIB(4), 0x1000411000, RIG_RW},
+       {0x413000, KIB(4), 0x1000412000, S2_READ},
+       {0x415000, KIB(4), 0x1000413000, S2_READ}}},
+     "0x00000000001f0000 0x00000000001fffff 0x00000010001f0000 L3 16x4K rw-- normal contiguous\n"
+     "0x0000000000200000 0x00000000003fffff 0x0000001000200000 L2 1x2M rw-- normal\n"
+     "0x0000000000400000 0x000000000040ffff 0x0000001000400000 L3 16x4K rw-- normal contiguous\n"
+     "0x0000000000411000 0x0000000000411fff 0x0000001000411000 L3 1x4K rw-- normal\n"
+     "0x0000000000412000 0x0000000000412fff 0x0000001000411000 L3 1x4K rw-- normal\n"
+     "0x0000000000413000 0x0000000000413fff 0x0000001000412000 L3 1x4K r--- normal\n"
+     "0x0000000000415000 0x0000000000415fff 0x0000001000413000 L3 1x4K r--- normal\n"}};
 
-    start(cases[_i].shape, S2_CONTIGUOUS_OFF);
-    map(cases[_i].ipa, cases[_i].size, cases[_i].pa, RIG_RW);
-    ck_assert_str_eq(dump_all(), cases[_i].text);
-    rig_fini(&rig);
-}
-
-/* Pages over the border of two tables of pages, of two tables above those, and of two roots. */
-TEST(dump_merges_across_tables)
+TEST_EACH(dump_tells_what_is_mapped, RIG_COUNT(told))
 {
-    start(0, S2_CONTIGUOUS_OFF);
-    map(0x1ff000, KIB(8), 0x10001ff000, RIG_RW);
-    map(0x3ffff000, KIB(8), 0x103ffff000, RIG_RW);
-    map(0x7ffffff000, KIB(8), 0x107ffff000, RIG_RW);
-    ck_assert_str_eq(
-        dump_all(),
-        "0x00000000001ff000 0x0000000000200fff 0x00000010001ff000 L3 2x4K rw-- normal\n"
-        "0x000000003ffff000 0x0000000040000fff 0x000000103ffff000 L3 2x4K rw-- normal\n"
-        "0x0000007ffffff000 0x0000008000000fff 0x000000107ffff000 L3 2x4K rw-- normal\n");
-    rig_fini(&rig);
-}
+    start(told[_i].as.shape, told[_i].as.contiguous);
+    for (size_t i = 0; i < RIG_COUNT(told[_i].as.maps) && told[_i].as.maps[i].size > 0; i++) {
+        const struct rig_map *one = &told[_i].as.maps[i];
 
-/* Above and below the bits that a 52-bit descriptor keeps elsewhere. */
-TEST(dump_merges_where_high_address_bits_change)
-{
-    start(4, S2_CONTIGUOUS_OFF);
-    map(0x1fe000, KIB(16), 0x3ffffffffe000, RIG_RW);
-    ck_assert_str_eq(
-        dump_all(),
-        "0x00000000001fe000 0x0000000000201fff 0x0003ffffffffe000 L3 4x4K rw-- normal\n");
+        map(one->ipa, one->size, one->pa, one->flags);
+    }
+    ck_assert_msg(strcmp(dump_all(), told[_i].text) == 0, "%s:\n%s", told[_i].name, heard.text);
     rig_fini(&rig);
 }
 
@@ -170,28 +177,6 @@ TEST(dump_of_five_levels_counts_from_the_pages)
         "0x0001000000000000 0x0001007fffffffff 0x0008000000000000 L0 1x512G rw-- normal\n"
         "0x0001008000000000 0x00010080001fffff 0x0008008000000000 L2 1x2M rw-- normal\n"
         "0x0001008000200000 0x0001008000200fff 0x0008008000200000 L3 1x4K rw-- normal\n");
-    rig_fini(&rig);
-}
-
-/* A hole, another output, another level, another attribute, another hint: a line of its own. */
-TEST(dump_begins_a_line_where_anything_differs)
-{
-    start(0, S2_CONTIGUOUS_ON);
-    map(0x1f0000, MIB(2) + KIB(128), 0x10001f0000, RIG_RW);
-    map(0x411000, KIB(4), 0x1000411000, RIG_RW);
-    map(0x412000, KIB(4), 0x1000411000, RIG_RW);
-    map(0x413000, KIB(4), 0x1000412000, S2_READ);
-    map(0x415000, KIB(4), 0x1000413000, S2_READ); /* the output goes on, the input does not */
-    ck_assert_str_eq(
-        dump_all(),
-        "0x00000000001f0000 0x00000000001fffff 0x00000010001f0000 L3 16x4K rw-- normal contiguous\n"
-        "0x0000000000200000 0x00000000003fffff 0x0000001000200000 L2 1x2M rw-- normal\n"
-        "0x0000000000400000 0x000000000040ffff 0x0000001000400000 L3 16x4K rw-- normal contiguous\n"
-        "0x0000000000411000 0x0000000000411fff 0x0000001000411000 L3 1x4K rw-- normal\n"
-        "0x0000000000412000 0x0000000000412fff 0x0000001000411000 L3 1x4K rw-- normal\n"
-        "0x0000000000413000 0x0000000000413fff 0x0000001000412000 L3 1x4K r--- normal\n"
-        "0x0000000000415000 0x0000000000415fff 0x0000001000413000 L3 1x4K r--- normal\n");
-    ck_assert_uint_eq(heard.lines, 7);
     rig_fini(&rig);
 }
 

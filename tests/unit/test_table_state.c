@@ -142,34 +142,6 @@ TEST_EACH(init_without_room_for_the_root_takes_nothing, rig_shape_count)
     rig_fini(&rig);
 }
 
-/* Tables of several frames each, as a pool has 4K frames and the granule is 64K or 16K. */
-TEST_EACH(tables_of_several_frames_work_alike, rig_shape_count)
-{
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
-    const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
-    const size_t each = (size_t)1 << ((unsigned)setup.shape->granule - 12);
-    size_t root;
-
-    setup.frame_shift = 12;
-    setup.frame_count = 32 * each;
-    rig_init(&rig, setup);
-    root = (size_t)(setup.shape->root_size >> 12);
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
-    map(block, block + page, RIG_DATA, RIG_RW);
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = block + 3 * page, .size = 2 * page});
-    rig_assert_maps(&rig, &rig.table,
-                    (struct rig_map[]){
-                        {block, 3 * page, RIG_DATA, RIG_RW},
-                        {block + 5 * page, block - 4 * page, RIG_DATA + 5 * page, RIG_RW},
-                    },
-                    2);
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table),
-                      root + each * (size_t)(3 - setup.shape->start_level + 1));
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = 0, .size = 4 * block});
-    ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
-    rig_fini(&rig);
-}
-
 /* --- Registers ------------------------------------------------------------------------------- */
 
 /* Written by hand from the register's layout: RES1, VS, PS, TG0, SH0 inner, write-back walks, SL0,
@@ -215,28 +187,6 @@ TEST_EACH(lookup_beyond_the_input_size_is_refused, rig_shape_count)
     rig_fini(&rig);
 }
 
-/* A hole is as large as the empty entry that the walk ends at. */
-TEST_EACH(lookup_of_a_hole_tells_its_extent, rig_shape_count)
-{
-    const struct rig_shape *shape = &rig_shapes[_i];
-    const uint64_t page = rig_page(shape), wide = shape->span[shape->start_level + 1];
-    struct s2_leaf leaf;
-
-    start(shape);
-    map(page, page, RIG_DATA, RIG_RW);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(2 * page), &leaf), MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, page);
-    ck_assert_int_eq(leaf.level, 3);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(rig_block(shape)), &leaf),
-                     MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, rig_block(shape));
-    ck_assert_int_eq(leaf.level, 2);
-    ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(wide), &leaf), MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, wide);
-    ck_assert_int_eq(leaf.level, shape->start_level);
-    rig_fini(&rig);
-}
-
 /* --- Check ----------------------------------------------------------------------------------- */
 
 /* The scene of every corruption: a block, and two pages in a table of their own. */
@@ -267,29 +217,37 @@ static s2_desc_t *table_slot(void)
     return rig_slot_at(&rig, &rig.table, 2 * block + 3 * page, 2);
 }
 
-/* With @value in @slot the table is unsound; without, sound again. */
-static void finds(s2_desc_t *slot, uint64_t value)
+/* With @value in @slot the table is unsound; without, it is what it was. */
+static void finds(s2_desc_t *slot, uint64_t value, const char *what)
 {
+    const bool was_sound = s2_table_check(&rig.table);
     const uint64_t before = slot->raw;
 
     slot->raw = value;
-    ck_assert_msg(!s2_table_check(&rig.table), "%s: 0x%llx instead of 0x%llx is not found",
-                  rig.setup.shape->name, (unsigned long long)value, (unsigned long long)before);
+    ck_assert_msg(!s2_table_check(&rig.table), "%s: %s: 0x%llx instead of 0x%llx is not found",
+                  rig.setup.shape->name, what, (unsigned long long)value,
+                  (unsigned long long)before);
     slot->raw = before;
-    ck_assert(s2_table_check(&rig.table));
+    ck_assert(s2_table_check(&rig.table) == was_sound);
+}
+
+/* The count of the table that @slot lies in. */
+static uint32_t *count_at(const s2_desc_t *slot)
+{
+    pa_t pa;
+
+    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
+    return frame_pool_count(&rig.pool, pa_align_down(pa, page));
 }
 
 TEST_EACH(check_finds_a_count_that_is_off_by_one, rig_shape_count)
 {
     uint32_t *counts[3];
-    pa_t pa;
 
     check_start(&rig_shapes[_i]);
-    ck_assert(sim_memory_pa(&rig.memory, page_slot(), &pa));
-    counts[0] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
-    ck_assert(sim_memory_pa(&rig.memory, table_slot(), &pa));
-    counts[1] = frame_pool_count(&rig.pool, pa_align_down(pa, page));
-    counts[2] = frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames));
+    counts[0] = count_at(page_slot());
+    counts[1] = count_at(table_slot());
+    counts[2] = frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)); /* the root's */
     ck_assert_uint_eq(*counts[0], 2);
     ck_assert_uint_eq(*counts[1], 2);
     ck_assert_uint_eq(*counts[2], 1);
@@ -315,6 +273,60 @@ TEST_EACH(check_finds_a_number_of_tables_that_is_off_by_one, rig_shape_count)
     rig_fini(&rig);
 }
 
+enum slot { PAGE, BLOCK, TABLE };
+
+#define VALID UINT64_C(1)
+#define MARKER (UINT64_C(1) << 63) /* of what is broken */
+#define MEMATTR UINT64_C(0x3c)
+#define SH UINT64_C(0x300)
+#define BIT_OF(n) (UINT64_C(1) << (n))
+#define NO_LPA2 0x4f /* shapes whose leaves have a shareability */
+
+/* What no table of this library has: some bits cleared, others set. */
+static const struct {
+    const char *what;
+    enum slot slot;
+    unsigned shapes; /* bit i: rig_shapes[i] */
+    uint64_t cleared, set;
+} wrong[] = {{"a block whose output is not aligned", BLOCK, 0x7f, 0, BIT_OF(16)},
+             {"a broken page", PAGE, 0x7f, VALID, MARKER},
+             {"a broken block", BLOCK, 0x7f, VALID, MARKER},
+             {"a broken table", TABLE, 0x7f, VALID, MARKER},
+             {"a page that is invalid, without the marker", PAGE, 0x7f, VALID, 0},
+             {"an empty entry that is counted", PAGE, 0x7f, UINT64_MAX, 0},
+             {"a page beyond an output of 40 bits", PAGE, 0x1, 0, BIT_OF(40)},
+             {"a block beyond an output of 40 bits", BLOCK, 0x1, 0, BIT_OF(40)},
+             {"a reserved address bit", PAGE, 0xe, 0, BIT_OF(48)},
+             {"another reserved address bit", PAGE, 0xe, 0, BIT_OF(50)},
+             {"a block where a page should be", PAGE, 0x7f, BIT_OF(1), 0},
+             {"a table at address 0", TABLE, 0x7f, UINT64_MAX, 3},
+             {"a table in memory of nobody", TABLE, 0x7f, UINT64_MAX, RIG_DATA | 3},
+             {"a reserved memory type", PAGE, 0x7f, MEMATTR, 4 << 2},
+             {"another reserved memory type", PAGE, 0x7f, MEMATTR, 8 << 2},
+             {"a memory type of other CPUs", PAGE, 0x7f, MEMATTR, 15 << 2},
+             {"DBM, which nobody updates", PAGE, 0x7f, 0, BIT_OF(51)},
+             {"a reserved shareability", PAGE, NO_LPA2, SH, BIT_OF(8)}};
+
+TEST_EACH(check_finds_what_is_wrong_with_a_descriptor, rig_shape_count)
+{
+    check_start(&rig_shapes[_i]);
+    for (size_t i = 0; i < RIG_COUNT(wrong); i++) {
+        s2_desc_t *const slots[] = {page_slot(), block_slot(), table_slot()};
+        s2_desc_t *slot = slots[wrong[i].slot];
+
+        if ((wrong[i].shapes >> _i & 1) != 0) {
+            finds(slot, (slot->raw & ~wrong[i].cleared) | wrong[i].set, wrong[i].what);
+        }
+    }
+    finds(block_slot(), block_slot()->raw + (block >> 1), "a block at half its size");
+    finds(page_slot() + 4, page_slot()->raw, "an entry that nobody counted");
+    /* A frame behind all that are taken: free, though its bytes are those of a good table. */
+    memcpy((unsigned char *)page_slot() - 3 * sizeof(s2_desc_t) + 16 * page,
+           (unsigned char *)page_slot() - 3 * sizeof(s2_desc_t), (size_t)page);
+    finds(table_slot(), table_slot()->raw + 16 * page, "a table in a free frame");
+    rig_fini(&rig);
+}
+
 /* Bits that nobody writes: reserved, NS, upper software, the marker beside a valid bit; nT; in a
  * table descriptor anything but the address. */
 TEST_EACH(check_finds_a_stray_bit, rig_shape_count)
@@ -324,34 +336,12 @@ TEST_EACH(check_finds_a_stray_bit, rig_shape_count)
 
     check_start(&rig_shapes[_i]);
     for (size_t i = 0; i < RIG_COUNT(leaf_bits); i++) {
-        finds(page_slot(), page_slot()->raw | UINT64_C(1) << leaf_bits[i]);
-        finds(block_slot(), block_slot()->raw | UINT64_C(1) << leaf_bits[i]);
+        finds(page_slot(), page_slot()->raw | BIT_OF(leaf_bits[i]), "a stray bit of a page");
+        finds(block_slot(), block_slot()->raw | BIT_OF(leaf_bits[i]), "a stray bit of a block");
     }
     for (size_t i = 0; i < RIG_COUNT(table_bits); i++) {
-        finds(table_slot(), table_slot()->raw | UINT64_C(1) << table_bits[i]);
+        finds(table_slot(), table_slot()->raw | BIT_OF(table_bits[i]), "a stray bit of a table");
     }
-    finds(block_slot(), block_slot()->raw | UINT64_C(1) << 16);
-    rig_fini(&rig);
-}
-
-TEST_EACH(check_finds_what_was_left_broken, rig_shape_count)
-{
-    const uint64_t marker = UINT64_C(1) << 63;
-
-    check_start(&rig_shapes[_i]);
-    finds(page_slot(), (page_slot()->raw & ~UINT64_C(1)) | marker);
-    finds(block_slot(), (block_slot()->raw & ~UINT64_C(1)) | marker);
-    finds(table_slot(), (table_slot()->raw & ~UINT64_C(1)) | marker);
-    /* Not valid, without the marker: nothing that this library leaves. */
-    finds(page_slot(), page_slot()->raw & ~UINT64_C(1));
-    rig_fini(&rig);
-}
-
-TEST_EACH(check_finds_an_entry_that_nobody_counted, rig_shape_count)
-{
-    check_start(&rig_shapes[_i]);
-    finds(page_slot(), 0);
-    finds(page_slot() + 4, page_slot()->raw);
     rig_fini(&rig);
 }
 
@@ -360,91 +350,47 @@ TEST_EACH(check_finds_an_empty_table, rig_shape_count)
 {
     s2_desc_t pages[2];
     s2_desc_t *slot;
-    uint32_t *count;
-    pa_t pa;
 
     check_start(&rig_shapes[_i]);
     slot = page_slot();
-    ck_assert(sim_memory_pa(&rig.memory, slot, &pa));
-    count = frame_pool_count(&rig.pool, pa_align_down(pa, page));
     memcpy(pages, slot, sizeof(pages));
     memset(slot, 0, sizeof(pages));
-    *count = 0;
+    *count_at(slot) = 0;
     ck_assert(!s2_table_check(&rig.table));
     memcpy(slot, pages, sizeof(pages));
-    *count = 2;
+    *count_at(slot) = 2;
     rig_fini(&rig);
 }
 
-/* A leaf beyond the output size; one that is not aligned to its own size; a 40-bit shape has room
- * for both kinds, 48 bits for reserved address bits. */
-TEST_EACH(check_finds_a_leaf_out_of_range, rig_shape_count)
-{
-    check_start(&rig_shapes[_i]);
-    if (rig.setup.shape->pa_bits < 48) {
-        finds(page_slot(), page_slot()->raw | UINT64_C(1) << rig.setup.shape->pa_bits);
-        finds(block_slot(), block_slot()->raw | UINT64_C(1) << rig.setup.shape->pa_bits);
-    }
-    if (rig.setup.shape->pa_bits == 48) {
-        finds(page_slot(), page_slot()->raw | UINT64_C(1) << 48);
-        finds(page_slot(), page_slot()->raw | UINT64_C(1) << 50);
-    }
-    finds(block_slot(), block_slot()->raw + (block >> 1));
-    rig_fini(&rig);
-}
-
-/* A block where a page should be, and one nearer to the root than any may be. */
+/* A block nearer to the root than any may be: counted, with good attributes, at PA 0, so nothing
+ * else is wrong with it. */
 TEST_EACH(check_finds_a_leaf_at_an_illegal_level, rig_shape_count)
 {
-    check_start(&rig_shapes[_i]);
-    finds(page_slot(), page_slot()->raw & ~UINT64_C(2));
-    if (rig.setup.shape->top_leaf > rig.setup.shape->start_level) {
-        s2_desc_t *slot = rig_slot_at(&rig, &rig.table, block, rig.setup.shape->start_level) + 1;
+    const struct rig_shape *shape = &rig_shapes[_i];
+    uint32_t *count;
+    s2_desc_t *slot;
 
-        /* Counted, with good attributes, at PA 0: nothing else is wrong with it. */
-        ck_assert_uint_eq(slot->raw, 0);
-        slot->raw = block_slot()->raw & ~UINT64_C(0x0000fffffffff000);
-        *frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)) += 1;
-        ck_assert(!s2_table_check(&rig.table));
-        slot->raw = 0;
-        *frame_pool_count(&rig.pool, pa_of(rig.setup.shape->frames)) -= 1;
+    check_start(shape);
+    if (shape->top_leaf > shape->start_level) {
+        count = frame_pool_count(&rig.pool, pa_of(shape->frames));
+        slot = rig_slot_at(&rig, &rig.table, block, shape->start_level) + 1;
+        *count += 1;
+        finds(slot, block_slot()->raw & ~UINT64_C(0x0000fffffffff000), "a leaf too near the root");
+        *count -= 1;
     }
     rig_fini(&rig);
 }
 
-/* Tables that lead nowhere, to memory of nobody, to a frame that is free. */
-TEST_EACH(check_finds_a_table_that_is_none, rig_shape_count)
-{
-    check_start(&rig_shapes[_i]);
-    finds(table_slot(), 3);
-    finds(table_slot(), RIG_DATA | 3);
-    /* A frame behind all that are taken: free, though its bytes are those of a good table. */
-    memcpy((unsigned char *)page_slot() - 3 * sizeof(s2_desc_t) + 16 * page,
-           (unsigned char *)page_slot() - 3 * sizeof(s2_desc_t), (size_t)page);
-    finds(table_slot(), table_slot()->raw + 16 * page);
-    rig_fini(&rig);
-}
-
-/* Reserved memory types and an XN that the CPU lacks. */
-TEST_EACH(check_finds_a_reserved_attribute, rig_shape_count)
+TEST_EACH(check_finds_an_xn_that_the_cpu_lacks, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
-    uint64_t leaf;
 
     setup.cpu.has_xnx = false;
     page = rig_page(setup.shape);
     block = rig_block(setup.shape);
     rig_init(&rig, setup);
     map(2 * block + 3 * page, 2 * page, RIG_DATA, RIG_RWX);
-    leaf = page_slot()->raw;
-    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 4 << 2);
-    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 8 << 2);
-    finds(page_slot(), (leaf & ~UINT64_C(0x3c)) | 15 << 2);
-    finds(page_slot(), leaf | UINT64_C(1) << 53);
-    finds(page_slot(), leaf | UINT64_C(1) << 51);
-    if (setup.config.ipa_bits != 52 || setup.shape->granule == S2_GRANULE_64K) {
-        finds(page_slot(), (leaf & ~UINT64_C(0x300)) | 1 << 8);
-    }
+    finds(page_slot(), page_slot()->raw | BIT_OF(53), "XN for EL1 alone");
     rig_fini(&rig);
 }
 
