@@ -227,6 +227,8 @@ END_TEST
 #define PROLOGUE_MAX 12
 #define DEPTH_MAX 2048
 #define STACK_BYTES (64 * 1024)
+#define FRAME_BYTES 256 /* more than lies below a local of yield() */
+#define SNAPSHOT_BYTES (32 << 20)
 
 struct program {
     struct vmid_op ops[PROGRAM_MAX];
@@ -240,6 +242,7 @@ static struct runner {
     bool is_made;
     bool is_begun;
     bool is_over;
+    size_t low; /* where its stack's bytes begin to matter, when it goes on */
     const struct program *program;
     size_t done; /* ops */
 } runners[VMID_MODEL_CPUS];
@@ -259,10 +262,67 @@ static struct {
     uint64_t programs; /* which ones: the same machine is another's with others */
 } search;
 
+/* How all was before each step's choice, to go on from there another way: the machine, the CPUs'
+ * programs, and their stacks from the frame of yield() up. */
+static struct {
+    char bytes[SNAPSHOT_BYTES];
+    size_t ends[DEPTH_MAX];   /* in bytes[] */
+    size_t depths[DEPTH_MAX]; /* choices made before */
+    size_t count;
+} snapshots;
+
+/* Copy @size bytes to the snapshot at *@at, or from there. */
+static void transfer(char **at, void *what, size_t size, bool is_restore)
+{
+    memcpy(is_restore ? what : *at, is_restore ? *at : what, size);
+    *at += size;
+}
+
+static void transfer_all(char **at, bool is_restore)
+{
+    transfer(at, runners, sizeof(runners), is_restore);
+    for (size_t i = 0; i < runner_count; i++) {
+        if (runners[i].is_begun && !runners[i].is_over) {
+            transfer(at, &stacks[i][runners[i].low], STACK_BYTES - runners[i].low, is_restore);
+        }
+    }
+    if (is_restore) {
+        vmid_model_load(*at);
+    } else {
+        vmid_model_save(*at);
+    }
+    *at += vmid_model_size();
+}
+
+static void take_snapshot(void)
+{
+    const size_t index = snapshots.count++;
+    char *at = snapshots.bytes + (index == 0 ? 0 : snapshots.ends[index - 1]);
+
+    must(snapshots.bytes + SNAPSHOT_BYTES - at > VMID_MODEL_CPUS * STACK_BYTES, "no more room");
+    transfer_all(&at, false);
+    snapshots.depths[index] = search.depth;
+    snapshots.ends[index] = (size_t)(at - snapshots.bytes);
+}
+
+/* The last that has its choice, or a value that the step loads, still before it. */
+static void go_back(void)
+{
+    char *at = snapshots.bytes;
+
+    while (snapshots.depths[snapshots.count - 1] >= search.replayed) {
+        snapshots.count--;
+    }
+    at += snapshots.count == 1 ? 0 : snapshots.ends[snapshots.count - 2];
+    search.depth = snapshots.depths[snapshots.count - 1];
+    transfer_all(&at, true);
+}
+
 static void yield(void)
 {
     const size_t self = running;
 
+    runners[self].low = (size_t)((uintptr_t)&self - (uintptr_t)stacks[self]) - FRAME_BYTES;
     if (_setjmp(runners[self].resumed) == 0) {
         _longjmp(scheduler, 1);
     }
@@ -357,6 +417,7 @@ static bool choose(size_t count, size_t *choice)
         if (!see(state_key())) {
             return false;
         }
+        take_snapshot();
         search.chosen[search.depth] = 0;
         search.options[search.depth] = (uint8_t)count;
     }
@@ -390,7 +451,6 @@ static bool execute(void)
     size_t count;
     size_t choice;
 
-    search.depth = 0;
     search.executions++;
     while ((count = list_runnable(runnable)) + vmid_model_stores() > 0 &&
            vmid_model_wrong() == NULL) {
@@ -421,6 +481,7 @@ static bool backtrack(void)
         return false;
     }
     search.chosen[search.depth - 1]++;
+    go_back();
     return true;
 }
 
@@ -468,15 +529,16 @@ static bool explore_in(const struct order *order, const struct program programs[
     search.replayed = 0;
     search.depth = 0;
     search.programs++;
+    snapshots.count = 0;
+    vmid_model_mutate(order->mutant);
+    if (order->is_weak) {
+        vmid_model_weaken(choose_value);
+    }
+    start_runners(programs, cpus);
+    take_snapshot();
     do {
         bool is_end;
 
-        vmid_model_load(start);
-        vmid_model_mutate(order->mutant);
-        if (order->is_weak) {
-            vmid_model_weaken(choose_value);
-        }
-        start_runners(programs, cpus);
         vmid_model_set_hook(yield);
         is_end = execute();
         vmid_model_set_hook(NULL);
