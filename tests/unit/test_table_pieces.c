@@ -356,28 +356,16 @@ static const struct pair {
          OLD(0, 8, RIG_RW), OLD(16, 2032, RIG_RW), NEW(2048, 4, OTHER, S2_READ)),
 };
 
-static struct s2_request request_of(const struct rig_step *step)
-{
-    static const enum s2_verb verbs[] = {[RIG_MAP] = S2_VERB_MAP,
-                                         [RIG_UNMAP] = S2_VERB_UNMAP,
-                                         [RIG_PROTECT] = S2_VERB_PROTECT,
-                                         [RIG_REPLACE] = S2_VERB_REPLACE};
-
-    ck_assert(step->verb != RIG_FOLD);
-    return (struct s2_request){verbs[step->verb], ipa_range(step->ipa, step->size), pa_of(step->pa),
-                               step->flags};
-}
-
 static enum mapping_error piece_hold(struct s2_table *table, const struct rig_step *step)
 {
-    const struct s2_request request = request_of(step);
+    const struct s2_request request = rig_request(*step);
 
     return s2_table_hold(table, &request);
 }
 
 static void piece_do(struct s2_table *table, const struct rig_step *step)
 {
-    const struct s2_request request = request_of(step);
+    const struct s2_request request = rig_request(*step);
 
     s2_table_do(table, &request);
 }
