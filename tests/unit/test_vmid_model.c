@@ -517,6 +517,8 @@ struct order {
     enum vmid_mutant mutant;
 };
 
+static const struct order in_order = {false, VMID_AS_IT_IS};
+
 /* Returns: whether something went wrong, with a mutant; without one that fails the test. */
 static bool explore_in(const struct order *order, const struct program programs[], size_t cpus)
 {
@@ -560,9 +562,11 @@ static bool explore_in(const struct order *order, const struct program programs[
     return is_wrong;
 }
 
-static void explore(const struct program programs[], size_t cpus)
+static void tell(const char *what)
 {
-    explore_in(&(struct order){false, VMID_AS_IT_IS}, programs, cpus);
+    if (is_verbose()) {
+        printf("%s: %zu machines, %zu executions\n", what, seen_count, search.executions);
+    }
 }
 
 /* --- What is explored ------------------------------------------------------------------------- */
@@ -573,49 +577,33 @@ struct prologue_step {
     struct vmid_op op;
 };
 
-#define E(guest, vcpu)            \
-    {                             \
-        VMID_ENTER, guest, (vcpu) \
-    }
-#define LEAVE            \
-    {                    \
-        VMID_LEAVE, 0, 0 \
-    }
-#define CHANGE(guest)         \
-    {                         \
-        VMID_CHANGE, guest, 0 \
-    }
+#define E(guest, vcpu) VMID_ENTER, guest, vcpu
+#define LEAVE VMID_LEAVE, 0, 0
+#define CHANGE(guest) VMID_CHANGE, guest, 0
 
 static const struct prologue {
     const char *name;
     struct prologue_step steps[PROLOGUE_MAX];
     size_t count;
 } prologues[] = {
-    {"numbers are left", {{0, E(0, 0)}, {1, E(1, 1)}}, 2},
-    {"all numbers are given",
-     {{0, E(0, 0)}, {0, E(2, 0)}, {0, E(3, 0)}, {1, E(1, 1)}, {0, E(0, 0)}},
-     5},
-    {"a generation has begun",
-     {{0, E(0, 0)},
-      {0, E(2, 0)},
-      {0, E(3, 0)},
-      {0, E(1, 0)},
-      {1, E(1, 1)},
-      {0, E(0, 0)},
-      {1, E(4, 1)}},
-     7},
-    {"and its numbers are given",
-     {{0, E(0, 0)},
-      {0, E(2, 0)},
-      {0, E(3, 0)},
-      {0, E(1, 0)},
-      {1, E(1, 1)},
-      {0, E(0, 0)},
-      {1, E(4, 1)},
-      {1, E(5, 1)},
-      {1, E(3, 1)}},
-     9},
+#define PROLOGUE(name, count, ...) \
+    {                              \
+        name, {__VA_ARGS__}, count \
+    }
+    PROLOGUE("numbers are left", 2, {0, {E(0, 0)}}, {1, {E(1, 1)}}),
+    PROLOGUE("all numbers are given", 5, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {1, {E(1, 1)}}, {0, {E(0, 0)}}),
+    PROLOGUE("a generation has begun", 7, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {0, {E(1, 0)}}, {1, {E(1, 1)}}, {0, {E(0, 0)}}, {1, {E(4, 1)}}),
+    PROLOGUE("and its numbers are given", 9, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {0, {E(1, 0)}}, {1, {E(1, 1)}}, {0, {E(0, 0)}}, {1, {E(4, 1)}}, {1, {E(5, 1)}},
+             {1, {E(3, 1)}}),
 };
+
+/* Three CPUs, six numbers: all are given, and guests 4 and 5 have none. */
+static const struct prologue three =
+    PROLOGUE("three CPUs", 8, {0, {E(4, 0)}}, {0, {E(5, 0)}}, {0, {E(0, 0)}}, {1, {E(3, 1)}},
+             {1, {E(1, 1)}}, {2, {E(2, 0)}}, {2, {VMID_REUSE, 4, 0}}, {2, {VMID_REUSE, 5, 0}});
 
 static void begin(const struct prologue *prologue, size_t cpus, uint16_t last)
 {
@@ -628,31 +616,31 @@ static void begin(const struct prologue *prologue, size_t cpus, uint16_t last)
 
 /* CPU 0 goes with vCPU 0, CPU 1 with vCPU 1. */
 static const struct program firsts[] = {
-    {{E(0, 0)}, 1},
-    {{E(1, 0)}, 1},
-    {{E(2, 0)}, 1},
-    {{E(5, 0)}, 1},
-    {{LEAVE}, 1},
-    {{CHANGE(0)}, 1},
-    {{CHANGE(1)}, 1},
-    {{CHANGE(2)}, 1},
-    {{E(5, 0), E(0, 0)}, 2},
-    {{E(2, 0), LEAVE}, 2},
-    {{E(3, 0), E(0, 1)}, 2},
+    {{{E(0, 0)}}, 1},
+    {{{E(1, 0)}}, 1},
+    {{{E(2, 0)}}, 1},
+    {{{E(5, 0)}}, 1},
+    {{{LEAVE}}, 1},
+    {{{CHANGE(0)}}, 1},
+    {{{CHANGE(1)}}, 1},
+    {{{CHANGE(2)}}, 1},
+    {{{E(5, 0)}, {E(0, 0)}}, 2},
+    {{{E(2, 0)}, {LEAVE}}, 2},
+    {{{E(3, 0)}, {E(0, 1)}}, 2},
 };
 
 static const struct program seconds[] = {
-    {{E(0, 1)}, 1},
-    {{E(2, 1)}, 1},
-    {{E(3, 1)}, 1},
-    {{E(5, 1)}, 1},
-    {{LEAVE}, 1},
-    {{CHANGE(0)}, 1},
-    {{E(2, 1), E(3, 1)}, 2},
-    {{E(5, 1), CHANGE(0)}, 2},
-    {{E(2, 1), CHANGE(1)}, 2},
-    {{E(3, 1), E(5, 1)}, 2},
-    {{CHANGE(0), E(2, 1), CHANGE(0)}, 3},
+    {{{E(0, 1)}}, 1},
+    {{{E(2, 1)}}, 1},
+    {{{E(3, 1)}}, 1},
+    {{{E(5, 1)}}, 1},
+    {{{LEAVE}}, 1},
+    {{{CHANGE(0)}}, 1},
+    {{{E(2, 1)}, {E(3, 1)}}, 2},
+    {{{E(5, 1)}, {CHANGE(0)}}, 2},
+    {{{E(2, 1)}, {CHANGE(1)}}, 2},
+    {{{E(3, 1)}, {E(5, 1)}}, 2},
+    {{{CHANGE(0)}, {E(2, 1)}, {CHANGE(0)}}, 3},
 };
 
 /* Whoever changes a guest has it locked. */
@@ -679,43 +667,27 @@ START_TEST(any_order_of_steps_on_two_cpus_keeps_guests_apart)
 
             if (!change_the_same(&programs[0], &programs[1])) {
                 begin(prologue, 2, 4);
-                explore(programs, 2);
+                explore_in(&in_order, programs, 2);
             }
         }
     }
-    if (is_verbose()) {
-        printf("%s: %zu machines, %zu executions\n", prologue->name, seen_count, search.executions);
-    }
+    tell(prologue->name);
     ck_assert_uint_gt(seen_count, 1000);
 }
 END_TEST
 
-/* Three CPUs, six numbers: all are given, and guests 4 and 5 have none. */
-static const struct prologue three = {"three CPUs",
-                                      {{0, E(4, 0)},
-                                       {0, E(5, 0)},
-                                       {0, E(0, 0)},
-                                       {1, E(3, 1)},
-                                       {1, E(1, 1)},
-                                       {2, E(2, 0)},
-                                       {2, {VMID_REUSE, 4, 0}},
-                                       {2, {VMID_REUSE, 5, 0}}},
-                                      8};
-
 static const struct program trios[][3] = {
-    {{{E(3, 0)}, 1}, {{E(4, 1)}, 1}, {{CHANGE(0)}, 1}},
-    {{{LEAVE}, 1}, {{E(4, 1)}, 1}, {{CHANGE(0)}, 1}},
-    {{{E(4, 0)}, 1}, {{E(0, 1)}, 1}, {{CHANGE(1)}, 1}},
-    {{{E(3, 0)}, 1}, {{CHANGE(0)}, 1}, {{E(5, 0)}, 1}},
+    {{{{E(3, 0)}}, 1}, {{{E(4, 1)}}, 1}, {{{CHANGE(0)}}, 1}},
+    {{{{LEAVE}}, 1}, {{{E(4, 1)}}, 1}, {{{CHANGE(0)}}, 1}},
+    {{{{E(4, 0)}}, 1}, {{{E(0, 1)}}, 1}, {{{CHANGE(1)}}, 1}},
+    {{{{E(3, 0)}}, 1}, {{{CHANGE(0)}}, 1}, {{{E(5, 0)}}, 1}},
 };
 
 START_TEST(any_order_of_steps_on_three_cpus_keeps_guests_apart)
 {
     begin(&three, 3, 6);
-    explore(trios[_i], 3);
-    if (is_verbose()) {
-        printf("%s: %zu machines, %zu executions\n", three.name, seen_count, search.executions);
-    }
+    explore_in(&in_order, trios[_i], 3);
+    tell(three.name);
     ck_assert_uint_gt(seen_count, 100);
 }
 END_TEST
@@ -729,10 +701,13 @@ static const struct {
     size_t prologue;
     struct program first, second;
 } weak_pairs[] = {
-    {1, {{E(2, 0)}, 1}, {{E(5, 1)}, 1}},          {1, {{LEAVE, E(2, 0)}, 2}, {{E(5, 1)}, 1}},
-    {1, {{LEAVE, E(2, 0)}, 2}, {{CHANGE(2)}, 1}}, {1, {{LEAVE, E(5, 0)}, 2}, {{E(2, 1)}, 1}},
-    {0, {{LEAVE, E(5, 0)}, 2}, {{E(5, 1)}, 1}},   {0, {{E(2, 0), LEAVE}, 2}, {{CHANGE(2)}, 1}},
-    {3, {{LEAVE, E(2, 0)}, 2}, {{CHANGE(2)}, 1}},
+    {1, {{{E(2, 0)}}, 1}, {{{E(5, 1)}}, 1}},
+    {1, {{{LEAVE}, {E(2, 0)}}, 2}, {{{E(5, 1)}}, 1}},
+    {1, {{{LEAVE}, {E(2, 0)}}, 2}, {{{CHANGE(2)}}, 1}},
+    {1, {{{LEAVE}, {E(5, 0)}}, 2}, {{{E(2, 1)}}, 1}},
+    {0, {{{LEAVE}, {E(5, 0)}}, 2}, {{{E(5, 1)}}, 1}},
+    {0, {{{E(2, 0)}, {LEAVE}}, 2}, {{{CHANGE(2)}}, 1}},
+    {3, {{{LEAVE}, {E(2, 0)}}, 2}, {{{CHANGE(2)}}, 1}},
 };
 
 static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
@@ -744,11 +719,7 @@ static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
 
     begin(prologue, 2, 4);
     is_wrong = explore_in(&order, programs, 2);
-    if (is_verbose()) {
-        printf("%s, weakly ordered, pair %zu, mutant %d: %zu machines, %zu executions: %s\n",
-               prologue->name, pair, (int)mutant, seen_count, search.executions,
-               is_wrong ? "wrong" : "right");
-    }
+    tell(is_wrong ? "weakly ordered, wrong" : "weakly ordered");
     return is_wrong;
 }
 
