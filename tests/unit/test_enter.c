@@ -157,17 +157,6 @@ START_TEST(enter_of_another_guest_and_back_writes_what_differs)
 }
 END_TEST
 
-START_TEST(enter_with_all_numbers_given_begins_a_generation)
-{
-    for (size_t i = 0; i < LAST; i++) {
-        enter(0, i, 0);
-    }
-    EXPECT_ENTER(0, LAST, 0, SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH,
-                 SIM_WRITE_VTTBR, SIM_ISB);
-    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(LAST, 1));
-}
-END_TEST
-
 START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
 {
     enter(0, 0, 0);
@@ -205,24 +194,6 @@ static void listen_intruder(void *arg, enum sim_phase phase, const struct sim_ev
         roll_over();
     }
 }
-
-START_TEST(enter_during_a_generation_keeps_both_guests_numbers)
-{
-    struct intruder intruder = {_i == 0 ? SIM_WRITE_VTTBR : SIM_ISB, false};
-
-    enter(0, 0, 0);
-    ck_assert(sim_listen(listen_intruder, &intruder));
-    enter(0, 1, 0);
-    ck_assert(intruder.is_done);
-    ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(1, 2));
-    /* Both are walked by CPU 0 as it begins. */
-    ck_assert_uint_eq(pin(0), 1);
-    ck_assert_uint_eq(pin(1), 2);
-    roll_over();
-    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
-    ck_assert_uint_eq(pin(1), 2);
-}
-END_TEST
 
 START_TEST(leave_clears_the_register_and_then_the_number)
 {
@@ -436,10 +407,8 @@ Suite *suite_enter(void)
     tcase_add_test(guests, enter_of_what_is_loaded_does_nothing);
     tcase_add_test(guests, enter_of_another_vcpu_forgets_stage_1_here);
     tcase_add_test(guests, enter_of_another_guest_and_back_writes_what_differs);
-    tcase_add_test(guests, enter_with_all_numbers_given_begins_a_generation);
     tcase_add_test(guests, enter_of_what_is_loaded_after_a_generation_keeps_its_number);
     tcase_add_test(guests, enter_with_common_tables_says_so);
-    tcase_add_loop_test(between, enter_during_a_generation_keeps_both_guests_numbers, 0, 2);
     tcase_add_test(between, leave_clears_the_register_and_then_the_number);
     tcase_add_test(between, enter_after_leave_loads_the_guest_again);
     tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);

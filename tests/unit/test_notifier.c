@@ -3,10 +3,8 @@
  * relaxed, and how a leaf that allows more is told from one that allows less.
  */
 #include "stage2/space/batch.h"
-#include "tests/unit/requests.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/suites.h"
-#include "tests/unit/table_runs.h"
 
 #include <check.h>
 
@@ -185,30 +183,6 @@ START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
 }
 END_TEST
 
-/* Nine pages far apart are more than is kept track of. */
-START_TEST(notify_of_too_much_tells_everything_once)
-{
-    const struct told all = {0, UINT64_C(1) << 40, ANY};
-
-    start(S2_SIZE_CHANGE_BREAK);
-    for (uint64_t i = 0; i < 9; i++) {
-        rig_must(&rig, (struct rig_step){RIG_MAP, i * MIB(2), KIB(8), RIG_DATA, RIG_RW});
-    }
-    forget();
-    s2_table_begin(&rig.table);
-    for (uint64_t i = 0; i < 9; i++) {
-        ck_assert_int_eq(hold_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4))), MAPPING_OK);
-    }
-    for (uint64_t i = 0; i < 9; i++) {
-        do_unmap(&rig.table, ipa_range(i * MIB(2), KIB(4)));
-        ck_assert_uint_eq(notes.count, 0);
-    }
-    s2_table_end(&rig.table);
-    assert_told(&all, 1, "too much");
-    rig_fini(&rig);
-}
-END_TEST
-
 START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
 {
     const struct told all = {0, UINT64_C(1) << 40, ANY};
@@ -256,31 +230,6 @@ START_TEST(notify_of_a_batch_waits_for_its_end)
     ck_assert_uint_gt(frame_pool_available(&guest.rig.pool), available);
     ck_assert_uint_gt(sim_tlbi_count(), 0);
     guest_fini(&guest);
-}
-END_TEST
-
-/* No CPU has ever run it, so that nothing is sent; a device may have walked it all the same. */
-START_TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
-{
-    const struct told page = {AT, KIB(4), 3};
-    struct s2_vmid_allocator vmids;
-    struct rig_setup setup = rig_setup_of(RIG_4K_40);
-    struct s2_table table;
-
-    listen_to(&setup, &rig.pool);
-    rig_init_machine(&rig, setup);
-    rig_unwatch(&rig);
-    s2_vmid_init(&vmids, 16);
-    ck_assert_int_eq(s2_table_init(&table, &rig.setup.config, &rig.pool), MAPPING_OK);
-    ck_assert_int_eq(s2_table_set_vmids(&table, &vmids), MAPPING_OK);
-    ck_assert_int_eq(s2_table_map(&table, ipa_range(AT, KIB(8)), pa_of(RIG_DATA), RIG_RW),
-                     MAPPING_OK);
-    forget();
-    ck_assert_int_eq(s2_table_unmap(&table, ipa_range(AT, KIB(4))), MAPPING_OK);
-    ck_assert_uint_eq(sim_tlbi_count(), 0);
-    assert_told(&page, 1, "never ran");
-    ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
-    rig_fini_machine(&rig);
 }
 END_TEST
 
@@ -352,23 +301,6 @@ START_TEST(protect_is_local_only_if_nothing_is_taken_away)
         ck_assert_uint_eq(has_broadcast(), !is_local);
         rig_fini(&rig);
     }
-}
-END_TEST
-
-START_TEST(relaxed_protect_is_the_local_recipe)
-{
-    static const enum sim_kind script[] = {
-        SIM_REPLACE,      SIM_DSB_ISH, SIM_IRQ_MASK, SIM_TLBI_IPAS2E1, SIM_DSB_NSH,
-        SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB,      SIM_IRQ_RESTORE,
-    };
-
-    start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
-    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(4), RIG_DATA, S2_READ});
-    sim_clear();
-    rig_must(&rig, (struct rig_step){RIG_PROTECT, AT, KIB(4), 0, RIG_RW});
-    ck_assert(sim_matches(0, script, RIG_COUNT(script)));
-    ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
-    rig_fini(&rig);
 }
 END_TEST
 
@@ -459,58 +391,6 @@ START_TEST(leaf_allows_another_if_it_has_all_its_rights)
 }
 END_TEST
 
-/* How an access goes: not at all; after the hardware has written the leaf; at once. */
-static unsigned outcome(struct mmu *mmu, s2_desc_t *slot, uint64_t desc, enum mmu_access access)
-{
-    struct mmu_result found;
-
-    slot->raw = desc;
-    found = mmu_translate(mmu, AT, access);
-    if (found.status != MMU_OK) {
-        return 0;
-    }
-    return found.updated == desc ? 2 : 1;
-}
-
-/* By what the software MMU does: whoever holds the old leaf loses no fault, and no write of the
- * hardware's, that the new one would bring. */
-START_TEST(leaf_that_allows_another_never_does_less)
-{
-    static const enum mmu_access kinds[] = {MMU_READ, MMU_WRITE, MMU_FETCH_EL1, MMU_FETCH_EL0};
-    unsigned outcomes[CODES][4];
-    struct rig_setup setup = rig_setup_of(RIG_4K_40);
-    struct mmu mmu;
-    s2_desc_t *slot;
-
-    setup.config.hardware_update = _i % 2 == 0 ? S2_HARDWARE_UPDATE_NONE : S2_HARDWARE_UPDATE_DIRTY;
-    setup.cpu.has_xnx = _i / 2 != 0;
-    rig_init(&rig, setup);
-    rig_must(&rig, (struct rig_step){RIG_MAP, AT, KIB(4), RIG_DATA, RIG_RWX});
-    mmu = rig_mmu(&rig, &rig.table);
-    slot = rig_slot(&rig, &rig.table, AT);
-    const s2_desc_t first = *slot;
-    for (unsigned code = 0; code < CODES; code++) {
-        for (unsigned i = 0; i < 4; i++) {
-            outcomes[code][i] = outcome(
-                &mmu, slot, (first.raw & ~code_bits(CODES - 1)) | code_bits(code), kinds[i]);
-        }
-    }
-    *slot = first;
-    for (unsigned pair = 0; pair < CODES * CODES; pair++) {
-        const unsigned from = pair / CODES, to = pair % CODES;
-        const s2_desc_t a = {code_bits(from)}, b = {code_bits(to)};
-        bool does_less = false;
-
-        for (unsigned i = 0; i < 4; i++) {
-            does_less |= outcomes[to][i] < outcomes[from][i];
-        }
-        ck_assert(!does_less || !s2_desc_allows(&rig.table.format, b, a) ||
-                  (!setup.cpu.has_xnx && ((from | to) & 16) != 0));
-    }
-    rig_fini(&rig);
-}
-END_TEST
-
 /* --- What a fault handler calls -------------------------------------------------------------- */
 
 /* The root is the pool's again, and may be another guest's table: it is not put into VTTBR_EL2. */
@@ -578,17 +458,13 @@ Suite *suite_notifier(void)
 
     tcase_add_loop_test(notifier, notify_tells_what_is_invalidated_before_the_tlbs, 0,
                         (int)RIG_COUNT(verbs));
-    tcase_add_test(notifier, notify_of_too_much_tells_everything_once);
     tcase_add_test(notifier, notify_of_fini_tells_everything_while_the_frames_are_taken);
     tcase_add_test(notifier, notify_of_a_batch_waits_for_its_end);
-    tcase_add_test(notifier, notify_of_a_guest_that_never_ran_is_not_left_out);
     suite_add_tcase(suite, notifier);
     tcase_add_loop_test(relax, protect_is_local_only_if_nothing_is_taken_away, 0,
                         (int)RIG_COUNT(relaxations));
-    tcase_add_test(relax, relaxed_protect_is_the_local_recipe);
     tcase_add_loop_test(relax, protect_that_overwrites_what_hardware_sets_goes_to_all, 0, 4);
     tcase_add_loop_test(relax, leaf_allows_another_if_it_has_all_its_rights, 0, 4);
-    tcase_add_loop_test(relax, leaf_that_allows_another_never_does_less, 0, 4);
     suite_add_tcase(suite, relax);
     tcase_add_loop_test(faults, refresh_of_a_finished_table_loads_no_root, 0, 2);
     tcase_add_test(faults, refresh_and_recover_go_to_this_cpu_alone);

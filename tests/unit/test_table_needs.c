@@ -1,8 +1,8 @@
 /*
- * test_table_needs.c - what is known beforehand: the frames of an operation, the tables of a
- * layout, the cost of a configuration; and the policy that a table is made with.
+ * test_table_needs.c - what is known beforehand: the frames of an operation (at random it is
+ * test_table_model.c that asks), the tables of a layout, the cost of a configuration; and the policy
+ * that a table is made with.
  */
-#include "tests/model/random.h"
 #include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
 
@@ -130,109 +130,6 @@ START_TEST(frames_needed_refuses_what_the_verb_refuses)
     refused(step_of(RIG_REPLACE, 2 * block - page, 2 * page, RIG_DATA, 0), MAPPING_NOT_FOUND);
     ck_assert_int_eq(s2_table_frames_needed(&rig.table, &no_verb, &frames), MAPPING_INVALID_PARAM);
     ck_assert_uint_eq(frames, 77);
-    rig_fini(&rig);
-}
-END_TEST
-
-/* --- At random ------------------------------------------------------------------------------- */
-
-#define STEPS 300
-
-/* Eight blocks on either side of the border between two tables. */
-static uint64_t scene_ipa(const struct rig_shape *shape)
-{
-    return shape->span[1 + 1] - 8 * rig_block(shape);
-}
-
-/* Half of the scene in blocks, half of it empty, so that much is to be split and to be built. */
-static void set_scene(const struct rig_shape *shape)
-{
-    const uint64_t ipa = scene_ipa(shape), block = rig_block(shape);
-
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = ipa, .size = 16 * block});
-    rig_must(&rig,
-             (struct rig_step){RIG_MAP, ipa + 4 * block, 8 * block, RIG_DATA + 4 * block, RIG_RW});
-}
-
-static struct rig_step some_step(struct random *random, const struct rig_shape *shape)
-{
-    static const mapping_flags_t flags[] = {RIG_RW, S2_READ, RIG_RW | S2_CAP_PAGES,
-                                            RIG_RWX | S2_NO_CONTIGUOUS, S2_READ | S2_NORMAL_NC};
-    const uint64_t page = rig_page(shape), block = rig_block(shape);
-    const uint64_t base = scene_ipa(shape);
-    const uint64_t unit = random_once_in(random, 2) ? block : page;
-    struct rig_step step;
-
-    step.verb = (enum rig_verb)random_below(random, 5);
-    step.ipa = base + random_below(random, step.verb == RIG_MAP ? 4 : 12) * block;
-    step.size = (1 + random_below(random, 3)) * unit;
-    if (random_once_in(random, 2)) {
-        step.ipa += random_below(random, block / page - 4) * page;
-    }
-    if (random_once_in(random, 4)) {
-        step.size += (1 + random_below(random, 3)) * page;
-    }
-    step.pa = RIG_DATA + (step.ipa - base);
-    if (random_once_in(random, 3)) {
-        step.pa += random_once_in(random, 2) ? page : block;
-    }
-    step.flags = flags[random_below(random, RIG_COUNT(flags))];
-    return step;
-}
-
-/* The answer before is the answer then, and the frames are what it takes: with one fewer it is
- * refused, and with as many there are none left at its height. */
-static size_t try_step(struct rig_step step)
-{
-    const size_t available = frame_pool_available(&rig.pool);
-    const size_t unit = (size_t)1 << (rig.setup.shape->granule - rig.setup.frame_shift);
-    const size_t owned = s2_table_frame_count(&rig.table);
-    size_t frames;
-    const enum mapping_error error = ask(step, &frames);
-
-    if (error != MAPPING_OK) {
-        rig_refused(&rig, step, error);
-        return 0;
-    }
-    ck_assert_uint_le(frames, available);
-    ck_assert_uint_eq(frames % unit, 0);
-    if (frames > 0) {
-        rig_leave(&rig, frames - 1);
-        rig_refused(&rig, step, MAPPING_NO_FRAME);
-    }
-    rig_leave(&rig, frames);
-    rig_must(&rig, step);
-    ck_assert_uint_le(s2_table_frame_count(&rig.table), owned + frames);
-    ck_assert(s2_table_check(&rig.table));
-    rig_leave(&rig, frame_pool_available(&rig.pool) + rig.ballast_count);
-    return frames;
-}
-
-START_TEST(frames_needed_at_random_is_what_the_verb_takes)
-{
-    struct random random = {.state = 42 + (uint64_t)_i};
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i / 2]);
-    size_t taken[5] = {0};
-
-    setup.config.contiguous = _i % 2 == 0 ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
-    setup.frame_count = setup.shape->granule == S2_GRANULE_4K ? 56 : 28;
-    rig_init(&rig, setup);
-    for (unsigned i = 0; i < STEPS; i++) {
-        const struct rig_step step = some_step(&random, setup.shape);
-
-        if (i % 12 == 0) {
-            set_scene(setup.shape);
-        }
-        if (step.verb == RIG_FOLD) {
-            rig_must(&rig, step);
-        } else {
-            taken[step.verb] += try_step(step);
-        }
-    }
-    /* A run that seldom took a frame would prove little. */
-    for (enum rig_verb verb = RIG_MAP; verb <= RIG_REPLACE; verb++) {
-        ck_assert(verb == RIG_FOLD || taken[verb] >= STEPS / 50);
-    }
     rig_fini(&rig);
 }
 END_TEST
@@ -447,7 +344,6 @@ Suite *suite_table_needs(void)
     tcase_add_test(frames, frames_needed_is_what_a_drawing_says);
     tcase_add_test(frames, frames_needed_are_frames_of_the_pool);
     tcase_add_loop_test(frames, frames_needed_refuses_what_the_verb_refuses, 0, all);
-    tcase_add_loop_test(frames, frames_needed_at_random_is_what_the_verb_takes, 0, 2 * all);
     suite_add_tcase(suite, frames);
     tcase_add_test(layout, layout_sizes_a_static_pool);
     tcase_add_loop_test(layout, layout_of_two_pages_astride_a_border_is_exact, 0, all);

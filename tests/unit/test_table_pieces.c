@@ -792,33 +792,6 @@ START_TEST(map_beside_a_held_unmap_is_no_transient)
 }
 END_TEST
 
-/* Held unmaps of the first and the third page, with the second mapped, or a hole. */
-START_TEST(hold_map_over_unmaps_is_refused_if_a_page_between_stays)
-{
-    const bool is_hole = _i == 1;
-    enum mapping_error error;
-
-    start_three_pages();
-    if (is_hole) {
-        ck_assert_int_eq(s2_table_unmap(&rig.table, pages_at(1, 1)), MAPPING_OK);
-    }
-    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
-    ck_assert_int_eq(hold_unmap(&rig.table, pages_at(2, 1)), MAPPING_OK);
-    error = hold_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
-    ck_assert_int_eq(error, is_hole ? MAPPING_OK : MAPPING_ALREADY_EXISTS);
-    do_unmap(&rig.table, pages_at(0, 1));
-    do_unmap(&rig.table, pages_at(2, 1));
-    if (is_hole) {
-        do_map(&rig.table, pages_at(0, 3), pa_of(OTHER), RIG_RW);
-    }
-    s2_table_end(&rig.table);
-    rig_assert_map(&rig, &rig.table,
-                   is_hole ? (struct rig_map){BASE, KIB(12), OTHER, RIG_RW}
-                           : (struct rig_map){BASE + KIB(4), KIB(4), DATA + KIB(4), RIG_RW});
-    rig_fini(&rig);
-}
-END_TEST
-
 /* --- At random ------------------------------------------------------------------------------- */
 
 #define WORLD MIB(8)
@@ -979,7 +952,6 @@ Suite *suite_table_pieces(void)
     tcase_add_loop_test(unmapped, holes_are_known_exactly_whatever_the_order, 0, 4);
     tcase_add_test(unmapped, map_over_a_hole_that_is_not_known_is_refused);
     tcase_add_test(unmapped, map_beside_a_held_unmap_is_no_transient);
-    tcase_add_loop_test(unmapped, hold_map_over_unmaps_is_refused_if_a_page_between_stays, 0, 2);
     tcase_add_loop_test(cost, split_flushes_once, 0, 2 * (int)RIG_COUNT(splits));
     tcase_add_loop_test(cost, change_of_many_pages_costs_two_tlbis_or_one, 0, 4);
     tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 12);

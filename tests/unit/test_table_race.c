@@ -317,18 +317,6 @@ START_TEST(root_is_in_memory_once_it_is_made)
 }
 END_TEST
 
-START_TEST(coherent_walkers_need_no_cleaning)
-{
-    const struct scene *scene = &scenes[_i];
-
-    rig_init(&rig, rig_setup_of(RIG_4K_48));
-    scene_set(scene);
-    rig_must(&rig, scene_step(scene));
-    ck_assert_uint_eq(sim_event_count(SIM_DC_CVAC), 0);
-    rig_fini(&rig);
-}
-END_TEST
-
 /* --- Hardware updates ------------------------------------------------------------------------ */
 
 /* Sets bits of a descriptor, as hardware does, once, before the first event of a kind. */
@@ -547,7 +535,6 @@ static TCase *others_case(void)
     tcase_add_loop_test(others, tables_are_in_memory_before_a_walker_past_the_caches_looks, 0,
                         SCENES * rig_shape_count);
     tcase_add_loop_test(others, root_is_in_memory_once_it_is_made, 0, rig_shape_count);
-    tcase_add_loop_test(others, coherent_walkers_need_no_cleaning, 0, SCENES);
     tcase_add_loop_test(others, lookup_between_break_and_make_is_told_to_ask_again, 0,
                         rig_shape_count);
     return others;
