@@ -192,51 +192,6 @@ START_TEST(unmap_flushes_all)
 }
 END_TEST
 
-/* IPA >> 12 whatever the granule; TTL in [47:44]: 4K, 16K, 64K are 1, 2, 3, then the level. */
-static const struct {
-    int shape;
-    uint64_t ipa;
-    uint64_t size;
-    uint64_t operand;
-} operands[] = {
-    {0, UINT64_C(0x1234567000), KIB(4), UINT64_C(0x0000700001234567)},
-    {0, UINT64_C(0x1234400000), MIB(2), UINT64_C(0x0000600001234400)},
-    {1, UINT64_C(0xa24000000000), GIB(1), UINT64_C(0x0000500a24000000)},
-    {1, UINT64_C(0xfffffffff000), KIB(4), UINT64_C(0x0000700fffffffff)},
-    {2, UINT64_C(0x123456788000), KIB(16), UINT64_C(0x0000b00123456788)},
-    {2, UINT64_C(0x123456000000), MIB(32), UINT64_C(0x0000a00123456000)},
-    {3, UINT64_C(0x123456780000), KIB(64), UINT64_C(0x0000f00123456780)},
-    {3, UINT64_C(0x123440000000), MIB(512), UINT64_C(0x0000e00123440000)},
-    {4, UINT64_C(0xf123456789000), KIB(4), UINT64_C(0x000070f123456789)},
-    {4, UINT64_C(0xf120000000000), GIB(512), UINT64_C(0x000040f120000000)},
-    {5, UINT64_C(0xf123000000000), GIB(64), UINT64_C(0x000090f123000000)},
-    {6, UINT64_C(0xf140000000000), TIB(4), UINT64_C(0x0000d0f140000000)},
-};
-
-static void unmap_beside_a_neighbour(const struct rig_setup *setup, size_t i)
-{
-    const uint64_t beside = operands[i].ipa ^ operands[i].size;
-
-    rig_init(&rig, *setup);
-    given(RIG_MAP, beside, operands[i].size, 0, RIG_RW);
-    given(RIG_MAP, operands[i].ipa, operands[i].size, 0, RIG_RW);
-    expect(RIG_UNMAP, operands[i].ipa, operands[i].size, 0, 0, "SDADVDi");
-}
-
-START_TEST(unmap_names_the_leaf_by_ipa_and_level)
-{
-    struct rig_setup setup = rig_setup_of(&rig_shapes[operands[_i].shape]);
-
-    unmap_beside_a_neighbour(&setup, (size_t)_i);
-    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, operands[_i].operand);
-    rig_fini(&rig);
-    setup.cpu.has_ttl = false;
-    unmap_beside_a_neighbour(&setup, (size_t)_i);
-    ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, operands[_i].ipa >> 12);
-    rig_fini(&rig);
-}
-END_TEST
-
 /* A table goes with its leaves: its whole span, every level. Here that is more than 64 granules: by
  * range, or else everything of the guest. So many ranges of 2 GiB at most are the span of the topmost
  * table that goes, which hangs at the root; 0: too many. */
@@ -647,7 +602,6 @@ static TCase *unmap_case(void)
     TCase *unmap = tcase_create("unmap");
 
     tcase_add_loop_test(unmap, unmap_flushes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_names_the_leaf_by_ipa_and_level, 0, (int)RIG_COUNT(operands));
     tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid, 0, 4);
     tcase_add_loop_test(unmap, frames_come_back_after_the_flush_only, 0, rig_shape_count);
