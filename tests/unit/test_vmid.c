@@ -209,40 +209,6 @@ START_TEST(generation_after_generation_leaves_what_runs)
 }
 END_TEST
 
-START_TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
-{
-    const unsigned before = enter(0, 0);
-    const unsigned after = take(0, 1);
-
-    roll_over();
-    roll_over();
-    ck_assert_uint_eq(pin(0), before);
-    ck_assert_uint_eq(pin(1), after);
-    roll_over();
-    s2_vmid_settle(&cpus[0]);
-    roll_over();
-    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
-    ck_assert_uint_eq(pin(1), after);
-}
-END_TEST
-
-START_TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
-{
-    begin(2 * CPUS);
-    for (size_t cpu = 0; cpu < CPUS; cpu++) {
-        enter(cpu, 2 * cpu);
-    }
-    for (size_t cpu = 0; cpu + 1 < CPUS; cpu++) {
-        take(cpu, 2 * cpu + 1);
-    }
-    enter(CPUS - 1, 2 * CPUS - 1);
-    /* Every number is given; all are in use but 3, where the last CPU was before it settled. */
-    ck_assert_uint_eq(vmids.rollovers, 0);
-    ck_assert_uint_eq(take(CPUS - 1, 2 * CPUS), 3);
-    ck_assert_uint_eq(vmids.rollovers, 1);
-}
-END_TEST
-
 /* --- Flushes ------------------------------------------------------------------------------------ */
 
 START_TEST(pin_of_a_guest_that_ran_holds_the_lock)
@@ -377,18 +343,6 @@ START_TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
 }
 END_TEST
 
-/* The CPU runs a guest for two generations while its entries of that guest's come and go. */
-START_TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
-{
-    ck_assert(!changes(0, 0, 7));
-    roll_over();
-    roll_over();
-    ck_assert(!changes(0, 0, 7));
-    roll_over();
-    ck_assert(changes(0, 0, 8));
-}
-END_TEST
-
 /* A CPU that comes up again without s2_cpu_fini() before: what it holds stays reserved. */
 START_TEST(init_of_a_cpu_twice_is_refused)
 {
@@ -479,8 +433,6 @@ Suite *suite_vmid(void)
     tcase_add_test(numbers, generation_after_repeat_flushes_twice);
     tcase_add_test(keeping, generation_leaves_what_runs_and_drops_what_has_left);
     tcase_add_test(keeping, generation_after_generation_leaves_what_runs);
-    tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_until_it_settles);
-    tcase_add_test(keeping, generation_with_all_cpus_on_their_way_still_has_a_number);
     tcase_add_test(flushes, pin_of_a_guest_that_ran_holds_the_lock);
     tcase_add_test(machine, limit_that_cannot_be_is_refused);
     tcase_add_test(machine, limit_after_a_number_was_given_is_refused);
@@ -490,7 +442,6 @@ Suite *suite_vmid(void)
     tcase_add_test(vcpus, changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu);
     tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation);
     tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation);
-    tcase_add_test(vcpus, changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu);
     add_deaths(suite);
     return suite;
 }
