@@ -494,61 +494,37 @@ END_TEST
 
 /* --- The suite ------------------------------------------------------------------------------- */
 
-static TCase *map_case(void)
+Suite *suite_table_order(void)
 {
+    Suite *suite = suite_create("table_order");
     TCase *map = tcase_create("map");
+    TCase *nxs = tcase_create("nxs");
+    TCase *unmap = tcase_create("unmap");
+    TCase *breaks = tcase_create("break and make");
 
     tcase_add_loop_test(map, map_fills_links_once_and_invalidates_nothing, 0, rig_shape_count);
     tcase_add_loop_test(map, map_writes_every_slot_once, 0, rig_shape_count);
     tcase_add_loop_test(map, map_code_cleans_instruction_caches_before_it_shows, 0,
                         rig_shape_count);
-    return map;
-}
-
-static TCase *nxs_case(void)
-{
-    TCase *nxs = tcase_create("nxs");
-
+    suite_add_tcase(suite, map);
     tcase_add_loop_test(nxs, no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 0,
                         2 * rig_shape_count);
     tcase_add_loop_test(nxs, tlbis_leave_out_slow_accesses_where_all_memory_is_fast, 0,
                         rig_shape_count);
-    return nxs;
-}
-
-static TCase *unmap_case(void)
-{
-    TCase *unmap = tcase_create("unmap");
-
+    suite_add_tcase(suite, nxs);
     tcase_add_loop_test(unmap, unmap_flushes_all, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0, EITHER_COUNT);
     tcase_add_loop_test(unmap, unmap_of_two_pieces_flushes_once, 0, EITHER_COUNT);
     tcase_add_test(unmap, unmap_after_a_new_vmid_goes_to_the_new_one);
     tcase_add_loop_test(unmap, fini_gives_everything_back_after_the_vmid_is_gone, 0,
                         rig_shape_count);
-    return unmap;
-}
-
-static TCase *break_case(void)
-{
-    TCase *breaks = tcase_create("break and make");
-
+    suite_add_tcase(suite, unmap);
     tcase_add_loop_test(breaks, split_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
     tcase_add_test(breaks, split_names_the_block_as_it_was);
     tcase_add_loop_test(breaks, split_at_both_ends_flushes_once, 0, EITHER_COUNT);
     tcase_add_loop_test(breaks, protect_in_place_never_breaks, 0, EITHER_COUNT);
     tcase_add_loop_test(breaks, retype_breaks_all_then_makes_all, 0, EITHER_COUNT);
     tcase_add_loop_test(breaks, fold_flushes_once_a_level, 0, 4);
-    return breaks;
-}
-
-Suite *suite_table_order(void)
-{
-    Suite *suite = suite_create("table_order");
-
-    suite_add_tcase(suite, map_case());
-    suite_add_tcase(suite, unmap_case());
-    suite_add_tcase(suite, break_case());
-    suite_add_tcase(suite, nxs_case());
+    suite_add_tcase(suite, breaks);
     return suite;
 }

@@ -439,9 +439,11 @@ END_TEST
 
 /* --- The suite ------------------------------------------------------------------------------- */
 
-static TCase *others_case(void)
+Suite *suite_table_race(void)
 {
+    Suite *suite = suite_create("table_race");
     TCase *others = tcase_create("others");
+    TCase *hardware = tcase_create("hardware");
 
     tcase_add_loop_test(others, walkers_see_old_or_new_at_every_moment, 0,
                         2 * SCENES * rig_shape_count);
@@ -450,15 +452,7 @@ static TCase *others_case(void)
     tcase_add_loop_test(others, root_is_in_memory_once_it_is_made, 0, rig_shape_count);
     tcase_add_loop_test(others, lookup_between_break_and_make_is_told_to_ask_again, 0,
                         rig_shape_count);
-    return others;
-}
-
-Suite *suite_table_race(void)
-{
-    Suite *suite = suite_create("table_race");
-    TCase *hardware = tcase_create("hardware");
-
-    suite_add_tcase(suite, others_case());
+    suite_add_tcase(suite, others);
     tcase_add_loop_test(hardware, update_before_the_break_of_a_split_is_not_lost, 0,
                         3 * rig_shape_count);
     tcase_add_loop_test(hardware, update_between_hold_and_do_finds_its_tables_held, 0,

@@ -517,47 +517,29 @@ START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
 }
 END_TEST
 
-static TCase *rules_case(void)
-{
-    TCase *tcase = tcase_create("rules");
-
-    tcase_add_loop_test(tcase, rules_follow_cpu_and_config, 0, (int)COUNT(rules_cases));
-    tcase_add_test(tcase, rules_take_each_erratum_for_itself_alone);
-    return tcase;
-}
-
-static TCase *batch_case(void)
-{
-    TCase *tcase = tcase_create("batch");
-
-    tcase_add_test(tcase, batch_of_nothing_is_empty_and_costs_nothing);
-    tcase_add_loop_test(tcase, add_keeps_each_stretch_once, 0, (int)COUNT(add_cases));
-    tcase_add_test(tcase, add_more_than_fits_is_the_whole_vmid);
-    tcase_add_test(tcase, add_of_anything_revoked_is_remembered);
-    tcase_add_test(tcase, touches_tells_a_shared_byte);
-    tcase_add_loop_test_raise_signal(tcase, add_of_no_range_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(bad_ranges));
-    tcase_add_test_raise_signal(tcase, add_at_no_level_dies, CONTRACT_DEATH);
-    tcase_add_loop_test(tcase, add_at_random_collects_what_a_model_collects, 0, 4);
-    return tcase;
-}
-
-static TCase *plan_case(void)
-{
-    TCase *tcase = tcase_create("plan");
-
-    tcase_add_loop_test(tcase, plan_is_the_cheapest_that_covers, 0, (int)COUNT(plan_cases));
-    tcase_add_test(tcase, plan_of_an_overflowed_batch_is_the_whole_vmid);
-    tcase_add_test(tcase, plan_with_lpa2_counts_what_precedes_a_base);
-    return tcase;
-}
-
 Suite *suite_tlb_batch(void)
 {
     Suite *suite = suite_create("tlb_batch");
+    TCase *rules = tcase_create("rules");
+    TCase *batch = tcase_create("batch");
+    TCase *plan = tcase_create("plan");
 
-    suite_add_tcase(suite, rules_case());
-    suite_add_tcase(suite, batch_case());
-    suite_add_tcase(suite, plan_case());
+    tcase_add_loop_test(rules, rules_follow_cpu_and_config, 0, (int)COUNT(rules_cases));
+    tcase_add_test(rules, rules_take_each_erratum_for_itself_alone);
+    suite_add_tcase(suite, rules);
+    tcase_add_test(batch, batch_of_nothing_is_empty_and_costs_nothing);
+    tcase_add_loop_test(batch, add_keeps_each_stretch_once, 0, (int)COUNT(add_cases));
+    tcase_add_test(batch, add_more_than_fits_is_the_whole_vmid);
+    tcase_add_test(batch, add_of_anything_revoked_is_remembered);
+    tcase_add_test(batch, touches_tells_a_shared_byte);
+    tcase_add_loop_test_raise_signal(batch, add_of_no_range_dies, CONTRACT_DEATH, 0,
+                                     (int)COUNT(bad_ranges));
+    tcase_add_test_raise_signal(batch, add_at_no_level_dies, CONTRACT_DEATH);
+    tcase_add_loop_test(batch, add_at_random_collects_what_a_model_collects, 0, 4);
+    suite_add_tcase(suite, batch);
+    tcase_add_loop_test(plan, plan_is_the_cheapest_that_covers, 0, (int)COUNT(plan_cases));
+    tcase_add_test(plan, plan_of_an_overflowed_batch_is_the_whole_vmid);
+    tcase_add_test(plan, plan_with_lpa2_counts_what_precedes_a_base);
+    suite_add_tcase(suite, plan);
     return suite;
 }
