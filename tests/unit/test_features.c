@@ -16,11 +16,21 @@
 #define TO_52 S2_GRANULE_52_BITS
 
 /* All fields of which less is less. */
-#define ABILITIES(X)                                                                            \
-    X(pa_bits)                                                                                  \
-    X(granule_4k) X(granule_16k) X(granule_64k) X(vmid_bits) X(hafdbs) X(bbm) X(tlb) X(has_xnx) \
-        X(has_fwb) X(has_ttl) X(has_cnp) X(has_small_tables) X(has_lse) X(has_xs) X(has_dic)    \
-            X(has_idc) X(has_conflict_free_sizes) X(dcache_line)
+#define ABILITIES(X)    \
+    X(pa_bits)          \
+    X(granule_4k)       \
+    X(granule_16k)      \
+    X(granule_64k)      \
+    X(vmid_bits)        \
+    X(hafdbs)           \
+    X(bbm)              \
+    X(tlb)              \
+    X(has_xnx)          \
+    X(has_fwb)          \
+    X(has_ttl)          \
+    X(has_cnp)          \
+    X(has_small_tables) \
+    X(has_lse) X(has_xs) X(has_dic) X(has_idc) X(has_conflict_free_sizes) X(dcache_line)
 
 /* Every field by itself, so that a failure names it. (An assertion of libcheck tells the parent
  * process where it stands each time, too slow for loops: here it speaks only when it must.) */
