@@ -5,9 +5,11 @@
 #include "stage2/space/backend.h"
 
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "backend"
 
 #define DATA RIG_DATA
 #define MAX_AREAS 5
@@ -278,7 +280,7 @@ static void expect_refusal(struct guest *guest, const struct scenario *scenario,
     guest_snapshot_free(&before);
 }
 
-START_TEST(change_areas_succeeds_with_exactly_the_frames_it_needs)
+TEST_EACH(change_areas_succeeds_with_exactly_the_frames_it_needs, SCENARIO_COUNT)
 {
     const struct scenario *scenario = &scenarios[_i];
     struct guest guest;
@@ -300,9 +302,8 @@ START_TEST(change_areas_succeeds_with_exactly_the_frames_it_needs)
                      (int)scenario->frames - scenario->kept);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(change_areas_succeeds_with_exactly_the_nodes_it_needs)
+TEST_EACH(change_areas_succeeds_with_exactly_the_nodes_it_needs, SCENARIO_COUNT)
 {
     const struct scenario *scenario = &scenarios[_i];
     struct guest guest;
@@ -317,11 +318,10 @@ START_TEST(change_areas_succeeds_with_exactly_the_nodes_it_needs)
     guest_assert(&guest, scenario->after, count_areas(scenario->after));
     guest_fini(&guest);
 }
-END_TEST
 
 /* However many pages and areas: one flush, but for blocks that are split, which each need their own
  * between break and make. */
-START_TEST(change_areas_flushes_once)
+TEST_EACH(change_areas_flushes_once, SCENARIO_COUNT)
 {
     const struct scenario *scenario = &scenarios[_i];
     struct guest guest;
@@ -332,7 +332,6 @@ START_TEST(change_areas_flushes_once)
                   scenario->name, guest_flushes());
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Frames on their way out ----------------------------------------------------------------- */
 
@@ -358,7 +357,7 @@ static void watch_frames(void *arg, enum sim_phase phase, const struct sim_event
     }
 }
 
-START_TEST(unmap_tables_frees_frames_after_closing_dsb)
+TEST(unmap_tables_frees_frames_after_closing_dsb)
 {
     struct guest guest;
     struct watch watch = {.pool = &guest.rig.pool};
@@ -376,10 +375,9 @@ START_TEST(unmap_tables_frees_frames_after_closing_dsb)
     ck_assert_uint_eq(frame_pool_available(&guest.rig.pool), watch.available + 4);
     guest_fini(&guest);
 }
-END_TEST
 
 /* A table that is quarantined and needed again within the operation is not written before the flush. */
-START_TEST(replace_tables_reuses_frames_after_the_flush)
+TEST(replace_tables_reuses_frames_after_the_flush)
 {
     struct guest guest;
     size_t flush;
@@ -396,9 +394,8 @@ START_TEST(replace_tables_reuses_frames_after_the_flush)
     guest_assert(&guest, (struct guest_area[]){{GIB(1), MIB(2), DATA + KIB(8), RIG_RW}}, 1);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_costs_no_invalidation)
+TEST(map_costs_no_invalidation)
 {
     struct guest guest;
 
@@ -407,7 +404,6 @@ START_TEST(map_costs_no_invalidation)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Cookies --------------------------------------------------------------------------------- */
 
@@ -420,7 +416,7 @@ static const struct {
     {0xfffffffff000, 0, 0xfffffffff008, 8},
 };
 
-START_TEST(linear_pa_of_address_keeps_its_distance)
+TEST_EACH(linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies))
 {
     const struct mapping_backend backend =
         s2_linear_backend(ipa_of(cookies[_i].ipa), pa_of(cookies[_i].pa));
@@ -428,37 +424,11 @@ START_TEST(linear_pa_of_address_keeps_its_distance)
     ck_assert_ptr_eq(backend.ops, &s2_linear_ops);
     ck_assert_uint_eq(s2_linear_pa(&backend, ipa_of(cookies[_i].addr)).raw, cookies[_i].answer);
 }
-END_TEST
 
-START_TEST(linear_ops_are_a_complete_backend)
+TEST(linear_ops_are_a_complete_backend)
 {
     const struct mapping_backend backend = s2_linear_backend(ipa_of(0), pa_of(0));
 
     ck_assert(mapping_backend_is_complete(&backend));
     ck_assert_ptr_nonnull((const void *)(uintptr_t)backend.ops->reserve);
-}
-END_TEST
-
-Suite *suite_backend(void)
-{
-    Suite *suite = suite_create("backend");
-    TCase *exact = tcase_create("exact");
-    TCase *order = tcase_create("order");
-    TCase *linear = tcase_create("linear");
-
-    tcase_add_loop_test(exact, change_areas_succeeds_with_exactly_the_frames_it_needs, 0,
-                        SCENARIO_COUNT);
-    tcase_add_loop_test(exact, change_areas_succeeds_with_exactly_the_nodes_it_needs, 0,
-                        SCENARIO_COUNT);
-    tcase_add_loop_test(order, change_areas_flushes_once, 0, SCENARIO_COUNT);
-    tcase_add_test(order, unmap_tables_frees_frames_after_closing_dsb);
-    tcase_add_test(order, replace_tables_reuses_frames_after_the_flush);
-    tcase_add_test(order, map_costs_no_invalidation);
-    tcase_add_loop_test(linear, linear_pa_of_address_keeps_its_distance, 0,
-                        (int)RIG_COUNT(cookies));
-    tcase_add_test(linear, linear_ops_are_a_complete_backend);
-    suite_add_tcase(suite, exact);
-    suite_add_tcase(suite, order);
-    suite_add_tcase(suite, linear);
-    return suite;
 }

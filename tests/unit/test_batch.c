@@ -5,9 +5,11 @@
 #include "stage2/space/batch.h"
 
 #include "tests/unit/batch_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "batch"
 
 static struct crew crew;
 static struct s2_batch batch = S2_BATCH_INIT;
@@ -99,7 +101,7 @@ static void change_each(size_t count)
     }
 }
 
-START_TEST(end_flushes_each_space_once)
+TEST_EACH(end_flushes_each_space_once, 4)
 {
     const size_t count = 1 + (size_t)_i;
 
@@ -115,9 +117,8 @@ START_TEST(end_flushes_each_space_once)
     assert_all_complete();
     stop();
 }
-END_TEST
 
-START_TEST(end_of_nothing_sends_nothing)
+TEST(end_of_nothing_sends_nothing)
 {
     start_usual(2);
     MUST(map(0, GIB(3), MIB(2), CREW_PA(0) + MIB(12)));
@@ -126,10 +127,9 @@ START_TEST(end_of_nothing_sends_nothing)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     stop();
 }
-END_TEST
 
 /* A DSB after the last store, before the call returns, and before anything else is waited for. */
-START_TEST(map_in_a_batch_is_visible_on_return)
+TEST(map_in_a_batch_is_visible_on_return)
 {
     size_t last;
 
@@ -148,9 +148,8 @@ START_TEST(map_in_a_batch_is_visible_on_return)
     end_batch();
     stop();
 }
-END_TEST
 
-START_TEST(frames_of_tables_are_back_after_the_end_only)
+TEST(frames_of_tables_are_back_after_the_end_only)
 {
     struct frame_watch watch;
 
@@ -168,10 +167,9 @@ START_TEST(frames_of_tables_are_back_after_the_end_only)
     assert_all_complete();
     stop();
 }
-END_TEST
 
 /* Both checks tell a batch from damage. */
-START_TEST(check_is_content_while_a_batch_is_open)
+TEST(check_is_content_while_a_batch_is_open)
 {
     struct s2_table *table;
 
@@ -188,12 +186,11 @@ START_TEST(check_is_content_while_a_batch_is_open)
     end_batch();
     stop();
 }
-END_TEST
 
 /* --- What is flushed at once -------------------------------------------------------------------- */
 
 /* What was split stays, so it is made before the call returns. */
-START_TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
+TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
 {
     start_usual(2);
     MUST(unmap(0, FIRST, KIB(4)));
@@ -209,9 +206,8 @@ START_TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
     ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
-END_TEST
 
-START_TEST(map_over_what_the_batch_unmapped_flushes_first)
+TEST(map_over_what_the_batch_unmapped_flushes_first)
 {
     size_t flush;
 
@@ -230,9 +226,8 @@ START_TEST(map_over_what_the_batch_unmapped_flushes_first)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     stop();
 }
-END_TEST
 
-START_TEST(replace_in_a_batch_flushes_before_it_makes)
+TEST(replace_in_a_batch_flushes_before_it_makes)
 {
     start_usual(1);
     MUST(unmap(0, FIRST, KIB(4)));
@@ -244,11 +239,10 @@ START_TEST(replace_in_a_batch_flushes_before_it_makes)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* --- A batch that is full -------------------------------------------------------------------- */
 
-START_TEST(space_too_many_flushes_all_before_it)
+TEST(space_too_many_flushes_all_before_it)
 {
     start_usual(S2_BATCH_SPACES + 1);
     for (size_t i = 0; i < S2_BATCH_SPACES; i++) {
@@ -267,10 +261,9 @@ START_TEST(space_too_many_flushes_all_before_it)
     ck_assert_uint_eq(crew_flushes(&crew, S2_BATCH_SPACES), 1);
     stop();
 }
-END_TEST
 
 /* One table too many waits: more than S2_BATCH_FRAMES, and the space flushes all. */
-START_TEST(tables_too_many_flush_at_once)
+TEST(tables_too_many_flush_at_once)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     const uint64_t base = GIB(4);
@@ -293,11 +286,10 @@ START_TEST(tables_too_many_flush_at_once)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* --- Frames that wait, and are needed --------------------------------------------------------- */
 
-START_TEST(map_that_needs_a_table_that_waits_gets_it)
+TEST_EACH(map_that_needs_a_table_that_waits_gets_it, 2)
 {
     const size_t needy = (size_t)_i; /* the space itself, or another of the pool */
 
@@ -313,10 +305,9 @@ START_TEST(map_that_needs_a_table_that_waits_gets_it)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* Two tables wait in the space and one more is free; four are needed, then three. */
-START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
+TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
 {
     start_usual(1);
     rig_leave(&crew.rig, 1);
@@ -329,9 +320,8 @@ START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
     end_batch();
     stop();
 }
-END_TEST
 
-START_TEST(map_without_a_frame_anywhere_is_refused_and_flushes)
+TEST(map_without_a_frame_anywhere_is_refused_and_flushes)
 {
     start_usual(2);
     rig_leave(&crew.rig, 0);
@@ -344,11 +334,10 @@ START_TEST(map_without_a_frame_anywhere_is_refused_and_flushes)
     ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
-END_TEST
 
 /* --- Others on the same space ---------------------------------------------------------------- */
 
-START_TEST(call_without_a_batch_flushes_for_all)
+TEST_EACH(call_without_a_batch_flushes_for_all, 2)
 {
     size_t before;
 
@@ -371,10 +360,9 @@ START_TEST(call_without_a_batch_flushes_for_all)
     ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
-END_TEST
 
 /* It finds what waits in its own space: one table or two of them, and one is needed. */
-START_TEST(call_without_a_batch_gets_a_table_that_waits)
+TEST_EACH(call_without_a_batch_gets_a_table_that_waits, 2)
 {
     start_usual(1);
     rig_leave(&crew.rig, 0);
@@ -391,9 +379,8 @@ START_TEST(call_without_a_batch_gets_a_table_that_waits)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
-START_TEST(two_batches_on_one_space_flush_once)
+TEST(two_batches_on_one_space_flush_once)
 {
     struct s2_batch other = S2_BATCH_INIT;
 
@@ -417,10 +404,9 @@ START_TEST(two_batches_on_one_space_flush_once)
     ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
-END_TEST
 
 /* Whichever it is of those that have something deferred. */
-START_TEST(end_flushes_for_all_spaces_but_the_dropped_one)
+TEST_EACH(end_flushes_for_all_spaces_but_the_dropped_one, 3)
 {
     const size_t dropped = (size_t)_i;
 
@@ -438,9 +424,8 @@ START_TEST(end_flushes_for_all_spaces_but_the_dropped_one)
     assert_all_complete();
     stop();
 }
-END_TEST
 
-START_TEST(fini_of_a_dropped_space_leaves_the_others)
+TEST(fini_of_a_dropped_space_leaves_the_others)
 {
     start_usual(3);
     for (size_t i = 0; i < 3; i++) {
@@ -455,7 +440,6 @@ START_TEST(fini_of_a_dropped_space_leaves_the_others)
     ck_assert_uint_eq(crew_flushes(&crew, 1), 1);
     stop();
 }
-END_TEST
 
 /* --- Errors ---------------------------------------------------------------------------------- */
 
@@ -494,7 +478,7 @@ static enum mapping_error attempt(const struct refusal *try)
     return s2_batch_protect(&batch, space, range, try->flags);
 }
 
-START_TEST(error_in_a_batch_changes_nothing_and_leaves_it_usable)
+TEST_EACH(error_in_a_batch_changes_nothing_and_leaves_it_usable, RIG_COUNT(refusals))
 {
     const struct refusal *refusal = &refusals[_i];
     struct rig_snapshot before;
@@ -520,7 +504,6 @@ START_TEST(error_in_a_batch_changes_nothing_and_leaves_it_usable)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 static struct s2_space *any_space(void)
 {
@@ -528,31 +511,28 @@ static struct s2_space *any_space(void)
     return &crew.spaces[0];
 }
 
-START_TEST(call_after_the_end_dies)
+TEST_DIES(call_after_the_end_dies)
 {
     struct s2_space *space = any_space();
 
     s2_batch_end(&batch);
     MUST(s2_batch_unmap(&batch, space, ipa_range(FIRST, KIB(4))));
 }
-END_TEST
 
-START_TEST(end_after_the_end_dies)
+TEST_DIES(end_after_the_end_dies)
 {
     (void)any_space();
     s2_batch_end(&batch);
     s2_batch_end(&batch);
 }
-END_TEST
 
-START_TEST(drop_after_the_end_dies)
+TEST_DIES(drop_after_the_end_dies)
 {
     struct s2_space *space = any_space();
 
     s2_batch_end(&batch);
     s2_batch_drop(&batch, space);
 }
-END_TEST
 
 /* --- Memory past the caches ------------------------------------------------------------------ */
 
@@ -572,7 +552,7 @@ static void unmap_uncached(struct guest *guest, uint64_t area)
     MUST(s2_batch_unmap(&batch, &guest->space, ipa_range(GIB(1) + area * KIB(16), KIB(4))));
 }
 
-START_TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
+TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
 {
     struct guest guest;
 
@@ -588,9 +568,8 @@ START_TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
+TEST(memory_too_much_to_remember_is_cleaned_at_once)
 {
     struct guest guest;
 
@@ -608,10 +587,9 @@ START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), (S2_RECLAIM_MAX + 1) * KIB(4) / GUEST_LINE);
     guest_fini(&guest);
 }
-END_TEST
 
 /* What waits would be invalidated under the new number, and the old one's TLB entries stay. */
-START_TEST(set_vmid_while_something_is_deferred_dies)
+TEST_DIES(set_vmid_while_something_is_deferred_dies)
 {
     struct guest guest;
 
@@ -620,61 +598,4 @@ START_TEST(set_vmid_while_something_is_deferred_dies)
     unmap_uncached(&guest, 0);
     ck_assert(s2_table_has_deferred(&guest.space.table));
     s2_table_set_vmid(&guest.space.table, RIG_VMID + 1);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *waits_case(void)
-{
-    TCase *waits = tcase_create("waits");
-
-    tcase_add_loop_test(waits, end_flushes_each_space_once, 0, 4);
-    tcase_add_test(waits, end_of_nothing_sends_nothing);
-    tcase_add_test(waits, map_in_a_batch_is_visible_on_return);
-    tcase_add_test(waits, frames_of_tables_are_back_after_the_end_only);
-    tcase_add_test(waits, check_is_content_while_a_batch_is_open);
-    tcase_add_test(waits, memory_is_cleaned_after_the_closing_dsb_of_the_batch);
-    return waits;
-}
-
-static TCase *at_once_case(void)
-{
-    TCase *at_once = tcase_create("at_once");
-
-    tcase_add_test(at_once, split_in_a_batch_is_made_at_once_with_all_that_waits);
-    tcase_add_test(at_once, map_over_what_the_batch_unmapped_flushes_first);
-    tcase_add_test(at_once, replace_in_a_batch_flushes_before_it_makes);
-    tcase_add_test(at_once, space_too_many_flushes_all_before_it);
-    tcase_add_test(at_once, tables_too_many_flush_at_once);
-    tcase_add_loop_test(at_once, map_that_needs_a_table_that_waits_gets_it, 0, 2);
-    tcase_add_test(at_once, map_is_refused_only_if_all_that_waits_is_not_enough);
-    tcase_add_test(at_once, map_without_a_frame_anywhere_is_refused_and_flushes);
-    tcase_add_test(at_once, memory_too_much_to_remember_is_cleaned_at_once);
-    return at_once;
-}
-
-Suite *suite_batch(void)
-{
-    Suite *suite = suite_create("batch");
-    TCase *others = tcase_create("others");
-    TCase *errors = tcase_create("errors");
-
-    tcase_add_loop_test(others, call_without_a_batch_flushes_for_all, 0, 2);
-    tcase_add_loop_test(others, call_without_a_batch_gets_a_table_that_waits, 0, 2);
-    tcase_add_test(others, two_batches_on_one_space_flush_once);
-    tcase_add_loop_test(others, end_flushes_for_all_spaces_but_the_dropped_one, 0, 3);
-    tcase_add_test(others, fini_of_a_dropped_space_leaves_the_others);
-    tcase_add_loop_test(errors, error_in_a_batch_changes_nothing_and_leaves_it_usable, 0,
-                        (int)RIG_COUNT(refusals));
-    tcase_add_test_raise_signal(errors, call_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(errors, end_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(errors, drop_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(errors, set_vmid_while_something_is_deferred_dies, CONTRACT_DEATH);
-    suite_add_tcase(suite, waits_case());
-    suite_add_tcase(suite, at_once_case());
-    suite_add_tcase(suite, others);
-    suite_add_tcase(suite, errors);
-    batch_add_random_cases(suite);
-    return suite;
 }

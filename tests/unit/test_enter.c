@@ -4,7 +4,9 @@
  */
 #include "stage2/space/enter.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
+
+#define SUITE "enter"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -53,6 +55,9 @@ static void setup(void)
         make_table(i, 40);
     }
 }
+
+#undef SETUP
+#define SETUP setup
 
 static void enter(size_t cpu, size_t table, uint32_t vcpu)
 {
@@ -117,32 +122,29 @@ static void enter_again(size_t table, uint32_t vcpu)
 
 /* --- From guest to guest ---------------------------------------------------------------------- */
 
-START_TEST(enter_for_the_first_time_loads_both_registers)
+TEST(enter_for_the_first_time_loads_both_registers)
 {
     EXPECT_ENTER(0, 3, 0, SIM_DSB_ISH, SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(3, 1));
     ck_assert_uint_eq(sim_cpu()->vtcr, tables[3].geometry.vtcr);
     ck_assert_ptr_eq(atomic_load(&tables[3].vmids), &vmids);
 }
-END_TEST
 
-START_TEST(enter_of_what_is_loaded_does_nothing)
+TEST(enter_of_what_is_loaded_does_nothing)
 {
     enter(0, 0, 4);
     enter_again(0, 4);
 }
-END_TEST
 
-START_TEST(enter_of_another_vcpu_forgets_stage_1_here)
+TEST(enter_of_another_vcpu_forgets_stage_1_here)
 {
     enter(0, 0, 4);
     EXPECT_ENTER(0, 0, 5, FORGET, SIM_ISB);
     /* on a CPU that it has not been on */
     EXPECT_ENTER(1, 0, 6, SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
 }
-END_TEST
 
-START_TEST(enter_of_another_guest_and_back_writes_what_differs)
+TEST(enter_of_another_guest_and_back_writes_what_differs)
 {
     make_table(2, 36);
     enter(0, 0, 0);
@@ -156,9 +158,8 @@ START_TEST(enter_of_another_guest_and_back_writes_what_differs)
     /* The TLBI is for the guest that is entered. */
     ck_assert_uint_eq(sim_events()[2].vttbr, vttbr_of(1, 3));
 }
-END_TEST
 
-START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
+TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
 {
     enter(0, 0, 0);
     roll_over();
@@ -166,18 +167,16 @@ START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1));
     ck_assert_uint_eq(s2_vmid_number(&vmids, &tables[0].vmid), 1);
 }
-END_TEST
 
-START_TEST(enter_with_common_tables_says_so)
+TEST(enter_with_common_tables_says_so)
 {
     tables[0].geometry.is_common = true;
     enter(0, 0, 0);
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1) | 1);
     enter_again(0, 0);
 }
-END_TEST
 
-START_TEST(leave_clears_the_register_and_then_the_number)
+TEST(leave_clears_the_register_and_then_the_number)
 {
     enter(0, 0, 0);
     sim_clear();
@@ -187,9 +186,8 @@ START_TEST(leave_clears_the_register_and_then_the_number)
     roll_over();
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
-END_TEST
 
-START_TEST(enter_after_leave_loads_the_guest_again)
+TEST(enter_after_leave_loads_the_guest_again)
 {
     enter(0, 0, 3);
     s2_leave(&cpus[0]);
@@ -197,7 +195,6 @@ START_TEST(enter_after_leave_loads_the_guest_again)
     s2_leave(&cpus[0]);
     EXPECT_ENTER(0, 0, 4, SIM_WRITE_VTTBR, SIM_ISB, FORGET, SIM_ISB);
 }
-END_TEST
 
 /* --- Parts that ask for more ------------------------------------------------------------------ */
 
@@ -212,7 +209,7 @@ static void listen_stopped(void *arg, enum sim_phase phase, const struct sim_eve
     }
 }
 
-START_TEST(enter_with_speculative_at_stops_stage_1_meanwhile)
+TEST_EACH(enter_with_speculative_at_stops_stage_1_meanwhile, 2)
 {
     const uint64_t sctlr = _i == 0 ? 0x30 : 0x30 | SCTLR_M;
     size_t count = 0;
@@ -231,9 +228,8 @@ START_TEST(enter_with_speculative_at_stops_stage_1_meanwhile)
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(1, 2));
     enter_again(1, 0);
 }
-END_TEST
 
-START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
+TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
 {
     const uint64_t hcr = E2H | TGE | 1;
     size_t at;
@@ -248,9 +244,8 @@ START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
     sim_cpu()->hcr = E2H | 1;
     EXPECT_ENTER(0, 0, 0, FORGET, SIM_ISB);
 }
-END_TEST
 
-START_TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
 {
     tables[0].rules.has_vhe = true;
     tables[0].rules.has_hcr_write = true;
@@ -272,9 +267,8 @@ START_TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
     }
     ck_assert_uint_eq(sim_cpu()->hcr, DC | 1);
 }
-END_TEST
 
-START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
+TEST(enter_on_forgetful_part_sends_each_tlbi_again)
 {
     tables[0].rules.is_repeated = true;
     enter(0, 0, 0);
@@ -283,10 +277,9 @@ START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
     sim_cpu()->hcr = E2H | TGE | 1;
     EXPECT_ENTER(0, 0, 2, SIM_WRITE_HCR, SIM_ISB, FORGET, FORGET, SIM_ISB, SIM_WRITE_HCR, SIM_ISB);
 }
-END_TEST
 
 /* The one table that asks for it may be any: here the first, or the one that begins it. */
-START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
+TEST_EACH(generation_after_enter_on_forgetful_part_is_sent_again, 2)
 {
     tables[_i == 0 ? 0 : LAST].rules.is_repeated = true;
     for (size_t i = 0; i < LAST; i++) {
@@ -295,7 +288,6 @@ START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
     EXPECT_ENTER(0, LAST, 0, SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_TLBI_ALLE1IS,
                  SIM_DSB_ISH, SIM_DSB_ISH, SIM_WRITE_VTTBR, SIM_ISB);
 }
-END_TEST
 
 /* --- Refused ---------------------------------------------------------------------------------- */
 
@@ -311,7 +303,7 @@ static void expect_refused(struct s2_table *table, struct s2_vmid_allocator *by,
     ck_assert_uint_eq(cpu->active, active);
 }
 
-START_TEST(enter_with_numbers_wider_than_the_table_is_refused)
+TEST(enter_with_numbers_wider_than_the_table_is_refused)
 {
     struct s2_vmid_allocator wide;
     struct s2_cpu cpu;
@@ -322,9 +314,8 @@ START_TEST(enter_with_numbers_wider_than_the_table_is_refused)
     ck_assert_ptr_null(tables[0].vmids);
     enter(0, 0, 0);
 }
-END_TEST
 
-START_TEST(enter_with_other_vmids_than_before_is_refused)
+TEST(enter_with_other_vmids_than_before_is_refused)
 {
     struct s2_vmid_allocator other;
     struct s2_cpu cpu;
@@ -334,19 +325,17 @@ START_TEST(enter_with_other_vmids_than_before_is_refused)
     enter(0, 0, 0);
     expect_refused(&tables[0], &other, &cpu, MAPPING_INVALID_PARAM);
 }
-END_TEST
 
 /* Its root is another's by now. */
-START_TEST(enter_of_a_finished_table_is_refused)
+TEST(enter_of_a_finished_table_is_refused)
 {
     enter(0, 1, 0);
     tables[0].root = NULL;
     expect_refused(&tables[0], &vmids, &cpus[0], MAPPING_BAD_STATE);
 }
-END_TEST
 
 /* One that s2_cpu_init() has not seen, or another allocator's: nothing is named, nothing is loaded. */
-START_TEST(enter_on_a_cpu_of_other_vmids_is_refused)
+TEST(enter_on_a_cpu_of_other_vmids_is_refused)
 {
     static struct s2_vmid_allocator never_begun;
     static struct s2_cpu unseen;
@@ -357,41 +346,4 @@ START_TEST(enter_on_a_cpu_of_other_vmids_is_refused)
     expect_refused(&tables[0], &other, &cpus[0], MAPPING_INVALID_PARAM);
     expect_refused(&tables[0], &vmids, &unseen, MAPPING_INVALID_PARAM);
     ck_assert_ptr_null(atomic_load(&tables[0].vmids));
-}
-END_TEST
-
-static TCase *tcase(Suite *suite, const char *name)
-{
-    TCase *made = tcase_create(name);
-
-    tcase_add_checked_fixture(made, setup, NULL);
-    suite_add_tcase(suite, made);
-    return made;
-}
-
-Suite *suite_enter(void)
-{
-    Suite *suite = suite_create("enter");
-    TCase *guests = tcase(suite, "guests");
-    TCase *parts = tcase(suite, "parts");
-    TCase *refused = tcase(suite, "refused");
-
-    tcase_add_test(guests, enter_for_the_first_time_loads_both_registers);
-    tcase_add_test(guests, enter_of_what_is_loaded_does_nothing);
-    tcase_add_test(guests, enter_of_another_vcpu_forgets_stage_1_here);
-    tcase_add_test(guests, enter_of_another_guest_and_back_writes_what_differs);
-    tcase_add_test(guests, enter_of_what_is_loaded_after_a_generation_keeps_its_number);
-    tcase_add_test(guests, enter_with_common_tables_says_so);
-    tcase_add_test(guests, leave_clears_the_register_and_then_the_number);
-    tcase_add_test(guests, enter_after_leave_loads_the_guest_again);
-    tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);
-    tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
-    tcase_add_test(parts, enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb);
-    tcase_add_test(parts, enter_on_forgetful_part_sends_each_tlbi_again);
-    tcase_add_loop_test(parts, generation_after_enter_on_forgetful_part_is_sent_again, 0, 2);
-    tcase_add_test(refused, enter_with_numbers_wider_than_the_table_is_refused);
-    tcase_add_test(refused, enter_with_other_vmids_than_before_is_refused);
-    tcase_add_test(refused, enter_of_a_finished_table_is_refused);
-    tcase_add_test(refused, enter_on_a_cpu_of_other_vmids_is_refused);
-    return suite;
 }

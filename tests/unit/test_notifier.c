@@ -4,9 +4,11 @@
  */
 #include "stage2/space/batch.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "notifier"
 
 static struct rig rig;
 
@@ -161,7 +163,7 @@ static void assert_order(const struct call *call)
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, call->events), SIM_NONE);
 }
 
-START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
+TEST_EACH(notify_tells_what_is_invalidated_before_the_tlbs, RIG_COUNT(verbs))
 {
     size_t available;
 
@@ -181,9 +183,8 @@ START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
+TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
 {
     const struct told all = {0, UINT64_C(1) << 40, ANY};
     size_t available;
@@ -196,7 +197,6 @@ START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
     assert_told(&all, 1, "fini");
     ck_assert_uint_eq(notes.calls[0].available, available);
 }
-END_TEST
 
 /* --- Later, and of who is not known ---------------------------------------------------------- */
 
@@ -213,7 +213,7 @@ static void guest_start(void)
 }
 
 /* The batch defers, and the device is told when it flushes: with the table's frame still taken. */
-START_TEST(notify_of_a_batch_waits_for_its_end)
+TEST(notify_of_a_batch_waits_for_its_end)
 {
     const struct told table = {0, GIB(1), ANY}; /* as the table above is empty, too */
     struct s2_batch batch = S2_BATCH_INIT;
@@ -231,7 +231,6 @@ START_TEST(notify_of_a_batch_waits_for_its_end)
     ck_assert_uint_gt(sim_tlbi_count(), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- What is relaxed ------------------------------------------------------------------------- */
 
@@ -285,7 +284,7 @@ static const struct {
     {DIRTY, {S2_READ | S2_DBM, S2_READ | S2_DBM}, S2_READ, false},
 };
 
-START_TEST(protect_is_local_only_if_nothing_is_taken_away)
+TEST_EACH(protect_is_local_only_if_nothing_is_taken_away, RIG_COUNT(relaxations))
 {
     for (int relax = S2_RELAX_EVERYWHERE; relax <= S2_RELAX_HERE; relax++) {
         const bool is_local = relax == S2_RELAX_HERE && relaxations[_i].is_local;
@@ -302,7 +301,6 @@ START_TEST(protect_is_local_only_if_nothing_is_taken_away)
         rig_fini(&rig);
     }
 }
-END_TEST
 
 /* Hardware that writes the page just before a protect that calls it clean: another CPU may hold it
  * as dirty, and would not say so again. */
@@ -321,7 +319,7 @@ static void hand_event(void *arg, enum sim_phase phase, const struct sim_event *
     }
 }
 
-START_TEST(protect_that_overwrites_what_hardware_sets_goes_to_all)
+TEST_EACH(protect_that_overwrites_what_hardware_sets_goes_to_all, 4)
 {
     static const struct {
         mapping_flags_t from, to;
@@ -344,7 +342,6 @@ START_TEST(protect_that_overwrites_what_hardware_sets_goes_to_all)
     ck_assert_uint_eq(has_local(), _i % 2 == 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What allows more ------------------------------------------------------------------------ */
 
@@ -365,7 +362,7 @@ static unsigned rights_of(unsigned code, bool has_dirty)
     return (code & 7) | (has_dirty ? code & 8 : 0) | execution[code >> 4] << 4;
 }
 
-START_TEST(leaf_allows_another_if_it_has_all_its_rights)
+TEST_EACH(leaf_allows_another_if_it_has_all_its_rights, 4)
 {
     const bool has_dirty = _i % 2 != 0, has_xnx = _i / 2 != 0;
     const struct s2_format format = {
@@ -389,12 +386,11 @@ START_TEST(leaf_allows_another_if_it_has_all_its_rights)
     }
     ck_assert_uint_gt(allowed, 0);
 }
-END_TEST
 
 /* --- What a fault handler calls -------------------------------------------------------------- */
 
 /* The root is the pool's again, and may be another guest's table: it is not put into VTTBR_EL2. */
-START_TEST(refresh_of_a_finished_table_loads_no_root)
+TEST_EACH(refresh_of_a_finished_table_loads_no_root, 2)
 {
     start(S2_SIZE_CHANGE_BREAK);
     rig_dismiss(&rig, &rig.table);
@@ -409,10 +405,9 @@ START_TEST(refresh_of_a_finished_table_loads_no_root)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1) + sim_event_count(SIM_TLBI_VMALLS12E1), 0);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* Where a guest faults is the guest's choice. The sequences are test_tlb_flush.c's. */
-START_TEST(refresh_and_recover_go_to_this_cpu_alone)
+TEST(refresh_and_recover_go_to_this_cpu_alone)
 {
     const uint64_t end = UINT64_C(1) << RIG_4K_40->ipa_bits;
     const uint64_t beyond[] = {end, end + 1, UINT64_MAX};
@@ -431,9 +426,8 @@ START_TEST(refresh_and_recover_go_to_this_cpu_alone)
     ck_assert_uint_eq(sim_tlbi_count(), 3);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(common_bit_is_set_only_if_promised_and_there)
+TEST_EACH(common_bit_is_set_only_if_promised_and_there, 4)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -446,29 +440,4 @@ START_TEST(common_bit_is_set_only_if_promised_and_there)
     rig_must(&rig, (struct rig_step){RIG_UNMAP, AT, KIB(4), 0, 0});
     ck_assert_uint_eq(sim_event_count(SIM_WRITE_VTTBR), 0); /* it is current, bit and all */
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_notifier(void)
-{
-    Suite *suite = suite_create("notifier");
-    TCase *notifier = tcase_create("notifier");
-    TCase *relax = tcase_create("relax");
-    TCase *faults = tcase_create("faults");
-
-    tcase_add_loop_test(notifier, notify_tells_what_is_invalidated_before_the_tlbs, 0,
-                        (int)RIG_COUNT(verbs));
-    tcase_add_test(notifier, notify_of_fini_tells_everything_while_the_frames_are_taken);
-    tcase_add_test(notifier, notify_of_a_batch_waits_for_its_end);
-    suite_add_tcase(suite, notifier);
-    tcase_add_loop_test(relax, protect_is_local_only_if_nothing_is_taken_away, 0,
-                        (int)RIG_COUNT(relaxations));
-    tcase_add_loop_test(relax, protect_that_overwrites_what_hardware_sets_goes_to_all, 0, 4);
-    tcase_add_loop_test(relax, leaf_allows_another_if_it_has_all_its_rights, 0, 4);
-    suite_add_tcase(suite, relax);
-    tcase_add_loop_test(faults, refresh_of_a_finished_table_loads_no_root, 0, 2);
-    tcase_add_test(faults, refresh_and_recover_go_to_this_cpu_alone);
-    tcase_add_loop_test(faults, common_bit_is_set_only_if_promised_and_there, 0, 4);
-    suite_add_tcase(suite, faults);
-    return suite;
 }

@@ -5,10 +5,12 @@
 #include "stage2/space/space.h"
 
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 #define TOP (UINT64_C(1) << 40)
@@ -32,7 +34,7 @@ static void expect_no_space(struct rig *rig, const struct s2_space_config *confi
     ck_assert_uint_eq(frame_pool_available(&rig->pool), available);
 }
 
-START_TEST(init_of_impossible_space_is_refused)
+TEST(init_of_impossible_space_is_refused)
 {
     struct rig_setup setup = guest_setup();
     struct s2_space_config config;
@@ -66,7 +68,6 @@ START_TEST(init_of_impossible_space_is_refused)
     expect_no_space(&rig, &config, MAPPING_NO_FRAME);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 static void *open_nothing(void *ctx, pa_t pa, uint64_t size)
 {
@@ -116,7 +117,7 @@ static void spoil(struct s2_space_config *config, int how)
     config->table.cpu = &cpu;
 }
 
-START_TEST(init_of_what_would_trap_later_is_refused_with_its_reason)
+TEST_EACH(init_of_what_would_trap_later_is_refused_with_its_reason, 7)
 {
     static const char *const words[] = {"nodes", "open", "open", "never begun",
                                         "wider", "pool", "VMIDs"};
@@ -132,9 +133,8 @@ START_TEST(init_of_what_would_trap_later_is_refused_with_its_reason)
     ck_assert_ptr_nonnull(strstr(s2_space_init_reason(&config), words[_i]));
     rig_fini_machine(&rig);
 }
-END_TEST
 
-START_TEST(init_with_frames_larger_than_granule_is_refused)
+TEST(init_with_frames_larger_than_granule_is_refused)
 {
     struct rig_setup setup = guest_setup();
     struct s2_space_config config;
@@ -147,9 +147,8 @@ START_TEST(init_with_frames_larger_than_granule_is_refused)
     ck_assert_ptr_nonnull(strstr(s2_space_init_reason(&config), "larger than the granule"));
     rig_fini_machine(&rig);
 }
-END_TEST
 
-START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
+TEST(init_with_highest_vmid_shows_it_in_vttbr)
 {
     struct rig_setup setup = guest_setup();
     struct s2_space_config config;
@@ -169,10 +168,9 @@ START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* Numbers come from the allocator, and the one given is not looked at. */
-START_TEST(init_with_vmids_ignores_the_vmid)
+TEST(init_with_vmids_ignores_the_vmid)
 {
     struct rig_setup setup = guest_setup();
     struct s2_vmid_allocator vmids;
@@ -192,7 +190,6 @@ START_TEST(init_with_vmids_ignores_the_vmid)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- Refusals -------------------------------------------------------------------------------- */
 
@@ -257,7 +254,7 @@ static const struct guest_area bad_ranges[] = {
     {GIB(1), UINT64_MAX - KIB(4) + 1, DATA, RIG_RW},
 };
 
-START_TEST(change_of_bad_range_is_refused)
+TEST_EACH(change_of_bad_range_is_refused, RIG_COUNT(bad_ranges))
 {
     struct guest guest;
 
@@ -268,7 +265,6 @@ START_TEST(change_of_bad_range_is_refused)
     }
     guest_fini(&guest);
 }
-END_TEST
 
 /* Each with so many frames left, and nodes in all. */
 static const struct {
@@ -310,7 +306,7 @@ static const struct {
     {PROTECT, MAPPING_DENIED, {GIB(8), GIB(2), 0, RIG_RWX | S2_DEVICE_nGRE}, 40, 16},
 };
 
-START_TEST(change_that_cannot_be_is_refused_and_changes_nothing)
+TEST_EACH(change_that_cannot_be_is_refused_and_changes_nothing, RIG_COUNT(refusals))
 {
     struct guest guest;
 
@@ -321,9 +317,8 @@ START_TEST(change_that_cannot_be_is_refused_and_changes_nothing)
     guest_assert(&guest, there, COUNT);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_of_type_that_needs_fwb_is_refused_without_it)
+TEST(map_of_type_that_needs_fwb_is_refused_without_it)
 {
     const struct guest_area area = {0, KIB(4), DATA, RIG_RW | S2_NORMAL_STAGE1};
     struct guest guest;
@@ -332,11 +327,10 @@ START_TEST(map_of_type_that_needs_fwb_is_refused_without_it)
     expect_refusal(&guest, MAP, &area, MAPPING_UNSUPPORTED);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- What the guest sees --------------------------------------------------------------------- */
 
-START_TEST(change_of_holes_is_fine)
+TEST(change_of_holes_is_fine)
 {
     struct guest guest;
 
@@ -352,9 +346,8 @@ START_TEST(change_of_holes_is_fine)
     guest_assert(&guest, NULL, 0);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(unmap_then_map_again_folds_into_one_block)
+TEST(unmap_then_map_again_folds_into_one_block)
 {
     static const struct guest_area whole = {GIB(1), GIB(1), DATA, RIG_RWX};
     static const struct guest_area split[] = {
@@ -379,9 +372,8 @@ START_TEST(unmap_then_map_again_folds_into_one_block)
                     RIG_RWX);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(fold_leaves_capped_areas_as_they_are)
+TEST(fold_leaves_capped_areas_as_they_are)
 {
     static const struct guest_area areas[] = {
         {GIB(1), MIB(2), DATA, RIG_RWX | S2_CAP_PAGES},
@@ -398,11 +390,10 @@ START_TEST(fold_leaves_capped_areas_as_they_are)
     ck_assert_uint_eq(rig_leaf_count(&guest.rig, s2_space_table(&guest.space), 2), 2);
     guest_fini(&guest);
 }
-END_TEST
 
 /* A cap tells the mapper how to map, and protect maps nothing: areas keep theirs, so that no block
  * ever spans two of them. */
-START_TEST(protect_with_cap_splits_no_area_inside_a_block)
+TEST(protect_with_cap_splits_no_area_inside_a_block)
 {
     static const struct guest_area areas[] = {
         {GIB(1), MIB(2), DATA, RIG_RWX},
@@ -422,10 +413,9 @@ START_TEST(protect_with_cap_splits_no_area_inside_a_block)
     guest_unmap(&guest, GIB(1), MIB(2));
     guest_fini(&guest);
 }
-END_TEST
 
 /* Taking everything apart must not need a frame that nobody has. */
-START_TEST(fini_with_empty_pool_gives_everything_back)
+TEST(fini_with_empty_pool_gives_everything_back)
 {
     struct guest guest;
 
@@ -438,9 +428,8 @@ START_TEST(fini_with_empty_pool_gives_everything_back)
     rig_leave(&guest.rig, 0);
     guest_fini(&guest); /* counts the frames */
 }
-END_TEST
 
-START_TEST(protect_of_middle_gives_three_areas)
+TEST(protect_of_middle_gives_three_areas)
 {
     static const struct guest_area after[] = {
         {GIB(1), MIB(2), DATA, RIG_RWX},
@@ -461,9 +450,8 @@ START_TEST(protect_of_middle_gives_three_areas)
     ck_assert_int_eq(mmu_translate(&mmu, GIB(1) + MIB(2) - 1, MMU_WRITE).status, MMU_OK);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(lookup_answers_leaf_hole_and_beyond)
+TEST(lookup_answers_leaf_hole_and_beyond)
 {
     struct guest guest;
     struct s2_leaf leaf;
@@ -482,37 +470,4 @@ START_TEST(lookup_answers_leaf_hole_and_beyond)
     ck_assert_uint_eq(leaf.size, GIB(1));
     ck_assert_int_eq(s2_space_lookup(&guest.space, ipa_of(TOP), &leaf), MAPPING_INVALID_PARAM);
     guest_fini(&guest);
-}
-END_TEST
-
-Suite *suite_space(void)
-{
-    Suite *suite = suite_create("space");
-    TCase *init = tcase_create("init");
-    TCase *refusals_case = tcase_create("refusals");
-    TCase *sight = tcase_create("sight");
-
-    tcase_add_test(init, init_of_impossible_space_is_refused);
-    tcase_add_loop_test(init, init_of_what_would_trap_later_is_refused_with_its_reason, 0, 7);
-    tcase_add_test(init, init_with_frames_larger_than_granule_is_refused);
-    tcase_add_test(init, init_with_highest_vmid_shows_it_in_vttbr);
-    tcase_add_test(init, init_with_vmids_ignores_the_vmid);
-    tcase_add_test(init, fini_with_empty_pool_gives_everything_back);
-    tcase_add_loop_test(refusals_case, change_of_bad_range_is_refused, 0,
-                        (int)RIG_COUNT(bad_ranges));
-    tcase_add_loop_test(refusals_case, change_that_cannot_be_is_refused_and_changes_nothing, 0,
-                        (int)RIG_COUNT(refusals));
-    tcase_add_test(refusals_case, map_of_type_that_needs_fwb_is_refused_without_it);
-    tcase_add_test(sight, change_of_holes_is_fine);
-    tcase_add_test(sight, unmap_then_map_again_folds_into_one_block);
-    tcase_add_test(sight, fold_leaves_capped_areas_as_they_are);
-    tcase_add_test(sight, protect_with_cap_splits_no_area_inside_a_block);
-    tcase_add_test(sight, protect_of_middle_gives_three_areas);
-    tcase_add_test(sight, lookup_answers_leaf_hole_and_beyond);
-    suite_add_tcase(suite, init);
-    suite_add_tcase(suite, refusals_case);
-    suite_add_tcase(suite, sight);
-    space_add_cache_cases(suite);
-    space_add_isolation_cases(suite);
-    return suite;
 }

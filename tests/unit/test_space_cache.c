@@ -4,9 +4,12 @@
  */
 #include "stage2/space/batch.h"
 #include "tests/unit/space_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <stdlib.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 #define MEMORY MIB(8)
@@ -95,7 +98,7 @@ static const struct guest_area shown[] = {
     {GIB(1), MIB(4), DATA + MIB(2), RIG_RW | S2_NORMAL_NC},
 };
 
-START_TEST(map_cleans_memory_before_it_is_visible)
+TEST_EACH(map_cleans_memory_before_it_is_visible, RIG_COUNT(shown))
 {
     const struct guest_area *area = &shown[_i];
     struct guest guest;
@@ -108,9 +111,8 @@ START_TEST(map_cleans_memory_before_it_is_visible)
     ck_assert_uint_eq(guest.memory.closed, guest.memory.opened);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_with_forced_write_back_cleans_nothing)
+TEST(map_with_forced_write_back_cleans_nothing)
 {
     struct guest guest;
 
@@ -121,9 +123,8 @@ START_TEST(map_with_forced_write_back_cleans_nothing)
     ck_assert_uint_eq(guest.memory.opened, 0);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
+TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
 {
     struct guest guest;
 
@@ -132,12 +133,11 @@ START_TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
     expect_cleaned(&guest, (struct window){0, first_write()}, 0, MIB(2));
     guest_fini(&guest);
 }
-END_TEST
 
 static const mapping_flags_t devices[] = {S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE, S2_DEVICE_nGRE,
                                           S2_DEVICE_GRE};
 
-START_TEST(device_memory_is_never_touched)
+TEST_EACH(device_memory_is_never_touched, RIG_COUNT(devices))
 {
     struct guest guest;
 
@@ -151,10 +151,9 @@ START_TEST(device_memory_is_never_touched)
     ck_assert_uint_eq(guest.memory.opened, 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* Data frames of the tables' pool are reached without the memory ops. */
-START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
+TEST(map_of_pool_frame_cleans_it_through_the_pool)
 {
     struct guest guest;
     const struct sim_event *events;
@@ -173,10 +172,9 @@ START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
     ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frame, 0), MAPPING_OK);
     guest_fini(&guest);
 }
-END_TEST
 
 /* Without memory ops there is nothing to reach it by. */
-START_TEST(map_of_memory_out_of_reach_cleans_nothing)
+TEST(map_of_memory_out_of_reach_cleans_nothing)
 {
     struct guest guest;
 
@@ -186,11 +184,10 @@ START_TEST(map_of_memory_out_of_reach_cleans_nothing)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Refusal --------------------------------------------------------------------------------- */
 
-START_TEST(map_of_memory_that_does_not_open_is_denied)
+TEST_EACH(map_of_memory_that_does_not_open_is_denied, 3)
 {
     struct guest_snapshot before;
     struct guest guest;
@@ -213,9 +210,8 @@ START_TEST(map_of_memory_that_does_not_open_is_denied)
     guest_snapshot_free(&before);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
+TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
 {
     struct guest guest;
 
@@ -228,7 +224,6 @@ START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
                  1);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Memory that comes back, or changes its type --------------------------------------------- */
 
@@ -236,7 +231,7 @@ static const struct {
     uint64_t offset, size;
 } taken[] = {{0, MIB(4)}, {MIB(1), KIB(4)}, {MIB(1), MIB(2)}, {0, KIB(8)}};
 
-START_TEST(unmap_cleans_what_it_took_after_the_flush)
+TEST_EACH(unmap_cleans_what_it_took_after_the_flush, RIG_COUNT(taken))
 {
     struct guest guest;
 
@@ -248,7 +243,6 @@ START_TEST(unmap_cleans_what_it_took_after_the_flush)
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
     guest_fini(&guest);
 }
-END_TEST
 
 /* What no leaf shows. */
 static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
@@ -260,7 +254,7 @@ static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *
 
 /* Areas that an embedder's set has split, and nothing differs between their leaves: they share a block. The
  * first is split, so the second finds its memory between break and make. */
-START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
+TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
     struct guest guest;
 
@@ -277,9 +271,8 @@ START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
     guest_assert(&guest, (struct guest_area[]){{GIB(1), KIB(4), DATA, RIG_RW}}, 1);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(replace_cleans_the_new_before_and_the_old_after)
+TEST(replace_cleans_the_new_before_and_the_old_after)
 {
     struct guest guest;
     size_t write, flush;
@@ -297,7 +290,6 @@ START_TEST(replace_cleans_the_new_before_and_the_old_after)
     ck_assert_uint_gt(flush, write);
     guest_fini(&guest);
 }
-END_TEST
 
 /* The same memory shown anew, past the caches: what the guest wrote through them until the flush is
  * not to be in them any more when it reads past them. */
@@ -307,7 +299,7 @@ static const struct {
 } again[] = {
     {KIB(4), DATA}, {MIB(2), DATA}, {KIB(64), DATA + KIB(32)}, {MIB(2), DATA + MIB(2) - KIB(4)}};
 
-START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
+TEST_EACH(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible, RIG_COUNT(again))
 {
     const uint64_t size = again[_i].size, offset = again[_i].pa - DATA;
     struct guest guest;
@@ -328,7 +320,6 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
     ck_assert_uint_eq(guest_flushes(), 1);
     guest_fini(&guest);
 }
-END_TEST
 
 /* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of them:
  * the guest had all of it through the caches until the flush, wherever it lies. */
@@ -339,7 +330,8 @@ static const struct {
     {{0, 8}, 0}, {{0, 8}, 8}, {{8, 0}, 0}, {{8, 0}, 8}, {{8, 0}, 7}, {{0, 8}, 1},
 };
 
-START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible)
+TEST_EACH(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
+          RIG_COUNT(over_two))
 {
     struct guest guest;
     size_t flush, make;
@@ -360,11 +352,10 @@ START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_vis
     expect_cleaned(&guest, (struct window){flush, make}, over_two[_i].pa * KIB(4), KIB(8));
     guest_fini(&guest);
 }
-END_TEST
 
 /* The same by two calls in a batch, at the same place and at another: what the first took can be
  * written until the flush, which the second cannot do without. */
-START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
+TEST_EACH(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 2)
 {
     const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
     struct s2_batch batch = S2_BATCH_INIT;
@@ -388,10 +379,9 @@ START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
     expect_cleaned(&guest, (struct window){flush, make}, 0, KIB(64));
     guest_fini(&guest);
 }
-END_TEST
 
 /* Other memory was nobody's until now: it is cleaned once. */
-START_TEST(replace_by_other_memory_uncached_cleans_it_once)
+TEST_EACH(replace_by_other_memory_uncached_cleans_it_once, 2)
 {
     struct guest guest;
 
@@ -406,7 +396,6 @@ START_TEST(replace_by_other_memory_uncached_cleans_it_once)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), MIB(2) / GUEST_LINE);
     guest_fini(&guest);
 }
-END_TEST
 
 /* Where stage 1 goes for the first time, alone or with all else. */
 static size_t first_flush(void)
@@ -420,7 +409,7 @@ static uint64_t page_pa(int layout, uint64_t i)
     return DATA + KIB(4) * (layout == 0 ? i : layout == 1 ? 2 * i : GUEST_NODES - 1 - i);
 }
 
-START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
+TEST_EACH(unmap_of_many_areas_flushes_stretches_of_memory, 3)
 {
     struct guest guest;
 
@@ -440,7 +429,6 @@ START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
     }
     guest_fini(&guest);
 }
-END_TEST
 
 static const struct {
     mapping_flags_t from, to;
@@ -453,7 +441,7 @@ static const struct {
     {RIG_RW | S2_CAP_PAGES, RIG_RW | S2_DEVICE_GRE, KIB(8), KIB(16)},
 };
 
-START_TEST(changed_type_is_cleaned_between_break_and_make)
+TEST_EACH(changed_type_is_cleaned_between_break_and_make, RIG_COUNT(changes))
 {
     const uint64_t offset = changes[_i].offset;
     const uint64_t size = changes[_i].size;
@@ -480,9 +468,8 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
     ck_assert_uint_eq(sim_find(SIM_DC_CIVAC, make), SIM_NONE);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(changed_permission_cleans_nothing)
+TEST(changed_permission_cleans_nothing)
 {
     struct guest guest;
 
@@ -494,7 +481,6 @@ START_TEST(changed_permission_cleans_nothing)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Instructions ---------------------------------------------------------------------------- */
 
@@ -509,7 +495,7 @@ static const struct {
     {RIG_RWX, true, 0},
 };
 
-START_TEST(executable_memory_invalidates_instruction_caches_first)
+TEST_EACH(executable_memory_invalidates_instruction_caches_first, RIG_COUNT(code))
 {
     struct rig_setup setup = guest_setup();
     struct guest guest;
@@ -525,36 +511,4 @@ START_TEST(executable_memory_invalidates_instruction_caches_first)
         ck_assert_uint_lt(sim_find(SIM_DSB_ISH, invalidation), first_write());
     }
     guest_fini(&guest);
-}
-END_TEST
-
-void space_add_cache_cases(Suite *suite)
-{
-    TCase *cache = tcase_create("cache");
-
-    tcase_add_loop_test(cache, map_cleans_memory_before_it_is_visible, 0, (int)RIG_COUNT(shown));
-    tcase_add_test(cache, map_with_forced_write_back_cleans_nothing);
-    tcase_add_test(cache, map_of_uncached_type_cleans_in_spite_of_fwb);
-    tcase_add_loop_test(cache, device_memory_is_never_touched, 0, (int)RIG_COUNT(devices));
-    tcase_add_test(cache, map_of_pool_frame_cleans_it_through_the_pool);
-    tcase_add_test(cache, map_of_memory_out_of_reach_cleans_nothing);
-    tcase_add_loop_test(cache, map_of_memory_that_does_not_open_is_denied, 0, 3);
-    tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
-    tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_flush, 0, (int)RIG_COUNT(taken));
-    tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
-    tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
-    tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
-                        0, (int)RIG_COUNT(again));
-    tcase_add_loop_test(cache,
-                        replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
-                        0, (int)RIG_COUNT(over_two));
-    tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 0, 2);
-    tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
-    tcase_add_loop_test(cache, unmap_of_many_areas_flushes_stretches_of_memory, 0, 3);
-    tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
-                        (int)RIG_COUNT(changes));
-    tcase_add_test(cache, changed_permission_cleans_nothing);
-    tcase_add_loop_test(cache, executable_memory_invalidates_instruction_caches_first, 0,
-                        (int)RIG_COUNT(code));
-    suite_add_tcase(suite, cache);
 }

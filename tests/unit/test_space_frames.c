@@ -7,7 +7,7 @@
 #include "stage2/space/batch.h"
 #include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define SUITE "space_frames"
 
 #define PAGE KIB(4)
 #define AT GIB(1)
@@ -61,7 +63,7 @@ static void stop(void)
 /* --- What frames held ------------------------------------------------------------------------ */
 
 /* Alice's 2 MiB, by pages: a table full of descriptors. It is gone, and its frame becomes Bob's. */
-START_TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
+TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
 {
     const size_t frames = guest_setup().frame_count;
     size_t taken = 0;
@@ -96,9 +98,8 @@ START_TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
     rig_unwatch(&guest.rig);
     MUST(s2_space_fini(&guest.space));
 }
-END_TEST
 
-START_TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
+TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
 {
     static struct frame_info infos[4];
     struct frame_region region = {PA_INIT(0x40000000), NULL, 4, infos};
@@ -112,12 +113,11 @@ START_TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
     ck_assert_int_eq(frame_pool_alloc_zeroed(&pool, 3, &frame), MAPPING_NO_FRAME);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
 /* --- What a guest has ------------------------------------------------------------------------ */
 
 /* Map a page, free it, map more until the tables take it: it would be a table that the guest writes. */
-START_TEST(frame_that_a_guest_has_cannot_be_freed_and_become_a_table)
+TEST(frame_that_a_guest_has_cannot_be_freed_and_become_a_table)
 {
     pa_t frame;
 
@@ -134,10 +134,9 @@ START_TEST(frame_that_a_guest_has_cannot_be_freed_and_become_a_table)
     guest_unmap(&guest, 0, TIB(1));
     stop();
 }
-END_TEST
 
 /* As long as it may be reached: up to the end of the batch that takes it away. */
-START_TEST(frame_that_is_not_flushed_yet_cannot_be_freed)
+TEST_EACH(frame_that_is_not_flushed_yet_cannot_be_freed, 2)
 {
     struct s2_batch batch = S2_BATCH_INIT;
     pa_t frame;
@@ -152,11 +151,10 @@ START_TEST(frame_that_is_not_flushed_yet_cannot_be_freed)
     MUST(give(frame, 0));
     stop();
 }
-END_TEST
 
 /* A block is free when the last of its frames is, whichever way and in whatever pieces they went; one
  * that is mapped twice, when both are. */
-START_TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
+TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
 {
     struct s2_cursor cursor = s2_cursor(ipa_range(GIB(2), 8 * PAGE));
     pa_t block;
@@ -178,9 +176,8 @@ START_TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
     MUST(give(block, 3));
     stop();
 }
-END_TEST
 
-START_TEST(replaced_frame_is_free_and_the_new_one_is_not)
+TEST(replaced_frame_is_free_and_the_new_one_is_not)
 {
     pa_t old, new;
 
@@ -197,10 +194,9 @@ START_TEST(replaced_frame_is_free_and_the_new_one_is_not)
     MUST(give(new, 0));
     stop();
 }
-END_TEST
 
 /* A map that is refused, for whatever reason, leaves the frame free to go. */
-START_TEST(frame_of_a_refused_map_can_be_freed)
+TEST_EACH(frame_of_a_refused_map_can_be_freed, 4)
 {
     struct rig_setup setup = guest_setup_fwb();
     pa_t frame;
@@ -231,10 +227,9 @@ START_TEST(frame_of_a_refused_map_can_be_freed)
     MUST(give(frame, 0));
     stop();
 }
-END_TEST
 
 /* The end of a guest, whole or in steps. Its memory is its owner's again then. */
-START_TEST(frames_of_a_guest_that_ended_can_be_freed)
+TEST_EACH(frames_of_a_guest_that_ended_can_be_freed, 4)
 {
     bool is_done = false;
     pa_t block;
@@ -252,7 +247,6 @@ START_TEST(frames_of_a_guest_that_ended_can_be_freed)
     ck_assert_uint_eq(frame_pool_available(&guest.rig.pool), guest.rig.setup.frame_count);
     rig_fini_machine(&guest.rig);
 }
-END_TEST
 
 /* --- All pools of the machine ---------------------------------------------------------------- */
 
@@ -284,7 +278,7 @@ static enum mapping_error show(uint64_t pa, uint64_t size)
     return s2_space_map_linear(&guest.space, ipa_range(AT, size), pa_of(pa), RIG_RW);
 }
 
-START_TEST(frame_of_any_pool_that_is_no_data_is_denied)
+TEST(frame_of_any_pool_that_is_no_data_is_denied)
 {
     pa_t table, data, own;
 
@@ -313,10 +307,9 @@ START_TEST(frame_of_any_pool_that_is_no_data_is_denied)
     ck_assert(frame_pool_check(&theirs));
     stop();
 }
-END_TEST
 
 /* Half of what is to be shown is data of another pool, and half is not: neither is counted. */
-START_TEST(map_that_is_denied_midway_counts_nothing)
+TEST(map_that_is_denied_midway_counts_nothing)
 {
     pa_t block;
 
@@ -330,9 +323,8 @@ START_TEST(map_that_is_denied_midway_counts_nothing)
     MUST(frame_pool_free(&theirs, block, 3));
     stop();
 }
-END_TEST
 
-START_TEST(guard_refuses_what_it_cannot_keep)
+TEST(guard_refuses_what_it_cannot_keep)
 {
     static struct frame_info infos[1];
     struct frame_region region = {PA_INIT(0x1000), NULL, 1, infos};
@@ -352,10 +344,9 @@ START_TEST(guard_refuses_what_it_cannot_keep)
     ck_assert(!frame_guard_is_data(&guard, NULL, pa_of(PAGE - 1), 1));
     ck_assert(frame_guard_is_data(&guard, NULL, pa_of(2 * PAGE), GIB(1)));
 }
-END_TEST
 
 /* A pool of two regions of which there is room for one. */
-START_TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
+TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
 {
     struct frame_region regions[] = {{pa_of(THEIRS), NULL, 16, their_infos[0]},
                                      {pa_of(THEIRS + MIB(1)), NULL, 16, their_infos[1]}};
@@ -367,12 +358,11 @@ START_TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
     ck_assert(!frame_guard_has_frames(&guard, NULL, pa_of(0), UINT64_MAX));
     MUST(frame_guard_forbid(&guard, pa_of(THEIRS), PAGE));
 }
-END_TEST
 
 /* --- The pool's own rules -------------------------------------------------------------------- */
 
 /* A range that begins inside a block ends that many frames sooner in it. */
-START_TEST(range_from_inside_a_block_is_judged_to_its_own_end)
+TEST(range_from_inside_a_block_is_judged_to_its_own_end)
 {
     static struct frame_info infos[8];
     struct frame_region region = {PA_INIT(0x40000000), NULL, 8, infos};
@@ -398,10 +388,9 @@ START_TEST(range_from_inside_a_block_is_judged_to_its_own_end)
     MUST(frame_pool_free(&pool, block, 2));
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
 /* A count that would not fit is refused, and one less is not. */
-START_TEST(frame_is_mapped_as_often_as_can_be_counted)
+TEST(frame_is_mapped_as_often_as_can_be_counted)
 {
     static struct frame_info infos[2];
     struct frame_region region = {PA_INIT(0x40000000), NULL, 2, infos};
@@ -418,7 +407,6 @@ START_TEST(frame_is_mapped_as_often_as_can_be_counted)
     ck_assert(frame_pool_check(&pool));
     ck_assert_int_eq(frame_pool_free(&pool, block, 1), MAPPING_BAD_STATE);
 }
-END_TEST
 
 /* Whoever looks at a block under the lock sees it sealed or not, and nothing between. */
 static _Atomic bool is_sealed;
@@ -430,7 +418,7 @@ static void *seal_it(void *arg)
     return NULL;
 }
 
-START_TEST(seal_waits_for_the_lock)
+TEST(seal_waits_for_the_lock)
 {
     struct frame_region region = {pa_of(THEIRS), NULL, 16, their_infos[0]};
     pthread_t other;
@@ -445,37 +433,4 @@ START_TEST(seal_waits_for_the_lock)
     lock_release(&theirs.lock);
     ck_assert_int_eq(pthread_join(other, NULL), 0);
     ck_assert(!frame_pool_is_data(&theirs, frame, PAGE));
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_space_frames(void)
-{
-    Suite *suite = suite_create("space_frames");
-    TCase *zeroed = tcase_create("zeroed");
-    TCase *counted = tcase_create("counted");
-    TCase *guarded = tcase_create("guarded");
-    TCase *pools = tcase_create("pools");
-
-    tcase_add_test(zeroed, frame_of_a_guest_shows_nothing_of_what_it_held);
-    tcase_add_test(zeroed, zeroed_frame_without_memory_is_unsupported_and_not_taken);
-    tcase_add_test(counted, frame_that_a_guest_has_cannot_be_freed_and_become_a_table);
-    tcase_add_loop_test(counted, frame_that_is_not_flushed_yet_cannot_be_freed, 0, 2);
-    tcase_add_test(counted, block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone);
-    tcase_add_test(counted, replaced_frame_is_free_and_the_new_one_is_not);
-    tcase_add_loop_test(counted, frame_of_a_refused_map_can_be_freed, 0, 4);
-    tcase_add_loop_test(counted, frames_of_a_guest_that_ended_can_be_freed, 0, 4);
-    tcase_add_test(guarded, frame_of_any_pool_that_is_no_data_is_denied);
-    tcase_add_test(guarded, map_that_is_denied_midway_counts_nothing);
-    tcase_add_test(guarded, guard_refuses_what_it_cannot_keep);
-    tcase_add_test(guarded, guard_without_room_for_all_of_a_pool_keeps_none_of_it);
-    tcase_add_test(pools, range_from_inside_a_block_is_judged_to_its_own_end);
-    tcase_add_test(pools, frame_is_mapped_as_often_as_can_be_counted);
-    tcase_add_test(pools, seal_waits_for_the_lock);
-    suite_add_tcase(suite, zeroed);
-    suite_add_tcase(suite, counted);
-    suite_add_tcase(suite, guarded);
-    suite_add_tcase(suite, pools);
-    return suite;
 }

@@ -4,9 +4,12 @@
  */
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 
@@ -49,7 +52,7 @@ static struct s2_space_config config_of(struct guest *guest, struct memory_node 
                                     .vmid = vmid};
 }
 
-START_TEST(map_of_frame_that_is_no_data_is_denied)
+TEST_EACH(map_of_frame_that_is_no_data_is_denied, SECRETS)
 {
     const struct guest_area mine = {GIB(1), KIB(8), DATA, RIG_RW};
     struct memory_node nodes[GUEST_NODES];
@@ -79,9 +82,8 @@ START_TEST(map_of_frame_that_is_no_data_is_denied)
     ck_assert_int_eq(s2_space_fini(&other), MAPPING_OK);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_of_data_frame_of_the_same_pool_is_fine)
+TEST(map_of_data_frame_of_the_same_pool_is_fine)
 {
     struct guest_area area = {GIB(1), KIB(16), 0, RIG_RW};
     struct guest guest;
@@ -96,7 +98,6 @@ START_TEST(map_of_data_frame_of_the_same_pool_is_fine)
     ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frames, 2), MAPPING_OK);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- What the check finds -------------------------------------------------------------------- */
 
@@ -127,7 +128,7 @@ static const struct {
     {"a block above all areas", GIB(1) + MIB(4), UINT64_C(0x0040001000400000 | 0x7d9), 1},
 };
 
-START_TEST(check_finds_descriptor_that_does_not_follow)
+TEST_EACH(check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered))
 {
     struct guest guest;
     s2_desc_t *slot;
@@ -148,9 +149,8 @@ START_TEST(check_finds_descriptor_that_does_not_follow)
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(check_finds_missing_page)
+TEST(check_finds_missing_page)
 {
     struct guest guest;
     s2_desc_t *slot;
@@ -173,10 +173,9 @@ START_TEST(check_finds_missing_page)
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
 }
-END_TEST
 
 /* A frame that a guest has, and that the pool does not count, or has given to a table. */
-START_TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
+TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
 {
     struct guest guest;
     pa_t frame;
@@ -192,10 +191,9 @@ START_TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
     guest_map(&guest, (struct guest_area){GIB(8), KIB(4), DATA, RIG_RW}); /* a table takes it */
     ck_assert(!s2_space_check(&guest.space));
 }
-END_TEST
 
 /* AF = 1 and S2AP[1] = 1, written by the hardware, are what the flags allow. */
-START_TEST(check_accepts_what_the_hardware_wrote)
+TEST(check_accepts_what_the_hardware_wrote)
 {
     struct rig_setup setup = guest_setup_fwb();
     struct guest guest;
@@ -217,11 +215,10 @@ START_TEST(check_accepts_what_the_hardware_wrote)
     monitor_trust(guest.rig.monitor, slot);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Several spaces on one pool -------------------------------------------------------------- */
 
-START_TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
+TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
 {
     const struct guest_area mine = {GIB(1), MIB(4), DATA, RIG_RWX};
     const struct rig_map theirs = {GIB(1), MIB(4), DATA + KIB(4), S2_READ};
@@ -259,9 +256,8 @@ START_TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
     guest_assert(&guest, &mine, 1);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
+TEST(fini_gives_everything_back_and_invalidates_the_vmid)
 {
     struct guest guest;
     size_t at;
@@ -279,7 +275,6 @@ START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, at), SIM_NONE);
     rig_fini_machine(&guest.rig); /* counts the frames */
 }
-END_TEST
 
 /* --- Two CPUs -------------------------------------------------------------------------------- */
 
@@ -356,7 +351,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-START_TEST(two_threads_share_a_pool_safely)
+TEST(two_threads_share_a_pool_safely)
 {
     static struct worker workers[2];
     struct s2_space_config config;
@@ -392,7 +387,6 @@ START_TEST(two_threads_share_a_pool_safely)
     }
     guest_fini(&guest);
 }
-END_TEST
 
 #define REFRESHES 100000
 
@@ -415,7 +409,7 @@ _Static_assert(_Generic(&((struct s2_table *)NULL)->has_slow_memory, _Atomic boo
                "refresh reads it without the lock");
 
 /* CPUs that refresh do not lock the space; neither does who reads what they count. */
-START_TEST(two_threads_that_refresh_are_counted_exactly)
+TEST(two_threads_that_refresh_are_counted_exactly)
 {
     struct s2_tlb_counters before = {0};
     const struct s2_table *table;
@@ -443,25 +437,4 @@ START_TEST(two_threads_that_refresh_are_counted_exactly)
     ck_assert_uint_eq(counters.stage1, 2 * REFRESHES);
     ck_assert_mem_eq(&counters, s2_table_tlb_counters(table), sizeof(counters));
     guest_fini(&guest);
-}
-END_TEST
-
-void space_add_isolation_cases(Suite *suite)
-{
-    TCase *wall = tcase_create("wall");
-    TCase *several = tcase_create("several");
-
-    tcase_add_loop_test(wall, map_of_frame_that_is_no_data_is_denied, 0, SECRETS);
-    tcase_add_test(wall, map_of_data_frame_of_the_same_pool_is_fine);
-    tcase_add_loop_test(wall, check_finds_descriptor_that_does_not_follow, 0,
-                        (int)RIG_COUNT(tampered));
-    tcase_add_test(wall, check_finds_missing_page);
-    tcase_add_test(wall, check_finds_area_that_shows_a_frame_which_is_not_counted);
-    tcase_add_test(wall, check_accepts_what_the_hardware_wrote);
-    tcase_add_test(several, two_spaces_see_their_own_memory_under_their_own_vmid);
-    tcase_add_test(several, fini_gives_everything_back_and_invalidates_the_vmid);
-    tcase_add_test(several, two_threads_share_a_pool_safely);
-    tcase_add_test(several, two_threads_that_refresh_are_counted_exactly);
-    suite_add_tcase(suite, wall);
-    suite_add_tcase(suite, several);
 }

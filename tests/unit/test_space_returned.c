@@ -5,9 +5,11 @@
 #include "stage2/space/batch.h"
 #include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "space_returned"
 
 static struct guest guest;
 static struct s2_batch batch;
@@ -98,7 +100,8 @@ static void stop(void)
 
 /* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds it
  * done, may rely on it. */
-START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range)
+TEST_EACH(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range,
+          4 * (int)RIG_COUNT(calls))
 {
     const call_fn call = calls[_i / 4];
     const bool is_fwb = _i % 2 == 0;
@@ -116,10 +119,9 @@ START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_it
     s2_batch_end(&batch);
     stop();
 }
-END_TEST
 
 /* Also of a range with more in it than what the batch took. */
-START_TEST(call_over_a_hole_and_more_flushes_what_a_batch_deferred)
+TEST_EACH(call_over_a_hole_and_more_flushes_what_a_batch_deferred, RIG_COUNT(calls))
 {
     start(guest_setup());
     MUST(batch_unmap(page_at(1)));
@@ -128,10 +130,9 @@ START_TEST(call_over_a_hole_and_more_flushes_what_a_batch_deferred)
     s2_batch_end(&batch);
     stop();
 }
-END_TEST
 
 /* Nothing is deferred: nothing is sent. */
-START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred)
+TEST_EACH(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, RIG_COUNT(calls))
 {
     start(guest_setup());
     guest_unmap(&guest, AT + PAGE, PAGE);
@@ -142,7 +143,6 @@ START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferre
     s2_batch_end(&batch);
     stop();
 }
-END_TEST
 
 /* --- What hardware has changed --------------------------------------------------------------- */
 
@@ -200,7 +200,7 @@ static void start_tracked(const struct state *state, size_t nodes)
 }
 
 /* One node is all there is: an area that would be split could not be. */
-START_TEST(protect_to_the_flags_that_an_area_has_rearms_its_leaves)
+TEST_EACH(protect_to_the_flags_that_an_area_has_rearms_its_leaves, WAYS *(int)RIG_COUNT(states))
 {
     const struct state *state = &states[_i / WAYS];
     const uint64_t first = 2, count = 3;
@@ -219,10 +219,9 @@ START_TEST(protect_to_the_flags_that_an_area_has_rearms_its_leaves)
     ck_assert_uint_ge(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* Where hardware cannot have changed anything, nobody looks. */
-START_TEST(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing)
+TEST_EACH(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing, WAYS)
 {
     struct rig_setup setup = guest_setup_fwb();
 
@@ -233,11 +232,10 @@ START_TEST(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_
     s2_batch_end(&batch);
     stop();
 }
-END_TEST
 
 /* --- Batches --------------------------------------------------------------------------------- */
 
-START_TEST(begin_over_an_open_batch_flushes_what_it_deferred)
+TEST(begin_over_an_open_batch_flushes_what_it_deferred)
 {
     start(guest_setup());
     MUST(batch_unmap(page_at(1)));
@@ -249,32 +247,4 @@ START_TEST(begin_over_an_open_batch_flushes_what_it_deferred)
     s2_batch_end(&batch);
     ck_assert_uint_eq(guest_flushes(), 2);
     stop();
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_space_returned(void)
-{
-    Suite *suite = suite_create("space_returned");
-    TCase *gone = tcase_create("gone");
-    TCase *hardware = tcase_create("hardware");
-
-    tcase_add_loop_test(
-        gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 0,
-        4 * (int)RIG_COUNT(calls));
-    tcase_add_loop_test(gone, call_over_a_hole_and_more_flushes_what_a_batch_deferred, 0,
-                        (int)RIG_COUNT(calls));
-    tcase_add_loop_test(gone,
-                        call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, 0,
-                        (int)RIG_COUNT(calls));
-    tcase_add_test(gone, begin_over_an_open_batch_flushes_what_it_deferred);
-    tcase_add_loop_test(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves, 0,
-                        WAYS * (int)RIG_COUNT(states));
-    tcase_add_loop_test(
-        hardware, protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing, 0,
-        WAYS);
-    suite_add_tcase(suite, gone);
-    suite_add_tcase(suite, hardware);
-    return suite;
 }

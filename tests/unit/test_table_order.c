@@ -10,10 +10,12 @@
  *      k IC IALLUIS    t v h writes of VTCR, VTTBR, HCR     ( ) interrupts masked, restored
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
+
+#define SUITE "table_order"
 
 static struct rig rig;
 
@@ -117,7 +119,7 @@ static const struct sim_event *nth(enum sim_kind kind, size_t n)
 
 /* --- Map ------------------------------------------------------------------------------------- */
 
-START_TEST(map_fills_links_once_and_invalidates_nothing)
+TEST_EACH(map_fills_links_once_and_invalidates_nothing, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -130,10 +132,9 @@ START_TEST(map_fills_links_once_and_invalidates_nothing)
     ck_assert_uint_eq(sim_event_count(SIM_STORE), 3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is filled whole is not zeroed first. In the tables above, each slot once, too. */
-START_TEST(map_writes_every_slot_once)
+TEST_EACH(map_writes_every_slot_once, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -155,9 +156,8 @@ START_TEST(map_writes_every_slot_once)
     ck_assert_uint_eq(leaves, block / page + (uint64_t)(2 - shape->start_level));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_code_cleans_instruction_caches_before_it_shows)
+TEST_EACH(map_code_cleans_instruction_caches_before_it_shows, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape);
@@ -175,11 +175,10 @@ START_TEST(map_code_cleans_instruction_caches_before_it_shows)
     expect(RIG_PROTECT, page, page, 0, S2_READ | S2_EXEC_EL1, "RDADVDi");
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
-START_TEST(unmap_flushes_all)
+TEST_EACH(unmap_flushes_all, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
 
@@ -190,14 +189,13 @@ START_TEST(unmap_flushes_all)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), has_ranges() ? 1 : 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A table goes with its leaves: its whole span, every level. Here that is more than 64 granules: by
  * range, or else everything of the guest. So many ranges of 2 GiB at most are the span of the topmost
  * table that goes, which hangs at the root; 0: too many. */
 static const size_t chunks[] = {1, 0, 0, 0, 0, 0, 0};
 
-START_TEST(unmap_that_empties_a_table_invalidates_all_of_it)
+TEST_EACH(unmap_that_empties_a_table_invalidates_all_of_it, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
     size_t count;
@@ -209,10 +207,9 @@ START_TEST(unmap_that_empties_a_table_invalidates_all_of_it)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), count);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Several pieces in one operation: one flush, and frames only at its end. */
-START_TEST(unmap_of_two_pieces_flushes_once)
+TEST_EACH(unmap_of_two_pieces_flushes_once, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -235,7 +232,6 @@ START_TEST(unmap_of_two_pieces_flushes_once)
     ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames - 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Break-before-make ----------------------------------------------------------------------- */
 
@@ -252,7 +248,7 @@ static void assert_broken_and_made(const struct sim_event *broken, const struct 
     ck_assert_uint_lt(broken->index, made->index);
 }
 
-START_TEST(split_fills_breaks_invalidates_and_makes)
+TEST_EACH(split_fills_breaks_invalidates_and_makes, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -273,9 +269,8 @@ START_TEST(split_fills_breaks_invalidates_and_makes)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(split_names_the_block_as_it_was)
+TEST(split_names_the_block_as_it_was)
 {
     start(RIG_4K_48);
     given(RIG_MAP, GIB(5), GIB(1), GIB(64), RIG_RW);
@@ -283,9 +278,8 @@ START_TEST(split_names_the_block_as_it_was)
     ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, UINT64_C(0x0000500000140000));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(split_at_both_ends_flushes_once)
+TEST_EACH(split_at_both_ends_flushes_once, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -303,9 +297,8 @@ START_TEST(split_at_both_ends_flushes_once)
            either("FWRSDaDVDiPdi", "FWRSDADVDiPdi"));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_in_place_never_breaks)
+TEST_EACH(protect_in_place_never_breaks, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
     const mapping_flags_t kinds[] = {S2_READ,           RIG_RWX,           S2_WRITE | S2_NO_AF,
@@ -323,10 +316,9 @@ START_TEST(protect_in_place_never_breaks)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* A type that changes: all leaves are broken, one flush, all are made. */
-START_TEST(retype_breaks_all_then_makes_all)
+TEST_EACH(retype_breaks_all_then_makes_all, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -350,9 +342,8 @@ START_TEST(retype_breaks_all_then_makes_all)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_flushes_once_a_level)
+TEST_EACH(fold_flushes_once_a_level, 4)
 {
     uint64_t old;
 
@@ -370,12 +361,11 @@ START_TEST(fold_flushes_once_a_level)
     ck_assert_uint_eq(nth(SIM_STORE, 0)->new, (old & ~UINT64_C(1)) | UINT64_C(1) << 63);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Whose TLBs ------------------------------------------------------------------------------ */
 
 /* The same VTTBR with another VMID is another guest. */
-START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
+TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
 {
     start(RIG_4K_40);
     given(RIG_MAP, KIB(4), KIB(8), RIG_DATA, RIG_RW);
@@ -387,7 +377,6 @@ START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
     ck_assert_uint_eq(nth(SIM_TLBI_VMALLE1IS, 0)->vttbr >> 48, 0x1234);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- The end --------------------------------------------------------------------------------- */
 
@@ -405,7 +394,7 @@ static void watch_fini(void *arg, enum sim_phase phase, const struct sim_event *
     }
 }
 
-START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
+TEST_EACH(fini_gives_everything_back_after_the_vmid_is_gone, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -426,7 +415,6 @@ START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
     ck_assert_uint_eq(frame_pool_available(&rig.pool), rig.setup.frame_count);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- nXS ------------------------------------------------------------------------------------- */
 
@@ -447,7 +435,7 @@ static size_t nxs_forms(void)
     return count;
 }
 
-START_TEST(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them)
+TEST_EACH(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 2 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const bool is_protected = _i % 2 != 0;
@@ -473,9 +461,8 @@ START_TEST(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them)
         }
     }
 }
-END_TEST
 
-START_TEST(tlbis_leave_out_slow_accesses_where_all_memory_is_fast)
+TEST_EACH(tlbis_leave_out_slow_accesses_where_all_memory_is_fast, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t size = shape->span[shape->top_leaf + 1];
@@ -489,42 +476,4 @@ START_TEST(tlbis_leave_out_slow_accesses_where_all_memory_is_fast)
     ck_assert_uint_gt(sim_tlbi_count(), 0);
     ck_assert_uint_eq(nxs_forms(), sim_tlbi_count());
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_table_order(void)
-{
-    Suite *suite = suite_create("table_order");
-    TCase *map = tcase_create("map");
-    TCase *nxs = tcase_create("nxs");
-    TCase *unmap = tcase_create("unmap");
-    TCase *breaks = tcase_create("break and make");
-
-    tcase_add_loop_test(map, map_fills_links_once_and_invalidates_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(map, map_writes_every_slot_once, 0, rig_shape_count);
-    tcase_add_loop_test(map, map_code_cleans_instruction_caches_before_it_shows, 0,
-                        rig_shape_count);
-    suite_add_tcase(suite, map);
-    tcase_add_loop_test(nxs, no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 0,
-                        2 * rig_shape_count);
-    tcase_add_loop_test(nxs, tlbis_leave_out_slow_accesses_where_all_memory_is_fast, 0,
-                        rig_shape_count);
-    suite_add_tcase(suite, nxs);
-    tcase_add_loop_test(unmap, unmap_flushes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_of_two_pieces_flushes_once, 0, EITHER_COUNT);
-    tcase_add_test(unmap, unmap_after_a_new_vmid_goes_to_the_new_one);
-    tcase_add_loop_test(unmap, fini_gives_everything_back_after_the_vmid_is_gone, 0,
-                        rig_shape_count);
-    suite_add_tcase(suite, unmap);
-    tcase_add_loop_test(breaks, split_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
-    tcase_add_test(breaks, split_names_the_block_as_it_was);
-    tcase_add_loop_test(breaks, split_at_both_ends_flushes_once, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, protect_in_place_never_breaks, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, retype_breaks_all_then_makes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, fold_flushes_once_a_level, 0, 4);
-    suite_add_tcase(suite, breaks);
-    return suite;
 }

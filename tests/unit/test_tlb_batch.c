@@ -4,9 +4,11 @@
 #include "stage2/tlb/tlb_batch.h"
 #include "stage2/tlb/tlbi.h"
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "tlb_batch"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -110,7 +112,7 @@ static const struct rules_case {
 };
 
 /* On a CPU with VHE, and on one without. */
-START_TEST(rules_follow_cpu_and_config)
+TEST_EACH(rules_follow_cpu_and_config, COUNT(rules_cases))
 {
     const struct rules_case *c = &rules_cases[_i];
 
@@ -129,9 +131,8 @@ START_TEST(rules_follow_cpu_and_config)
                       rules_of(&config));
     }
 }
-END_TEST
 
-START_TEST(rules_take_each_erratum_for_itself_alone)
+TEST(rules_take_each_erratum_for_itself_alone)
 {
     for (unsigned bit = 0; bit < 32; bit++) {
         struct s2_features cpu = PART;
@@ -144,7 +145,6 @@ START_TEST(rules_take_each_erratum_for_itself_alone)
                               (cpu.errata == S2_ERRATUM_HCR_WRITE ? HCR : 0U));
     }
 }
-END_TEST
 
 /* --- Batches ---------------------------------------------------------------------------------- */
 
@@ -153,7 +153,7 @@ static void add(struct s2_tlb_batch *batch, uint64_t start, uint64_t size, int l
     s2_tlb_batch_add(batch, ipa_range(start, size), level, S2_TLB_REVOKED);
 }
 
-START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
+TEST(batch_of_nothing_is_empty_and_costs_nothing)
 {
     const struct s2_geometry geometry = geometry_of_granule(K4);
     const struct s2_tlb_rules rules = {0};
@@ -164,7 +164,6 @@ START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
     ck_assert(!plan.is_whole && plan.naive == 0 && plan.parts == 0);
 }
-END_TEST
 
 /* Stretches as they are added, in pages; size 0 ends a list. What is left, in any order. */
 struct stretch {
@@ -218,7 +217,7 @@ static bool is_left(const struct add_case *c, const struct s2_tlb_range *stretch
     return false;
 }
 
-START_TEST(add_keeps_each_stretch_once)
+TEST_EACH(add_keeps_each_stretch_once, COUNT(add_cases))
 {
     const struct add_case *c = &add_cases[_i];
     struct s2_tlb_batch batch = {0};
@@ -237,9 +236,8 @@ START_TEST(add_keeps_each_stretch_once)
         ck_assert_msg(is_left(c, &batch.ranges[i]), "%s: stretch %zu", c->name, i);
     }
 }
-END_TEST
 
-START_TEST(add_more_than_fits_is_the_whole_vmid)
+TEST(add_more_than_fits_is_the_whole_vmid)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -265,9 +263,8 @@ START_TEST(add_more_than_fits_is_the_whole_vmid)
     add(&batch, 0x200000, 0x1000, 3);
     ck_assert(batch.is_whole);
 }
-END_TEST
 
-START_TEST(add_of_anything_revoked_is_remembered)
+TEST(add_of_anything_revoked_is_remembered)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -290,9 +287,8 @@ START_TEST(add_of_anything_revoked_is_remembered)
     add(&batch, 0x100000, 0x1000, 3);
     ck_assert(batch.is_revoked);
 }
-END_TEST
 
-START_TEST(touches_tells_a_shared_byte)
+TEST(touches_tells_a_shared_byte)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -306,26 +302,23 @@ START_TEST(touches_tells_a_shared_byte)
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x400000, 0x1000)));
     ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
 }
-END_TEST
 
 static const struct ipa_range bad_ranges[] = {IPA_RANGE_INIT(0x1000, 0),
                                               IPA_RANGE_INIT(UINT64_MAX - 0xfff, 0x2000)};
 
-START_TEST(add_of_no_range_dies)
+TEST_EACH_DIES(add_of_no_range_dies, COUNT(bad_ranges))
 {
     struct s2_tlb_batch batch = {0};
 
     s2_tlb_batch_add(&batch, bad_ranges[_i], 3, S2_TLB_REVOKED);
 }
-END_TEST
 
-START_TEST(add_at_no_level_dies)
+TEST_DIES(add_at_no_level_dies)
 {
     struct s2_tlb_batch batch = {0};
 
     add(&batch, 0x1000, 0x1000, 4);
 }
-END_TEST
 
 /*
  * A model of what is collected: for each of 64 pages, at each level, whether an entry there must go.
@@ -380,7 +373,7 @@ static bool model_agrees(const struct model *model, const struct s2_tlb_batch *b
     return true;
 }
 
-START_TEST(add_at_random_collects_what_a_model_collects)
+TEST_EACH(add_at_random_collects_what_a_model_collects, 4)
 {
     static const int levels[] = {3, 2, ANY};
     struct random random = {.state = 5 + (uint64_t)_i};
@@ -404,7 +397,6 @@ START_TEST(add_at_random_collects_what_a_model_collects)
         }
     }
 }
-END_TEST
 
 /* --- Plans ------------------------------------------------------------------------------------ */
 
@@ -460,7 +452,7 @@ static const struct plan_case {
     {"relaxed here, too many", K4, EASED | HERE | RANGED, {{0, 0x41000, 3}}, {1, 1, 65, 65}},
 };
 
-START_TEST(plan_is_the_cheapest_that_covers)
+TEST_EACH(plan_is_the_cheapest_that_covers, COUNT(plan_cases))
 {
     const struct plan_case *c = &plan_cases[_i];
     const struct s2_geometry geometry = geometry_of_granule(c->granule);
@@ -482,9 +474,8 @@ START_TEST(plan_is_the_cheapest_that_covers)
     ck_assert_uint_eq(plan.parts, c->plan.parts);
     ck_assert_mem_eq(&batch, &before, sizeof(batch));
 }
-END_TEST
 
-START_TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
+TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
 {
     const struct s2_geometry geometry = geometry_of_granule(K4);
     const struct s2_tlb_rules rules = {.has_ranges = true};
@@ -497,10 +488,9 @@ START_TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
     ck_assert(s2_tlb_plan(&geometry, &rules, &batch).is_whole);
     ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).naive, 2 * S2_TLB_BATCH_RANGES);
 }
-END_TEST
 
 /* Under LPA2 what is not aligned to 64 KiB goes a granule at a time: then ranges gain nothing. */
-START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
+TEST(plan_with_lpa2_counts_what_precedes_a_base)
 {
     const struct s2_config config = {
         .cpu = &PART, .granule = K4, .ipa_bits = 48, .lpa2 = S2_LPA2_ON};
@@ -514,32 +504,4 @@ START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
     batch.ranges[0].range.size = 0x11000;
     ck_assert(s2_tlb_goes_by_range(&geometry, &rules, &batch.ranges[0]));
     ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).parts, 16);
-}
-END_TEST
-
-Suite *suite_tlb_batch(void)
-{
-    Suite *suite = suite_create("tlb_batch");
-    TCase *rules = tcase_create("rules");
-    TCase *batch = tcase_create("batch");
-    TCase *plan = tcase_create("plan");
-
-    tcase_add_loop_test(rules, rules_follow_cpu_and_config, 0, (int)COUNT(rules_cases));
-    tcase_add_test(rules, rules_take_each_erratum_for_itself_alone);
-    suite_add_tcase(suite, rules);
-    tcase_add_test(batch, batch_of_nothing_is_empty_and_costs_nothing);
-    tcase_add_loop_test(batch, add_keeps_each_stretch_once, 0, (int)COUNT(add_cases));
-    tcase_add_test(batch, add_more_than_fits_is_the_whole_vmid);
-    tcase_add_test(batch, add_of_anything_revoked_is_remembered);
-    tcase_add_test(batch, touches_tells_a_shared_byte);
-    tcase_add_loop_test_raise_signal(batch, add_of_no_range_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(bad_ranges));
-    tcase_add_test_raise_signal(batch, add_at_no_level_dies, CONTRACT_DEATH);
-    tcase_add_loop_test(batch, add_at_random_collects_what_a_model_collects, 0, 4);
-    suite_add_tcase(suite, batch);
-    tcase_add_loop_test(plan, plan_is_the_cheapest_that_covers, 0, (int)COUNT(plan_cases));
-    tcase_add_test(plan, plan_of_an_overflowed_batch_is_the_whole_vmid);
-    tcase_add_test(plan, plan_with_lpa2_counts_what_precedes_a_base);
-    suite_add_tcase(suite, plan);
-    return suite;
 }

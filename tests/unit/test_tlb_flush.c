@@ -5,9 +5,11 @@
  */
 #include "stage2/tlb/tlb_flush.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "tlb_flush"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -289,7 +291,12 @@ static void check_switches_without_walks(const struct sim_cpu *before)
     }
 }
 
-START_TEST(flush_one_page_is_exactly_the_recipe)
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST_EACH(flush_one_page_is_exactly_the_recipe, COUNT(regime_cases))
 {
     const struct regime_case *c = &regime_cases[_i];
     struct sim_cpu before;
@@ -316,10 +323,9 @@ START_TEST(flush_one_page_is_exactly_the_recipe)
         check_switches_without_walks(&before);
     }
 }
-END_TEST
 
 /* Where a write of HCR_EL2 spoils translations that are under way: none is, before and after. */
-START_TEST(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+TEST_EACH(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb, COUNT(regime_cases))
 {
     const struct regime_case *c = &regime_cases[_i];
     size_t writes = 0;
@@ -339,9 +345,8 @@ START_TEST(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
         ck_assert_int_eq(sim_events()[i + 1].kind, SIM_ISB);
     }
 }
-END_TEST
 
-START_TEST(flush_vmid_is_one_tlbi)
+TEST(flush_vmid_is_one_tlbi)
 {
     rules.is_local = true; /* it was not relaxed */
     s2_tlb_flush_vmid(&target);
@@ -354,9 +359,8 @@ START_TEST(flush_vmid_is_one_tlbi)
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
     EXPECT_COUNTERS(.flushes = 2, .whole = 2);
 }
-END_TEST
 
-START_TEST(flush_nothing_does_nothing)
+TEST(flush_nothing_does_nothing)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -364,9 +368,8 @@ START_TEST(flush_nothing_does_nothing)
     ck_assert_uint_eq(sim_event_total(), 0);
     EXPECT_COUNTERS(.flushes = 0);
 }
-END_TEST
 
-START_TEST(flush_overflowed_batch_takes_the_whole_vmid)
+TEST(flush_overflowed_batch_takes_the_whole_vmid)
 {
     struct s2_tlb_batch batch = overflowed(0x1000);
 
@@ -378,9 +381,8 @@ START_TEST(flush_overflowed_batch_takes_the_whole_vmid)
     flush_page(S2_TLB_REVOKED);
     check_sent(0, 1, 1, 0);
 }
-END_TEST
 
-START_TEST(flush_by_address_gives_literal_operands)
+TEST(flush_by_address_gives_literal_operands)
 {
     static const uint64_t plain[] = {0x40000, 0x40200, 0x80000, 0x80001, 0x100000};
     static const uint64_t hinted[] = {0x600000040000, 0x600000040200, 0x80000, 0x80001,
@@ -404,11 +406,10 @@ START_TEST(flush_by_address_gives_literal_operands)
         }
     }
 }
-END_TEST
 
 /* --- Ranges ----------------------------------------------------------------------------------- */
 
-START_TEST(flush_by_range_is_the_recipe_with_ranges)
+TEST(flush_by_range_is_the_recipe_with_ranges)
 {
     rules.has_ranges = true;
     flush_stretch(0x40000000, 0x3000, 3);
@@ -421,9 +422,8 @@ START_TEST(flush_by_range_is_the_recipe_with_ranges)
     ck_assert_uint_eq(sim_events()[2].operand, 0x406000040000);
     ck_assert_uint_eq(sim_events()[3].operand, 0x700000040002);
 }
-END_TEST
 
-START_TEST(flush_unlinked_gib_is_one_range)
+TEST(flush_unlinked_gib_is_one_range)
 {
     rules.has_ranges = true;
     flush_stretch(0x40000000, 0x40000000, ANY);
@@ -431,11 +431,10 @@ START_TEST(flush_unlinked_gib_is_one_range)
     ck_assert_uint_eq(sim_events()[sim_find(SIM_TLBI_RIPAS2E1IS, 0)].operand, 0x718000040000);
     EXPECT_COUNTERS(.flushes = 1, .by_range = 1, .stage1 = 1, .saved = 0x40000 - 1);
 }
-END_TEST
 
 /* --- nXS -------------------------------------------------------------------------------------- */
 
-START_TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
+TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
 {
     for (unsigned slow = 0; slow < 2; slow++) {
         for (unsigned has = 0; has < 2; has++) {
@@ -457,11 +456,10 @@ START_TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
     s2_tlb_flush_vmid(&target);
     ck_assert(seen.count == 1 && seen.nxs == 0);
 }
-END_TEST
 
 /* --- Parts that may miss one ------------------------------------------------------------------- */
 
-START_TEST(flush_on_forgetful_part_sends_each_phase_again)
+TEST(flush_on_forgetful_part_sends_each_phase_again)
 {
 #define TWO_PAGES SIM_TLBI_IPAS2E1IS, SIM_TLBI_IPAS2E1IS, SIM_DSB_ISH
     rules.is_repeated = true;
@@ -476,14 +474,13 @@ START_TEST(flush_on_forgetful_part_sends_each_phase_again)
     EXPECT_EVENTS("whole", BEGIN, SIM_TLBI_VMALLS12E1IS, SIM_DSB_ISH, SIM_TLBI_VMALLS12E1IS,
                   SIM_DSB_ISH, SIM_ISB, END);
 }
-END_TEST
 
 /* --- Local ------------------------------------------------------------------------------------ */
 
 #define BY_ADDRESS_HERE SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB
 #define WHOLE_HERE SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB
 
-START_TEST(flush_relaxed_here_stays_on_this_cpu)
+TEST(flush_relaxed_here_stays_on_this_cpu)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -504,9 +501,8 @@ START_TEST(flush_relaxed_here_stays_on_this_cpu)
     s2_tlb_flush(&target, &batch);
     EXPECT_EVENTS("whole", BEGIN, WHOLE_HERE, END);
 }
-END_TEST
 
-START_TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
+TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
 {
     rules.is_local = true;
     rules.has_vhe = true;
@@ -514,10 +510,9 @@ START_TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
     flush_page(S2_TLB_RELAXED);
     EXPECT_EVENTS("VHE host", BEGIN, HOST, SIM_ISB, BY_ADDRESS_HERE, HOST, SIM_ISB, END);
 }
-END_TEST
 
 /* Relaxed for a guest that is not here, or not asked to stay here, or not only relaxed. */
-START_TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
+TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -535,9 +530,8 @@ START_TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
     check_sent(0, 4, 4, 0);
     ck_assert_uint_eq(sim_event_count(SIM_DSB_NSH), 0);
 }
-END_TEST
 
-START_TEST(flush_local_on_forgetful_part_sends_each_phase_again)
+TEST(flush_local_on_forgetful_part_sends_each_phase_again)
 {
     rules.is_local = true;
     rules.is_repeated = true;
@@ -546,9 +540,8 @@ START_TEST(flush_local_on_forgetful_part_sends_each_phase_again)
                   SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH,
                   SIM_ISB, END);
 }
-END_TEST
 
-START_TEST(recover_forgets_the_vmid_on_this_cpu)
+TEST(recover_forgets_the_vmid_on_this_cpu)
 {
     s2_tlb_recover_conflict(&target);
     EXPECT_EVENTS("here", SIM_IRQ_MASK, WHOLE_HERE, END);
@@ -560,9 +553,8 @@ START_TEST(recover_forgets_the_vmid_on_this_cpu)
     ck_assert_uint_eq(sim_cpu()->hcr, VM | E2H | TGE);
     EXPECT_COUNTERS(.flushes = 2, .whole = 2);
 }
-END_TEST
 
-START_TEST(refresh_forgets_the_page_on_this_cpu)
+TEST(refresh_forgets_the_page_on_this_cpu)
 {
     rules.has_ttl = true;
     s2_tlb_refresh(&target, ipa_of(0x40001fff));
@@ -576,7 +568,6 @@ START_TEST(refresh_forgets_the_page_on_this_cpu)
     EXPECT_EVENTS("64K", SIM_IRQ_MASK, BY_ADDRESS_HERE, END);
     ck_assert_uint_eq(sim_events()[1].operand, 0x40010);
 }
-END_TEST
 
 /* --- VMIDs that are given --------------------------------------------------------------------- */
 
@@ -589,7 +580,7 @@ static void take_number(void)
     sim_clear();
 }
 
-START_TEST(flush_guest_without_a_number_sends_nothing)
+TEST(flush_guest_without_a_number_sends_nothing)
 {
     use_allocator();
     rules.has_speculative_at = true;
@@ -602,9 +593,8 @@ START_TEST(flush_guest_without_a_number_sends_nothing)
     ck_assert(!lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
 }
-END_TEST
 
-START_TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
+TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
 {
     take_number();
     flush_page(S2_TLB_REVOKED);
@@ -616,7 +606,6 @@ START_TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
     EXPECT_COUNTERS(.flushes = 1, .by_address = 1, .stage1 = 1);
 }
-END_TEST
 
 /* The lock is held until nothing of the guest is in VTTBR_EL2 any more. */
 static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event *event)
@@ -628,7 +617,7 @@ static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event
     }
 }
 
-START_TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
+TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
 {
     size_t locked = 0;
 
@@ -637,9 +626,8 @@ START_TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
     flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(locked, sim_event_count(SIM_WRITE_VTTBR) + sim_event_count(SIM_ISB));
 }
-END_TEST
 
-START_TEST(flush_guest_here_goes_to_what_is_loaded)
+TEST(flush_guest_here_goes_to_what_is_loaded)
 {
     take_number();
     sim_cpu()->vttbr = UINT64_C(1) << 48 | ROOT;
@@ -651,17 +639,15 @@ START_TEST(flush_guest_here_goes_to_what_is_loaded)
     flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(seen.locked, 2);
 }
-END_TEST
 
-START_TEST(flush_guest_entered_by_hand_dies)
+TEST_DIES(flush_guest_entered_by_hand_dies)
 {
     take_number();
     sim_cpu()->vttbr = ROOT;
     flush_page(S2_TLB_REVOKED);
 }
-END_TEST
 
-START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
+TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
 {
     use_allocator();
     s2_tlb_refresh(&target, ipa_of(0x1000));
@@ -671,7 +657,6 @@ START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
     EXPECT_COUNTERS(.flushes = 0);
 }
-END_TEST
 
 /* --- The notifier ----------------------------------------------------------------------------- */
 
@@ -705,7 +690,12 @@ static void check_told(size_t at, uint64_t start, uint64_t size, int level)
     ck_assert_int_eq(told.calls[at].level, level);
 }
 
-START_TEST(notify_each_stretch_once_after_the_first_dsb)
+#undef SETUP
+#define SETUP setup_notifier
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(notify_each_stretch_once_after_the_first_dsb)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -722,9 +712,8 @@ START_TEST(notify_each_stretch_once_after_the_first_dsb)
     ck_assert_int_eq(sim_events()[0].kind, SIM_DSB_ISH);
     ck_assert(!told.is_locked);
 }
-END_TEST
 
-START_TEST(notify_of_more_than_is_tracked_is_all)
+TEST(notify_of_more_than_is_tracked_is_all)
 {
     struct s2_tlb_batch batch = overflowed(0x1000);
 
@@ -736,10 +725,9 @@ START_TEST(notify_of_more_than_is_tracked_is_all)
     ck_assert_uint_eq(told.count, 2);
     check_told(1, 0, UINT64_C(1) << 40, ANY);
 }
-END_TEST
 
 /* A device may hold what no CPU does. */
-START_TEST(notify_even_where_no_cpu_holds_anything)
+TEST(notify_even_where_no_cpu_holds_anything)
 {
     use_allocator();
     flush_page(S2_TLB_REVOKED);
@@ -747,19 +735,22 @@ START_TEST(notify_even_where_no_cpu_holds_anything)
     ck_assert_uint_eq(told.count, 2);
     EXPECT_COUNTERS(.skipped_flushes = 2);
 }
-END_TEST
 
-START_TEST(notify_nobody_of_what_only_this_cpu_forgets)
+TEST(notify_nobody_of_what_only_this_cpu_forgets)
 {
     s2_tlb_recover_conflict(&target);
     s2_tlb_refresh(&target, ipa_of(0x1000));
     ck_assert_uint_eq(told.count, 0);
 }
-END_TEST
 
 /* --- Counters --------------------------------------------------------------------------------- */
 
-START_TEST(counters_say_what_was_sent_and_saved)
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(counters_say_what_was_sent_and_saved)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -776,63 +767,12 @@ START_TEST(counters_say_what_was_sent_and_saved)
     EXPECT_COUNTERS(.flushes = 2, .by_range = 2, .by_address = 2, .stage1 = 1, .whole = 1,
                     .saved = 512 + 511, .saved_flushes = 2);
 }
-END_TEST
 
-START_TEST(counters_of_an_overflowed_batch_count_what_it_held)
+TEST(counters_of_an_overflowed_batch_count_what_it_held)
 {
     struct s2_tlb_batch batch = overflowed(0x2000);
 
     s2_tlb_flush(&target, &batch);
     EXPECT_COUNTERS(.flushes = 1, .whole = 1, .saved = 2 * S2_TLB_BATCH_RANGES - 1,
                     .saved_flushes = S2_TLB_BATCH_RANGES);
-}
-END_TEST
-
-static TCase *tcase(Suite *suite, const char *name, void (*set_up)(void))
-{
-    TCase *made = tcase_create(name);
-
-    tcase_add_checked_fixture(made, set_up, NULL);
-    suite_add_tcase(suite, made);
-    return made;
-}
-
-Suite *suite_tlb_flush(void)
-{
-    Suite *suite = suite_create("tlb_flush");
-    TCase *recipe = tcase(suite, "recipe", setup);
-    TCase *forms = tcase(suite, "forms", setup);
-    TCase *numbers = tcase(suite, "vmid", setup);
-    TCase *told_case = tcase(suite, "notifier", setup_notifier);
-
-    tcase_add_loop_test(recipe, flush_one_page_is_exactly_the_recipe, 0, (int)COUNT(regime_cases));
-    tcase_add_loop_test(recipe, flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb, 0,
-                        (int)COUNT(regime_cases));
-    tcase_add_test(recipe, flush_vmid_is_one_tlbi);
-    tcase_add_test(recipe, flush_nothing_does_nothing);
-    tcase_add_test(recipe, flush_overflowed_batch_takes_the_whole_vmid);
-    tcase_add_test(recipe, flush_by_address_gives_literal_operands);
-    tcase_add_test(forms, flush_by_range_is_the_recipe_with_ranges);
-    tcase_add_test(forms, flush_unlinked_gib_is_one_range);
-    tcase_add_test(forms, flush_takes_nxs_forms_where_all_memory_is_fast);
-    tcase_add_test(forms, flush_on_forgetful_part_sends_each_phase_again);
-    tcase_add_test(forms, flush_relaxed_here_stays_on_this_cpu);
-    tcase_add_test(forms, flush_relaxed_here_under_vhe_host_stays_on_this_cpu);
-    tcase_add_test(forms, flush_not_only_relaxed_here_goes_to_all_cpus);
-    tcase_add_test(forms, flush_local_on_forgetful_part_sends_each_phase_again);
-    tcase_add_test(forms, recover_forgets_the_vmid_on_this_cpu);
-    tcase_add_test(forms, refresh_forgets_the_page_on_this_cpu);
-    tcase_add_test(numbers, flush_guest_without_a_number_sends_nothing);
-    tcase_add_test(numbers, flush_guest_elsewhere_goes_to_its_number_under_the_lock);
-    tcase_add_test(numbers, flush_guest_elsewhere_unlocks_after_the_switch_back);
-    tcase_add_test(numbers, flush_guest_here_goes_to_what_is_loaded);
-    tcase_add_test_raise_signal(numbers, flush_guest_entered_by_hand_dies, CONTRACT_DEATH);
-    tcase_add_test(numbers, refresh_of_guest_that_is_nowhere_sends_nothing);
-    tcase_add_test(numbers, counters_say_what_was_sent_and_saved);
-    tcase_add_test(numbers, counters_of_an_overflowed_batch_count_what_it_held);
-    tcase_add_test(told_case, notify_each_stretch_once_after_the_first_dsb);
-    tcase_add_test(told_case, notify_of_more_than_is_tracked_is_all);
-    tcase_add_test(told_case, notify_even_where_no_cpu_holds_anything);
-    tcase_add_test(told_case, notify_nobody_of_what_only_this_cpu_forgets);
-    return suite;
 }
