@@ -175,6 +175,18 @@ struct rig_step {
     mapping_flags_t flags;
 };
 
+/* As a table is asked; no fold. */
+static inline struct s2_request rig_request(struct rig_step step)
+{
+    static const enum s2_verb verbs[] = {[RIG_MAP] = S2_VERB_MAP,
+                                         [RIG_UNMAP] = S2_VERB_UNMAP,
+                                         [RIG_PROTECT] = S2_VERB_PROTECT,
+                                         [RIG_REPLACE] = S2_VERB_REPLACE};
+
+    return (struct s2_request){verbs[step.verb], ipa_range(step.ipa, step.size), pa_of(step.pa),
+                               step.flags};
+}
+
 enum mapping_error rig_do(struct rig *rig, struct rig_step step);
 void rig_must(struct rig *rig, struct rig_step step); /* it answers MAPPING_OK */
 

@@ -228,6 +228,10 @@ TEST(break_keeps_all_and_mend_undoes_it)
     }
 }
 
+#define NONE S2_HARDWARE_UPDATE_NONE
+#define AF S2_HARDWARE_UPDATE_AF
+#define DIRTY S2_HARDWARE_UPDATE_DIRTY
+
 /* --- Legality --------------------------------------------------------------------------------- */
 
 /* A good descriptor, and the single bits that may flip without making it a bad one. Address bits
@@ -244,43 +248,28 @@ static const struct corruption {
     uint64_t not_judged;
 } corruptions[] = {
     /* S2AP, SH inner to outer, AF, the address; contiguous, XN, software. */
-    {"page", K4, 48, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
-    {"page, no XNX", K4, 48, false, false, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff,
-     0x0350fffffffff5c0, 0},
-    {"page, hardware dirty", K4, 48, false, true, S2_HARDWARE_UPDATE_DIRTY, 3, 0x800007ff,
-     0x0378fffffffff5c0, 0},
-    {"page, hardware AF", K4, 48, false, true, S2_HARDWARE_UPDATE_AF, 3, 0x800007ff,
-     0x0370fffffffff5c0, 0},
+    {"page", K4, 48, false, true, NONE, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
+    {"page, no XNX", K4, 48, false, false, NONE, 3, 0x800007ff, 0x0350fffffffff5c0, 0},
+    {"page, hardware dirty", K4, 48, false, true, DIRTY, 3, 0x800007ff, 0x0378fffffffff5c0, 0},
+    {"page, hardware AF", K4, 48, false, true, AF, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
     /* FWB: 0110 to 0111 is another type; to 0010 a device, and that may not be executed. */
-    {"page, FWB", K4, 48, true, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007db, 0x0370fffffffff5c4,
-     0},
-    {"page, FWB, nobody executes", K4, 48, true, true, S2_HARDWARE_UPDATE_NONE, 3,
-     0x00400000800007db, 0x0370fffffffff5d4, 0},
+    {"page, FWB", K4, 48, true, true, NONE, 3, 0x800007db, 0x0370fffffffff5c4, 0},
+    {"page, FWB, nobody executes", K4, 48, true, true, NONE, 3, 0x00400000800007db,
+     0x0370fffffffff5d4, 0},
     /* Device: the types differ by their lower two bits, 0101 is Normal;
      * any execution would be denied. */
-    {"device nGnRE", K4, 48, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x00400000090007c7,
-     0x0310fffffffff5dc, 0},
-    {"16K page", K16, 48, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff, 0x0370ffffffffc5c0,
-     0},
-    {"64K page", K64, 48, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff, 0x0370ffffffff05c0,
-     0},
-    {"64K page, 52 bits", K64, 52, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff,
-     0x0370fffffffff5c0, 0},
-    {"4K page, LPA2", K4, 52, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff,
-     0x0373fffffffff7c0, 0},
-    {"16K page, LPA2", K16, 52, false, true, S2_HARDWARE_UPDATE_NONE, 3, 0x800007ff,
-     0x0373ffffffffc7c0, 0},
-    {"2M block", K4, 48, false, true, S2_HARDWARE_UPDATE_NONE, 2, 0x802007fd, 0x0370ffffffe005c0,
-     0x1ff000},
+    {"device nGnRE", K4, 48, false, true, NONE, 3, 0x00400000090007c7, 0x0310fffffffff5dc, 0},
+    {"16K page", K16, 48, false, true, NONE, 3, 0x800007ff, 0x0370ffffffffc5c0, 0},
+    {"64K page", K64, 48, false, true, NONE, 3, 0x800007ff, 0x0370ffffffff05c0, 0},
+    {"64K page, 52 bits", K64, 52, false, true, NONE, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
+    {"4K page, LPA2", K4, 52, false, true, NONE, 3, 0x800007ff, 0x0373fffffffff7c0, 0},
+    {"16K page, LPA2", K16, 52, false, true, NONE, 3, 0x800007ff, 0x0373ffffffffc7c0, 0},
+    {"2M block", K4, 48, false, true, NONE, 2, 0x802007fd, 0x0370ffffffe005c0, 0x1ff000},
     /* Tables: the address alone. One without bit 1 would be a block of nobody. */
-    {"4K table", K4, 48, false, true, S2_HARDWARE_UPDATE_DIRTY, 1, 0x40001003, 0x0000fffffffff000,
-     0},
-    {"16K table", K16, 48, false, true, S2_HARDWARE_UPDATE_DIRTY, 2, 0x40004003, 0x0000ffffffffc000,
-     0},
-    {"64K table, 52 bits", K64, 52, false, true, S2_HARDWARE_UPDATE_DIRTY, 2, 0x40010003,
-     0x0000fffffffff000, 0},
-    {"4K table, LPA2", K4, 52, false, true, S2_HARDWARE_UPDATE_DIRTY, 0, 0x40001003,
-     0x0003fffffffff300, 0},
+    {"4K table", K4, 48, false, true, DIRTY, 1, 0x40001003, 0x0000fffffffff000, 0},
+    {"16K table", K16, 48, false, true, DIRTY, 2, 0x40004003, 0x0000ffffffffc000, 0},
+    {"64K table, 52 bits", K64, 52, false, true, DIRTY, 2, 0x40010003, 0x0000fffffffff000, 0},
+    {"4K table, LPA2", K4, 52, false, true, DIRTY, 0, 0x40001003, 0x0003fffffffff300, 0},
 };
 
 TEST_EACH(legal_ends_with_one_wrong_bit, COUNT(corruptions))
@@ -327,12 +316,9 @@ TEST(hardware_bits_are_af_and_tracked_write)
         enum s2_hardware_update update;
         uint64_t leaf, bits;
     } cases[] = {
-        {S2_HARDWARE_UPDATE_NONE, 0x000800008000077f, 0},
-        {S2_HARDWARE_UPDATE_AF, 0x000800008000077f, 0x400},
-        {S2_HARDWARE_UPDATE_AF, 0x000000008000077f, 0x400},
-        {S2_HARDWARE_UPDATE_DIRTY, 0x000000008000077f, 0x400},
-        {S2_HARDWARE_UPDATE_DIRTY, 0x000800008000077f, 0x480},
-        {S2_HARDWARE_UPDATE_DIRTY, 0x00080000800007ff, 0x480},
+        {NONE, 0x000800008000077f, 0},      {AF, 0x000800008000077f, 0x400},
+        {AF, 0x000000008000077f, 0x400},    {DIRTY, 0x000000008000077f, 0x400},
+        {DIRTY, 0x000800008000077f, 0x480}, {DIRTY, 0x00080000800007ff, 0x480},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {

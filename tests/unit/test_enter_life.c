@@ -3,16 +3,11 @@
  * which guest a CPU is in after s2_leave(), wherever the tables lie, and that none ends while a CPU is
  * in it.
  */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime() */
-
 #include "stage2/trestle.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/test.h"
 
 #include <check.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <time.h>
 
 #define SUITE "enter_life"
 
@@ -26,6 +21,17 @@ static struct s2_vmid_allocator vmids;
 static struct s2_cpu cpus[2];
 static struct memory_node nodes[SPACES][NODES];
 static struct s2_space spaces[SPACES];
+
+static void init_space(size_t i)
+{
+    const struct s2_space_config config = {.table = rig.setup.config,
+                                           .table_pool = &rig.pool,
+                                           .nodes = nodes[i],
+                                           .node_count = NODES,
+                                           .vmids = &vmids};
+
+    ck_assert_int_eq(s2_space_init(&spaces[i], &config), MAPPING_OK);
+}
 
 /* Spaces on a machine whose tables lie from @base on. The first root is the pool's first frame. */
 static void start(uint64_t base)
@@ -42,13 +48,7 @@ static void start(uint64_t base)
         ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
     }
     for (size_t i = 0; i < SPACES; i++) {
-        const struct s2_space_config config = {.table = rig.setup.config,
-                                               .table_pool = &rig.pool,
-                                               .nodes = nodes[i],
-                                               .node_count = NODES,
-                                               .vmids = &vmids};
-
-        ck_assert_int_eq(s2_space_init(&spaces[i], &config), MAPPING_OK);
+        init_space(i);
         ck_assert_int_eq(
             s2_space_map_linear(&spaces[i], ipa_range(AT, MIB(2)), pa_of(RIG_DATA), RIG_RW),
             MAPPING_OK);
@@ -217,12 +217,7 @@ TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
     expect_no_end(0);
     enter(0, 2); /* it has left, and its number stays reserved until the generation ends */
     ck_assert_int_eq(s2_space_fini(&spaces[0]), MAPPING_OK);
-    ck_assert_int_eq(s2_space_init(&spaces[0], &(struct s2_space_config){.table = rig.setup.config,
-                                                                         .table_pool = &rig.pool,
-                                                                         .nodes = nodes[0],
-                                                                         .node_count = NODES,
-                                                                         .vmids = &vmids}),
-                     MAPPING_OK);
+    init_space(0);
     stop();
 }
 
@@ -264,79 +259,5 @@ TEST(space_with_an_allocator_too_wide_for_it_is_refused)
     ck_assert_int_eq(s2_vmid_limit(&wide, 255), MAPPING_OK);
     ck_assert_int_eq(s2_space_init(&space, &config), MAPPING_OK);
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
-    stop();
-}
-
-/* --- Two threads ------------------------------------------------------------------------------ */
-
-#define ROUNDS \
-    2000000 /* in the time there is: waiting for a lock takes long where threads share a CPU */
-#define RUN_SECONDS 3
-#define TRAVELLERS 16
-#define CROWD 400
-
-/*
- * One CPU leaves its guest and takes another, again and again, right after a store to memory that is not
- * in its cache, so that what it stores waits. The other runs numbers out. What the first one was given
- * must be of the generation that both are in, or reserved: else the other gives it to a second guest.
- */
-static struct s2_vmid travellers[TRAVELLERS], crowd[CROWD];
-static _Atomic bool is_over;
-static _Atomic uint64_t cold[1 << 20];
-
-static void *run_out(void *arg)
-{
-    (void)arg;
-    for (size_t i = 0; !atomic_load(&is_over); i = (i + 1) % CROWD) {
-        s2_vmid_take(&vmids, &crowd[i], &cpus[1]);
-        s2_vmid_settle(&cpus[1]);
-    }
-    return NULL;
-}
-
-/* Whether the number that cpus[0] runs under now is nobody else's to be given. */
-static bool is_safe(const struct s2_vmid *vmid)
-{
-    const uint64_t tag = atomic_load(&vmid->tag);
-    bool is_kept = false;
-
-    lock_acquire(&vmids.lock);
-    is_kept = (tag & ~UINT64_C(0xffff)) == atomic_load(&vmids.generation);
-    for (size_t i = 0; i < S2_CPU_HOLDS; i++) {
-        is_kept |= cpus[0].reserved[i] == tag;
-    }
-    lock_release(&vmids.lock);
-    return is_kept;
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-
-    ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &now), 0);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-TEST(cpu_that_leaves_and_takes_another_guest_never_shares_a_number)
-{
-    const double end = seconds() + RUN_SECONDS;
-    pthread_t other;
-    uint64_t shared = 0;
-
-    start(RIG_4K_48->frames);
-    ck_assert_int_eq(pthread_create(&other, NULL, run_out, NULL), 0);
-    for (uint64_t i = 0; i < ROUNDS && (i % 64 != 0 || seconds() < end); i++) {
-        struct s2_vmid *vmid = &travellers[i % TRAVELLERS];
-
-        atomic_store_explicit(&cold[i * 4099 % RIG_COUNT(cold)], i, memory_order_relaxed);
-        s2_vmid_release(&cpus[0]);
-        s2_vmid_take(&vmids, vmid, &cpus[0]);
-        s2_vmid_settle(&cpus[0]);
-        shared += is_safe(vmid) ? 0 : 1;
-    }
-    atomic_store(&is_over, true);
-    ck_assert_int_eq(pthread_join(other, NULL), 0);
-    ck_assert_uint_gt(vmids.rollovers, 1);
-    ck_assert_uint_eq(shared, 0);
     stop();
 }

@@ -17,6 +17,23 @@
 #define TO_48 S2_GRANULE_48_BITS
 #define TO_52 S2_GRANULE_52_BITS
 
+/* All fields of which less is less. */
+#define ABILITIES(X)    \
+    X(pa_bits)          \
+    X(granule_4k)       \
+    X(granule_16k)      \
+    X(granule_64k)      \
+    X(vmid_bits)        \
+    X(hafdbs)           \
+    X(bbm)              \
+    X(tlb)              \
+    X(has_xnx)          \
+    X(has_fwb)          \
+    X(has_ttl)          \
+    X(has_cnp)          \
+    X(has_small_tables) \
+    X(has_lse) X(has_xs) X(has_dic) X(has_idc) X(has_conflict_free_sizes) X(dcache_line)
+
 /* Every field by itself, so that a failure names it. (An assertion of libcheck tells the parent
  * process where it stands each time, too slow for loops: here it speaks only when it must.) */
 static void check_features(const char *name, const struct s2_features *a,
@@ -27,143 +44,51 @@ static void check_features(const char *name, const struct s2_features *a,
         ck_abort_msg("%s: %s is %u, not %u", name, #field, (unsigned)a->field, \
                      (unsigned)b->field);                                      \
     }
-    CHECK_FIELD(pa_bits)
-    CHECK_FIELD(granule_4k)
-    CHECK_FIELD(granule_16k)
-    CHECK_FIELD(granule_64k)
-    CHECK_FIELD(vmid_bits)
-    CHECK_FIELD(hafdbs)
-    CHECK_FIELD(bbm)
-    CHECK_FIELD(tlb)
-    CHECK_FIELD(has_xnx)
-    CHECK_FIELD(has_fwb)
-    CHECK_FIELD(has_ttl)
-    CHECK_FIELD(has_cnp)
-    CHECK_FIELD(has_small_tables)
+    ABILITIES(CHECK_FIELD)
     CHECK_FIELD(has_vhe)
-    CHECK_FIELD(has_lse)
-    CHECK_FIELD(has_xs)
-    CHECK_FIELD(has_dic)
-    CHECK_FIELD(has_idc)
-    CHECK_FIELD(has_conflict_free_sizes)
     CHECK_FIELD(errata)
-    CHECK_FIELD(dcache_line)
 #undef CHECK_FIELD
 }
 
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-/* The registers as these CPU models of QEMU 7.2 show them at EL2. */
+#define TO_48_BITS .granule_4k = TO_48, .granule_64k = TO_48
+#define ARMV8_2 .has_xnx = true, .has_cnp = true, .has_vhe = true, .has_lse = true
+
+/* The registers as these CPU models of QEMU 7.2 show them at EL2: MMFR0 to MMFR2, ISAR0, ISAR1, CTR,
+ * MIDR. */
 static const struct part {
     const char *name;
     struct s2_id_regs regs;
     struct s2_features features;
 } parts[] = {
-    {"cortex-a53",
-     {.mmfr0 = 0x1122, .isar0 = 0x11120, .ctr = 0x84448004, .midr = 0x410fd034},
-     {.pa_bits = 40,
-      .granule_4k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 8,
-      .errata = S2_ERRATUM_SPECULATIVE_AT,
-      .dcache_line = 64}},
-    {"cortex-a57",
-     {.mmfr0 = 0x1124, .isar0 = 0x11120, .ctr = 0x8444c004, .midr = 0x411fd070},
-     {.pa_bits = 44,
-      .granule_4k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 8,
-      .errata = S2_ERRATUM_SPECULATIVE_AT,
-      .dcache_line = 64}},
-    {"cortex-a72",
-     {.mmfr0 = 0x1124, .isar0 = 0x11120, .ctr = 0x8444c004, .midr = 0x410fd083},
-     {.pa_bits = 44,
-      .granule_4k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 8,
-      .errata = S2_ERRATUM_SPECULATIVE_AT,
-      .dcache_line = 64}},
-    {"cortex-a76",
-     {.mmfr0 = 0x101122,
-      .mmfr1 = 0x10212122,
-      .mmfr2 = 0x1011,
-      .isar0 = 0x0000100010211120,
-      .isar1 = 0x100001,
-      .ctr = 0x8444c004,
-      .midr = 0x414fd0b1},
-     {.pa_bits = 40,
-      .granule_4k = TO_48,
-      .granule_16k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 16,
-      .hafdbs = 2,
-      .has_xnx = true,
-      .has_cnp = true,
-      .has_vhe = true,
-      .has_lse = true,
-      .errata = S2_ERRATUM_REPEAT_TLBI,
-      .dcache_line = 64}},
-    {"neoverse-n1",
-     {.mmfr0 = 0x101125,
-      .mmfr1 = 0x10212122,
-      .mmfr2 = 0x1011,
-      .isar0 = 0x0000100010211120,
-      .isar1 = 0x100001,
-      .ctr = 0x8444c004,
-      .midr = 0x414fd0c1},
-     {.pa_bits = 48,
-      .granule_4k = TO_48,
-      .granule_16k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 16,
-      .hafdbs = 2,
-      .has_xnx = true,
-      .has_cnp = true,
-      .has_vhe = true,
-      .has_lse = true,
-      .errata = S2_ERRATUM_REPEAT_TLBI,
-      .dcache_line = 64}},
-    {"a64fx",
-     {.mmfr0 = 0x1122,
-      .mmfr1 = 0x11212100,
-      .mmfr2 = 0x1011,
-      .isar0 = 0x10211120,
-      .isar1 = 0x10001,
-      .ctr = 0x86668006,
-      .midr = 0x461f0010},
-     {.pa_bits = 40,
-      .granule_4k = TO_48,
-      .granule_64k = TO_48,
-      .vmid_bits = 8,
-      .has_xnx = true,
-      .has_cnp = true,
-      .has_vhe = true,
-      .has_lse = true,
-      .dcache_line = 256}},
-    {"max",
-     {.mmfr0 = 0x0000032310201126,
-      .mmfr1 = 0x0000011010211122,
-      .mmfr2 = 0x1021011010011011,
-      .isar0 = 0x1221111110212120,
-      .isar1 = 0x0011111101211012,
-      .ctr = 0x8444c004,
-      .midr = 0x000f0510},
-     {.pa_bits = 52,
-      .granule_4k = TO_52,
-      .granule_16k = TO_52,
-      .granule_64k = TO_52,
-      .vmid_bits = 16,
-      .hafdbs = 2,
-      .bbm = 2,
-      .tlb = 2,
-      .has_xnx = true,
-      .has_fwb = true,
-      .has_ttl = true,
-      .has_cnp = true,
-      .has_small_tables = true,
-      .has_vhe = true,
-      .has_lse = true,
-      .dcache_line = 64}},
+#define PART(name, mmfr0, mmfr1, mmfr2, isar0, isar1, ctr, midr, ...) \
+    {                                                                 \
+        name, {mmfr0, mmfr1, mmfr2, isar0, isar1, ctr, midr},         \
+        {                                                             \
+            __VA_ARGS__                                               \
+        }                                                             \
+    }
+    PART("cortex-a53", 0x1122, 0, 0, 0x11120, 0, 0x84448004, 0x410fd034, .pa_bits = 40, TO_48_BITS,
+         .vmid_bits = 8, .errata = S2_ERRATUM_SPECULATIVE_AT, .dcache_line = 64),
+    PART("cortex-a57", 0x1124, 0, 0, 0x11120, 0, 0x8444c004, 0x411fd070, .pa_bits = 44, TO_48_BITS,
+         .vmid_bits = 8, .errata = S2_ERRATUM_SPECULATIVE_AT, .dcache_line = 64),
+    PART("cortex-a72", 0x1124, 0, 0, 0x11120, 0, 0x8444c004, 0x410fd083, .pa_bits = 44, TO_48_BITS,
+         .vmid_bits = 8, .errata = S2_ERRATUM_SPECULATIVE_AT, .dcache_line = 64),
+    PART("cortex-a76", 0x101122, 0x10212122, 0x1011, 0x0000100010211120, 0x100001, 0x8444c004,
+         0x414fd0b1, .pa_bits = 40, TO_48_BITS, .granule_16k = TO_48, .vmid_bits = 16, .hafdbs = 2,
+         ARMV8_2, .errata = S2_ERRATUM_REPEAT_TLBI, .dcache_line = 64),
+    PART("neoverse-n1", 0x101125, 0x10212122, 0x1011, 0x0000100010211120, 0x100001, 0x8444c004,
+         0x414fd0c1, .pa_bits = 48, TO_48_BITS, .granule_16k = TO_48, .vmid_bits = 16, .hafdbs = 2,
+         ARMV8_2, .errata = S2_ERRATUM_REPEAT_TLBI, .dcache_line = 64),
+    PART("a64fx", 0x1122, 0x11212100, 0x1011, 0x10211120, 0x10001, 0x86668006, 0x461f0010,
+         .pa_bits = 40, TO_48_BITS, .vmid_bits = 8, ARMV8_2, .dcache_line = 256),
+    PART("max", 0x0000032310201126, 0x0000011010211122, 0x1021011010011011, 0x1221111110212120,
+         0x0011111101211012, 0x8444c004, 0x000f0510, .pa_bits = 52, .granule_4k = TO_52,
+         .granule_16k = TO_52, .granule_64k = TO_52, .vmid_bits = 16, .hafdbs = 2, .bbm = 2,
+         .tlb = 2, .has_fwb = true, .has_ttl = true, .has_small_tables = true, ARMV8_2,
+         .dcache_line = 64),
+#undef PART
 };
 
 TEST_EACH(decode_known_part_gives_its_manual, COUNT(parts))
@@ -271,22 +196,23 @@ static const struct field_case {
     enum field_kind kind;
     size_t feature; /* offset in struct s2_features */
 } field_cases[] = {
-    {"HAFDBS", offsetof(struct s2_id_regs, mmfr1), 0, UP_TO_2,
-     offsetof(struct s2_features, hafdbs)},
-    {"VMIDBits", offsetof(struct s2_id_regs, mmfr1), 4, VMID,
-     offsetof(struct s2_features, vmid_bits)},
-    {"VH", offsetof(struct s2_id_regs, mmfr1), 8, FLAG, offsetof(struct s2_features, has_vhe)},
-    {"XNX", offsetof(struct s2_id_regs, mmfr1), 28, FLAG, offsetof(struct s2_features, has_xnx)},
-    {"CnP", offsetof(struct s2_id_regs, mmfr2), 0, FLAG, offsetof(struct s2_features, has_cnp)},
-    {"ST", offsetof(struct s2_id_regs, mmfr2), 28, FLAG,
-     offsetof(struct s2_features, has_small_tables)},
-    {"FWB", offsetof(struct s2_id_regs, mmfr2), 40, FLAG, offsetof(struct s2_features, has_fwb)},
-    {"TTL", offsetof(struct s2_id_regs, mmfr2), 48, FLAG, offsetof(struct s2_features, has_ttl)},
-    {"BBM", offsetof(struct s2_id_regs, mmfr2), 52, BBM_LEVEL, offsetof(struct s2_features, bbm)},
-    {"Atomic", offsetof(struct s2_id_regs, isar0), 20, FLAG_FROM_2,
-     offsetof(struct s2_features, has_lse)},
-    {"TLB", offsetof(struct s2_id_regs, isar0), 56, UP_TO_2, offsetof(struct s2_features, tlb)},
-    {"XS", offsetof(struct s2_id_regs, isar1), 56, FLAG, offsetof(struct s2_features, has_xs)},
+#define FIELD_CASE(name, reg, lsb, kind, feature)                                                \
+    {                                                                                            \
+        name, offsetof(struct s2_id_regs, reg), lsb, kind, offsetof(struct s2_features, feature) \
+    }
+    FIELD_CASE("HAFDBS", mmfr1, 0, UP_TO_2, hafdbs),
+    FIELD_CASE("VMIDBits", mmfr1, 4, VMID, vmid_bits),
+    FIELD_CASE("VH", mmfr1, 8, FLAG, has_vhe),
+    FIELD_CASE("XNX", mmfr1, 28, FLAG, has_xnx),
+    FIELD_CASE("CnP", mmfr2, 0, FLAG, has_cnp),
+    FIELD_CASE("ST", mmfr2, 28, FLAG, has_small_tables),
+    FIELD_CASE("FWB", mmfr2, 40, FLAG, has_fwb),
+    FIELD_CASE("TTL", mmfr2, 48, FLAG, has_ttl),
+    FIELD_CASE("BBM", mmfr2, 52, BBM_LEVEL, bbm),
+    FIELD_CASE("Atomic", isar0, 20, FLAG_FROM_2, has_lse),
+    FIELD_CASE("TLB", isar0, 56, UP_TO_2, tlb),
+    FIELD_CASE("XS", isar1, 56, FLAG, has_xs),
+#undef FIELD_CASE
 };
 
 static struct s2_features expect_field(const struct field_case *c, unsigned value)
@@ -410,67 +336,36 @@ TEST(granule_of_each_size_is_that_sizes_field)
 
 /* --- Meet ------------------------------------------------------------------------------------- */
 
-TEST(meet_unlike_parts_gives_what_both_can)
-{
-    const struct s2_features a53_a57 = {.pa_bits = 40,
-                                        .granule_4k = TO_48,
-                                        .granule_64k = TO_48,
-                                        .vmid_bits = 8,
-                                        .errata = S2_ERRATUM_SPECULATIVE_AT,
-                                        .dcache_line = 64};
-    const struct s2_features max_n1 = {.pa_bits = 48,
-                                       .granule_4k = TO_48,
-                                       .granule_16k = TO_48,
-                                       .granule_64k = TO_48,
-                                       .vmid_bits = 16,
-                                       .hafdbs = 2,
-                                       .has_xnx = true,
-                                       .has_cnp = true,
-                                       .has_vhe = true,
-                                       .has_lse = true,
-                                       .errata = S2_ERRATUM_REPEAT_TLBI,
-                                       .dcache_line = 64};
-    const struct s2_features max_a53 = {.pa_bits = 40,
-                                        .granule_4k = TO_48,
-                                        .granule_64k = TO_48,
-                                        .vmid_bits = 8,
-                                        .has_vhe = true,
-                                        .errata = S2_ERRATUM_SPECULATIVE_AT,
-                                        .dcache_line = 64};
-    /* A workaround of either is the machine's. */
-    const struct s2_features a57_a76 = {.pa_bits = 40,
-                                        .granule_4k = TO_48,
-                                        .granule_64k = TO_48,
-                                        .vmid_bits = 8,
-                                        .has_vhe = true,
-                                        .errata =
-                                            S2_ERRATUM_SPECULATIVE_AT | S2_ERRATUM_REPEAT_TLBI,
-                                        .dcache_line = 64};
-    const struct s2_features a76_a64fx = {.pa_bits = 40,
-                                          .granule_4k = TO_48,
-                                          .granule_64k = TO_48,
-                                          .vmid_bits = 8,
-                                          .has_xnx = true,
-                                          .has_cnp = true,
-                                          .has_vhe = true,
-                                          .has_lse = true,
-                                          .errata = S2_ERRATUM_REPEAT_TLBI,
-                                          .dcache_line = 64};
-    const struct {
-        size_t a, b;
-        const struct s2_features *meet;
-    } cases[] = {
-        {0, 1, &a53_a57}, {6, 4, &max_n1}, {6, 0, &max_a53}, {1, 3, &a57_a76}, {3, 5, &a76_a64fx}};
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const struct part *a = &parts[cases[i].a];
-        const struct part *b = &parts[cases[i].b];
-        const struct s2_features one = s2_features_meet(&a->features, &b->features);
-        const struct s2_features other = s2_features_meet(&b->features, &a->features);
-
-        check_features(a->name, &one, cases[i].meet);
-        check_features(b->name, &other, cases[i].meet);
+/* Indices in parts[]. A workaround of either is the machine's. */
+static const struct {
+    size_t a, b;
+    struct s2_features meet;
+} meet_cases[] = {
+#define MEET(a, b, ...)                                \
+    {                                                  \
+        a, b,                                          \
+        {                                              \
+            TO_48_BITS, .dcache_line = 64, __VA_ARGS__ \
+        }                                              \
     }
+    MEET(0, 1, .pa_bits = 40, .vmid_bits = 8, .errata = S2_ERRATUM_SPECULATIVE_AT),
+    MEET(6, 4, .pa_bits = 48, .granule_16k = TO_48, .vmid_bits = 16, .hafdbs = 2, ARMV8_2,
+         .errata = S2_ERRATUM_REPEAT_TLBI),
+    MEET(6, 0, .pa_bits = 40, .vmid_bits = 8, .has_vhe = true, .errata = S2_ERRATUM_SPECULATIVE_AT),
+    MEET(1, 3, .pa_bits = 40, .vmid_bits = 8, .has_vhe = true,
+         .errata = S2_ERRATUM_SPECULATIVE_AT | S2_ERRATUM_REPEAT_TLBI),
+    MEET(3, 5, .pa_bits = 40, .vmid_bits = 8, ARMV8_2, .errata = S2_ERRATUM_REPEAT_TLBI),
+#undef MEET
+};
+
+TEST_EACH(meet_unlike_parts_gives_what_both_can, COUNT(meet_cases))
+{
+    const struct part *a = &parts[meet_cases[_i].a], *b = &parts[meet_cases[_i].b];
+    const struct s2_features one = s2_features_meet(&a->features, &b->features);
+    const struct s2_features other = s2_features_meet(&b->features, &a->features);
+
+    check_features(a->name, &one, &meet_cases[_i].meet);
+    check_features(b->name, &other, &meet_cases[_i].meet);
 }
 
 /* @meet claims no more than @a, and is no less than one of the two. */
@@ -482,32 +377,12 @@ static void check_meet(const struct s2_features *meet, const struct s2_features 
         ck_abort_msg("%s", #field);                                               \
     }
 #define CHECK_LEAST(field) CHECK_EITHER(field, meet->field <= a->field)
-#define CHECK_BURDEN(field) CHECK_EITHER(field, meet->field >= a->field)
-    CHECK_LEAST(pa_bits)
-    CHECK_LEAST(granule_4k)
-    CHECK_LEAST(granule_16k)
-    CHECK_LEAST(granule_64k)
-    CHECK_LEAST(vmid_bits)
-    CHECK_LEAST(hafdbs)
-    CHECK_LEAST(bbm)
-    CHECK_LEAST(tlb)
-    CHECK_LEAST(has_xnx)
-    CHECK_LEAST(has_fwb)
-    CHECK_LEAST(has_ttl)
-    CHECK_LEAST(has_cnp)
-    CHECK_LEAST(has_small_tables)
-    CHECK_BURDEN(has_vhe)
-    CHECK_LEAST(has_lse)
-    CHECK_LEAST(has_xs)
-    CHECK_LEAST(has_dic)
-    CHECK_LEAST(has_idc)
-    CHECK_LEAST(has_conflict_free_sizes)
-    CHECK_LEAST(dcache_line)
+    ABILITIES(CHECK_LEAST)
+    CHECK_EITHER(has_vhe, meet->has_vhe >= a->has_vhe) /* a burden */
     if (meet->errata != (a->errata | b->errata)) {
         ck_abort_msg("errata %x", meet->errata);
     }
 #undef CHECK_LEAST
-#undef CHECK_BURDEN
 #undef CHECK_EITHER
 }
 

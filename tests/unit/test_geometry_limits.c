@@ -53,6 +53,9 @@ static const struct s2_features PART_41 = {
 
 /* --- Refusals --------------------------------------------------------------------------------- */
 
+#define UPDATE(what) .hardware_update = S2_HARDWARE_UPDATE_##what
+#define NON_COHERENT .walker = S2_WALKER_NON_COHERENT
+
 /* One case a reason, the first of its group; `same` ones repeat the reason of the case before. */
 static const struct refusal {
     struct s2_config config;
@@ -70,54 +73,6 @@ static const struct refusal {
     {WITH(&PART, K4, 40, .pa_bits = 41), MAPPING_INVALID_PARAM, "output size is not one", false},
     {WITH(&PART, K4, 32, .pa_bits = 31), MAPPING_INVALID_PARAM, "output size is not one", true},
     {WITH(&PART_52, K4, 40, .pa_bits = 56), MAPPING_INVALID_PARAM, "output size is not one", true},
-    {WITH(&PART, K4, 40, .lpa2 = (enum s2_lpa2)3), MAPPING_INVALID_PARAM, "lpa2 has", false},
-    {WITH(&PART, K4, 40, .lpa2 = (enum s2_lpa2)7), MAPPING_INVALID_PARAM, "lpa2 has", true},
-    {WITH(&PART, K4, 40, .root = (enum s2_root)2), MAPPING_INVALID_PARAM, "root has", false},
-    {WITH(&PART, K4, 40, .root = (enum s2_root)7), MAPPING_INVALID_PARAM, "root has", true},
-    {WITH(&PART, K4, 40, .walker = (enum s2_walker)2), MAPPING_INVALID_PARAM, "walker has", false},
-    {WITH(&PART, K4, 40, .walker = (enum s2_walker)7), MAPPING_INVALID_PARAM, "walker has", true},
-    {WITH(&PART, K4, 40, .force_write_back = (enum s2_force_write_back)2), MAPPING_INVALID_PARAM,
-     "force_write_back has", false},
-    {WITH(&PART, K4, 40, .force_write_back = (enum s2_force_write_back)7), MAPPING_INVALID_PARAM,
-     "force_write_back has", true},
-    {WITH(&PART, K4, 40, .hardware_update = (enum s2_hardware_update)3), MAPPING_INVALID_PARAM,
-     "hardware_update has", false},
-    {WITH(&PART, K4, 40, .hardware_update = (enum s2_hardware_update)7), MAPPING_INVALID_PARAM,
-     "hardware_update has", true},
-    {WITH(&PART, K4, 40, .contiguous = (enum s2_contiguous)2), MAPPING_INVALID_PARAM,
-     "contiguous has", false},
-    {WITH(&PART, K4, 40, .contiguous = (enum s2_contiguous)7), MAPPING_INVALID_PARAM,
-     "contiguous has", true},
-    {WITH(&PART, K4, 40, .write_execute = (enum s2_write_execute)2), MAPPING_INVALID_PARAM,
-     "write_execute has", false},
-    {WITH(&PART, K4, 40, .write_execute = (enum s2_write_execute)7), MAPPING_INVALID_PARAM,
-     "write_execute has", true},
-    {WITH(&PART, K4, 40, .transient = (enum s2_transient)2), MAPPING_INVALID_PARAM, "transient has",
-     false},
-    {WITH(&PART, K4, 40, .transient = (enum s2_transient)7), MAPPING_INVALID_PARAM, "transient has",
-     true},
-    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)3), MAPPING_INVALID_PARAM,
-     "size_change has", false},
-    {WITH(&PART, K4, 40, .size_change = (enum s2_size_change)7), MAPPING_INVALID_PARAM,
-     "size_change has", true},
-    {WITH(&PART, K4, 40, .tlb_ranges = (enum s2_tlb_ranges)3), MAPPING_INVALID_PARAM,
-     "tlb_ranges has", false},
-    {WITH(&PART, K4, 40, .tlb_ranges = (enum s2_tlb_ranges)7), MAPPING_INVALID_PARAM,
-     "tlb_ranges has", true},
-    {WITH(&PART, K4, 40, .relax = (enum s2_relax)2), MAPPING_INVALID_PARAM, "relax has", false},
-    {WITH(&PART, K4, 40, .relax = (enum s2_relax)7), MAPPING_INVALID_PARAM, "relax has", true},
-    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)3), MAPPING_INVALID_PARAM,
-     "tlbi_repeat has", false},
-    {WITH(&PART, K4, 40, .tlbi_repeat = (enum s2_tlbi_repeat)7), MAPPING_INVALID_PARAM,
-     "tlbi_repeat has", true},
-    {WITH(&PART, K4, 40, .common = (enum s2_common)2), MAPPING_INVALID_PARAM, "common has", false},
-    {WITH(&PART, K4, 40, .common = (enum s2_common)7), MAPPING_INVALID_PARAM, "common has", true},
-    {WITH(&PART, K4, 40, .speculative_at = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
-     "speculative_at has", false},
-    {WITH(&PART, K4, 40, .hcr_write = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
-     "hcr_write has", false},
-    {WITH(&PART, K4, 40, .unusable_updates = (enum s2_workaround)3), MAPPING_INVALID_PARAM,
-     "unusable_updates has", false},
     {AT(&PART_LPA, K16, 40), MAPPING_UNSUPPORTED, "lacks this granule", false},
     {AT(&PART_16K, K4, 40), MAPPING_UNSUPPORTED, "lacks this granule", true},
     {WITH(&PART_52, K64, 40, .lpa2 = S2_LPA2_ON), MAPPING_UNSUPPORTED, "LPA2 is for", false},
@@ -133,19 +88,14 @@ static const struct refusal {
     {AT(&PART, K64, 49), MAPPING_UNSUPPORTED, "input size is larger", true},
     {WITH(&PART, K4, 44, .pa_bits = 42), MAPPING_UNSUPPORTED, "input size is larger", true},
     {AT(&PART_41, K16, 40), MAPPING_INVALID_PARAM, "CPU's output size", false},
-    {WITH(&PART, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF), MAPPING_UNSUPPORTED,
-     "does not update", false},
-    {WITH(&PART_LPA, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY), MAPPING_UNSUPPORTED,
-     "does not update", true},
-    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF,
-          .walker = S2_WALKER_NON_COHERENT),
-     MAPPING_UNSUPPORTED, "past the caches", false},
-    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_DIRTY,
-          .walker = S2_WALKER_NON_COHERENT),
-     MAPPING_UNSUPPORTED, "past the caches", true},
-    {WITH(&PART_52, K4, 40, .hardware_update = S2_HARDWARE_UPDATE_AF,
-          .unusable_updates = S2_WORKAROUND_ON),
-     MAPPING_UNSUPPORTED, "erratum", false},
+    {WITH(&PART, K4, 40, UPDATE(AF)), MAPPING_UNSUPPORTED, "does not update", false},
+    {WITH(&PART_LPA, K4, 40, UPDATE(DIRTY)), MAPPING_UNSUPPORTED, "does not update", true},
+    {WITH(&PART_52, K4, 40, UPDATE(AF), NON_COHERENT), MAPPING_UNSUPPORTED, "past the caches",
+     false},
+    {WITH(&PART_52, K4, 40, UPDATE(DIRTY), NON_COHERENT), MAPPING_UNSUPPORTED, "past the caches",
+     true},
+    {WITH(&PART_52, K4, 40, UPDATE(AF), .unusable_updates = S2_WORKAROUND_ON), MAPPING_UNSUPPORTED,
+     "erratum", false},
 };
 
 TEST_EACH(init_bad_config_is_refused_with_its_reason, COUNT(refusals))
@@ -165,34 +115,81 @@ TEST_EACH(init_bad_config_is_refused_with_its_reason, COUNT(refusals))
     ck_assert_int_eq(s2_geometry_init(&geometry, &c->config, NULL), c->error);
 }
 
+/* A value that an option does not have, the first and another: the reason names the option. */
+static const struct option {
+    const char *name;
+    size_t field;
+    unsigned beyond;
+} options[] = {
+#define OPTION(field, last)                                                    \
+    {                                                                          \
+#field " has", offsetof(struct s2_config, field), (unsigned)(last) + 1 \
+    }
+    OPTION(lpa2, S2_LPA2_ON),
+    OPTION(root, S2_ROOT_SMALL),
+    OPTION(walker, S2_WALKER_NON_COHERENT),
+    OPTION(force_write_back, S2_FWB_OFF),
+    OPTION(hardware_update, S2_HARDWARE_UPDATE_DIRTY),
+    OPTION(contiguous, S2_CONTIGUOUS_OFF),
+    OPTION(write_execute, S2_WRITE_EXECUTE_DENIED),
+    OPTION(transient, S2_TRANSIENT_REFUSED),
+    OPTION(size_change, S2_SIZE_CHANGE_DIRECT),
+    OPTION(tlb_ranges, S2_TLB_RANGES_ON),
+    OPTION(relax, S2_RELAX_HERE),
+    OPTION(tlbi_repeat, S2_TLBI_TWICE),
+    OPTION(common, S2_COMMON_PROMISED),
+    OPTION(speculative_at, S2_WORKAROUND_OFF),
+    OPTION(hcr_write, S2_WORKAROUND_OFF),
+    OPTION(unusable_updates, S2_WORKAROUND_OFF),
+#undef OPTION
+};
+_Static_assert(sizeof(enum s2_lpa2) == sizeof(unsigned), "all options are alike");
+
+TEST_EACH(init_value_that_an_option_does_not_have_is_refused, COUNT(options))
+{
+    const struct option *c = &options[_i];
+    const unsigned values[] = {c->beyond, 7};
+
+    for (size_t i = 0; i < COUNT(values); i++) {
+        struct s2_config config = AT(&PART, K4, 40);
+        const char *reason = "none";
+        struct s2_geometry geometry;
+
+        memcpy((char *)&config + c->field, &values[i], sizeof(values[i]));
+        ck_assert_int_eq(s2_geometry_init(&geometry, &config, &reason), MAPPING_INVALID_PARAM);
+        ck_assert_msg(strncmp(reason, c->name, strlen(c->name)) == 0, "%s: %s", c->name, reason);
+    }
+}
+
 /* Features made by hand: what no CPU has is refused before it is shifted by, or divided by. */
 static const struct number {
     size_t field;
     unsigned value;
     const char *word; /* of the reason; NULL: it is taken */
 } numbers[] = {
-    {offsetof(struct s2_features, pa_bits), 0, "CPU's output size"},
-    {offsetof(struct s2_features, pa_bits), 64, "CPU's output size"},
-    {offsetof(struct s2_features, pa_bits), 52, NULL},
-    {offsetof(struct s2_features, vmid_bits), 0, "VMIDs"},
-    {offsetof(struct s2_features, vmid_bits), 7, "VMIDs"},
-    {offsetof(struct s2_features, vmid_bits), 8, NULL},
-    {offsetof(struct s2_features, vmid_bits), 12, "VMIDs"},
-    {offsetof(struct s2_features, vmid_bits), 16, NULL},
-    {offsetof(struct s2_features, vmid_bits), 64, "VMIDs"},
-    {offsetof(struct s2_features, dcache_line), 0, "cache line"},
-    {offsetof(struct s2_features, dcache_line), 2, "cache line"},
-    {offsetof(struct s2_features, dcache_line), 4, NULL},
-    {offsetof(struct s2_features, dcache_line), 48, "cache line"},
-    {offsetof(struct s2_features, dcache_line), 0x20000, NULL},
-    {offsetof(struct s2_features, dcache_line), 0x40000, "cache line"},
-    {offsetof(struct s2_features, granule_4k), 3, "4K granule"},
-    {offsetof(struct s2_features, granule_16k), 3, "16K granule"},
-    {offsetof(struct s2_features, granule_64k), 3, "64K granule"},
-    {offsetof(struct s2_features, hafdbs), 3, "hafdbs"},
-    {offsetof(struct s2_features, bbm), 2, NULL},
-    {offsetof(struct s2_features, bbm), 3, "bbm"},
-    {offsetof(struct s2_features, tlb), 3, "tlb"},
+#define FIELD_AT(field) offsetof(struct s2_features, field)
+    {FIELD_AT(pa_bits), 0, "CPU's output size"},
+    {FIELD_AT(pa_bits), 64, "CPU's output size"},
+    {FIELD_AT(pa_bits), 52, NULL},
+    {FIELD_AT(vmid_bits), 0, "VMIDs"},
+    {FIELD_AT(vmid_bits), 7, "VMIDs"},
+    {FIELD_AT(vmid_bits), 8, NULL},
+    {FIELD_AT(vmid_bits), 12, "VMIDs"},
+    {FIELD_AT(vmid_bits), 16, NULL},
+    {FIELD_AT(vmid_bits), 64, "VMIDs"},
+    {FIELD_AT(dcache_line), 0, "cache line"},
+    {FIELD_AT(dcache_line), 2, "cache line"},
+    {FIELD_AT(dcache_line), 4, NULL},
+    {FIELD_AT(dcache_line), 48, "cache line"},
+    {FIELD_AT(dcache_line), 0x20000, NULL},
+    {FIELD_AT(dcache_line), 0x40000, "cache line"},
+    {FIELD_AT(granule_4k), 3, "4K granule"},
+    {FIELD_AT(granule_16k), 3, "16K granule"},
+    {FIELD_AT(granule_64k), 3, "64K granule"},
+    {FIELD_AT(hafdbs), 3, "hafdbs"},
+    {FIELD_AT(bbm), 2, NULL},
+    {FIELD_AT(bbm), 3, "bbm"},
+    {FIELD_AT(tlb), 3, "tlb"},
 };
 _Static_assert(sizeof(enum s2_granule_support) == sizeof(unsigned), "all fields above are alike");
 

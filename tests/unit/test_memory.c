@@ -170,6 +170,20 @@ static void check_complete(void)
     ck_assert_uint_eq(sim_event_total(), sim_event_count(SIM_DC_CIVAC) + 1);
 }
 
+/* All of [pa, pa + size), watched from @base on. */
+static void clean(uint64_t base, uint64_t pa, uint64_t size)
+{
+    watch(base);
+    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(pa), size), MAPPING_OK);
+}
+
+static void clean_all(uint64_t base, uint64_t pa, uint64_t size)
+{
+    clean(base, pa, size);
+    check_cleaned(pa, size);
+    check_complete();
+}
+
 /* --- Lines ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -219,34 +233,18 @@ TEST(clean_nothing_cleans_nothing)
 
 /* --- Windows ---------------------------------------------------------------------------------- */
 
+/* Frames of the pool that are not mapped here are reached like any other memory, and as fast; those that
+ * are need no window. */
 TEST(clean_long_range_goes_in_chunks)
 {
-    watch(OUTSIDE);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE + 0x101000), 0x500000), MAPPING_OK);
-    check_cleaned(OUTSIDE + 0x101000, 0x500000);
-    check_complete();
+    clean_all(OUTSIDE, OUTSIDE + 0x101000, 0x500000);
     ck_assert_uint_eq(ops_log.opened, 0x500000);
-    ck_assert_uint_ge(ops_log.opens, 3);
-    ck_assert_uint_le(ops_log.opens, 4);
-}
-
-/* Frames of the pool that are not mapped here are reached like any other memory, and as fast. */
-TEST(clean_remote_region_goes_in_chunks_too)
-{
-    watch(REMOTE);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
-    check_cleaned(REMOTE, REGION);
-    check_complete();
+    ck_assert(ops_log.opens == 3 || ops_log.opens == 4);
+    ops_log.opens = ops_log.closes = 0;
+    clean_all(REMOTE, REMOTE, REGION);
     ck_assert_uint_eq(ops_log.opens, 2);
-}
-
-TEST(clean_pool_memory_asks_no_window)
-{
-    watch(MAPPED);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), REGION), MAPPING_OK);
-    check_cleaned(MAPPED, REGION);
-    check_complete();
-    ck_assert_uint_eq(ops_log.opens, 0);
+    clean_all(MAPPED, MAPPED, REGION);
+    ck_assert_uint_eq(ops_log.opens, 2);
 }
 
 /* From outside into the mapped region and out again, inside one chunk or over several. */
@@ -263,11 +261,8 @@ TEST(clean_across_the_pools_border_takes_each_by_its_way)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        watch(MAPPED - 0x300000);
         ops_log.opened = 0;
-        ck_assert_int_eq(s2_memory_clean(&memory, pa_of(cases[i].pa), cases[i].size), MAPPING_OK);
-        check_cleaned(cases[i].pa, cases[i].size);
-        check_complete();
+        clean_all(MAPPED - 0x300000, cases[i].pa, cases[i].size);
         ck_assert_uint_eq(ops_log.opened, cases[i].outside);
     }
 }
@@ -283,10 +278,7 @@ TEST(clean_chunk_with_the_pool_inside_spares_the_pool)
     ops_log.own_start = MAPPED + 0x3000;
     ops_log.own_end = MAPPED + 0x5000;
     memory.pool = &inner;
-    watch(MAPPED);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), 0x8000), MAPPING_OK);
-    check_cleaned(MAPPED, 0x8000);
-    check_complete();
+    clean_all(MAPPED, MAPPED, 0x8000);
     ck_assert_uint_eq(ops_log.opens, 2);
     ck_assert_uint_eq(ops_log.opened, 0x6000);
 }
@@ -330,19 +322,14 @@ TEST(reclaim_refused_window_cleans_the_rest)
 TEST(clean_without_ops_reaches_the_pool_alone)
 {
     memory.ops = NULL;
-    watch(MAPPED - 0x100000);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED - 0x2000), 0x5000), MAPPING_OK);
+    clean(MAPPED - 0x100000, MAPPED - 0x2000, 0x5000);
     check_cleaned(MAPPED, 0x3000);
     check_complete();
-    watch(MAPPED);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED + REGION - 0x1fc0), 0x10000),
-                     MAPPING_OK);
+    clean(MAPPED, MAPPED + REGION - 0x1fc0, 0x10000);
     check_cleaned(MAPPED + REGION - 0x1fc0, 0x1fc0);
     check_complete();
-    watch(OUTSIDE);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE), 0x40000000), MAPPING_OK);
+    clean(OUTSIDE, OUTSIDE, 0x40000000);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-    watch(REMOTE);
-    ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
+    clean(REMOTE, REMOTE, REGION);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
 }

@@ -1,8 +1,8 @@
 /*
- * test_table_needs.c - what is known beforehand: the frames of an operation, the tables of a
- * layout, the cost of a configuration; and the policy that a table is made with.
+ * test_table_needs.c - what is known beforehand: the frames of an operation (at random it is
+ * test_table_model.c that asks), the tables of a layout, the cost of a configuration; and the policy
+ * that a table is made with.
  */
-#include "tests/model/random.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/test.h"
 
@@ -12,34 +12,10 @@ static struct rig rig;
 
 /* --- Frames of an operation ------------------------------------------------------------------ */
 
-static struct s2_request request_of(struct rig_step step)
-{
-    struct s2_request request = {
-        .range = ipa_range(step.ipa, step.size), .pa = pa_of(step.pa), .flags = step.flags};
-
-    switch (step.verb) {
-    case RIG_MAP:
-        request.verb = S2_VERB_MAP;
-        break;
-    case RIG_UNMAP:
-        request.verb = S2_VERB_UNMAP;
-        break;
-    case RIG_PROTECT:
-        request.verb = S2_VERB_PROTECT;
-        break;
-    case RIG_REPLACE:
-        request.verb = S2_VERB_REPLACE;
-        break;
-    case RIG_FOLD:
-        ck_abort_msg("there is no asking about a fold");
-    }
-    return request;
-}
-
 /* Ask about @step: nothing changes; *frames is SIZE_MAX as before on an error. */
 static enum mapping_error ask(struct rig_step step, size_t *frames)
 {
-    const struct s2_request request = request_of(step);
+    const struct s2_request request = rig_request(step);
     struct rig_snapshot before;
     enum mapping_error error;
 
@@ -125,6 +101,9 @@ TEST_EACH(frames_needed_refuses_what_the_verb_refuses, rig_shape_count)
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
     const uint64_t top = UINT64_C(1) << shape->ipa_bits, out = UINT64_C(1) << shape->pa_bits;
+    const struct s2_request no_verb = {.verb = (enum s2_verb)(S2_VERB_REPLACE + 1),
+                                       .range = {{0}, page}};
+    size_t frames = 77;
 
     rig_init(&rig, rig_setup_of(shape));
     rig_must(&rig, step_of(RIG_MAP, block, block, RIG_DATA, RIG_RW));
@@ -149,121 +128,8 @@ TEST_EACH(frames_needed_refuses_what_the_verb_refuses, rig_shape_count)
     }
     refused(step_of(RIG_MAP, block, page, RIG_DATA, RIG_RW), MAPPING_ALREADY_EXISTS);
     refused(step_of(RIG_REPLACE, 2 * block - page, 2 * page, RIG_DATA, 0), MAPPING_NOT_FOUND);
-    rig_fini(&rig);
-}
-
-TEST(frames_needed_for_no_verb_is_refused)
-{
-    const struct s2_request request = {.verb = (enum s2_verb)(S2_VERB_REPLACE + 1),
-                                       .range = IPA_RANGE_INIT(0, KIB(4))};
-    size_t frames = 77;
-
-    rig_init(&rig, rig_setup_of(RIG_4K_40));
-    ck_assert_int_eq(s2_table_frames_needed(&rig.table, &request, &frames), MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_table_frames_needed(&rig.table, &no_verb, &frames), MAPPING_INVALID_PARAM);
     ck_assert_uint_eq(frames, 77);
-    rig_fini(&rig);
-}
-
-/* --- At random ------------------------------------------------------------------------------- */
-
-#define STEPS 300
-
-/* Eight blocks on either side of the border between two tables. */
-static uint64_t scene_ipa(const struct rig_shape *shape)
-{
-    return shape->span[1 + 1] - 8 * rig_block(shape);
-}
-
-/* Half of the scene in blocks, half of it empty, so that much is to be split and to be built. */
-static void set_scene(const struct rig_shape *shape)
-{
-    const uint64_t ipa = scene_ipa(shape), block = rig_block(shape);
-
-    rig_must(&rig, (struct rig_step){.verb = RIG_UNMAP, .ipa = ipa, .size = 16 * block});
-    rig_must(&rig,
-             (struct rig_step){RIG_MAP, ipa + 4 * block, 8 * block, RIG_DATA + 4 * block, RIG_RW});
-}
-
-static struct rig_step some_step(struct random *random, const struct rig_shape *shape)
-{
-    static const mapping_flags_t flags[] = {RIG_RW, S2_READ, RIG_RW | S2_CAP_PAGES,
-                                            RIG_RWX | S2_NO_CONTIGUOUS, S2_READ | S2_NORMAL_NC};
-    const uint64_t page = rig_page(shape), block = rig_block(shape);
-    const uint64_t base = scene_ipa(shape);
-    const uint64_t unit = random_once_in(random, 2) ? block : page;
-    struct rig_step step;
-
-    step.verb = (enum rig_verb)random_below(random, 5);
-    step.ipa = base + random_below(random, step.verb == RIG_MAP ? 4 : 12) * block;
-    step.size = (1 + random_below(random, 3)) * unit;
-    if (random_once_in(random, 2)) {
-        step.ipa += random_below(random, block / page - 4) * page;
-    }
-    if (random_once_in(random, 4)) {
-        step.size += (1 + random_below(random, 3)) * page;
-    }
-    step.pa = RIG_DATA + (step.ipa - base);
-    if (random_once_in(random, 3)) {
-        step.pa += random_once_in(random, 2) ? page : block;
-    }
-    step.flags = flags[random_below(random, RIG_COUNT(flags))];
-    return step;
-}
-
-/* The answer before is the answer then, and the frames are what it takes: with one fewer it is
- * refused, and with as many there are none left at its height. */
-static size_t try_step(struct rig_step step)
-{
-    const size_t available = frame_pool_available(&rig.pool);
-    const size_t unit = (size_t)1 << (rig.setup.shape->granule - rig.setup.frame_shift);
-    const size_t owned = s2_table_frame_count(&rig.table);
-    size_t frames;
-    const enum mapping_error error = ask(step, &frames);
-
-    if (error != MAPPING_OK) {
-        rig_refused(&rig, step, error);
-        return 0;
-    }
-    ck_assert_uint_le(frames, available);
-    ck_assert_uint_eq(frames % unit, 0);
-    if (frames > 0) {
-        rig_leave(&rig, frames - 1);
-        rig_refused(&rig, step, MAPPING_NO_FRAME);
-    }
-    rig_leave(&rig, frames);
-    rig_must(&rig, step);
-    ck_assert_uint_le(s2_table_frame_count(&rig.table), owned + frames);
-    ck_assert(s2_table_check(&rig.table));
-    rig_leave(&rig, frame_pool_available(&rig.pool) + rig.ballast_count);
-    return frames;
-}
-
-TEST_EACH(frames_needed_at_random_is_what_the_verb_takes, 2 * rig_shape_count)
-{
-    struct random random = {.state = 42 + (uint64_t)_i};
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i / 2]);
-    size_t taken[5] = {0};
-
-    setup.config.contiguous = _i % 2 == 0 ? S2_CONTIGUOUS_ON : S2_CONTIGUOUS_OFF;
-    setup.frame_count = setup.shape->granule == S2_GRANULE_4K ? 56 : 28;
-    rig_init(&rig, setup);
-    for (unsigned i = 0; i < STEPS; i++) {
-        const struct rig_step step = some_step(&random, setup.shape);
-
-        if (i % 12 == 0) {
-            set_scene(setup.shape);
-        }
-        if (step.verb == RIG_FOLD) {
-            rig_must(&rig, step);
-        } else {
-            taken[step.verb] += try_step(step);
-        }
-    }
-    /* A run that seldom took a frame would prove little. */
-    ck_assert_uint_ge(taken[RIG_MAP], STEPS / 50);
-    ck_assert_uint_ge(taken[RIG_UNMAP], STEPS / 50);
-    ck_assert_uint_ge(taken[RIG_PROTECT], STEPS / 50);
-    ck_assert_uint_ge(taken[RIG_REPLACE], STEPS / 50);
     rig_fini(&rig);
 }
 
@@ -394,11 +260,10 @@ TEST_EACH(cost_of_a_configuration_is_known_before_it_is_made, RIG_COUNT(costs))
     setup.config.cpu = &setup.cpu;
     ck_assert_int_eq(s2_config_cost(&setup.config, &cost, &reason), MAPPING_OK);
     ck_assert_ptr_null(reason);
-    ck_assert_uint_eq(cost.levels, costs[_i].cost.levels);
-    ck_assert_uint_eq(cost.root_tables, costs[_i].cost.root_tables);
-    ck_assert_uint_eq(cost.root_bytes, costs[_i].cost.root_bytes);
-    ck_assert_uint_eq(cost.reach, costs[_i].cost.reach);
-    ck_assert_uint_eq(cost.largest_leaf, costs[_i].cost.largest_leaf);
+    ck_assert(cost.levels == costs[_i].cost.levels &&
+              cost.root_tables == costs[_i].cost.root_tables &&
+              cost.root_bytes == costs[_i].cost.root_bytes && cost.reach == costs[_i].cost.reach &&
+              cost.largest_leaf == costs[_i].cost.largest_leaf);
 }
 
 TEST(cost_of_an_illegal_configuration_is_refused)
@@ -450,15 +315,8 @@ TEST_EACH(write_and_execute_can_be_forbidden_per_table, rig_shape_count)
         rig_assert_map(&rig, &rig.table, (struct rig_map){block, block, RIG_DATA, allowed[i]});
     }
     rig_fini(&rig);
-}
-
-/* Another table of the same kind, without the policy. */
-TEST_EACH(write_and_execute_is_allowed_elsewhere, rig_shape_count)
-{
-    struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
-    const uint64_t block = rig_block(setup.shape);
-
-    setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
+    /* Another table of the same kind, without the policy. */
+    setup.config.write_execute = S2_WRITE_EXECUTE_ALLOWED;
     rig_init(&rig, setup);
     rig_must(&rig, step_of(RIG_MAP, block, block, RIG_DATA, RIG_RWX));
     rig_must(&rig, step_of(RIG_PROTECT, block, block, 0, S2_READ | S2_DBM | S2_EXEC));

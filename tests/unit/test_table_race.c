@@ -3,14 +3,11 @@
  *
  * Other CPUs walk the tables at every moment: a witness translates some addresses before and after
  * every event of an operation. Hardware sets AF and dirty state at any moment: a hand writes into
- * a descriptor just before an event. A walker that is not coherent sees memory only: a ledger of
- * cache lines follows every write to the Point of Coherency.
+ * a descriptor just before an event. A walker that is not coherent sees memory only.
  */
 #include "tests/unit/requests.h"
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/test.h"
-
-#include <stdlib.h>
 
 #define SUITE "table_race"
 
@@ -195,91 +192,6 @@ TEST_EACH(walkers_see_old_or_new_at_every_moment, 2 * SCENES * rig_shape_count)
 
 /* --- A walker past the caches ---------------------------------------------------------------- */
 
-enum line_state { LINE_IN_MEMORY, LINE_DIRTY, LINE_ON_ITS_WAY };
-
-/* Where what was written is: filled lines must be in memory before any table is linked, all lines
- * before an invalidation (or the walker caches the old again) and at the end. */
-struct ledger {
-    uint64_t line;
-    size_t count;
-    unsigned char *states;
-    unsigned char *filled;
-    size_t late;    /* events that came too early for a line */
-    size_t cleaned; /* lines that were */
-};
-
-static void ledger_settle(struct ledger *ledger)
-{
-    for (size_t i = 0; i < ledger->count; i++) {
-        if (ledger->states[i] == LINE_ON_ITS_WAY) {
-            ledger->states[i] = LINE_IN_MEMORY;
-            ledger->filled[i] = 0;
-        }
-    }
-}
-
-static bool ledger_has_pending(const struct ledger *ledger, bool only_filled)
-{
-    for (size_t i = 0; i < ledger->count; i++) {
-        if (ledger->states[i] != LINE_IN_MEMORY && (ledger->filled[i] != 0 || !only_filled)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void ledger_event(void *arg, enum sim_phase phase, const struct sim_event *event)
-{
-    struct ledger *ledger = arg;
-    const unsigned char *first = rig.memory.banks[0].memory;
-    const size_t at = event->slot == NULL
-                          ? 0
-                          : (size_t)((const unsigned char *)event->slot - first) / ledger->line;
-
-    if (at >= ledger->count) {
-        ck_abort_msg("something is written or cleaned outside the pool");
-    }
-    if (phase == SIM_BEFORE) {
-        const bool is_tlbi = event->kind >= SIM_TLBI_IPAS2E1IS && event->kind <= SIM_TLBI_ALLE1IS;
-
-        ledger->late += (event->kind == SIM_PUBLISH && ledger_has_pending(ledger, true)) ||
-                                (is_tlbi && ledger_has_pending(ledger, false))
-                            ? 1
-                            : 0;
-    } else if (event->kind == SIM_DC_CVAC) {
-        ledger->states[at] = LINE_ON_ITS_WAY;
-        ledger->cleaned++;
-    } else if (event->kind == SIM_DSB_ISH || event->kind == SIM_DSB_ISHST) {
-        ledger_settle(ledger);
-    } else if (event->kind >= SIM_FILL && event->kind <= SIM_REPLACE) {
-        ledger->states[at] = LINE_DIRTY;
-        ledger->filled[at] |= event->kind == SIM_FILL ? 1 : 0;
-    }
-}
-
-static void ledger_open(struct ledger *ledger)
-{
-    const size_t size = rig.setup.frame_count << rig.setup.frame_shift;
-
-    *ledger = (struct ledger){.line = rig.setup.cpu.dcache_line};
-    ledger->count = size / ledger->line;
-    ledger->states = calloc(ledger->count, 1);
-    ledger->filled = calloc(ledger->count, 1);
-    ck_assert(ledger->states != NULL && ledger->filled != NULL);
-    ck_assert(sim_listen(ledger_event, ledger));
-}
-
-/* How many lines were cleaned; every one in time. */
-static size_t ledger_close(struct ledger *ledger)
-{
-    ck_assert(sim_unlisten(ledger_event, ledger));
-    ck_assert_uint_eq(ledger->late, 0);
-    ck_assert(!ledger_has_pending(ledger, false));
-    free(ledger->states);
-    free(ledger->filled);
-    return ledger->cleaned;
-}
-
 static struct rig_setup non_coherent_setup(int i)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[i % rig_shape_count]);
@@ -290,41 +202,31 @@ static struct rig_setup non_coherent_setup(int i)
     return setup;
 }
 
+/* The monitor knows every cache line, and whether a walker may come before it is in memory. */
 TEST_EACH(tables_are_in_memory_before_a_walker_past_the_caches_looks, SCENES *rig_shape_count)
 {
     const struct scene *scene = &scenes[_i % SCENES];
-    struct ledger ledger;
 
     rig_init(&rig, non_coherent_setup(_i / SCENES));
     scene_set(scene);
-    ledger_open(&ledger);
+    sim_clear();
     rig_must(&rig, scene_step(scene));
-    ck_assert_uint_gt(ledger_close(&ledger), 0);
+    monitor_quiesce(rig.monitor);
+    ck_assert_uint_gt(sim_event_count(SIM_DC_CVAC), 0);
     rig_fini(&rig);
 }
 
+/* Each of its lines, and then a DSB. */
 TEST_EACH(root_is_in_memory_once_it_is_made, rig_shape_count)
 {
-    struct ledger ledger;
-
     rig_init_machine(&rig, non_coherent_setup(_i));
-    ledger_open(&ledger);
     ck_assert_int_eq(s2_table_init(&rig.table, &rig.setup.config, &rig.pool), MAPPING_OK);
-    ck_assert_uint_eq(ledger_close(&ledger),
+    ck_assert_uint_eq(sim_event_count(SIM_DC_CVAC),
                       rig.setup.shape->root_size / rig.setup.cpu.dcache_line);
+    ck_assert_uint_ne(sim_find(SIM_DSB_ISH, 0), SIM_NONE);
+    ck_assert_uint_eq(sim_find(SIM_DC_CVAC, sim_find(SIM_DSB_ISH, 0)), SIM_NONE);
     ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
     rig_fini_machine(&rig);
-}
-
-TEST_EACH(coherent_walkers_need_no_cleaning, SCENES)
-{
-    const struct scene *scene = &scenes[_i];
-
-    rig_init(&rig, rig_setup_of(RIG_4K_48));
-    scene_set(scene);
-    rig_must(&rig, scene_step(scene));
-    ck_assert_uint_eq(sim_event_count(SIM_DC_CVAC), 0);
-    rig_fini(&rig);
 }
 
 /* --- Hardware updates ------------------------------------------------------------------------ */

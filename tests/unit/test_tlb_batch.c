@@ -45,143 +45,104 @@ static struct s2_geometry geometry_of_granule(enum s2_granule granule)
 
 /* --- Rules ------------------------------------------------------------------------------------ */
 
-static const struct s2_config PLAIN = {.cpu = &PART, .granule = K4, .ipa_bits = 48};
+/* Rules, and what a CPU may lack of those that PART has. */
+enum {
+    TTL = 1 << 0,
+    RANGES = 1 << 1,
+    XS = 1 << 2,
+    FWB = 1 << 3, /* only to be lacked */
+    VHE = 1 << 4,
+    AT = 1 << 5,
+    HCR = 1 << 6,
+    TWICE = 1 << 7,
+    LOCAL = 1 << 8,
+    ALL = TTL | RANGES | XS
+};
 
-static struct s2_tlb_rules rules_of(const struct s2_config *config)
+static unsigned rules_of(const struct s2_config *config)
 {
     const struct s2_geometry geometry = geometry_of(config);
+    const struct s2_tlb_rules rules = s2_tlb_rules_of(&geometry, config);
 
-    return s2_tlb_rules_of(&geometry, config);
+    return (rules.has_ttl ? TTL : 0U) | (rules.has_ranges ? RANGES : 0U) |
+           (rules.has_xs ? XS : 0U) | (rules.has_vhe ? VHE : 0U) |
+           (rules.has_speculative_at ? AT : 0U) | (rules.has_hcr_write ? HCR : 0U) |
+           (rules.is_repeated ? TWICE : 0U) | (rules.is_local ? LOCAL : 0U);
 }
 
-TEST(rules_take_what_the_cpu_has)
+/* Only what is write-back by force is known to have XS = 0; a walk that goes past the caches is itself
+ * an access that a nXS form does not wait for. Errata are worked around unless the embedder says
+ * otherwise, either way. */
+static const struct rules_case {
+    const char *name;
+    unsigned lacks;
+    uint32_t errata;
+    unsigned expected;
+    struct s2_config config;
+} rules_cases[] = {
+#define RULES(name, lacks, errata, expected, ...)      \
+    {                                                  \
+        name, lacks, errata, expected,                 \
+        {                                              \
+            .granule = K4, .ipa_bits = 48, __VA_ARGS__ \
+        }                                              \
+    }
+    RULES("all there is", 0, 0, ALL, .cpu = NULL),
+    RULES("no TTL", TTL, 0, RANGES | XS, .cpu = NULL),
+    RULES("TLB level 1", RANGES, 0, TTL | XS, .cpu = NULL),
+    RULES("TLB level 1, asked for ranges", RANGES, 0, TTL | XS, .tlb_ranges = S2_TLB_RANGES_ON),
+    RULES("no XS", XS, 0, TTL | RANGES, .cpu = NULL),
+    RULES("no FWB", FWB, 0, TTL | RANGES, .cpu = NULL),
+    RULES("FWB off", 0, 0, TTL | RANGES, .force_write_back = S2_FWB_OFF),
+    RULES("walks past caches", 0, 0, TTL | RANGES, .walker = S2_WALKER_NON_COHERENT),
+    RULES("LPA2 off, ranges off", 0, 0, TTL | XS, .tlb_ranges = S2_TLB_RANGES_OFF),
+    RULES("LPA2 off, ranges on", 0, 0, ALL, .tlb_ranges = S2_TLB_RANGES_ON),
+    RULES("LPA2", 0, 0, TTL | XS, .lpa2 = S2_LPA2_ON),
+    RULES("LPA2, ranges off", 0, 0, TTL | XS, .lpa2 = S2_LPA2_ON, .tlb_ranges = S2_TLB_RANGES_OFF),
+    RULES("LPA2, ranges on", 0, 0, ALL, .lpa2 = S2_LPA2_ON, .tlb_ranges = S2_TLB_RANGES_ON),
+    RULES("here", 0, 0, ALL | LOCAL, .relax = S2_RELAX_HERE, .tlbi_repeat = S2_TLBI_ONCE),
+    RULES("twice", 0, 0, ALL | TWICE, .tlbi_repeat = S2_TLBI_TWICE),
+    RULES("AT", 0, 0, ALL | AT, .speculative_at = S2_WORKAROUND_ON),
+    RULES("HCR", 0, 0, ALL | HCR, .hcr_write = S2_WORKAROUND_ON),
+    RULES("errata", 0, UINT32_MAX, ALL | TWICE | AT | HCR, .cpu = NULL),
+    RULES("errata, once", 0, UINT32_MAX, ALL | AT | HCR, .tlbi_repeat = S2_TLBI_ONCE),
+    RULES("errata, no AT", 0, UINT32_MAX, ALL | TWICE | HCR, .speculative_at = S2_WORKAROUND_OFF),
+    RULES("errata, no HCR", 0, UINT32_MAX, ALL | TWICE | AT, .hcr_write = S2_WORKAROUND_OFF),
+#undef RULES
+};
+
+/* On a CPU with VHE, and on one without. */
+TEST_EACH(rules_follow_cpu_and_config, COUNT(rules_cases))
 {
-    struct s2_features cpu = PART;
-    struct s2_config config = PLAIN;
-    struct s2_tlb_rules rules;
+    const struct rules_case *c = &rules_cases[_i];
 
-    config.cpu = &cpu;
-    rules = rules_of(&config);
-    ck_assert(rules.has_ttl && rules.has_ranges && rules.has_xs);
-    ck_assert(!rules.has_vhe && !rules.has_speculative_at);
-    ck_assert(!rules.is_repeated && !rules.is_local);
-    cpu.has_ttl = false;
-    ck_assert(!rules_of(&config).has_ttl);
-    cpu.tlb = 1;
-    ck_assert(!rules_of(&config).has_ranges);
-    config.tlb_ranges = S2_TLB_RANGES_ON;
-    ck_assert(!rules_of(&config).has_ranges);
-    cpu.has_xs = false;
-    ck_assert(!rules_of(&config).has_xs);
-    cpu.has_vhe = true;
-    ck_assert(rules_of(&config).has_vhe && !rules_of(&config).has_speculative_at);
-    cpu.errata = S2_ERRATUM_SPECULATIVE_AT;
-    ck_assert(rules_of(&config).has_speculative_at);
-}
-
-/* Only what is write-back by force is known to have XS = 0. */
-TEST(rules_without_forced_write_back_have_no_nxs)
-{
-    struct s2_features cpu = PART;
-    struct s2_config config = PLAIN;
-
-    config.force_write_back = S2_FWB_OFF;
-    ck_assert(!rules_of(&config).has_xs);
-    config.force_write_back = S2_FWB_AUTO;
-    config.cpu = &cpu;
-    cpu.has_fwb = false;
-    ck_assert(!rules_of(&config).has_xs);
-}
-
-/* A walk that goes past the caches is itself an access that a nXS form does not wait for. */
-TEST(rules_with_non_coherent_walkers_have_no_nxs)
-{
-    struct s2_config config = PLAIN;
-
-    ck_assert(rules_of(&config).has_xs);
-    config.walker = S2_WALKER_NON_COHERENT;
-    ck_assert(!rules_of(&config).has_xs);
-    ck_assert(rules_of(&config).has_ranges && rules_of(&config).has_ttl);
-}
-
-TEST(rules_take_what_is_asked_for)
-{
-    struct s2_config config = PLAIN;
-
-    config.tlbi_repeat = S2_TLBI_TWICE;
-    ck_assert(rules_of(&config).is_repeated && !rules_of(&config).is_local);
-    config.relax = S2_RELAX_HERE;
-    config.tlbi_repeat = S2_TLBI_ONCE;
-    ck_assert(!rules_of(&config).is_repeated && rules_of(&config).is_local);
-}
-
-/* By the CPU's errata, all or none of them, unless the embedder says otherwise; either way. */
-TEST(rules_follow_the_errata_unless_told_otherwise)
-{
-    static const struct {
-        enum s2_tlbi_repeat repeat;
-        enum s2_workaround workaround;
-        bool has, has_not; /* on a CPU with the errata, without */
-    } cases[] = {
-        {S2_TLBI_AUTO, S2_WORKAROUND_AUTO, true, false},
-        {S2_TLBI_TWICE, S2_WORKAROUND_ON, true, true},
-        {S2_TLBI_ONCE, S2_WORKAROUND_OFF, false, false},
-    };
-
-    for (size_t i = 0; i < COUNT(cases) * 2; i++) {
-        const bool has_errata = i % 2 == 0;
-        const bool expected = has_errata ? cases[i / 2].has : cases[i / 2].has_not;
+    for (unsigned vhe = 0; vhe <= VHE; vhe += VHE) {
+        struct s2_config config = c->config;
         struct s2_features cpu = PART;
-        struct s2_config config = PLAIN;
 
-        cpu.errata = has_errata ? UINT32_MAX : 0;
+        cpu.has_ttl = (c->lacks & TTL) == 0;
+        cpu.tlb = (c->lacks & RANGES) == 0 ? 2 : 1;
+        cpu.has_xs = (c->lacks & XS) == 0;
+        cpu.has_fwb = (c->lacks & FWB) == 0;
+        cpu.has_vhe = vhe != 0;
+        cpu.errata = c->errata;
         config.cpu = &cpu;
-        config.tlbi_repeat = cases[i / 2].repeat;
-        ck_assert(rules_of(&config).is_repeated == expected);
-        ck_assert(rules_of(&config).has_speculative_at == has_errata);
-        ck_assert(rules_of(&config).has_hcr_write == has_errata);
-        config.speculative_at = cases[i / 2].workaround;
-        ck_assert(rules_of(&config).has_speculative_at == expected);
-        ck_assert(rules_of(&config).has_hcr_write == has_errata);
-        config.hcr_write = cases[i / 2].workaround;
-        ck_assert(rules_of(&config).has_hcr_write == expected);
+        ck_assert_msg(rules_of(&config) == (c->expected | vhe), "%s: rules 0x%x", c->name,
+                      rules_of(&config));
     }
 }
 
-/* Each by its own bit. */
 TEST(rules_take_each_erratum_for_itself_alone)
 {
     for (unsigned bit = 0; bit < 32; bit++) {
         struct s2_features cpu = PART;
-        struct s2_config config = PLAIN;
+        const struct s2_config config = {.cpu = &cpu, .granule = K4, .ipa_bits = 48};
 
         cpu.errata = 1U << bit;
-        config.cpu = &cpu;
-        ck_assert(rules_of(&config).is_repeated == (cpu.errata == S2_ERRATUM_REPEAT_TLBI));
-        ck_assert(rules_of(&config).has_speculative_at ==
-                  (cpu.errata == S2_ERRATUM_SPECULATIVE_AT));
-        ck_assert(rules_of(&config).has_hcr_write == (cpu.errata == S2_ERRATUM_HCR_WRITE));
-    }
-}
-
-TEST(rules_with_lpa2_have_ranges_only_if_asked)
-{
-    static const struct {
-        enum s2_lpa2 lpa2;
-        enum s2_tlb_ranges ranges;
-        bool expected;
-    } cases[] = {
-        {S2_LPA2_OFF, S2_TLB_RANGES_AUTO, true}, {S2_LPA2_OFF, S2_TLB_RANGES_OFF, false},
-        {S2_LPA2_OFF, S2_TLB_RANGES_ON, true},   {S2_LPA2_ON, S2_TLB_RANGES_AUTO, false},
-        {S2_LPA2_ON, S2_TLB_RANGES_OFF, false},  {S2_LPA2_ON, S2_TLB_RANGES_ON, true},
-    };
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        struct s2_config config = PLAIN;
-
-        config.lpa2 = cases[i].lpa2;
-        config.tlb_ranges = cases[i].ranges;
-        ck_assert(rules_of(&config).has_ranges == cases[i].expected);
+        ck_assert_uint_eq(rules_of(&config),
+                          ALL | (cpu.errata == S2_ERRATUM_REPEAT_TLBI ? TWICE : 0U) |
+                              (cpu.errata == S2_ERRATUM_SPECULATIVE_AT ? AT : 0U) |
+                              (cpu.errata == S2_ERRATUM_HCR_WRITE ? HCR : 0U));
     }
 }
 
@@ -317,13 +278,8 @@ TEST(add_of_anything_revoked_is_remembered)
     s2_tlb_batch_add(&batch, ipa_range(0x1000, 0x1000), 3, S2_TLB_RELAXED);
     ck_assert(batch.is_revoked);
     ck_assert_uint_eq(batch.count, 2);
-}
-
-/* Even of what is too much for it. */
-TEST(add_of_revoked_to_a_whole_batch_is_remembered)
-{
-    struct s2_tlb_batch batch = {0};
-
+    /* And of what is too much for it. */
+    batch = (struct s2_tlb_batch){0};
     for (uint64_t i = 0; i <= S2_TLB_BATCH_RANGES; i++) {
         s2_tlb_batch_add(&batch, ipa_range(i * 0x2000, 0x1000), 3, S2_TLB_RELAXED);
     }
@@ -453,91 +409,47 @@ static const struct plan_case {
     const char *name;
     enum s2_granule granule;
     uint64_t options;
-    struct s2_tlb_range stretch[2];
-    struct s2_tlb_plan plan; /* is_whole, is_local, naive, parts */
+    struct stretch stretch[2]; /* in bytes */
+    struct s2_tlb_plan plan;   /* is_whole, is_local, naive, parts */
 } plan_cases[] = {
-    {"a page", K4, 0, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
-    {"a page, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
-    {"two pages", K4, 0, {{IPA_RANGE_INIT(0, 0x2000), 3}}, {false, false, 2, 2}},
-    {"two pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x2000), 3}}, {false, false, 2, 1}},
-    {"three pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x3000), 3}}, {false, false, 3, 2}},
-    {"a block", K4, RANGED, {{IPA_RANGE_INIT(0, 0x200000), 2}}, {false, false, 1, 1}},
-    {"two blocks", K4, RANGED, {{IPA_RANGE_INIT(0, 0x400000), 2}}, {false, false, 2, 1}},
-    {"513 pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x201000), ANY}}, {false, false, 513, 2}},
-    {"a table", K4, 0, {{IPA_RANGE_INIT(0, 0x200000), ANY}}, {true, false, 512, 512}},
-    {"a table, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x200000), ANY}}, {false, false, 512, 1}},
-    {"64 pages", K4, 0, {{IPA_RANGE_INIT(0, 0x40000), 3}}, {false, false, 64, 64}},
-    {"65 pages", K4, 0, {{IPA_RANGE_INIT(0, 0x41000), 3}}, {true, false, 65, 65}},
-    {"65 pages, ranges", K4, RANGED, {{IPA_RANGE_INIT(0, 0x41000), 3}}, {false, false, 65, 2}},
-    {"63 pages and one",
-     K4,
-     0,
-     {{IPA_RANGE_INIT(0, 0x3f000), 3}, {IPA_RANGE_INIT(BIT(40), 0x1000), ANY}},
-     {false, false, 64, 64}},
-    {"64 pages and one",
-     K4,
-     0,
-     {{IPA_RANGE_INIT(0, 0x40000), 3}, {IPA_RANGE_INIT(BIT(40), 0x1000), ANY}},
-     {true, false, 65, 65}},
-    {"64 blocks", K4, 0, {{IPA_RANGE_INIT(0, 0x8000000), 2}}, {false, false, 64, 64}},
-    {"65 blocks", K4, 0, {{IPA_RANGE_INIT(0, 0x8200000), 2}}, {true, false, 65, 65}},
-    {"1 GiB of pages, unlinked",
-     K4,
-     RANGED,
-     {{IPA_RANGE_INIT(0x40000000, 0x40000000), ANY}},
-     {false, false, 0x40000, 1}},
-    {"1 GiB of pages, no ranges",
-     K4,
-     0,
-     {{IPA_RANGE_INIT(0x40000000, 0x40000000), ANY}},
-     {true, false, 0x40000, 0x40000}},
-    {"32 GiB", K4, RANGED, {{IPA_RANGE_INIT(0, BIT(35)), ANY}}, {false, false, BIT(23), 16}},
-    {"a page more",
-     K4,
-     RANGED,
-     {{IPA_RANGE_INIT(0, BIT(35) + 0x1000), ANY}},
-     {true, false, BIT(23) + 1, 17}},
-    {"16K, 32 GiB", K16, RANGED, {{IPA_RANGE_INIT(0, BIT(35)), ANY}}, {false, false, BIT(21), 16}},
-    {"16K, a page more",
-     K16,
-     RANGED,
-     {{IPA_RANGE_INIT(0, BIT(35) + 0x4000), ANY}},
-     {true, false, BIT(21) + 1, 17}},
-    {"64K, 32 GiB", K64, RANGED, {{IPA_RANGE_INIT(0, BIT(35)), ANY}}, {false, false, BIT(19), 16}},
-    {"64K, a page more",
-     K64,
-     RANGED,
-     {{IPA_RANGE_INIT(0, BIT(35) + 0x10000), ANY}},
-     {true, false, BIT(19) + 1, 17}},
-    {"4 GiB is never one",
-     K4,
-     RANGED,
-     {{IPA_RANGE_INIT(0, BIT(32)), ANY}},
-     {false, false, BIT(20), 2}},
-    {"64 GiB, by address", K4, 0, {{IPA_RANGE_INIT(0, BIT(36)), 1}}, {false, false, 64, 64}},
-    {"all", K4, RANGED, {{IPA_RANGE_INIT(0, BIT(48)), ANY}}, {true, false, BIT(36), BIT(17)}},
-    {"all, twice",
-     K4,
-     0,
-     {{IPA_RANGE_INIT(0, BIT(48)), ANY}, {IPA_RANGE_INIT(0, BIT(48)), 3}},
-     {true, false, BIT(37), BIT(37)}},
-    {"16K pages", K16, RANGED, {{IPA_RANGE_INIT(0, 0x2000000), 3}}, {false, false, 2048, 1}},
-    {"16K block", K16, 0, {{IPA_RANGE_INIT(0, 0x2000000), 2}}, {false, false, 1, 1}},
-    {"64K table", K64, RANGED, {{IPA_RANGE_INIT(0, 0x20000000), ANY}}, {false, false, 8192, 1}},
-    {"64K block", K64, 0, {{IPA_RANGE_INIT(0, 0x20000000), 2}}, {false, false, 1, 1}},
-    {"relaxed", K4, EASED, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
-    {"relaxed here", K4, EASED | HERE, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, true, 1, 1}},
-    {"revoked here", K4, HERE, {{IPA_RANGE_INIT(0, 0x1000), 3}}, {false, false, 1, 1}},
-    {"relaxed here, no ranges",
-     K4,
-     EASED | HERE | RANGED,
-     {{IPA_RANGE_INIT(0, 0x40000), 3}},
-     {false, true, 64, 64}},
-    {"relaxed here, too many",
-     K4,
-     EASED | HERE | RANGED,
-     {{IPA_RANGE_INIT(0, 0x41000), 3}},
-     {true, true, 65, 65}},
+    {"a page", K4, 0, {{0, 0x1000, 3}}, {0, 0, 1, 1}},
+    {"a page, ranges", K4, RANGED, {{0, 0x1000, 3}}, {0, 0, 1, 1}},
+    {"two pages", K4, 0, {{0, 0x2000, 3}}, {0, 0, 2, 2}},
+    {"two pages, ranges", K4, RANGED, {{0, 0x2000, 3}}, {0, 0, 2, 1}},
+    {"three pages, ranges", K4, RANGED, {{0, 0x3000, 3}}, {0, 0, 3, 2}},
+    {"a block", K4, RANGED, {{0, 0x200000, 2}}, {0, 0, 1, 1}},
+    {"two blocks", K4, RANGED, {{0, 0x400000, 2}}, {0, 0, 2, 1}},
+    {"513 pages, ranges", K4, RANGED, {{0, 0x201000, ANY}}, {0, 0, 513, 2}},
+    {"a table", K4, 0, {{0, 0x200000, ANY}}, {1, 0, 512, 512}},
+    {"a table, ranges", K4, RANGED, {{0, 0x200000, ANY}}, {0, 0, 512, 1}},
+    {"64 pages", K4, 0, {{0, 0x40000, 3}}, {0, 0, 64, 64}},
+    {"65 pages", K4, 0, {{0, 0x41000, 3}}, {1, 0, 65, 65}},
+    {"65 pages, ranges", K4, RANGED, {{0, 0x41000, 3}}, {0, 0, 65, 2}},
+    {"63 pages and one", K4, 0, {{0, 0x3f000, 3}, {BIT(40), 0x1000, ANY}}, {0, 0, 64, 64}},
+    {"64 pages and one", K4, 0, {{0, 0x40000, 3}, {BIT(40), 0x1000, ANY}}, {1, 0, 65, 65}},
+    {"64 blocks", K4, 0, {{0, 0x8000000, 2}}, {0, 0, 64, 64}},
+    {"65 blocks", K4, 0, {{0, 0x8200000, 2}}, {1, 0, 65, 65}},
+    {"1 GiB of pages, unlinked", K4, RANGED, {{0x40000000, 0x40000000, ANY}}, {0, 0, 0x40000, 1}},
+    {"1 GiB of pages, no ranges", K4, 0, {{0x40000000, 0x40000000, ANY}}, {1, 0, 0x40000, 0x40000}},
+    {"32 GiB", K4, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(23), 16}},
+    {"a page more", K4, RANGED, {{0, BIT(35) + 0x1000, ANY}}, {1, 0, BIT(23) + 1, 17}},
+    {"16K, 32 GiB", K16, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(21), 16}},
+    {"16K, a page more", K16, RANGED, {{0, BIT(35) + 0x4000, ANY}}, {1, 0, BIT(21) + 1, 17}},
+    {"64K, 32 GiB", K64, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(19), 16}},
+    {"64K, a page more", K64, RANGED, {{0, BIT(35) + 0x10000, ANY}}, {1, 0, BIT(19) + 1, 17}},
+    {"4 GiB is never one", K4, RANGED, {{0, BIT(32), ANY}}, {0, 0, BIT(20), 2}},
+    {"64 GiB, by address", K4, 0, {{0, BIT(36), 1}}, {0, 0, 64, 64}},
+    {"all", K4, RANGED, {{0, BIT(48), ANY}}, {1, 0, BIT(36), BIT(17)}},
+    {"all, twice", K4, 0, {{0, BIT(48), ANY}, {0, BIT(48), 3}}, {1, 0, BIT(37), BIT(37)}},
+    {"16K pages", K16, RANGED, {{0, 0x2000000, 3}}, {0, 0, 2048, 1}},
+    {"16K block", K16, 0, {{0, 0x2000000, 2}}, {0, 0, 1, 1}},
+    {"64K table", K64, RANGED, {{0, 0x20000000, ANY}}, {0, 0, 8192, 1}},
+    {"64K block", K64, 0, {{0, 0x20000000, 2}}, {0, 0, 1, 1}},
+    {"relaxed", K4, EASED, {{0, 0x1000, 3}}, {0, 0, 1, 1}},
+    {"relaxed here", K4, EASED | HERE, {{0, 0x1000, 3}}, {0, 1, 1, 1}},
+    {"revoked here", K4, HERE, {{0, 0x1000, 3}}, {0, 0, 1, 1}},
+    {"relaxed here, no ranges", K4, EASED | HERE | RANGED, {{0, 0x40000, 3}}, {0, 1, 64, 64}},
+    {"relaxed here, too many", K4, EASED | HERE | RANGED, {{0, 0x41000, 3}}, {1, 1, 65, 65}},
 };
 
 TEST_EACH(plan_is_the_cheapest_that_covers, COUNT(plan_cases))
@@ -550,8 +462,9 @@ TEST_EACH(plan_is_the_cheapest_that_covers, COUNT(plan_cases))
     struct s2_tlb_batch before;
     struct s2_tlb_plan plan;
 
-    for (size_t i = 0; i < COUNT(c->stretch) && c->stretch[i].range.size != 0; i++) {
-        batch.ranges[batch.count++] = c->stretch[i];
+    for (size_t i = 0; i < COUNT(c->stretch) && c->stretch[i].size != 0; i++) {
+        batch.ranges[batch.count++] = (struct s2_tlb_range){
+            ipa_range(c->stretch[i].start, c->stretch[i].size), (int8_t)c->stretch[i].level};
     }
     before = batch;
     plan = s2_tlb_plan(&geometry, &rules, &batch);
@@ -579,13 +492,12 @@ TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
 /* Under LPA2 what is not aligned to 64 KiB goes a granule at a time: then ranges gain nothing. */
 TEST(plan_with_lpa2_counts_what_precedes_a_base)
 {
-    struct s2_config config = PLAIN;
+    const struct s2_config config = {
+        .cpu = &PART, .granule = K4, .ipa_bits = 48, .lpa2 = S2_LPA2_ON};
     const struct s2_tlb_rules rules = {.has_ranges = true};
+    const struct s2_geometry geometry = geometry_of(&config);
     struct s2_tlb_batch batch = {0};
-    struct s2_geometry geometry;
 
-    config.lpa2 = S2_LPA2_ON;
-    geometry = geometry_of(&config);
     add(&batch, 0x1000, 0xf000, 3);
     ck_assert(!s2_tlb_goes_by_range(&geometry, &rules, &batch.ranges[0]));
     ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).parts, 15);

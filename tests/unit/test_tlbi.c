@@ -204,29 +204,6 @@ TEST_EACH(split_extreme_lengths_are_covered_exactly, COUNT(shapes))
     }
 }
 
-/* Lengths from 2^16 granules up to 32 GiB and more, with every multiple of 2^16 granules, which is
- * what SCALE 3 counts in; and around every multiple of 1 GiB. */
-TEST_EACH(range_never_covers_four_gib_or_more, COUNT(shapes))
-{
-    const struct shape *shape = &shapes[_i];
-    const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
-    const uint64_t granule = UINT64_C(1) << shape->granule;
-
-    for (unsigned high = 1; high <= BIT(35) >> shape->granule >> 16; high++) {
-        for (uint64_t low = 0; low < BIT(16); low += 31 * BIT(6) + 1) {
-            const uint64_t size = (((uint64_t)high << 16) + low) * granule;
-
-            check_cover(shape, &geometry, ipa_range(UNIT - granule, size), 0);
-        }
-    }
-    for (uint64_t size = BIT(30); size <= 20 * BIT(30); size += BIT(30)) {
-        check_cover(shape, &geometry, ipa_range(0, size - granule), 0);
-        check_cover(shape, &geometry, ipa_range(0, size), 0);
-        check_cover(shape, &geometry, ipa_range(0, size + granule), 0);
-        check_cover(shape, &geometry, ipa_range(UNIT - granule, size), 0);
-    }
-}
-
 TEST(split_of_leaves_hints_at_their_level)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {

@@ -1,5 +1,6 @@
 /*
- * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent.
+ * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent. That
+ * no guest meets another's entries is test_vmid_model.c's.
  */
 #include "stage2/tlb/vmid.h"
 #include "tests/sim/sim.h"
@@ -19,14 +20,20 @@ static struct s2_vmid_allocator vmids;
 static struct s2_cpu cpus[CPUS];
 static struct s2_vmid guests[GUESTS];
 
-static void setup(void)
+/* All CPUs, and the numbers from 1 to @last. */
+static void begin(uint16_t last)
 {
-    sim_reset();
     s2_vmid_init(&vmids, 8);
-    ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_OK);
+    ck_assert_int_eq(s2_vmid_limit(&vmids, last), MAPPING_OK);
     for (size_t i = 0; i < CPUS; i++) {
         ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
     }
+}
+
+static void setup(void)
+{
+    sim_reset();
+    begin(LAST);
     for (size_t i = 0; i < GUESTS; i++) {
         atomic_init(&guests[i].tag, 0);
     }
@@ -83,6 +90,17 @@ static unsigned number_of(size_t guest)
     return s2_vmid_number(&vmids, &guests[guest]);
 }
 
+/* The events since sim_clear() are exactly these. */
+#define EXPECT_EVENTS(...)                                     \
+    do {                                                       \
+        const enum sim_kind expected[] = {__VA_ARGS__};        \
+        ck_assert_uint_eq(sim_event_total(), COUNT(expected)); \
+        ck_assert(sim_matches(0, expected, COUNT(expected)));  \
+    } while (false)
+
+/* All that a new generation sends, and the barrier of the guest that begins it. */
+#define GENERATION SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH
+
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
 TEST_EACH(take_gives_every_number_once_and_then_begins_a_generation, 2)
@@ -119,25 +137,19 @@ TEST(take_of_a_number_held_says_nothing_to_anybody)
 
 TEST(take_for_the_first_time_sends_one_barrier)
 {
-    const enum sim_kind expected[] = {SIM_DSB_ISH};
-
     ck_assert_uint_eq(number_of(0), S2_VMID_NOBODY);
     ck_assert_uint_eq(take(0, 0), 1);
-    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
-    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    EXPECT_EVENTS(SIM_DSB_ISH);
 }
 
 TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
 {
-    const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH};
-
     for (size_t i = 0; i < LAST; i++) {
         enter(0, i);
     }
     sim_clear();
     enter(0, LAST);
-    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
-    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    EXPECT_EVENTS(GENERATION, SIM_DSB_ISH);
     ck_assert_uint_eq(vmids.rollovers, 1);
     /* The one that ran here keeps its number, the others have none. */
     ck_assert_uint_eq(pin(LAST - 1), LAST);
@@ -148,9 +160,6 @@ TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
 /* Every generation from then on, and no more often for being said twice. */
 TEST(generation_after_repeat_flushes_twice)
 {
-    const enum sim_kind expected[] = {SIM_DSB_ISH,      SIM_TLBI_ALLE1IS, SIM_DSB_ISH,
-                                      SIM_TLBI_ALLE1IS, SIM_DSB_ISH,      SIM_DSB_ISH};
-
     s2_vmid_repeat(&vmids);
     s2_vmid_repeat(&vmids);
     for (size_t i = 0; i < LAST; i++) {
@@ -158,23 +167,9 @@ TEST(generation_after_repeat_flushes_twice)
     }
     sim_clear();
     enter(0, LAST);
-    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
-    ck_assert(sim_matches(0, expected, COUNT(expected)));
+    EXPECT_EVENTS(GENERATION, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH);
     roll_over();
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 4);
-}
-
-TEST(take_without_end_never_gives_what_a_cpu_runs)
-{
-    enter(0, 0);
-    enter(1, 1);
-    for (size_t i = 0; i < 10 * LAST; i++) {
-        atomic_init(&guests[2].tag, 0);
-        ck_assert_uint_gt(enter(2, 2), 2);
-    }
-    ck_assert_uint_gt(vmids.rollovers, 5);
-    ck_assert_uint_eq(enter(0, 0), 1);
-    ck_assert_uint_eq(enter(1, 1), 2);
 }
 
 /* --- Who keeps its number --------------------------------------------------------------------- */
@@ -212,91 +207,15 @@ TEST(generation_after_generation_leaves_what_runs)
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
 
-TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
-{
-    const unsigned before = enter(0, 0);
-    const unsigned after = take(0, 1);
-
-    roll_over();
-    roll_over();
-    ck_assert_uint_eq(pin(0), before);
-    ck_assert_uint_eq(pin(1), after);
-    roll_over();
-    s2_vmid_settle(&cpus[0]);
-    roll_over();
-    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
-    ck_assert_uint_eq(pin(1), after);
-}
-
-/* The CPU takes its next guest after one generation and before another; meanwhile the guest that it
- * leaves is looked at by a flush, which gives it a tag of the present generation. */
-TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
-{
-    const unsigned before = enter(0, 0);
-
-    roll_over();
-    take(0, 1);
-    ck_assert_uint_eq(pin(0), before);
-    roll_over();
-    ck_assert_uint_eq(pin(0), before);
-    roll_over();
-    ck_assert_uint_eq(pin(0), before);
-    s2_vmid_settle(&cpus[0]);
-    roll_over();
-    ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
-}
-
-TEST(generation_that_a_cpu_begins_leaves_what_it_comes_from)
-{
-    unsigned before;
-
-    for (size_t i = 0; i < LAST; i++) {
-        before = enter(0, i);
-    }
-    take(0, LAST);
-    ck_assert_uint_eq(vmids.rollovers, 1);
-    roll_over();
-    ck_assert_uint_eq(pin(LAST - 1), before);
-    s2_vmid_settle(&cpus[0]);
-    roll_over();
-    ck_assert_uint_eq(pin(LAST - 1), S2_VMID_NOBODY);
-}
-
-TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
-{
-    s2_vmid_init(&vmids, 8);
-    ck_assert_int_eq(s2_vmid_limit(&vmids, 2 * CPUS), MAPPING_OK);
-    for (size_t i = 0; i < CPUS; i++) {
-        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
-    }
-    for (size_t cpu = 0; cpu < CPUS; cpu++) {
-        enter(cpu, 2 * cpu);
-    }
-    for (size_t cpu = 0; cpu + 1 < CPUS; cpu++) {
-        take(cpu, 2 * cpu + 1);
-    }
-    enter(CPUS - 1, 2 * CPUS - 1);
-    /* Every number is given; all are in use but 3, where the last CPU was before it settled. */
-    ck_assert_uint_eq(vmids.rollovers, 0);
-    ck_assert_uint_eq(take(CPUS - 1, 2 * CPUS), 3);
-    ck_assert_uint_eq(vmids.rollovers, 1);
-}
-
 /* --- Flushes ------------------------------------------------------------------------------------ */
-
-TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
-{
-    uint16_t number = 77;
-
-    ck_assert(!s2_vmid_pin(&vmids, &guests[0], &number));
-    ck_assert_uint_eq(number, 77);
-    ck_assert(!lock_is_held(&vmids.lock));
-}
 
 TEST(pin_of_a_guest_that_ran_holds_the_lock)
 {
-    uint16_t number;
+    uint16_t number = 77;
 
+    ck_assert(!s2_vmid_pin(&vmids, &guests[4], &number)); /* it has not yet */
+    ck_assert_uint_eq(number, 77);
+    ck_assert(!lock_is_held(&vmids.lock));
     enter(0, 3);
     enter(0, 4);
     s2_vmid_release(&cpus[0]);
@@ -349,35 +268,14 @@ TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
     roll_over();
 }
 
-/* The number that CPU 0 reserves is in use on CPU 1, which reserves none. */
-TEST(fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere)
-{
-    const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH};
-    unsigned number;
-
-    for (size_t i = 0; i < LAST; i++) {
-        number = enter(0, i);
-    }
-    roll_over();
-    ck_assert_uint_eq(enter(1, LAST - 1), number);
-    s2_vmid_release(&cpus[0]);
-    sim_clear();
-    s2_cpu_fini(&cpus[0]);
-    ck_assert_uint_eq(sim_event_total(), COUNT(expected));
-    ck_assert(sim_matches(0, expected, COUNT(expected)));
-    for (size_t i = 0; i < 3 * LAST; i++) {
-        atomic_init(&guests[0].tag, 0);
-        ck_assert_uint_ne(enter(2, 0), number);
-    }
-    ck_assert_uint_eq(pin(LAST - 1), number);
-}
-
 TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
 {
     enter(0, 0);
     s2_vmid_release(&cpus[0]);
     roll_over();
+    sim_clear();
     s2_cpu_fini(&cpus[0]);
+    EXPECT_EVENTS(GENERATION);
     ck_assert_uint_eq(vmids.cpu_count, CPUS - 1);
     roll_over();
 }
@@ -405,11 +303,7 @@ TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)
 /* Numbers 1 and 1 + S2_CPU_GUESTS share a slot. */
 static void give_all_slots_twice(void)
 {
-    s2_vmid_init(&vmids, 8);
-    ck_assert_int_eq(s2_vmid_limit(&vmids, GUESTS), MAPPING_OK);
-    for (size_t i = 0; i < CPUS; i++) {
-        ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
-    }
+    begin(GUESTS);
     for (size_t i = 0; i < GUESTS; i++) {
         ck_assert_uint_eq(enter(0, i), i + 1);
     }
@@ -437,33 +331,6 @@ TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
     ck_assert_uint_eq(enter(0, 0), 1);
     ck_assert(!changes(0, 0, 8)); /* not since all TLBs were emptied */
     ck_assert(changes(0, 0, 7));
-}
-
-/* The CPU runs a guest for two generations while its entries of that guest's come and go. */
-TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
-{
-    ck_assert(!changes(0, 0, 7));
-    roll_over();
-    roll_over();
-    ck_assert(!changes(0, 0, 7));
-    roll_over();
-    ck_assert(changes(0, 0, 8));
-}
-
-/* While the CPU went from one guest to the next, a generation began, and the one that it left, which
- * keeps its number, was walked still: what is told of the next must not hide it. */
-TEST(changes_vcpu_of_the_guest_left_in_a_new_generation_is_true)
-{
-    give_all_slots_twice();
-    ck_assert(!changes(0, 0, 7));
-    take(0, S2_CPU_GUESTS);
-    atomic_init(&guests[5].tag, 0);
-    enter(2, 5);
-    ck_assert_uint_eq(vmids.rollovers, 1);
-    s2_vmid_settle(&cpus[0]);
-    (void)s2_vmid_changes_vcpu(&cpus[0], &guests[S2_CPU_GUESTS], 7);
-    ck_assert_uint_eq(enter(0, 0), 1);
-    ck_assert(changes(0, 0, 8));
 }
 
 /* A CPU that comes up again without s2_cpu_fini() before: what it holds stays reserved. */

@@ -226,6 +226,8 @@ TEST_EACH(random_verbs_keep_guests_apart, 6)
 #define PROLOGUE_MAX 12
 #define DEPTH_MAX 2048
 #define STACK_BYTES (64 * 1024)
+#define FRAME_BYTES 256 /* more than lies below a local of yield() */
+#define SNAPSHOT_BYTES (32 << 20)
 
 struct program {
     struct vmid_op ops[PROGRAM_MAX];
@@ -239,6 +241,7 @@ static struct runner {
     bool is_made;
     bool is_begun;
     bool is_over;
+    size_t low; /* where its stack's bytes begin to matter, when it goes on */
     const struct program *program;
     size_t done; /* ops */
 } runners[VMID_MODEL_CPUS];
@@ -258,10 +261,67 @@ static struct {
     uint64_t programs; /* which ones: the same machine is another's with others */
 } search;
 
+/* How all was before each step's choice, to go on from there another way: the machine, the CPUs'
+ * programs, and their stacks from the frame of yield() up. */
+static struct {
+    char bytes[SNAPSHOT_BYTES];
+    size_t ends[DEPTH_MAX];   /* in bytes[] */
+    size_t depths[DEPTH_MAX]; /* choices made before */
+    size_t count;
+} snapshots;
+
+/* Copy @size bytes to the snapshot at *@at, or from there. */
+static void transfer(char **at, void *what, size_t size, bool is_restore)
+{
+    memcpy(is_restore ? what : *at, is_restore ? *at : what, size);
+    *at += size;
+}
+
+static void transfer_all(char **at, bool is_restore)
+{
+    transfer(at, runners, sizeof(runners), is_restore);
+    for (size_t i = 0; i < runner_count; i++) {
+        if (runners[i].is_begun && !runners[i].is_over) {
+            transfer(at, &stacks[i][runners[i].low], STACK_BYTES - runners[i].low, is_restore);
+        }
+    }
+    if (is_restore) {
+        vmid_model_load(*at);
+    } else {
+        vmid_model_save(*at);
+    }
+    *at += vmid_model_size();
+}
+
+static void take_snapshot(void)
+{
+    const size_t index = snapshots.count++;
+    char *at = snapshots.bytes + (index == 0 ? 0 : snapshots.ends[index - 1]);
+
+    must(snapshots.bytes + SNAPSHOT_BYTES - at > VMID_MODEL_CPUS * STACK_BYTES, "no more room");
+    transfer_all(&at, false);
+    snapshots.depths[index] = search.depth;
+    snapshots.ends[index] = (size_t)(at - snapshots.bytes);
+}
+
+/* The last that has its choice, or a value that the step loads, still before it. */
+static void go_back(void)
+{
+    char *at = snapshots.bytes;
+
+    while (snapshots.depths[snapshots.count - 1] >= search.replayed) {
+        snapshots.count--;
+    }
+    at += snapshots.count == 1 ? 0 : snapshots.ends[snapshots.count - 2];
+    search.depth = snapshots.depths[snapshots.count - 1];
+    transfer_all(&at, true);
+}
+
 static void yield(void)
 {
     const size_t self = running;
 
+    runners[self].low = (size_t)((uintptr_t)&self - (uintptr_t)stacks[self]) - FRAME_BYTES;
     if (_setjmp(runners[self].resumed) == 0) {
         _longjmp(scheduler, 1);
     }
@@ -356,6 +416,7 @@ static bool choose(size_t count, size_t *choice)
         if (!see(state_key())) {
             return false;
         }
+        take_snapshot();
         search.chosen[search.depth] = 0;
         search.options[search.depth] = (uint8_t)count;
     }
@@ -389,7 +450,6 @@ static bool execute(void)
     size_t count;
     size_t choice;
 
-    search.depth = 0;
     search.executions++;
     while ((count = list_runnable(runnable)) + vmid_model_stores() > 0 &&
            vmid_model_wrong() == NULL) {
@@ -420,6 +480,7 @@ static bool backtrack(void)
         return false;
     }
     search.chosen[search.depth - 1]++;
+    go_back();
     return true;
 }
 
@@ -455,6 +516,8 @@ struct order {
     enum vmid_mutant mutant;
 };
 
+static const struct order in_order = {false, VMID_AS_IT_IS};
+
 /* Returns: whether something went wrong, with a mutant; without one that fails the test. */
 static bool explore_in(const struct order *order, const struct program programs[], size_t cpus)
 {
@@ -467,15 +530,16 @@ static bool explore_in(const struct order *order, const struct program programs[
     search.replayed = 0;
     search.depth = 0;
     search.programs++;
+    snapshots.count = 0;
+    vmid_model_mutate(order->mutant);
+    if (order->is_weak) {
+        vmid_model_weaken(choose_value);
+    }
+    start_runners(programs, cpus);
+    take_snapshot();
     do {
         bool is_end;
 
-        vmid_model_load(start);
-        vmid_model_mutate(order->mutant);
-        if (order->is_weak) {
-            vmid_model_weaken(choose_value);
-        }
-        start_runners(programs, cpus);
         vmid_model_set_hook(yield);
         is_end = execute();
         vmid_model_set_hook(NULL);
@@ -497,9 +561,11 @@ static bool explore_in(const struct order *order, const struct program programs[
     return is_wrong;
 }
 
-static void explore(const struct program programs[], size_t cpus)
+static void tell(const char *what)
 {
-    explore_in(&(struct order){false, VMID_AS_IT_IS}, programs, cpus);
+    if (is_verbose()) {
+        printf("%s: %zu machines, %zu executions\n", what, seen_count, search.executions);
+    }
 }
 
 /* --- What is explored ------------------------------------------------------------------------- */
@@ -510,49 +576,33 @@ struct prologue_step {
     struct vmid_op op;
 };
 
-#define E(guest, vcpu)            \
-    {                             \
-        VMID_ENTER, guest, (vcpu) \
-    }
-#define LEAVE            \
-    {                    \
-        VMID_LEAVE, 0, 0 \
-    }
-#define CHANGE(guest)         \
-    {                         \
-        VMID_CHANGE, guest, 0 \
-    }
+#define E(guest, vcpu) VMID_ENTER, guest, vcpu
+#define LEAVE VMID_LEAVE, 0, 0
+#define CHANGE(guest) VMID_CHANGE, guest, 0
 
 static const struct prologue {
     const char *name;
     struct prologue_step steps[PROLOGUE_MAX];
     size_t count;
 } prologues[] = {
-    {"numbers are left", {{0, E(0, 0)}, {1, E(1, 1)}}, 2},
-    {"all numbers are given",
-     {{0, E(0, 0)}, {0, E(2, 0)}, {0, E(3, 0)}, {1, E(1, 1)}, {0, E(0, 0)}},
-     5},
-    {"a generation has begun",
-     {{0, E(0, 0)},
-      {0, E(2, 0)},
-      {0, E(3, 0)},
-      {0, E(1, 0)},
-      {1, E(1, 1)},
-      {0, E(0, 0)},
-      {1, E(4, 1)}},
-     7},
-    {"and its numbers are given",
-     {{0, E(0, 0)},
-      {0, E(2, 0)},
-      {0, E(3, 0)},
-      {0, E(1, 0)},
-      {1, E(1, 1)},
-      {0, E(0, 0)},
-      {1, E(4, 1)},
-      {1, E(5, 1)},
-      {1, E(3, 1)}},
-     9},
+#define PROLOGUE(name, count, ...) \
+    {                              \
+        name, {__VA_ARGS__}, count \
+    }
+    PROLOGUE("numbers are left", 2, {0, {E(0, 0)}}, {1, {E(1, 1)}}),
+    PROLOGUE("all numbers are given", 5, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {1, {E(1, 1)}}, {0, {E(0, 0)}}),
+    PROLOGUE("a generation has begun", 7, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {0, {E(1, 0)}}, {1, {E(1, 1)}}, {0, {E(0, 0)}}, {1, {E(4, 1)}}),
+    PROLOGUE("and its numbers are given", 9, {0, {E(0, 0)}}, {0, {E(2, 0)}}, {0, {E(3, 0)}},
+             {0, {E(1, 0)}}, {1, {E(1, 1)}}, {0, {E(0, 0)}}, {1, {E(4, 1)}}, {1, {E(5, 1)}},
+             {1, {E(3, 1)}}),
 };
+
+/* Three CPUs, six numbers: all are given, and guests 4 and 5 have none. */
+static const struct prologue three =
+    PROLOGUE("three CPUs", 8, {0, {E(4, 0)}}, {0, {E(5, 0)}}, {0, {E(0, 0)}}, {1, {E(3, 1)}},
+             {1, {E(1, 1)}}, {2, {E(2, 0)}}, {2, {VMID_REUSE, 4, 0}}, {2, {VMID_REUSE, 5, 0}});
 
 static void begin(const struct prologue *prologue, size_t cpus, uint16_t last)
 {
@@ -565,31 +615,31 @@ static void begin(const struct prologue *prologue, size_t cpus, uint16_t last)
 
 /* CPU 0 goes with vCPU 0, CPU 1 with vCPU 1. */
 static const struct program firsts[] = {
-    {{E(0, 0)}, 1},
-    {{E(1, 0)}, 1},
-    {{E(2, 0)}, 1},
-    {{E(5, 0)}, 1},
-    {{LEAVE}, 1},
-    {{CHANGE(0)}, 1},
-    {{CHANGE(1)}, 1},
-    {{CHANGE(2)}, 1},
-    {{E(5, 0), E(0, 0)}, 2},
-    {{E(2, 0), LEAVE}, 2},
-    {{E(3, 0), E(0, 1)}, 2},
+    {{{E(0, 0)}}, 1},
+    {{{E(1, 0)}}, 1},
+    {{{E(2, 0)}}, 1},
+    {{{E(5, 0)}}, 1},
+    {{{LEAVE}}, 1},
+    {{{CHANGE(0)}}, 1},
+    {{{CHANGE(1)}}, 1},
+    {{{CHANGE(2)}}, 1},
+    {{{E(5, 0)}, {E(0, 0)}}, 2},
+    {{{E(2, 0)}, {LEAVE}}, 2},
+    {{{E(3, 0)}, {E(0, 1)}}, 2},
 };
 
 static const struct program seconds[] = {
-    {{E(0, 1)}, 1},
-    {{E(2, 1)}, 1},
-    {{E(3, 1)}, 1},
-    {{E(5, 1)}, 1},
-    {{LEAVE}, 1},
-    {{CHANGE(0)}, 1},
-    {{E(2, 1), E(3, 1)}, 2},
-    {{E(5, 1), CHANGE(0)}, 2},
-    {{E(2, 1), CHANGE(1)}, 2},
-    {{E(3, 1), E(5, 1)}, 2},
-    {{CHANGE(0), E(2, 1), CHANGE(0)}, 3},
+    {{{E(0, 1)}}, 1},
+    {{{E(2, 1)}}, 1},
+    {{{E(3, 1)}}, 1},
+    {{{E(5, 1)}}, 1},
+    {{{LEAVE}}, 1},
+    {{{CHANGE(0)}}, 1},
+    {{{E(2, 1)}, {E(3, 1)}}, 2},
+    {{{E(5, 1)}, {CHANGE(0)}}, 2},
+    {{{E(2, 1)}, {CHANGE(1)}}, 2},
+    {{{E(3, 1)}, {E(5, 1)}}, 2},
+    {{{CHANGE(0)}, {E(2, 1)}, {CHANGE(0)}}, 3},
 };
 
 /* Whoever changes a guest has it locked. */
@@ -616,42 +666,26 @@ TEST_EACH(any_order_of_steps_on_two_cpus_keeps_guests_apart, COUNT(prologues))
 
             if (!change_the_same(&programs[0], &programs[1])) {
                 begin(prologue, 2, 4);
-                explore(programs, 2);
+                explore_in(&in_order, programs, 2);
             }
         }
     }
-    if (is_verbose()) {
-        printf("%s: %zu machines, %zu executions\n", prologue->name, seen_count, search.executions);
-    }
+    tell(prologue->name);
     ck_assert_uint_gt(seen_count, 1000);
 }
 
-/* Three CPUs, six numbers: all are given, and guests 4 and 5 have none. */
-static const struct prologue three = {"three CPUs",
-                                      {{0, E(4, 0)},
-                                       {0, E(5, 0)},
-                                       {0, E(0, 0)},
-                                       {1, E(3, 1)},
-                                       {1, E(1, 1)},
-                                       {2, E(2, 0)},
-                                       {2, {VMID_REUSE, 4, 0}},
-                                       {2, {VMID_REUSE, 5, 0}}},
-                                      8};
-
 static const struct program trios[][3] = {
-    {{{E(3, 0)}, 1}, {{E(4, 1)}, 1}, {{CHANGE(0)}, 1}},
-    {{{LEAVE}, 1}, {{E(4, 1)}, 1}, {{CHANGE(0)}, 1}},
-    {{{E(4, 0)}, 1}, {{E(0, 1)}, 1}, {{CHANGE(1)}, 1}},
-    {{{E(3, 0)}, 1}, {{CHANGE(0)}, 1}, {{E(5, 0)}, 1}},
+    {{{{E(3, 0)}}, 1}, {{{E(4, 1)}}, 1}, {{{CHANGE(0)}}, 1}},
+    {{{{LEAVE}}, 1}, {{{E(4, 1)}}, 1}, {{{CHANGE(0)}}, 1}},
+    {{{{E(4, 0)}}, 1}, {{{E(0, 1)}}, 1}, {{{CHANGE(1)}}, 1}},
+    {{{{E(3, 0)}}, 1}, {{{CHANGE(0)}}, 1}, {{{E(5, 0)}}, 1}},
 };
 
 TEST_EACH(any_order_of_steps_on_three_cpus_keeps_guests_apart, COUNT(trios))
 {
     begin(&three, 3, 6);
-    explore(trios[_i], 3);
-    if (is_verbose()) {
-        printf("%s: %zu machines, %zu executions\n", three.name, seen_count, search.executions);
-    }
+    explore_in(&in_order, trios[_i], 3);
+    tell(three.name);
     ck_assert_uint_gt(seen_count, 100);
 }
 
@@ -664,10 +698,13 @@ static const struct {
     size_t prologue;
     struct program first, second;
 } weak_pairs[] = {
-    {1, {{E(2, 0)}, 1}, {{E(5, 1)}, 1}},          {1, {{LEAVE, E(2, 0)}, 2}, {{E(5, 1)}, 1}},
-    {1, {{LEAVE, E(2, 0)}, 2}, {{CHANGE(2)}, 1}}, {1, {{LEAVE, E(5, 0)}, 2}, {{E(2, 1)}, 1}},
-    {0, {{LEAVE, E(5, 0)}, 2}, {{E(5, 1)}, 1}},   {0, {{E(2, 0), LEAVE}, 2}, {{CHANGE(2)}, 1}},
-    {3, {{LEAVE, E(2, 0)}, 2}, {{CHANGE(2)}, 1}},
+    {1, {{{E(2, 0)}}, 1}, {{{E(5, 1)}}, 1}},
+    {1, {{{LEAVE}, {E(2, 0)}}, 2}, {{{E(5, 1)}}, 1}},
+    {1, {{{LEAVE}, {E(2, 0)}}, 2}, {{{CHANGE(2)}}, 1}},
+    {1, {{{LEAVE}, {E(5, 0)}}, 2}, {{{E(2, 1)}}, 1}},
+    {0, {{{LEAVE}, {E(5, 0)}}, 2}, {{{E(5, 1)}}, 1}},
+    {0, {{{E(2, 0)}, {LEAVE}}, 2}, {{{CHANGE(2)}}, 1}},
+    {3, {{{LEAVE}, {E(2, 0)}}, 2}, {{{CHANGE(2)}}, 1}},
 };
 
 static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
@@ -679,11 +716,7 @@ static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
 
     begin(prologue, 2, 4);
     is_wrong = explore_in(&order, programs, 2);
-    if (is_verbose()) {
-        printf("%s, weakly ordered, pair %zu, mutant %d: %zu machines, %zu executions: %s\n",
-               prologue->name, pair, (int)mutant, seen_count, search.executions,
-               is_wrong ? "wrong" : "right");
-    }
+    tell(is_wrong ? "weakly ordered, wrong" : "weakly ordered");
     return is_wrong;
 }
 
