@@ -323,21 +323,15 @@ END_TEST
 Suite *suite_backend(void)
 {
     Suite *suite = suite_create("backend");
-    TCase *exact = tcase_create("exact");
-    TCase *order = tcase_create("order");
-    TCase *linear = tcase_create("linear");
+    TCase *exact = add_case(suite, "exact");
+    TCase *order = add_case(suite, "order");
+    TCase *linear = add_case(suite, "linear");
 
-    tcase_add_loop_test(exact, change_areas_succeeds_with_exactly_the_frames_it_needs, 0,
-                        SCENARIO_COUNT);
-    tcase_add_loop_test(exact, change_areas_with_exactly_the_nodes_it_needs_flushes_once, 0,
-                        SCENARIO_COUNT);
+    add_loop(exact, change_areas_succeeds_with_exactly_the_frames_it_needs, SCENARIO_COUNT);
+    add_loop(exact, change_areas_with_exactly_the_nodes_it_needs_flushes_once, SCENARIO_COUNT);
     tcase_add_test(order, unmap_tables_frees_frames_after_closing_dsb);
     tcase_add_test(order, replace_tables_reuses_frames_after_the_flush);
     tcase_add_test(order, map_costs_no_invalidation);
-    tcase_add_loop_test(linear, linear_pa_of_address_keeps_its_distance, 0,
-                        (int)RIG_COUNT(cookies));
-    suite_add_tcase(suite, exact);
-    suite_add_tcase(suite, order);
-    suite_add_tcase(suite, linear);
+    add_loop(linear, linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies));
     return suite;
 }

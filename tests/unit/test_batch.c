@@ -629,7 +629,7 @@ static TCase *waits_case(void)
 {
     TCase *waits = tcase_create("waits");
 
-    tcase_add_loop_test(waits, end_flushes_each_space_once, 0, 4);
+    add_loop(waits, end_flushes_each_space_once, 4);
     tcase_add_test(waits, end_of_nothing_sends_nothing);
     tcase_add_test(waits, map_in_a_batch_is_visible_on_return);
     tcase_add_test(waits, frames_of_tables_are_back_after_the_end_only);
@@ -647,7 +647,7 @@ static TCase *at_once_case(void)
     tcase_add_test(at_once, replace_in_a_batch_flushes_before_it_makes);
     tcase_add_test(at_once, space_too_many_flushes_all_before_it);
     tcase_add_test(at_once, tables_too_many_flush_at_once);
-    tcase_add_loop_test(at_once, map_that_needs_a_table_that_waits_gets_it, 0, 2);
+    add_loop(at_once, map_that_needs_a_table_that_waits_gets_it, 2);
     tcase_add_test(at_once, map_is_refused_only_if_all_that_waits_is_not_enough);
     tcase_add_test(at_once, map_without_a_frame_anywhere_is_refused_and_flushes);
     tcase_add_test(at_once, memory_too_much_to_remember_is_cleaned_at_once);
@@ -657,24 +657,21 @@ static TCase *at_once_case(void)
 Suite *suite_batch(void)
 {
     Suite *suite = suite_create("batch");
-    TCase *others = tcase_create("others");
-    TCase *errors = tcase_create("errors");
+    TCase *others = add_case(suite, "others");
+    TCase *errors = add_case(suite, "errors");
 
-    tcase_add_loop_test(others, call_without_a_batch_flushes_for_all, 0, 2);
-    tcase_add_loop_test(others, call_without_a_batch_gets_a_table_that_waits, 0, 2);
+    add_loop(others, call_without_a_batch_flushes_for_all, 2);
+    add_loop(others, call_without_a_batch_gets_a_table_that_waits, 2);
     tcase_add_test(others, two_batches_on_one_space_flush_once);
-    tcase_add_loop_test(others, end_flushes_for_all_spaces_but_the_dropped_one, 0, 3);
+    add_loop(others, end_flushes_for_all_spaces_but_the_dropped_one, 3);
     tcase_add_test(others, fini_of_a_dropped_space_leaves_the_others);
-    tcase_add_loop_test(errors, error_in_a_batch_changes_nothing_and_leaves_it_usable, 0,
-                        (int)RIG_COUNT(refusals));
+    add_loop(errors, error_in_a_batch_changes_nothing_and_leaves_it_usable, RIG_COUNT(refusals));
     tcase_add_test_raise_signal(errors, call_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, end_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, drop_after_the_end_dies, CONTRACT_DEATH);
     tcase_add_test_raise_signal(errors, set_vmid_while_something_is_deferred_dies, CONTRACT_DEATH);
     suite_add_tcase(suite, waits_case());
     suite_add_tcase(suite, at_once_case());
-    suite_add_tcase(suite, others);
-    suite_add_tcase(suite, errors);
     batch_add_random_cases(suite);
     return suite;
 }

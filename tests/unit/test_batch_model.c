@@ -297,9 +297,8 @@ END_TEST
 
 void batch_add_random_cases(Suite *suite)
 {
-    TCase *random = tcase_create("random");
+    TCase *random = add_case(suite, "random");
 
-    tcase_add_loop_test(random, random_batches_end_as_without_them, 0, 6);
+    add_loop(random, random_batches_end_as_without_them, 6);
     tcase_add_test(random, two_threads_with_a_batch_each_share_spaces_and_pool);
-    suite_add_tcase(suite, random);
 }

@@ -555,21 +555,16 @@ END_TEST
 Suite *suite_sink(void)
 {
     Suite *suite = suite_create("sink");
-    TCase *verbs = tcase_create("verbs");
-    TCase *ways = tcase_create("ways");
-    TCase *moments = tcase_create("moments");
+    TCase *verbs = add_case(suite, "verbs");
+    TCase *ways = add_case(suite, "ways");
+    TCase *moments = add_case(suite, "moments");
 
-    tcase_add_loop_test(verbs, verb_tells_of_the_state_that_it_takes_out, 0,
-                        2 * (int)RIG_COUNT(singles));
-    tcase_add_loop_test(verbs, split_block_inherits_the_state_of_its_own_run_alone, 0, 4);
+    add_loop(verbs, verb_tells_of_the_state_that_it_takes_out, 2 * (int)RIG_COUNT(singles));
+    add_loop(verbs, split_block_inherits_the_state_of_its_own_run_alone, 4);
     tcase_add_test(verbs, opened_run_is_invalidated_on_all_cpus);
     tcase_add_test(verbs, neighbours_with_equal_state_are_told_as_one);
     tcase_add_test(verbs, bitmap_notes_each_page_in_it_of_its_states);
-    tcase_add_loop_test(ways, every_way_to_change_a_space_tells_once, 0, WAYS);
-    tcase_add_loop_test(moments, nothing_that_hardware_writes_at_any_moment_is_lost, 0,
-                        4 * rig_shape_count);
-    suite_add_tcase(suite, verbs);
-    suite_add_tcase(suite, ways);
-    suite_add_tcase(suite, moments);
+    add_loop(ways, every_way_to_change_a_space_tells_once, WAYS);
+    add_loop(moments, nothing_that_hardware_writes_at_any_moment_is_lost, 4 * rig_shape_count);
     return suite;
 }

@@ -403,18 +403,16 @@ END_TEST
 Suite *suite_space(void)
 {
     Suite *suite = suite_create("space");
-    TCase *init = tcase_create("init");
-    TCase *refusals_case = tcase_create("refusals");
-    TCase *sight = tcase_create("sight");
+    TCase *init = add_case(suite, "init");
+    TCase *refusals_case = add_case(suite, "refusals");
+    TCase *sight = add_case(suite, "sight");
 
-    tcase_add_loop_test(init, init_of_impossible_space_is_refused_with_its_reason, 0,
-                        (int)RIG_COUNT(impossible));
+    add_loop(init, init_of_impossible_space_is_refused_with_its_reason, RIG_COUNT(impossible));
     tcase_add_test(init, init_with_highest_vmid_shows_it_in_vttbr);
     tcase_add_test(init, init_with_vmids_ignores_the_vmid);
-    tcase_add_loop_test(refusals_case, change_of_bad_range_is_refused, 0,
-                        (int)RIG_COUNT(bad_ranges));
-    tcase_add_loop_test(refusals_case, change_that_cannot_be_is_refused_and_changes_nothing, 0,
-                        (int)RIG_COUNT(refusals));
+    add_loop(refusals_case, change_of_bad_range_is_refused, RIG_COUNT(bad_ranges));
+    add_loop(refusals_case, change_that_cannot_be_is_refused_and_changes_nothing,
+             RIG_COUNT(refusals));
     tcase_add_test(refusals_case, map_of_type_that_needs_fwb_is_refused_without_it);
     tcase_add_checked_fixture(sight, start, stop);
     tcase_add_test(sight, fini_with_empty_pool_gives_everything_back);
@@ -423,9 +421,6 @@ Suite *suite_space(void)
     tcase_add_test(sight, fold_leaves_capped_areas_as_they_are);
     tcase_add_test(sight, protect_with_cap_splits_no_area_inside_a_block);
     tcase_add_test(sight, lookup_answers_leaf_hole_and_beyond);
-    suite_add_tcase(suite, init);
-    suite_add_tcase(suite, refusals_case);
-    suite_add_tcase(suite, sight);
     space_add_cache_cases(suite);
     space_add_isolation_cases(suite);
     return suite;

@@ -12,19 +12,16 @@
 #define MEMORY MIB(8)
 #define LINES (MEMORY / GUEST_LINE)
 
+static struct guest guest;
+
 /* The window of the log that a claim is about: [from, to). */
 struct window {
     size_t from, to;
 };
 
-static struct window whole_log(void)
-{
-    return (struct window){0, sim_event_total()};
-}
-
 /* How often the window cleans and invalidates each line of the guest's memory; the last time. Plain
  * ifs, as libcheck's assertions are too slow for every line. */
-static size_t count_lines(const struct guest *guest, struct window window, unsigned char cleaned[])
+static size_t count_lines(struct window window, unsigned char cleaned[])
 {
     const struct sim_event *events = sim_events();
     size_t last = window.from;
@@ -32,7 +29,7 @@ static size_t count_lines(const struct guest *guest, struct window window, unsig
     for (size_t i = window.from; i < window.to; i++) {
         if (events[i].kind == SIM_DC_CIVAC) {
             const unsigned char *line = events[i].slot;
-            const uint64_t at = (uint64_t)(line - guest->memory.bytes);
+            const uint64_t at = (uint64_t)(line - guest.memory.bytes);
 
             if (at >= MEMORY || at % GUEST_LINE != 0) {
                 ck_abort_msg("a line is cleaned that is not the guest's");
@@ -46,14 +43,13 @@ static size_t count_lines(const struct guest *guest, struct window window, unsig
 
 /* Fails the test unless the window cleans every line of [@offset, @offset + @size) of the guest's
  * memory, each once, and no other line; and a DSB ISH follows. */
-static void expect_cleaned(const struct guest *guest, struct window window, uint64_t offset,
-                           uint64_t size)
+static void expect_cleaned(struct window window, uint64_t offset, uint64_t size)
 {
     unsigned char *cleaned = calloc(LINES, 1);
     size_t last;
 
     ck_assert_ptr_nonnull(cleaned);
-    last = count_lines(guest, window, cleaned);
+    last = count_lines(window, cleaned);
     for (uint64_t i = 0; i < LINES; i++) {
         const uint64_t at = i * GUEST_LINE;
         const bool is_due = at >= offset && at - offset < size;
@@ -76,14 +72,46 @@ static size_t write_after(size_t from)
     return u64_min(first, sim_find(SIM_REPLACE, from));
 }
 
-static size_t first_write(void)
+/* Between the flush and the first write after it, these bytes are cleaned. */
+static void expect_cleaned_before_make(uint64_t offset, uint64_t size)
 {
-    return write_after(0);
+    const size_t flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
+    const size_t make = write_after(flush);
+
+    ck_assert_uint_ne(make, SIM_NONE);
+    expect_cleaned((struct window){flush, make}, offset, size);
 }
 
-static void start(struct guest *guest, struct rig_setup setup)
+static void start(void)
 {
-    guest_init(guest, setup, GUEST_NODES, MEMORY);
+    guest_init(&guest, guest_setup(), GUEST_NODES, MEMORY);
+}
+
+static void start_fwb(void)
+{
+    guest_init(&guest, guest_setup_fwb(), GUEST_NODES, MEMORY);
+}
+
+static void start_unreached(void)
+{
+    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
+}
+
+static void stop(void)
+{
+    guest_fini(&guest);
+}
+
+static void map(uint64_t size, uint64_t offset, mapping_flags_t flags)
+{
+    guest_map(&guest, (struct guest_area){GIB(1), size, DATA + offset, flags});
+    sim_clear();
+}
+
+static void replace(uint64_t size, uint64_t offset, mapping_flags_t flags)
+{
+    MUST(guest_call(&guest.space, GUEST_REPLACE,
+                    (struct guest_area){GIB(1), size, DATA + offset, flags}));
 }
 
 /* --- Memory that is shown -------------------------------------------------------------------- */
@@ -98,93 +126,63 @@ static const struct guest_area shown[] = {
 START_TEST(map_cleans_memory_before_it_is_visible)
 {
     const struct guest_area *area = &shown[_i];
-    struct guest guest;
 
-    start(&guest, guest_setup());
     guest_map(&guest, *area);
-    expect_cleaned(&guest, (struct window){0, first_write()}, area->pa - DATA, area->size);
+    expect_cleaned((struct window){0, write_after(0)}, area->pa - DATA, area->size);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), area->size / GUEST_LINE);
     ck_assert_uint_le(guest.memory.longest, S2_MEMORY_CHUNK);
     ck_assert_uint_eq(guest.memory.closed, guest.memory.opened);
-    guest_fini(&guest);
-}
-END_TEST
-
-START_TEST(map_with_forced_write_back_cleans_nothing)
-{
-    struct guest guest;
-
-    start(&guest, guest_setup_fwb());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RWX});
-    guest_unmap(&guest, GIB(1), MIB(2));
-    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-    ck_assert_uint_eq(guest.memory.opened, 0);
-    guest_fini(&guest);
 }
 END_TEST
 
 START_TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup_fwb());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | S2_NORMAL_NC});
-    expect_cleaned(&guest, (struct window){0, first_write()}, 0, MIB(2));
-    guest_fini(&guest);
+    expect_cleaned((struct window){0, write_after(0)}, 0, MIB(2));
 }
 END_TEST
 
 static const mapping_flags_t devices[] = {S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE, S2_DEVICE_nGRE,
                                           S2_DEVICE_GRE};
 
-START_TEST(device_memory_is_never_touched)
+static void expect_untouched(mapping_flags_t type)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | devices[_i]});
-    ck_assert_int_eq(
-        s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(1)), S2_READ | devices[_i]),
-        MAPPING_OK);
+    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | type});
+    MUST(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(1)), S2_READ | type));
     guest_unmap(&guest, GIB(1), MIB(2));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
     ck_assert_uint_eq(guest.memory.opened, 0);
-    guest_fini(&guest);
+}
+
+START_TEST(device_memory_is_never_touched)
+{
+    expect_untouched(devices[_i]);
+}
+END_TEST
+
+/* It need not be where write-back is forced, and cannot be where there are no memory ops. */
+START_TEST(normal_memory_is_not_touched)
+{
+    expect_untouched(S2_NORMAL);
 }
 END_TEST
 
 /* Data frames of the tables' pool are reached without the memory ops. */
 START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
 {
-    struct guest guest;
     const struct sim_event *events;
     pa_t frame;
 
-    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
-    ck_assert_int_eq(frame_pool_alloc(&guest.rig.pool, 0, &frame), MAPPING_OK);
+    MUST(frame_pool_alloc(&guest.rig.pool, 0, &frame));
     guest_map(&guest, (struct guest_area){GIB(1), KIB(4), frame.raw, RIG_RW});
     events = sim_events();
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), KIB(4) / GUEST_LINE);
     ck_assert_ptr_eq(events[sim_find(SIM_DC_CIVAC, 0)].slot,
                      sim_memory_ptr(&guest.rig.memory, frame));
-    ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), first_write());
+    ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), write_after(0));
     guest_unmap(&guest, GIB(1), KIB(4));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * KIB(4) / GUEST_LINE);
-    ck_assert_int_eq(frame_pool_free(&guest.rig.pool, frame, 0), MAPPING_OK);
-    guest_fini(&guest);
-}
-END_TEST
-
-/* Without memory ops there is nothing to reach it by. */
-START_TEST(map_of_memory_out_of_reach_cleans_nothing)
-{
-    struct guest guest;
-
-    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
-    guest_unmap(&guest, GIB(1), MIB(2));
-    ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-    guest_fini(&guest);
+    MUST(frame_pool_free(&guest.rig.pool, frame, 0));
 }
 END_TEST
 
@@ -193,9 +191,7 @@ END_TEST
 START_TEST(map_of_memory_that_does_not_open_is_denied)
 {
     struct guest_snapshot before;
-    struct guest guest;
 
-    start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1) + MIB(2), KIB(4), DATA, RIG_RW});
     guest_snapshot_take(&before, &guest);
     guest.memory.refuse_count = 1; /* one chunk of three; the others open */
@@ -211,22 +207,17 @@ START_TEST(map_of_memory_that_does_not_open_is_denied)
     ck_assert_uint_eq(sim_write_count() + sim_tlbi_count(), 0);
     guest_snapshot_assert_same(&before, &guest);
     guest_snapshot_free(&before);
-    guest_fini(&guest);
 }
 END_TEST
 
 START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
     guest.memory.refuse_from = 1;
     guest.memory.refuse_count = SIZE_MAX;
     guest_unmap(&guest, GIB(1), MIB(1));
     guest_assert(&guest, (struct guest_area[]){{GIB(1) + MIB(1), MIB(1), DATA + MIB(1), RIG_RW}},
                  1);
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -238,15 +229,10 @@ static const struct {
 
 START_TEST(unmap_cleans_what_it_took_after_the_flush)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, RIG_RW});
-    sim_clear();
+    map(MIB(4), 0, RIG_RW);
     guest_unmap(&guest, GIB(1) + taken[_i].offset, taken[_i].size);
-    expect_cleaned(&guest, whole_log(), taken[_i].offset, taken[_i].size);
+    expect_cleaned((struct window){0, sim_event_total()}, taken[_i].offset, taken[_i].size);
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -262,40 +248,29 @@ static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *
  * first is split, so the second finds its memory between break and make. */
 START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup());
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
-    ck_assert_int_eq(memory_set_protect(&guest.space.set, ipa_range(GIB(1) + MIB(1), MIB(1)),
-                                        give_no_runs, NULL, &guest.space.table),
-                     MAPPING_OK);
+    MUST(memory_set_protect(&guest.space.set, ipa_range(GIB(1) + MIB(1), MIB(1)), give_no_runs,
+                            NULL, &guest.space.table));
     ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 2);
     sim_clear();
     guest_unmap(&guest, GIB(1) + KIB(4), MIB(2) - KIB(4));
-    expect_cleaned(&guest, whole_log(), KIB(4), MIB(2) - KIB(4));
+    expect_cleaned((struct window){0, sim_event_total()}, KIB(4), MIB(2) - KIB(4));
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_TLBI_VMALLE1IS, 0));
     guest_assert(&guest, (struct guest_area[]){{GIB(1), KIB(4), DATA, RIG_RW}}, 1);
-    guest_fini(&guest);
 }
 END_TEST
 
 START_TEST(replace_cleans_the_new_before_and_the_old_after)
 {
-    struct guest guest;
     size_t write, flush;
 
-    start(&guest, guest_setup());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
-    sim_clear();
-    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(2)),
-                                             pa_of(DATA + MIB(2)), RIG_RW),
-                     MAPPING_OK);
-    write = first_write();
+    map(MIB(2), 0, RIG_RW);
+    replace(MIB(2), MIB(2), RIG_RW);
+    write = write_after(0);
     flush = guest_last_tlbi();
-    expect_cleaned(&guest, (struct window){0, write}, MIB(2), MIB(2));
-    expect_cleaned(&guest, (struct window){flush, sim_event_total()}, 0, MIB(2));
+    expect_cleaned((struct window){0, write}, MIB(2), MIB(2));
+    expect_cleaned((struct window){flush, sim_event_total()}, 0, MIB(2));
     ck_assert_uint_gt(flush, write);
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -303,30 +278,19 @@ END_TEST
  * not to be in them any more when it reads past them. */
 static const struct {
     uint64_t size;
-    uint64_t pa; /* of the new; the old begins at DATA */
-} again[] = {
-    {KIB(4), DATA}, {MIB(2), DATA}, {KIB(64), DATA + KIB(32)}, {MIB(2), DATA + MIB(2) - KIB(4)}};
+    uint64_t offset; /* of the new from DATA on, where the old begins */
+} again[] = {{KIB(4), 0}, {MIB(2), 0}, {KIB(64), KIB(32)}, {MIB(2), MIB(2) - KIB(4)}};
 
 START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
 {
-    const uint64_t size = again[_i].size, offset = again[_i].pa - DATA;
-    struct guest guest;
-    size_t flush, make;
+    const uint64_t size = again[_i].size, offset = again[_i].offset;
 
-    start(&guest, guest_setup_fwb());
-    guest_map(&guest, (struct guest_area){GIB(1), size, DATA, RIG_RW});
-    sim_clear();
-    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), size),
-                                             pa_of(again[_i].pa), RIG_RW | S2_NORMAL_NC),
-                     MAPPING_OK);
-    expect_cleaned(&guest, (struct window){0, first_write()}, offset, size);
-    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(flush);
-    ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){flush, make}, offset, size);
+    map(size, 0, RIG_RW);
+    replace(size, offset, RIG_RW | S2_NORMAL_NC);
+    expect_cleaned((struct window){0, write_after(0)}, offset, size);
+    expect_cleaned_before_make(offset, size);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * size / GUEST_LINE);
     ck_assert_uint_eq(guest_flushes(), 1);
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -341,24 +305,13 @@ static const struct {
 
 START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible)
 {
-    struct guest guest;
-    size_t flush, make;
-
-    start(&guest, guest_setup_fwb());
     for (uint64_t i = 0; i < 2; i++) {
         guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(4), KIB(4),
                                               DATA + over_two[_i].pas[i] * KIB(4), RIG_RW});
     }
     sim_clear();
-    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), KIB(8)),
-                                             pa_of(DATA + over_two[_i].pa * KIB(4)),
-                                             RIG_RW | S2_NORMAL_NC),
-                     MAPPING_OK);
-    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(flush);
-    ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){flush, make}, over_two[_i].pa * KIB(4), KIB(8));
-    guest_fini(&guest);
+    replace(KIB(8), over_two[_i].pa * KIB(4), RIG_RW | S2_NORMAL_NC);
+    expect_cleaned_before_make(over_two[_i].pa * KIB(4), KIB(8));
 }
 END_TEST
 
@@ -368,51 +321,29 @@ START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
 {
     const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
     struct s2_batch batch = S2_BATCH_INIT;
-    struct guest guest;
-    size_t flush, make;
 
-    start(&guest, guest_setup_fwb());
-    guest_map(&guest, (struct guest_area){GIB(1), KIB(64), DATA, RIG_RW});
-    sim_clear();
+    map(KIB(64), 0, RIG_RW);
     s2_batch_begin(&batch);
-    ck_assert_int_eq(s2_batch_unmap(&batch, &guest.space, ipa_range(GIB(1), KIB(64))), MAPPING_OK);
+    MUST(s2_batch_unmap(&batch, &guest.space, ipa_range(GIB(1), KIB(64))));
     ck_assert_uint_eq(guest_flushes(), 0);
-    ck_assert_int_eq(
-        s2_batch_map_linear(&batch, &guest.space, to, pa_of(DATA), RIG_RW | S2_NORMAL_NC),
-        MAPPING_OK);
+    MUST(s2_batch_map_linear(&batch, &guest.space, to, pa_of(DATA), RIG_RW | S2_NORMAL_NC));
     s2_batch_end(&batch);
     ck_assert_uint_eq(guest_flushes(), 1);
-    flush = sim_find(SIM_DSB_ISH, guest_last_tlbi());
-    make = write_after(flush);
-    ck_assert_uint_ne(make, SIM_NONE);
-    expect_cleaned(&guest, (struct window){flush, make}, 0, KIB(64));
-    guest_fini(&guest);
+    expect_cleaned_before_make(0, KIB(64));
 }
 END_TEST
 
 /* Other memory was nobody's until now: it is cleaned once. */
 START_TEST(replace_by_other_memory_uncached_cleans_it_once)
 {
-    struct guest guest;
+    const uint64_t offset = _i == 0 ? 0 : MIB(4);
 
-    start(&guest, guest_setup_fwb());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA + MIB(2), RIG_RW});
-    sim_clear();
-    ck_assert_int_eq(s2_space_replace_linear(&guest.space, ipa_range(GIB(1), MIB(2)),
-                                             pa_of(_i == 0 ? DATA : DATA + MIB(4)),
-                                             RIG_RW | S2_NORMAL_NC),
-                     MAPPING_OK);
-    expect_cleaned(&guest, (struct window){0, first_write()}, _i == 0 ? 0 : MIB(4), MIB(2));
+    map(MIB(2), MIB(2), RIG_RW);
+    replace(MIB(2), offset, RIG_RW | S2_NORMAL_NC);
+    expect_cleaned((struct window){0, write_after(0)}, offset, MIB(2));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), MIB(2) / GUEST_LINE);
-    guest_fini(&guest);
 }
 END_TEST
-
-/* Where stage 1 goes for the first time, alone or with all else. */
-static size_t first_flush(void)
-{
-    return u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
-}
 
 /* One-page areas, apart in IPA: in memory side by side, every other page, or from the top down. */
 static uint64_t page_pa(int layout, uint64_t i)
@@ -422,10 +353,9 @@ static uint64_t page_pa(int layout, uint64_t i)
 
 START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
 {
-    struct guest guest;
+    size_t flush;
 
     ck_assert_uint_gt(GUEST_NODES, S2_RECLAIM_MAX);
-    start(&guest, guest_setup());
     for (uint64_t i = 0; i < GUEST_NODES; i++) {
         guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(8), KIB(4), page_pa(_i, i), RIG_RW});
     }
@@ -434,11 +364,11 @@ START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
     ck_assert_uint_eq(guest_flushes(),
                       _i == 0 ? 1 : (GUEST_NODES + S2_RECLAIM_MAX - 1) / S2_RECLAIM_MAX);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), GUEST_NODES * KIB(4) / GUEST_LINE);
-    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, first_flush()));
+    flush = u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
+    ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, flush));
     if (_i != 1) {
-        expect_cleaned(&guest, whole_log(), 0, GUEST_NODES * KIB(4));
+        expect_cleaned((struct window){0, sim_event_total()}, 0, GUEST_NODES * KIB(4));
     }
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -457,19 +387,14 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
 {
     const uint64_t offset = changes[_i].offset;
     const uint64_t size = changes[_i].size;
-    struct guest guest;
     size_t flush, make;
 
-    start(&guest, guest_setup());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, changes[_i].from});
-    sim_clear();
-    ck_assert_int_eq(
-        s2_space_protect(&guest.space, ipa_range(GIB(1) + offset, size), changes[_i].to),
-        MAPPING_OK);
+    map(MIB(4), 0, changes[_i].from);
+    MUST(s2_space_protect(&guest.space, ipa_range(GIB(1) + offset, size), changes[_i].to));
     flush = guest_last_tlbi();
-    expect_cleaned(&guest, whole_log(), offset, size);
+    expect_cleaned((struct window){0, sim_event_total()}, offset, size);
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, flush));
-    ck_assert_uint_lt(first_write(), flush);
+    ck_assert_uint_lt(write_after(0), flush);
     /* Each is made only when its own lines are gone: nothing is cleaned after the last make. */
     make = write_after(flush);
     ck_assert_uint_ne(make, SIM_NONE);
@@ -478,21 +403,14 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
         make = write_after(make + 1);
     }
     ck_assert_uint_eq(sim_find(SIM_DC_CIVAC, make), SIM_NONE);
-    guest_fini(&guest);
 }
 END_TEST
 
 START_TEST(changed_permission_cleans_nothing)
 {
-    struct guest guest;
-
-    start(&guest, guest_setup());
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA, RIG_RW});
-    sim_clear();
-    ck_assert_int_eq(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(3)), S2_READ),
-                     MAPPING_OK);
+    map(MIB(4), 0, RIG_RW);
+    MUST(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(3)), S2_READ));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-    guest_fini(&guest);
 }
 END_TEST
 
@@ -512,49 +430,50 @@ static const struct {
 START_TEST(executable_memory_invalidates_instruction_caches_first)
 {
     struct rig_setup setup = guest_setup();
-    struct guest guest;
 
     setup.cpu.has_dic = code[_i].has_dic;
-    start(&guest, setup);
+    guest_init(&guest, setup, GUEST_NODES, MEMORY);
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, code[_i].flags});
     ck_assert_uint_eq(sim_event_count(SIM_IC_IALLUIS), code[_i].invalidations);
     if (code[_i].invalidations > 0) {
         const size_t invalidation = sim_find(SIM_IC_IALLUIS, 0);
 
         ck_assert_uint_lt(sim_find(SIM_DC_CIVAC, 0), invalidation);
-        ck_assert_uint_lt(sim_find(SIM_DSB_ISH, invalidation), first_write());
+        ck_assert_uint_lt(sim_find(SIM_DSB_ISH, invalidation), write_after(0));
     }
-    guest_fini(&guest);
+    stop();
 }
 END_TEST
 
 void space_add_cache_cases(Suite *suite)
 {
-    TCase *cache = tcase_create("cache");
+    TCase *cache = add_case(suite, "cache");
+    TCase *forced = add_case(suite, "forced");
+    TCase *unreached = add_case(suite, "unreached");
+    TCase *instructions = add_case(suite, "instructions");
 
-    tcase_add_loop_test(cache, map_cleans_memory_before_it_is_visible, 0, (int)RIG_COUNT(shown));
-    tcase_add_test(cache, map_with_forced_write_back_cleans_nothing);
-    tcase_add_test(cache, map_of_uncached_type_cleans_in_spite_of_fwb);
-    tcase_add_loop_test(cache, device_memory_is_never_touched, 0, (int)RIG_COUNT(devices));
-    tcase_add_test(cache, map_of_pool_frame_cleans_it_through_the_pool);
-    tcase_add_test(cache, map_of_memory_out_of_reach_cleans_nothing);
-    tcase_add_loop_test(cache, map_of_memory_that_does_not_open_is_denied, 0, 3);
+    tcase_add_checked_fixture(cache, start, stop);
+    add_loop(cache, map_cleans_memory_before_it_is_visible, RIG_COUNT(shown));
+    add_loop(cache, device_memory_is_never_touched, RIG_COUNT(devices));
+    add_loop(cache, map_of_memory_that_does_not_open_is_denied, 3);
     tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
-    tcase_add_loop_test(cache, unmap_cleans_what_it_took_after_the_flush, 0, (int)RIG_COUNT(taken));
+    add_loop(cache, unmap_cleans_what_it_took_after_the_flush, RIG_COUNT(taken));
     tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
     tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
-    tcase_add_loop_test(cache, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
-                        0, (int)RIG_COUNT(again));
-    tcase_add_loop_test(cache,
-                        replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
-                        0, (int)RIG_COUNT(over_two));
-    tcase_add_loop_test(cache, map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 0, 2);
-    tcase_add_loop_test(cache, replace_by_other_memory_uncached_cleans_it_once, 0, 2);
-    tcase_add_loop_test(cache, unmap_of_many_areas_flushes_stretches_of_memory, 0, 3);
-    tcase_add_loop_test(cache, changed_type_is_cleaned_between_break_and_make, 0,
-                        (int)RIG_COUNT(changes));
+    add_loop(cache, unmap_of_many_areas_flushes_stretches_of_memory, 3);
+    add_loop(cache, changed_type_is_cleaned_between_break_and_make, RIG_COUNT(changes));
     tcase_add_test(cache, changed_permission_cleans_nothing);
-    tcase_add_loop_test(cache, executable_memory_invalidates_instruction_caches_first, 0,
-                        (int)RIG_COUNT(code));
-    suite_add_tcase(suite, cache);
+    tcase_add_checked_fixture(forced, start_fwb, stop);
+    tcase_add_test(forced, normal_memory_is_not_touched);
+    tcase_add_test(forced, map_of_uncached_type_cleans_in_spite_of_fwb);
+    add_loop(forced, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
+             RIG_COUNT(again));
+    add_loop(forced, replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
+             RIG_COUNT(over_two));
+    add_loop(forced, map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 2);
+    add_loop(forced, replace_by_other_memory_uncached_cleans_it_once, 2);
+    tcase_add_checked_fixture(unreached, start_unreached, stop);
+    tcase_add_test(unreached, map_of_pool_frame_cleans_it_through_the_pool);
+    tcase_add_test(unreached, normal_memory_is_not_touched);
+    add_loop(instructions, executable_memory_invalidates_instruction_caches_first, RIG_COUNT(code));
 }

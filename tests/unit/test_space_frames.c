@@ -453,19 +453,19 @@ END_TEST
 Suite *suite_space_frames(void)
 {
     Suite *suite = suite_create("space_frames");
-    TCase *zeroed = tcase_create("zeroed");
-    TCase *counted = tcase_create("counted");
-    TCase *guarded = tcase_create("guarded");
-    TCase *pools = tcase_create("pools");
+    TCase *zeroed = add_case(suite, "zeroed");
+    TCase *counted = add_case(suite, "counted");
+    TCase *guarded = add_case(suite, "guarded");
+    TCase *pools = add_case(suite, "pools");
 
     tcase_add_test(zeroed, frame_of_a_guest_shows_nothing_of_what_it_held);
     tcase_add_test(zeroed, zeroed_frame_without_memory_is_unsupported_and_not_taken);
     tcase_add_test(counted, frame_that_a_guest_has_cannot_be_freed_and_become_a_table);
-    tcase_add_loop_test(counted, frame_that_is_not_flushed_yet_cannot_be_freed, 0, 2);
+    add_loop(counted, frame_that_is_not_flushed_yet_cannot_be_freed, 2);
     tcase_add_test(counted, block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone);
     tcase_add_test(counted, replaced_frame_is_free_and_the_new_one_is_not);
-    tcase_add_loop_test(counted, frame_of_a_refused_map_can_be_freed, 0, 4);
-    tcase_add_loop_test(counted, frames_of_a_guest_that_ended_can_be_freed, 0, 4);
+    add_loop(counted, frame_of_a_refused_map_can_be_freed, 4);
+    add_loop(counted, frames_of_a_guest_that_ended_can_be_freed, 4);
     tcase_add_test(guarded, frame_of_any_pool_that_is_no_data_is_denied);
     tcase_add_test(guarded, map_that_is_denied_midway_counts_nothing);
     tcase_add_test(guarded, guard_refuses_what_it_cannot_keep);
@@ -473,9 +473,5 @@ Suite *suite_space_frames(void)
     tcase_add_test(pools, range_from_inside_a_block_is_judged_to_its_own_end);
     tcase_add_test(pools, frame_is_mapped_as_often_as_can_be_counted);
     tcase_add_test(pools, seal_waits_for_the_lock);
-    suite_add_tcase(suite, zeroed);
-    suite_add_tcase(suite, counted);
-    suite_add_tcase(suite, guarded);
-    suite_add_tcase(suite, pools);
     return suite;
 }

@@ -448,13 +448,12 @@ END_TEST
 
 void space_add_isolation_cases(Suite *suite)
 {
-    TCase *wall = tcase_create("wall");
-    TCase *several = tcase_create("several");
+    TCase *wall = add_case(suite, "wall");
+    TCase *several = add_case(suite, "several");
 
-    tcase_add_loop_test(wall, map_of_frame_that_is_no_data_is_denied, 0, SECRETS);
+    add_loop(wall, map_of_frame_that_is_no_data_is_denied, SECRETS);
     tcase_add_test(wall, map_of_data_frame_of_the_same_pool_is_fine);
-    tcase_add_loop_test(wall, check_finds_descriptor_that_does_not_follow, 0,
-                        (int)RIG_COUNT(tampered));
+    add_loop(wall, check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered));
     tcase_add_test(wall, check_finds_missing_page);
     tcase_add_test(wall, check_finds_area_that_shows_a_frame_which_is_not_counted);
     tcase_add_test(wall, check_accepts_what_the_hardware_wrote);
@@ -462,6 +461,4 @@ void space_add_isolation_cases(Suite *suite)
     tcase_add_test(several, fini_gives_everything_back_and_invalidates_the_vmid);
     tcase_add_test(several, two_threads_share_a_pool_safely);
     tcase_add_test(several, two_threads_that_refresh_are_counted_exactly);
-    suite_add_tcase(suite, wall);
-    suite_add_tcase(suite, several);
 }

@@ -223,22 +223,17 @@ END_TEST
 Suite *suite_space_returned(void)
 {
     Suite *suite = suite_create("space_returned");
-    TCase *gone = tcase_create("gone");
-    TCase *hardware = tcase_create("hardware");
+    TCase *gone = add_case(suite, "gone");
+    TCase *hardware = add_case(suite, "hardware");
 
-    tcase_add_loop_test(
-        gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 0,
-        4 * CALLS);
-    tcase_add_loop_test(gone, call_over_a_hole_and_more_flushes_what_a_batch_deferred, 0, CALLS);
-    tcase_add_loop_test(
-        gone, call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, 0, CALLS);
+    add_loop(gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range,
+             4 * CALLS);
+    add_loop(gone, call_over_a_hole_and_more_flushes_what_a_batch_deferred, CALLS);
+    add_loop(gone, call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, CALLS);
     tcase_add_test(gone, begin_over_an_open_batch_flushes_what_it_deferred);
-    tcase_add_loop_test(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves, 0,
-                        WAYS * (int)RIG_COUNT(states));
-    tcase_add_loop_test(
-        hardware, protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing, 0,
-        WAYS);
-    suite_add_tcase(suite, gone);
-    suite_add_tcase(suite, hardware);
+    add_loop(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves,
+             WAYS * (int)RIG_COUNT(states));
+    add_loop(hardware, protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing,
+             WAYS);
     return suite;
 }

@@ -398,22 +398,19 @@ END_TEST
 Suite *suite_space_step(void)
 {
     Suite *suite = suite_create("space_step");
-    TCase *areas = tcase_create("areas");
-    TCase *fini = tcase_create("fini");
+    TCase *areas = add_case(suite, "areas");
+    TCase *fini = add_case(suite, "fini");
 
-    tcase_add_loop_test(areas, step_of_a_space_leaves_what_the_verb_leaves, 0,
-                        KINDS * (int)RIG_COUNT(ranges));
+    add_loop(areas, step_of_a_space_leaves_what_the_verb_leaves, KINDS * (int)RIG_COUNT(ranges));
     tcase_add_test(areas, step_protect_needs_one_node_however_often_it_pauses);
-    tcase_add_loop_test(areas, step_without_a_node_undoes_itself_alone, 0, 2);
+    add_loop(areas, step_without_a_node_undoes_itself_alone, 2);
     tcase_add_test(areas, step_of_a_space_over_a_bad_range_is_refused);
-    tcase_add_loop_test(areas, step_of_a_space_counts_areas, 0, KINDS);
-    tcase_add_loop_test(areas, step_cleans_within_its_budget, 0, 4);
-    suite_add_tcase(suite, areas);
-    tcase_add_loop_test(fini, fini_in_steps_cleans_every_line_once, 0, 9);
-    tcase_add_loop_test(fini, fini_step_of_no_budget_ends_where_lines_exceed_granules, 0, 6);
+    add_loop(areas, step_of_a_space_counts_areas, KINDS);
+    add_loop(areas, step_cleans_within_its_budget, 4);
+    add_loop(fini, fini_in_steps_cleans_every_line_once, 9);
+    add_loop(fini, fini_step_of_no_budget_ends_where_lines_exceed_granules, 6);
     tcase_add_test(fini, fini_in_steps_of_forced_write_back_cleans_nothing);
     tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_a_spaces_fini_dies,
                                      CONTRACT_DEATH, 0, 5);
-    suite_add_tcase(suite, fini);
     return suite;
 }
