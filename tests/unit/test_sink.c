@@ -39,11 +39,6 @@ static void note(void *arg, struct ipa_range range, unsigned state)
     told[told_count++] = (struct told){range.start.raw, range.size, state};
 }
 
-static struct s2_sink sink_to_told(void)
-{
-    return (struct s2_sink){.removed = note, .arg = &rig};
-}
-
 static void assert_told(const char *name, const struct told expected[], size_t count)
 {
     ck_assert_msg(told_count == count, "%s: told %zu times", name, told_count);
@@ -62,7 +57,7 @@ static struct rig_setup tracked_setup(const struct rig_shape *shape,
 
     setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
     setup.config.size_change = size_change;
-    setup.config.sink = sink_to_told();
+    setup.config.sink = (struct s2_sink){.removed = note, .arg = &rig};
     return setup;
 }
 
