@@ -179,16 +179,21 @@ static void compare(enum kind kind, build_fn build, struct ipa_range range, cons
 
 #define SMALL_BUDGETS 50
 
+/* The smallest, then every third, of which each shape begins with another. */
 START_TEST(step_with_any_budget_leaves_what_the_verb_leaves)
 {
+    const int shape = _i / KINDS;
     size_t budgets[SMALL_BUDGETS];
+    size_t count = 0;
 
     for (size_t i = 0; i < SMALL_BUDGETS; i++) {
-        budgets[i] = i;
+        if (i < 12 || i % 3 == (size_t)shape % 3) {
+            budgets[count++] = i;
+        }
     }
-    start(&rig_shapes[_i / KINDS]);
+    start(&rig_shapes[shape]);
     compare((enum kind)(_i % KINDS), build_small, ipa_range(base - 20 * page, block + 40 * page),
-            budgets, SMALL_BUDGETS);
+            budgets, count);
     rig_fini(&rig);
 }
 END_TEST
