@@ -38,8 +38,38 @@ static const struct {
     unsigned first, count;
 } all_ranges[] = {{0, 8}, {3, 1}, {4, 1}, {2, 4}, {3, 2}, {6, 2}, {0, 2}, {0, 0}};
 
-#define RANGES \
-    7 /* of programs; the last is of pieces alone: the lower block, and the window above it */
+/* Of programs; the last is of pieces alone: the lower block, and the window above it. */
+#define RANGES 7
+
+/* What a verb does with pages, and by which call. */
+enum act { NO_ACT, MAPS, REPLACES, UNMAPS, PROTECTS };
+enum way { BY_CALL, BY_STEPS, BY_BATCH, BY_GUEST };
+
+static const struct {
+    const char *name;
+    enum act act;
+    enum way way;
+} verbs[SCOPE_VERBS] = {
+    [SCOPE_MAP] = {"map", MAPS, BY_CALL},
+    [SCOPE_REPLACE] = {"replace", REPLACES, BY_CALL},
+    [SCOPE_UNMAP] = {"unmap", UNMAPS, BY_CALL},
+    [SCOPE_PROTECT] = {"protect", PROTECTS, BY_CALL},
+    [SCOPE_FOLD] = {"fold", NO_ACT, BY_CALL},
+    [SCOPE_LOOKUP] = {"lookup", NO_ACT, BY_GUEST},
+    [SCOPE_UNMAP_STEPS] = {"unmap steps", UNMAPS, BY_STEPS},
+    [SCOPE_PROTECT_STEPS] = {"protect steps", PROTECTS, BY_STEPS},
+    [SCOPE_FOLD_STEPS] = {"fold steps", NO_ACT, BY_STEPS},
+    [SCOPE_BATCH_BEGIN] = {"batch begin", NO_ACT, BY_BATCH},
+    [SCOPE_BATCH_MAP] = {"batch map", MAPS, BY_BATCH},
+    [SCOPE_BATCH_REPLACE] = {"batch replace", REPLACES, BY_BATCH},
+    [SCOPE_BATCH_UNMAP] = {"batch unmap", UNMAPS, BY_BATCH},
+    [SCOPE_BATCH_PROTECT] = {"batch protect", PROTECTS, BY_BATCH},
+    [SCOPE_BATCH_DROP] = {"batch drop", NO_ACT, BY_BATCH},
+    [SCOPE_BATCH_END] = {"batch end", NO_ACT, BY_BATCH},
+    [SCOPE_ENTER] = {"enter", NO_ACT, BY_GUEST},
+    [SCOPE_LEAVE] = {"leave", NO_ACT, BY_GUEST},
+    [SCOPE_TOUCH] = {"guest writes", NO_ACT, BY_GUEST},
+};
 
 /* --- The machine ----------------------------------------------------------------------------- */
 
@@ -359,40 +389,28 @@ static bool is_any_mapped(const struct side *side, struct scope_op op)
 /* What the call ought to answer, where there are frames and nodes. */
 static enum mapping_error foretell(const struct side *side, struct scope_op op)
 {
-    const bool is_map = op.verb == SCOPE_MAP || op.verb == SCOPE_BATCH_MAP;
-
     if (op.verb == SCOPE_LOOKUP) {
         return side->cells[first_of(op)].is_mapped ? MAPPING_OK : MAPPING_NOT_FOUND;
     }
-    return is_map && is_any_mapped(side, op) ? MAPPING_ALREADY_EXISTS : MAPPING_OK;
+    return verbs[op.verb].act == MAPS && is_any_mapped(side, op) ? MAPPING_ALREADY_EXISTS
+                                                                 : MAPPING_OK;
 }
 
 static void change_cells(struct side *side, struct scope_op op)
 {
-    for (size_t page = first_of(op); page < end_of(op); page++) {
+    const enum act act = verbs[op.verb].act;
+
+    for (size_t page = first_of(op); act != NO_ACT && page < end_of(op); page++) {
         struct cell *cell = &side->cells[page];
 
-        switch (op.verb) {
-        case SCOPE_MAP:
-        case SCOPE_REPLACE:
-        case SCOPE_BATCH_MAP:
-        case SCOPE_BATCH_REPLACE:
-            cell->is_mapped = true;
-            cell->flags = op.flags;
-            cell->pa = pa_of_op(op) + (page - first_of(op)) * PAGE;
-            break;
-        case SCOPE_UNMAP:
-        case SCOPE_UNMAP_STEPS:
-        case SCOPE_BATCH_UNMAP:
+        if (act == UNMAPS) {
             cell->is_mapped = false;
-            break;
-        case SCOPE_PROTECT:
-        case SCOPE_PROTECT_STEPS:
-        case SCOPE_BATCH_PROTECT:
-            cell->flags = op.flags;
-            break;
-        default:
-            break;
+            continue;
+        }
+        cell->flags = op.flags;
+        if (act != PROTECTS) {
+            cell->is_mapped = true;
+            cell->pa = pa_of_op(op) + (page - first_of(op)) * PAGE;
         }
     }
 }
@@ -462,28 +480,19 @@ static void expect_gone(const struct side *side, size_t page)
     }
 }
 
-static bool is_batched(enum scope_verb verb)
-{
-    return verb >= SCOPE_BATCH_BEGIN && verb <= SCOPE_BATCH_DROP;
-}
-
-/* A lookup takes nothing from anybody, nor does a guest. */
-static bool is_change(enum scope_verb verb)
-{
-    return !is_batched(verb) && verb != SCOPE_LOOKUP && verb < SCOPE_ENTER;
-}
-
+/* What a call has returned for: the end of a batch for all. In a batch nothing has, and a lookup takes
+ * nothing from anybody, nor does a guest. */
 static void expect_all_gone(struct scope_op op)
 {
-    for (size_t s = 0; s < SCOPE_SPACES; s++) {
-        for (size_t page = 0; page < SCOPE_PAGES; page++) {
-            const bool is_named = op.verb == SCOPE_BATCH_END
-                                      ? true
-                                      : s == op.space && page >= first_of(op) && page < end_of(op);
+    const bool is_end = op.verb == SCOPE_BATCH_END;
+    const enum way way = verbs[op.verb].way;
 
-            if (is_named && is_change((enum scope_verb)op.verb)) {
-                expect_gone(&machine.sides[s], page);
-            }
+    for (size_t i = 0;
+         (is_end || way == BY_CALL || way == BY_STEPS) && i < SCOPE_SPACES * SCOPE_PAGES; i++) {
+        const size_t s = i / SCOPE_PAGES, page = i % SCOPE_PAGES;
+
+        if (is_end || (s == op.space && page >= first_of(op) && page < end_of(op))) {
+            expect_gone(&machine.sides[s], page);
         }
     }
 }
@@ -534,8 +543,7 @@ static uint64_t hash_shape(const struct side *side)
  * enters, leaves or writes is looked at with the next call. */
 static bool is_reached(struct scope_op op, uint8_t space)
 {
-    return (is_batched((enum scope_verb)op.verb) || op.verb == SCOPE_BATCH_END ||
-            op.space == space);
+    return verbs[op.verb].way == BY_BATCH || op.space == space;
 }
 
 static void look(struct scope_op op, enum mapping_error error, uint64_t before)
@@ -544,12 +552,10 @@ static void look(struct scope_op op, enum mapping_error error, uint64_t before)
     const enum mapping_error foretold = foretell(side, op);
     const bool is_short = error == MAPPING_NO_FRAME || error == MAPPING_NO_NODE;
 
-    if (op.verb < SCOPE_BATCH_BEGIN ||
-        (op.verb > SCOPE_BATCH_BEGIN && op.verb < SCOPE_BATCH_DROP)) {
+    if (verbs[op.verb].act != NO_ACT || op.verb < SCOPE_BATCH_BEGIN) {
         expect(error == foretold || (is_short && foretold == MAPPING_OK), "the model of pages",
                "another answer");
-        expect(error == MAPPING_OK || hash_shape(side) == before ||
-                   (op.verb >= SCOPE_UNMAP_STEPS && op.verb <= SCOPE_FOLD_STEPS),
+        expect(error == MAPPING_OK || hash_shape(side) == before || verbs[op.verb].way == BY_STEPS,
                "promise 1: all or nothing", "an error has changed something");
     }
     if (error == MAPPING_OK) {
@@ -564,8 +570,7 @@ static void look(struct scope_op op, enum mapping_error error, uint64_t before)
     if (error == MAPPING_OK) {
         expect_all_gone(op);
     }
-    if (error == MAPPING_OK && (op.verb == SCOPE_PROTECT || op.verb == SCOPE_PROTECT_STEPS ||
-                                op.verb == SCOPE_BATCH_PROTECT)) {
+    if (error == MAPPING_OK && verbs[op.verb].act == PROTECTS) {
         expect_rearmed(side, op);
     }
     for (uint8_t s = 0; s < SCOPE_SPACES; s++) {
@@ -583,8 +588,8 @@ static enum mapping_error do_steps(struct s2_space *space, struct scope_op op)
     enum mapping_error error = MAPPING_OK;
 
     while (error == MAPPING_OK && !s2_cursor_is_done(&cursor)) {
-        error = op.verb == SCOPE_UNMAP_STEPS ? s2_space_unmap_step(space, &cursor, 1)
-                : op.verb == SCOPE_PROTECT_STEPS
+        error = verbs[op.verb].act == UNMAPS ? s2_space_unmap_step(space, &cursor, 1)
+                : verbs[op.verb].act == PROTECTS
                     ? s2_space_protect_step(space, &cursor, all_flags[op.flags], 1)
                     : s2_space_fold_step(space, &cursor, 1);
     }
@@ -640,7 +645,7 @@ static enum mapping_error do_batched(struct s2_space *space, struct scope_op op)
     }
 }
 
-static enum mapping_error do_other(struct side *side, struct scope_op op)
+static enum mapping_error do_guest(struct side *side, struct scope_op op)
 {
     struct s2_leaf leaf;
 
@@ -652,41 +657,49 @@ static enum mapping_error do_other(struct side *side, struct scope_op op)
     case SCOPE_LEAVE:
         s2_leave(&machine.cpu);
         return MAPPING_OK;
-    case SCOPE_TOUCH:
+    default:
         touch(side, first_of(op));
         return MAPPING_OK;
-    default:
-        return do_steps(&side->space, op);
     }
+}
+
+static enum mapping_error do_call(struct s2_space *space, struct scope_op op)
+{
+    const mapping_flags_t flags = all_flags[op.flags];
+
+    switch (verbs[op.verb].act) {
+    case MAPS:
+        return s2_space_map_linear(space, range_of(op), pa_of(pa_of_op(op)), flags);
+    case REPLACES:
+        return s2_space_replace_linear(space, range_of(op), pa_of(pa_of_op(op)), flags);
+    case UNMAPS:
+        return s2_space_unmap(space, range_of(op));
+    case PROTECTS:
+        return s2_space_protect(space, range_of(op), flags);
+    case NO_ACT:
+        break;
+    }
+    return s2_space_fold(space, range_of(op));
 }
 
 static enum mapping_error do_op(struct side *side, struct scope_op op)
 {
-    const mapping_flags_t flags = all_flags[op.flags];
-
-    switch (op.verb) {
-    case SCOPE_MAP:
-        return s2_space_map_linear(&side->space, range_of(op), pa_of(pa_of_op(op)), flags);
-    case SCOPE_REPLACE:
-        return s2_space_replace_linear(&side->space, range_of(op), pa_of(pa_of_op(op)), flags);
-    case SCOPE_UNMAP:
-        return s2_space_unmap(&side->space, range_of(op));
-    case SCOPE_PROTECT:
-        return s2_space_protect(&side->space, range_of(op), flags);
-    case SCOPE_FOLD:
-        return s2_space_fold(&side->space, range_of(op));
-    default:
-        return op.verb >= SCOPE_BATCH_BEGIN && op.verb <= SCOPE_BATCH_END
-                   ? do_batched(&side->space, op)
-                   : do_other(side, op);
+    switch (verbs[op.verb].way) {
+    case BY_CALL:
+        return do_call(&side->space, op);
+    case BY_STEPS:
+        return do_steps(&side->space, op);
+    case BY_BATCH:
+        return do_batched(&side->space, op);
+    case BY_GUEST:
+        break;
     }
+    return do_guest(side, op);
 }
 
 bool scope_allows(struct scope_op op)
 {
-    const bool is_open = machine.batch.is_open;
-
-    return op.verb <= SCOPE_BATCH_BEGIN || op.verb > SCOPE_BATCH_END || is_open;
+    return verbs[op.verb].way != BY_BATCH || op.verb == SCOPE_BATCH_BEGIN || machine.batch.is_open;
 }
 
 void scope_do(struct scope_op op, bool checks)
@@ -809,59 +822,30 @@ void scope_open(enum scope_start start)
 
 static struct s2_request request_of(struct scope_op op)
 {
-    static const enum s2_verb verbs[] = {
-        [SCOPE_MAP] = S2_VERB_MAP,
-        [SCOPE_REPLACE] = S2_VERB_REPLACE,
-        [SCOPE_UNMAP] = S2_VERB_UNMAP,
-        [SCOPE_PROTECT] = S2_VERB_PROTECT,
-    };
+    static const enum s2_verb acts[] = {[MAPS] = S2_VERB_MAP,
+                                        [REPLACES] = S2_VERB_REPLACE,
+                                        [UNMAPS] = S2_VERB_UNMAP,
+                                        [PROTECTS] = S2_VERB_PROTECT};
 
-    return (struct s2_request){
-        .verb = verbs[op.verb],
-        .range = range_of(op),
-        .pa = pa_of(pa_of_op(op)),
-        .flags = all_flags[op.flags],
-    };
-}
-
-static enum mapping_error hold_piece(struct s2_table *table, struct scope_op op)
-{
-    const struct s2_request request = request_of(op);
-
-    return s2_table_hold(table, &request);
-}
-
-static void do_piece(struct s2_table *table, struct scope_op op)
-{
-    const struct s2_request request = request_of(op);
-
-    s2_table_do(table, &request);
-}
-
-static enum mapping_error do_alone(struct s2_table *table, struct scope_op op)
-{
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = hold_piece(table, op);
-    if (error == MAPPING_OK) {
-        do_piece(table, op);
-    }
-    s2_table_end(table);
-    return error;
+    return (struct s2_request){.verb = acts[verbs[op.verb].act],
+                               .range = range_of(op),
+                               .pa = pa_of(pa_of_op(op)),
+                               .flags = all_flags[op.flags]};
 }
 
 static enum mapping_error do_together(struct s2_table *table, const struct scope_op pieces[],
                                       size_t count)
 {
+    struct s2_request requests[3];
     enum mapping_error error = MAPPING_OK;
 
     s2_table_begin(table);
     for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
-        error = hold_piece(table, pieces[i]);
+        requests[i] = request_of(pieces[i]);
+        error = s2_table_hold(table, &requests[i]);
     }
     for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
-        do_piece(table, pieces[i]);
+        s2_table_do(table, &requests[i]);
     }
     s2_table_end(table);
     return error;
@@ -881,7 +865,7 @@ void scope_do_pieces(const struct scope_op pieces[], size_t count)
     expect(error == MAPPING_OK || hash_shape(one) == before, "promise 1: all or nothing",
            "an operation was refused and has changed something");
     for (size_t i = 0; i < count && error == MAPPING_OK; i++) {
-        expect(do_alone(&other->space.table, pieces[i]) == MAPPING_OK,
+        expect(do_together(&other->space.table, &pieces[i], 1) == MAPPING_OK,
                "pieces together are the pieces one by one", "one that was done is refused alone");
     }
     is_watching = false;
@@ -917,10 +901,9 @@ static void add(struct list *list, struct scope_op op)
 static void add_verb(struct list *list, enum scope_verb verb, uint8_t space, uint8_t ranges,
                      bool few)
 {
-    const bool has_pa = verb == SCOPE_MAP || verb == SCOPE_REPLACE || verb == SCOPE_BATCH_MAP ||
-                        verb == SCOPE_BATCH_REPLACE;
-    const bool has_flags = has_pa || verb == SCOPE_PROTECT || verb == SCOPE_PROTECT_STEPS ||
-                           verb == SCOPE_BATCH_PROTECT;
+    const enum act act = verbs[verb].act;
+    const bool has_pa = act == MAPS || act == REPLACES;
+    const bool has_flags = has_pa || act == PROTECTS;
     const uint8_t pas = has_pa ? 2 : 1;
     const uint8_t flags = !has_flags ? 1 : few ? 3 : 4;
 
@@ -1045,14 +1028,8 @@ void scope_load(const void *copy)
 
 void scope_describe(struct scope_op op, char *text, size_t size)
 {
-    static const char *const verbs[] = {
-        "map",       "replace",       "unmap",         "protect",       "fold",
-        "lookup",    "unmap steps",   "protect steps", "fold steps",    "batch begin",
-        "batch map", "batch replace", "batch unmap",   "batch protect", "batch drop",
-        "batch end", "enter",         "leave",         "guest writes",
-    };
     static const char *const flags[] = {"rw", "read only", "clean", "rw uncached"};
 
-    snprintf(text, size, "%s, guest %u, pages %d to %d, memory %u, %s", verbs[op.verb], op.space,
-             (int)first_of(op) - 4, (int)end_of(op) - 5, op.pa, flags[op.flags]);
+    snprintf(text, size, "%s, guest %u, pages %d to %d, memory %u, %s", verbs[op.verb].name,
+             op.space, (int)first_of(op) - 4, (int)end_of(op) - 5, op.pa, flags[op.flags]);
 }
