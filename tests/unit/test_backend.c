@@ -229,47 +229,6 @@ END_TEST
 
 /* --- Frames on their way out ----------------------------------------------------------------- */
 
-/* What the pool had when the machine was told something. */
-struct watch {
-    const struct frame_pool *pool;
-    size_t available; /* before the operation */
-    size_t too_early; /* events at which there was more */
-    bool is_closed;   /* a DSB ISH followed the last TLBI */
-};
-
-static void watch_frames(void *arg, enum sim_phase phase, const struct sim_event *event)
-{
-    struct watch *watch = arg;
-
-    if (frame_pool_available(watch->pool) > watch->available) {
-        watch->too_early++;
-    }
-    if (phase == SIM_AFTER && guest_is_tlbi(event->kind)) {
-        watch->is_closed = false;
-    } else if (phase == SIM_AFTER && event->kind == SIM_DSB_ISH) {
-        watch->is_closed = true;
-    }
-}
-
-START_TEST(unmap_tables_frees_frames_after_closing_dsb)
-{
-    struct watch watch = {.pool = &guest.rig.pool};
-
-    start_empty();
-    guest_map(&guest, (struct guest_area){GIB(1), MIB(4), DATA + KIB(4), RIG_RW});
-    guest_map(&guest, (struct guest_area){GIB(2), MIB(4), DATA + KIB(4), RIG_RW});
-    watch.available = frame_pool_available(&guest.rig.pool);
-    ck_assert(sim_listen(watch_frames, &watch));
-    guest_unmap(&guest, GIB(1), GIB(1) + MIB(2));
-    ck_assert(sim_unlisten(watch_frames, &watch));
-    ck_assert_uint_eq(watch.too_early, 0);
-    ck_assert(watch.is_closed);
-    /* Level 2 and its two tables of pages; one table of pages above 2 GiB. */
-    ck_assert_uint_eq(frame_pool_available(&guest.rig.pool), watch.available + 4);
-    guest_fini(&guest);
-}
-END_TEST
-
 /* A table that is quarantined and needed again within the operation is not written before the flush. */
 START_TEST(replace_tables_reuses_frames_after_the_flush)
 {
@@ -329,7 +288,6 @@ Suite *suite_backend(void)
 
     add_loop(exact, change_areas_succeeds_with_exactly_the_frames_it_needs, SCENARIO_COUNT);
     add_loop(exact, change_areas_with_exactly_the_nodes_it_needs_flushes_once, SCENARIO_COUNT);
-    tcase_add_test(order, unmap_tables_frees_frames_after_closing_dsb);
     tcase_add_test(order, replace_tables_reuses_frames_after_the_flush);
     tcase_add_test(order, map_costs_no_invalidation);
     add_loop(linear, linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies));

@@ -287,16 +287,6 @@ START_TEST(change_that_cannot_be_is_refused_and_changes_nothing)
 }
 END_TEST
 
-START_TEST(map_of_type_that_needs_fwb_is_refused_without_it)
-{
-    const struct guest_area area = {0, KIB(4), DATA, RIG_RW | S2_NORMAL_STAGE1};
-
-    guest_init(&guest, guest_setup(), GUEST_NODES, 0);
-    expect_refusal(GUEST_MAP, &area, MAPPING_UNSUPPORTED);
-    guest_fini(&guest);
-}
-END_TEST
-
 /* --- What the guest sees --------------------------------------------------------------------- */
 
 START_TEST(change_of_holes_is_fine)
@@ -381,25 +371,6 @@ START_TEST(fini_with_empty_pool_gives_everything_back)
 }
 END_TEST
 
-START_TEST(lookup_answers_leaf_hole_and_beyond)
-{
-    struct s2_leaf leaf;
-
-    guest_map_all(&guest, there, COUNT);
-    ck_assert_int_eq(s2_space_lookup(&guest.space, ipa_of(0x40123456), &leaf), MAPPING_OK);
-    ck_assert_uint_eq(leaf.pa.raw, UINT64_C(0x1000123456));
-    ck_assert_uint_eq(leaf.size, GIB(1));
-    ck_assert_int_eq(leaf.level, 1);
-    ck_assert_uint_eq(leaf.flags, RIG_RWX);
-    ck_assert_int_eq(s2_space_lookup(&guest.space, ipa_of(GIB(2) + KIB(16)), &leaf),
-                     MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, KIB(4));
-    ck_assert_int_eq(s2_space_lookup(&guest.space, ipa_of(0), &leaf), MAPPING_NOT_FOUND);
-    ck_assert_uint_eq(leaf.size, GIB(1));
-    ck_assert_int_eq(s2_space_lookup(&guest.space, ipa_of(TOP), &leaf), MAPPING_INVALID_PARAM);
-}
-END_TEST
-
 Suite *suite_space(void)
 {
     Suite *suite = suite_create("space");
@@ -413,14 +384,12 @@ Suite *suite_space(void)
     add_loop(refusals_case, change_of_bad_range_is_refused, RIG_COUNT(bad_ranges));
     add_loop(refusals_case, change_that_cannot_be_is_refused_and_changes_nothing,
              RIG_COUNT(refusals));
-    tcase_add_test(refusals_case, map_of_type_that_needs_fwb_is_refused_without_it);
     tcase_add_checked_fixture(sight, start, stop);
     tcase_add_test(sight, fini_with_empty_pool_gives_everything_back);
     tcase_add_test(sight, change_of_holes_is_fine);
     tcase_add_test(sight, unmap_then_map_again_folds_into_one_block);
     tcase_add_test(sight, fold_leaves_capped_areas_as_they_are);
     tcase_add_test(sight, protect_with_cap_splits_no_area_inside_a_block);
-    tcase_add_test(sight, lookup_answers_leaf_hole_and_beyond);
     space_add_cache_cases(suite);
     space_add_isolation_cases(suite);
     return suite;

@@ -118,23 +118,6 @@ END_TEST
 
 /* --- What a guest has ------------------------------------------------------------------------ */
 
-/* Map a page, free it, map more until the tables take it: it would be a table that the guest writes. */
-START_TEST(frame_that_a_guest_has_cannot_be_freed_and_become_a_table)
-{
-    const pa_t frame = take(0);
-
-    MUST(show(AT, PAGE, frame));
-    ck_assert_int_eq(give(frame, 0), MAPPING_BAD_STATE);
-    for (uint64_t i = 0; i < 8; i++) {
-        MUST(show(GIB(8) * (i + 1), PAGE, pa_of(RIG_DATA))); /* tables of its own, each */
-    }
-    ck_assert(frame_pool_is_data(&guest.rig.pool, frame, PAGE));
-    guest_unmap(&guest, AT, PAGE);
-    MUST(give(frame, 0));
-    guest_unmap(&guest, 0, TIB(1));
-}
-END_TEST
-
 /* As long as it may be reached: up to the end of the batch that takes it away. */
 START_TEST(frame_that_is_not_flushed_yet_cannot_be_freed)
 {
@@ -438,7 +421,6 @@ Suite *suite_space_frames(void)
     tcase_add_test(alone, frame_is_mapped_as_often_as_can_be_counted);
     tcase_add_test(alone, seal_waits_for_the_lock);
     tcase_add_checked_fixture(usual, start, stop);
-    tcase_add_test(usual, frame_that_a_guest_has_cannot_be_freed_and_become_a_table);
     tcase_add_test(usual, block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone);
     tcase_add_test(usual, replaced_frame_is_free_and_the_new_one_is_not);
     tcase_add_checked_fixture(guarded, start_guarded, stop);

@@ -91,20 +91,6 @@ START_TEST(map_of_frame_that_is_no_data_is_denied)
 }
 END_TEST
 
-START_TEST(map_of_data_frame_of_the_same_pool_is_fine)
-{
-    struct guest_area area = {GIB(1), KIB(16), 0, RIG_RW};
-    pa_t frames;
-
-    MUST(frame_pool_alloc(&guest.rig.pool, 2, &frames));
-    area.pa = frames.raw;
-    guest_map(&guest, area);
-    guest_assert(&guest, &area, 1);
-    guest_unmap(&guest, GIB(1), KIB(16));
-    MUST(frame_pool_free(&guest.rig.pool, frames, 2));
-}
-END_TEST
-
 /* --- What the check finds -------------------------------------------------------------------- */
 
 /* A table of pages and a block, to be tampered with. */
@@ -201,58 +187,6 @@ START_TEST(check_accepts_what_the_hardware_wrote)
 END_TEST
 
 /* --- Several spaces on one pool -------------------------------------------------------------- */
-
-START_TEST(two_spaces_see_their_own_memory_under_their_own_vmid)
-{
-    const struct guest_area mine = {GIB(1), MIB(4), DATA, RIG_RWX};
-    const struct rig_map theirs = {GIB(1), MIB(4), DATA + KIB(4), S2_READ};
-    struct memory_node nodes[GUEST_NODES];
-    const struct sim_event *tlbi;
-    struct s2_space other;
-    uint64_t current;
-
-    init_other(&other, nodes, GUEST_NODES, 7);
-    guest_map(&guest, mine);
-    MUST(s2_space_map_linear(&other, ipa_range(theirs.ipa, theirs.size), pa_of(theirs.pa),
-                             theirs.flags));
-    guest_assert(&guest, &mine, 1);
-    rig_assert_map(&guest.rig, s2_space_table(&other), theirs);
-    ck_assert(s2_space_check(&other));
-    ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&guest.space)) >> 48, RIG_VMID);
-    ck_assert_uint_eq(s2_table_vttbr(s2_space_table(&other)) >> 48, 7);
-
-    /* The other one's invalidation goes to the other one's VMID, though this one is loaded. */
-    current = sim_cpu()->vttbr;
-    sim_clear();
-    MUST(s2_space_unmap(&other, ipa_range(GIB(1), KIB(4))));
-    tlbi = &sim_events()[guest_last_tlbi()];
-    ck_assert_uint_eq(tlbi->vttbr, s2_table_vttbr(s2_space_table(&other)));
-    ck_assert_uint_eq(tlbi->vtcr, s2_table_vtcr(s2_space_table(&other)));
-    ck_assert_uint_eq(sim_cpu()->vttbr, current);
-    guest_assert(&guest, &mine, 1);
-
-    MUST(s2_space_fini(&other));
-    guest_assert(&guest, &mine, 1);
-}
-END_TEST
-
-START_TEST(fini_gives_everything_back_and_invalidates_the_vmid)
-{
-    size_t at;
-
-    guest_map(&guest, (struct guest_area){0, KIB(4), DATA, RIG_RW});
-    guest_map(&guest, (struct guest_area){GIB(1) - KIB(4), KIB(8), DATA, RIG_RW});
-    guest_map(&guest, (struct guest_area){GIB(600), GIB(2), DATA, RIG_RW});
-    ck_assert_uint_lt(frame_pool_available(&guest.rig.pool), 64 - 6);
-    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
-    sim_clear();
-    MUST(s2_space_fini(&guest.space));
-    at = sim_find(SIM_TLBI_VMALLS12E1IS, 0);
-    ck_assert_uint_ne(at, SIM_NONE);
-    ck_assert_uint_ne(sim_find(SIM_DSB_ISH, at), SIM_NONE);
-    rig_fini_machine(&guest.rig); /* counts the frames */
-}
-END_TEST
 
 /* --- Two CPUs -------------------------------------------------------------------------------- */
 
@@ -416,13 +350,10 @@ void space_add_isolation_cases(Suite *suite)
 
     tcase_add_checked_fixture(wall, start, stop);
     add_loop(wall, map_of_frame_that_is_no_data_is_denied, SECRETS);
-    tcase_add_test(wall, map_of_data_frame_of_the_same_pool_is_fine);
     add_loop(wall, check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered));
-    tcase_add_test(wall, two_spaces_see_their_own_memory_under_their_own_vmid);
     tcase_add_test(wall, two_threads_share_a_pool_safely);
     tcase_add_test(wall, two_threads_that_refresh_are_counted_exactly);
     tcase_add_checked_fixture(ends, start, NULL); /* without the guest, or it cannot end any more */
     tcase_add_test(ends, check_finds_area_that_shows_a_frame_which_is_not_counted);
-    tcase_add_test(ends, fini_gives_everything_back_and_invalidates_the_vmid);
     tcase_add_test(add_case(suite, "hardware"), check_accepts_what_the_hardware_wrote);
 }

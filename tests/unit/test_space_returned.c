@@ -91,17 +91,6 @@ START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_it
 }
 END_TEST
 
-/* Also of a range with more in it than what the batch took. */
-START_TEST(call_over_a_hole_and_more_flushes_what_a_batch_deferred)
-{
-    start(guest_setup());
-    take_in_batch(GUEST_UNMAP, 1);
-    MUST(call(_i, ipa_range(AT, PAGES * PAGE)));
-    ck_assert(!s2_table_has_deferred(&guest.space.table));
-    stop();
-}
-END_TEST
-
 /* Nothing is deferred: nothing is sent. */
 START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred)
 {
@@ -201,23 +190,6 @@ START_TEST(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_
 }
 END_TEST
 
-/* --- Batches --------------------------------------------------------------------------------- */
-
-START_TEST(begin_over_an_open_batch_flushes_what_it_deferred)
-{
-    start(guest_setup());
-    take_in_batch(GUEST_UNMAP, 1);
-    ck_assert_uint_eq(sim_tlbi_count(), 0);
-    s2_batch_begin(&batch);
-    ck_assert(!s2_table_has_deferred(&guest.space.table));
-    ck_assert_uint_eq(guest_flushes(), 1);
-    take_in_batch(GUEST_UNMAP, 2);
-    s2_batch_end(&batch);
-    ck_assert_uint_eq(guest_flushes(), 2);
-    stop();
-}
-END_TEST
-
 /* --- The suite ------------------------------------------------------------------------------- */
 
 Suite *suite_space_returned(void)
@@ -228,9 +200,7 @@ Suite *suite_space_returned(void)
 
     add_loop(gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range,
              4 * CALLS);
-    add_loop(gone, call_over_a_hole_and_more_flushes_what_a_batch_deferred, CALLS);
     add_loop(gone, call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, CALLS);
-    tcase_add_test(gone, begin_over_an_open_batch_flushes_what_it_deferred);
     add_loop(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves,
              WAYS * (int)RIG_COUNT(states));
     add_loop(hardware, protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing,
