@@ -205,20 +205,12 @@ check_inlines() {
         complain 'installed headers need more than the archive has' <"$work/inlines.log"
 }
 
-# --- Tests that nobody runs -----------------------------------------------------------------------
-check_suites() {
-    grep -hoE '^Suite \*suite_[a-z0-9_]+\(void\)$' tests/unit/*.c | grep -oE 'suite_[a-z0-9_]+' |
-        sort | while read -r suite; do
-        grep -qw "$suite" tests/unit/main.c || echo "$suite"
-    done | complain 'suite that tests/unit/main.c does not run' || true
-}
-
 check_archives() {
     check_archive "$host_archive" ''
     check_archive "$target_archive" "$CROSS_COMPILE"
 }
 
-[ $# -gt 0 ] || set -- rooms includes circles own_header_first words headers archives inlines suites
+[ $# -gt 0 ] || set -- rooms includes circles own_header_first words headers archives inlines
 for check in "$@"; do
     "check_$check"
 done

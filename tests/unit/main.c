@@ -11,9 +11,8 @@
  */
 #define _POSIX_C_SOURCE 200809L /* setenv */
 
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,77 +22,55 @@
 /* A test that hangs is one that fails, but a busy machine is not a hang. */
 #define TEST_SECONDS "60"
 
-static const struct {
+#define SUITES_MAX 128
+
+/* One of each name, in the order in which they are met, those with slow tests first. */
+static struct suite {
     const char *name;
-    Suite *(*make)(void);
-} suites[] = {
-    {"addr", suite_addr},
-    {"avl", suite_avl},
-    {"frame_pool", suite_frame_pool},
-    {"frame_pool_check", suite_frame_pool_check},
-    {"frame_pool_model", suite_frame_pool_model},
-    {"memory_set", suite_memory_set},
-    {"memory_set_protocol", suite_memory_set_protocol},
-    {"memory_set_search", suite_memory_set_search},
-    {"memory_set_model", suite_memory_set_model},
-    {"mmu", suite_mmu},
-    {"sim", suite_sim},
-    {"trace", suite_trace},
-    {"stale_tlb", suite_stale_tlb},
-    {"stale_tlb_library", suite_stale_tlb_library},
-    {"moving", suite_moving},
-    {"monitor", suite_monitor},
-    {"monitor_machine", suite_monitor_machine},
-    {"monitor_direct", suite_monitor_direct},
-    {"monitor_vmid", suite_monitor_vmid},
-    {"judge_library", suite_judge_library},
-    {"errata", suite_errata},
-    {"features", suite_features},
-    {"geometry", suite_geometry},
-    {"geometry_limits", suite_geometry_limits},
-    {"desc", suite_desc},
-    {"desc_format", suite_desc_format},
-    {"tlbi", suite_tlbi},
-    {"tlb_batch", suite_tlb_batch},
-    {"tlb_flush", suite_tlb_flush},
-    {"memory", suite_memory},
-    {"vmid", suite_vmid},
-    {"vmid_model", suite_vmid_model},
-    {"enter", suite_enter},
-    {"enter_life", suite_enter_life},
-    {"table_map", suite_table_map},
-    {"table_unmap", suite_table_unmap},
-    {"table_protect", suite_table_protect},
-    {"table_fold", suite_table_fold},
-    {"table_runs", suite_table_runs},
-    {"table_runs_change", suite_table_runs_change},
-    {"table_runs_hardware", suite_table_runs_hardware},
-    {"table_replace", suite_table_replace},
-    {"table_dump", suite_table_dump},
-    {"table_needs", suite_table_needs},
-    {"table_order", suite_table_order},
-    {"table_pieces", suite_table_pieces},
-    {"table_race", suite_table_race},
-    {"table_direct", suite_table_direct},
-    {"table_direct_hardware", suite_table_direct_hardware},
-    {"table_transient", suite_table_transient},
-    {"notifier", suite_notifier},
-    {"table_state", suite_table_state},
-    {"table_model", suite_table_model},
-    {"step", suite_step},
-    {"backend", suite_backend},
-    {"space", suite_space},
-    {"batch", suite_batch},
-    {"space_step", suite_space_step},
-    {"space_returned", suite_space_returned},
-    {"sink", suite_sink},
-    {"space_frames", suite_space_frames},
-    {"scope", suite_scope},
-};
+    double seconds;
+    struct unit_test *tests;
+    struct unit_test **last;
+} suites[SUITES_MAX];
+static size_t suite_count;
 
-#define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))
+static struct suite *find_suite(const char *name)
+{
+    for (size_t i = 0; i < suite_count; i++) {
+        if (strcmp(suites[i].name, name) == 0) {
+            return &suites[i];
+        }
+    }
+    return NULL;
+}
 
-/* Whether @name is among the @count names of @wanted; no names at all mean every suite. */
+/* Before main(), so there is nobody to tell if there are too many suites. */
+void unit_test_add(struct unit_test *test)
+{
+    struct suite *suite = find_suite(test->suite);
+
+    if (suite == NULL) {
+        if (suite_count == SUITES_MAX) {
+            abort();
+        }
+        suite = &suites[suite_count++];
+        suite->name = test->suite;
+        suite->last = &suite->tests;
+    }
+    *suite->last = test;
+    suite->last = &test->next;
+    suite->seconds = test->seconds > suite->seconds ? test->seconds : suite->seconds;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct suite *x = a, *y = b;
+
+    if (x->seconds != y->seconds) {
+        return x->seconds > y->seconds ? -1 : 1;
+    }
+    return strcmp(x->name, y->name);
+}
+
 static bool is_wanted(const char *name, size_t count, char *const wanted[])
 {
     for (size_t i = 0; i < count; i++) {
@@ -106,13 +83,11 @@ static bool is_wanted(const char *name, size_t count, char *const wanted[])
 
 static bool is_known(const char *name)
 {
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        if (strcmp(name, suites[i].name) == 0) {
-            return true;
-        }
+    if (find_suite(name) != NULL) {
+        return true;
     }
     fprintf(stderr, "no suite is called %s; there are:", name);
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
+    for (size_t i = 0; i < suite_count; i++) {
         fprintf(stderr, " %s", suites[i].name);
     }
     fputc('\n', stderr);
@@ -121,10 +96,33 @@ static bool is_known(const char *name)
 
 static int list_suites(void)
 {
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
+    for (size_t i = 0; i < suite_count; i++) {
         puts(suites[i].name);
     }
     return EXIT_SUCCESS;
+}
+
+/* A case for each stretch of tests that are set up alike. */
+static Suite *make_suite(const struct suite *made)
+{
+    Suite *suite = suite_create(made->name);
+    TCase *tcase = NULL;
+    const struct unit_test *before = NULL;
+
+    for (const struct unit_test *test = made->tests; test != NULL; test = test->next) {
+        if (before == NULL || before->setup != test->setup || before->teardown != test->teardown ||
+            before->seconds != test->seconds) {
+            tcase = tcase_create(test->test->name);
+            tcase_add_checked_fixture(tcase, test->setup, test->teardown);
+            if (test->seconds > 0) {
+                tcase_set_timeout(tcase, test->seconds);
+            }
+            suite_add_tcase(suite, tcase);
+        }
+        tcase_add_loop_test_raise_signal(tcase, test->test, test->signal, test->first, test->end);
+        before = test;
+    }
+    return suite;
 }
 
 static int run_suites(size_t count, char *const wanted[])
@@ -133,9 +131,9 @@ static int run_suites(size_t count, char *const wanted[])
     int failed;
     int passed;
 
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
+    for (size_t i = 0; i < suite_count; i++) {
         if (is_wanted(suites[i].name, count, wanted)) {
-            srunner_add_suite(runner, suites[i].make());
+            srunner_add_suite(runner, make_suite(&suites[i]));
         }
     }
     srunner_run_all(runner, CK_ENV);
@@ -152,6 +150,7 @@ int main(int argc, char *argv[])
     char **wanted = argv + 1;
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
 
+    qsort(suites, suite_count, sizeof(suites[0]), by_time);
     if (count == 1 && strcmp(wanted[0], "--list") == 0) {
         return list_suites();
     }

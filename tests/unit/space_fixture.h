@@ -100,17 +100,6 @@ bool guest_is_tlbi(enum sim_kind kind);
 size_t guest_flushes(void);
 size_t guest_last_tlbi(void);
 
-/* A case of the suite; and a test in it that runs for _i from 0 on, @count times. */
-static inline TCase *add_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
-#define add_loop(tcase, test, count) tcase_add_loop_test(tcase, test, 0, (int)(count))
-
 /* The parts of the suite that have files of their own. */
 void space_add_cache_cases(Suite *suite);
 void space_add_isolation_cases(Suite *suite);

@@ -12,11 +12,13 @@
 #include "core/bits.h"
 #include "core/err.h"
 #include "core/lock.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
 #include <stddef.h>
+
+#define SUITE "addr"
 
 #define TOP UINT64_MAX
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -38,19 +40,17 @@ static const struct {
     {MAPPING_UNSUPPORTED, "MAPPING_UNSUPPORTED"},
 };
 
-START_TEST(name_every_error_is_its_own_spelling)
+TEST_EACH(name_every_error_is_its_own_spelling, COUNT_OF(error_names))
 {
     ck_assert_str_eq(mapping_error_name(error_names[_i].error), error_names[_i].name);
     ck_assert_int_eq((int)error_names[_i].error, _i);
 }
-END_TEST
 
-START_TEST(name_no_error_is_a_question_mark)
+TEST(name_no_error_is_a_question_mark)
 {
     ck_assert_str_eq(mapping_error_name((enum mapping_error)COUNT_OF(error_names)), "MAPPING_?");
     ck_assert_str_eq(mapping_error_name((enum mapping_error)1000), "MAPPING_?");
 }
-END_TEST
 
 /* bits.h */
 
@@ -65,7 +65,7 @@ static uint64_t slow_mask(unsigned hi, unsigned lo)
     return mask;
 }
 
-START_TEST(field_of_every_width_selects_its_bits)
+TEST_EACH(field_of_every_width_selects_its_bits, 64)
 {
     unsigned lo = (unsigned)_i;
 
@@ -79,9 +79,8 @@ START_TEST(field_of_every_width_selects_its_bits)
         ck_assert_uint_eq(FIELD_PREP(FIELD(hi, lo), pattern), (pattern << lo) & mask);
     }
 }
-END_TEST
 
-START_TEST(align_at_borders_is_exact)
+TEST(align_at_borders_is_exact)
 {
     ck_assert(u64_is_aligned(0, 4096));
     ck_assert(u64_is_aligned(TOP, 1));
@@ -93,9 +92,8 @@ START_TEST(align_at_borders_is_exact)
     ck_assert_uint_eq(u64_align_down(4096, 4096), 4096);
     ck_assert_uint_eq(u64_align_down(TOP, BIT(63)), BIT(63));
 }
-END_TEST
 
-START_TEST(pow2_and_logs_of_every_bit_agree)
+TEST_EACH(pow2_and_logs_of_every_bit_agree, 64)
 {
     unsigned bit = (unsigned)_i;
 
@@ -108,25 +106,22 @@ START_TEST(pow2_and_logs_of_every_bit_agree)
         ck_assert(!u64_is_pow2(BIT(bit) | 1));
     }
 }
-END_TEST
 
-START_TEST(bits_of_zero_are_defined)
+TEST(bits_of_zero_are_defined)
 {
     ck_assert(!u64_is_pow2(0));
     ck_assert_uint_eq(u64_trailing_zeros(0), 64);
 }
-END_TEST
 
-START_TEST(min_and_max_choose_the_right_one)
+TEST(min_and_max_choose_the_right_one)
 {
     ck_assert_uint_eq(u64_min(1, TOP), 1);
     ck_assert_uint_eq(u64_min(TOP, 1), 1);
     ck_assert_uint_eq(u64_max(1, TOP), TOP);
     ck_assert_uint_eq(u64_max(TOP, 1), TOP);
 }
-END_TEST
 
-START_TEST(add_up_to_the_last_value_works)
+TEST(add_up_to_the_last_value_works)
 {
     uint64_t sum = 7;
 
@@ -135,9 +130,8 @@ START_TEST(add_up_to_the_last_value_works)
     ck_assert(u64_add(0, 0, &sum));
     ck_assert_uint_eq(sum, 0);
 }
-END_TEST
 
-START_TEST(add_beyond_the_last_value_writes_nothing)
+TEST(add_beyond_the_last_value_writes_nothing)
 {
     uint64_t sum = 7;
 
@@ -146,11 +140,10 @@ START_TEST(add_beyond_the_last_value_writes_nothing)
     ck_assert(!u64_add(1, TOP, &sum));
     ck_assert_uint_eq(sum, 7);
 }
-END_TEST
 
 /* addr.h */
 
-START_TEST(compare_addresses_follows_their_numbers)
+TEST(compare_addresses_follows_their_numbers)
 {
     ck_assert(ipa_eq(ipa_of(5), ipa_of(5)));
     ck_assert(!ipa_eq(ipa_of(5), ipa_of(6)));
@@ -172,9 +165,8 @@ START_TEST(compare_addresses_follows_their_numbers)
     ck_assert(pa_eq(pa_max(pa_of(1), pa_of(TOP)), pa_of(TOP)));
     ck_assert(pa_eq(pa_max(pa_of(TOP), pa_of(1)), pa_of(TOP)));
 }
-END_TEST
 
-START_TEST(static_tables_equal_what_functions_make)
+TEST(static_tables_equal_what_functions_make)
 {
     static const ipa_t ipa = IPA_INIT(0x1000);
     static const pa_t pa = PA_INIT(0x2000);
@@ -186,9 +178,8 @@ START_TEST(static_tables_equal_what_functions_make)
     ck_assert(!ipa_range_eq(range, ipa_range(0x3000, 0x4001)));
     ck_assert(!ipa_range_eq(range, ipa_range(0x3001, 0x4000)));
 }
-END_TEST
 
-START_TEST(align_of_addresses_is_exact)
+TEST(align_of_addresses_is_exact)
 {
     ck_assert(ipa_is_aligned(ipa_of(0x3000), 0x1000));
     ck_assert(!ipa_is_aligned(ipa_of(0x3000), 0x2000));
@@ -198,9 +189,8 @@ START_TEST(align_of_addresses_is_exact)
     ck_assert(!ipa_range_is_aligned(ipa_range(0x3000, 0x5001), 0x1000));
     ck_assert(!ipa_range_is_aligned(ipa_range(0x3001, 0x5000), 0x1000));
 }
-END_TEST
 
-START_TEST(sum_and_distance_are_inverse)
+TEST(sum_and_distance_are_inverse)
 {
     ck_assert(ipa_eq(ipa_add(ipa_of(TOP - 1), 1), ipa_of(TOP)));
     ck_assert(pa_eq(pa_add(pa_of(0), TOP), pa_of(TOP)));
@@ -208,9 +198,8 @@ START_TEST(sum_and_distance_are_inverse)
     ck_assert_uint_eq(ipa_distance(ipa_of(9), ipa_of(9)), 0);
     ck_assert_uint_eq(pa_distance(pa_of(1), pa_of(TOP)), TOP - 1);
 }
-END_TEST
 
-START_TEST(align_down_and_offset_share_out_the_address)
+TEST(align_down_and_offset_share_out_the_address)
 {
     static const uint64_t addresses[] = {0, 1, 0xfff, 0x1000, 0x12345678, TOP - 0x1000, TOP};
 
@@ -227,9 +216,8 @@ START_TEST(align_down_and_offset_share_out_the_address)
         ck_assert_uint_eq(ipa_index(ipa, 12) * 0x1000 + ipa_offset(ipa, 0x1000), addresses[i]);
     }
 }
-END_TEST
 
-START_TEST(align_up_below_the_top_is_the_next_multiple)
+TEST(align_up_below_the_top_is_the_next_multiple)
 {
     ipa_t aligned = ipa_of(7);
 
@@ -246,9 +234,8 @@ START_TEST(align_up_below_the_top_is_the_next_multiple)
     ck_assert(ipa_align_up(ipa_of(1), BIT(63), &aligned));
     ck_assert(ipa_eq(aligned, ipa_of(BIT(63))));
 }
-END_TEST
 
-START_TEST(align_up_beyond_the_top_writes_nothing)
+TEST(align_up_beyond_the_top_writes_nothing)
 {
     ipa_t aligned = ipa_of(7);
 
@@ -257,18 +244,16 @@ START_TEST(align_up_beyond_the_top_writes_nothing)
     ck_assert(!ipa_align_up(ipa_of(BIT(63) + 1), BIT(63), &aligned));
     ck_assert(ipa_eq(aligned, ipa_of(7)));
 }
-END_TEST
 
-START_TEST(linear_offset_leads_from_ipa_to_pa_both_ways_round)
+TEST(linear_offset_leads_from_ipa_to_pa_both_ways_round)
 {
     ck_assert_uint_eq(pa_minus_ipa(pa_of(0x9000), ipa_of(0x1000)), 0x8000);
     ck_assert(pa_eq(ipa_plus_offset(ipa_of(0x1234), 0x8000), pa_of(0x9234)));
     ck_assert_uint_eq(pa_minus_ipa(pa_of(0x1000), ipa_of(0x9000)), TOP - 0x7fff);
     ck_assert(pa_eq(ipa_plus_offset(ipa_of(0x9234), TOP - 0x7fff), pa_of(0x1234)));
 }
-END_TEST
 
-START_TEST(join_of_ranges_holds_both_and_what_is_between)
+TEST(join_of_ranges_holds_both_and_what_is_between)
 {
     struct ipa_range low = ipa_range(0x1000, 0x1000);
     struct ipa_range high = ipa_range(TOP - 5, 5);
@@ -279,47 +264,40 @@ START_TEST(join_of_ranges_holds_both_and_what_is_between)
     ck_assert(ipa_range_eq(ipa_range_join(whole, low), whole));
     ck_assert(ipa_range_eq(ipa_range_join(low, low), low));
 }
-END_TEST
 
-START_TEST(last_byte_of_a_range_is_inside_it)
+TEST(last_byte_of_a_range_is_inside_it)
 {
     ck_assert(ipa_eq(ipa_range_last(ipa_range(5, 1)), ipa_of(5)));
     ck_assert(ipa_eq(ipa_range_last(ipa_range(0x1000, TOP - 0x1000)), ipa_of(TOP - 1)));
 }
-END_TEST
 
-START_TEST(last_byte_of_an_empty_range_dies)
+TEST_DIES(last_byte_of_an_empty_range_dies)
 {
     (void)ipa_range_last(ipa_range(5, 0));
 }
-END_TEST
 
-START_TEST(add_to_ipa_beyond_the_top_dies)
+TEST_DIES(add_to_ipa_beyond_the_top_dies)
 {
     (void)ipa_add(ipa_of(TOP), 1);
 }
-END_TEST
 
-START_TEST(add_to_pa_beyond_the_top_dies)
+TEST_DIES(add_to_pa_beyond_the_top_dies)
 {
     (void)pa_add(pa_of(2), TOP - 1);
 }
-END_TEST
 
-START_TEST(distance_backwards_between_ipas_dies)
+TEST_DIES(distance_backwards_between_ipas_dies)
 {
     (void)ipa_distance(ipa_of(1), ipa_of(0));
 }
-END_TEST
 
-START_TEST(distance_backwards_between_pas_dies)
+TEST_DIES(distance_backwards_between_pas_dies)
 {
     (void)pa_distance(pa_of(1), pa_of(0));
 }
-END_TEST
 
 /* What is no power of two has no mask: any answer would be about something else. */
-START_TEST(offset_above_a_multiple_of_no_power_of_two_dies)
+TEST_EACH_DIES(offset_above_a_multiple_of_no_power_of_two_dies, 6)
 {
     static const uint64_t aligns[] = {0, 3, 0x3000};
 
@@ -329,19 +307,16 @@ START_TEST(offset_above_a_multiple_of_no_power_of_two_dies)
         (void)pa_offset(pa_of(0x5123), aligns[_i / 2]);
     }
 }
-END_TEST
 
-START_TEST(end_of_a_wrapping_range_dies)
+TEST_DIES(end_of_a_wrapping_range_dies)
 {
     (void)ipa_range_end(ipa_range(TOP, 1));
 }
-END_TEST
 
-START_TEST(meet_of_apart_ranges_dies)
+TEST_DIES(meet_of_apart_ranges_dies)
 {
     (void)ipa_range_meet(ipa_range(0, 1), ipa_range(2, 1));
 }
-END_TEST
 
 /* Every range is checked against the definition; the last byte of the space lies in none. */
 static const struct {
@@ -361,14 +336,13 @@ static const struct {
     {BIT(63), BIT(63) - 1, true, false},
 };
 
-START_TEST(judge_range_at_the_top_is_exact)
+TEST_EACH(judge_range_at_the_top_is_exact, COUNT_OF(range_cases))
 {
     struct ipa_range range = ipa_range(range_cases[_i].start, range_cases[_i].size);
 
     ck_assert_int_eq(ipa_range_is_valid(range), range_cases[_i].is_valid);
     ck_assert_int_eq(ipa_range_wraps(range), range_cases[_i].wraps);
 }
-END_TEST
 
 /* All pairs of ranges in a space of six bytes at the bottom, and again below the top, against byte
  * sets. */
@@ -402,7 +376,7 @@ static struct ipa_range nth_range(uint64_t shift, unsigned n)
     return ipa_range(shift + n / 6, 1 + n % 6);
 }
 
-START_TEST(relate_every_pair_of_ranges_agrees_with_byte_sets)
+TEST_EACH(relate_every_pair_of_ranges_agrees_with_byte_sets, 2)
 {
     uint64_t shift = _i == 0 ? 0 : TOP - 11;
 
@@ -412,9 +386,8 @@ START_TEST(relate_every_pair_of_ranges_agrees_with_byte_sets)
         }
     }
 }
-END_TEST
 
-START_TEST(has_address_at_borders_is_exact)
+TEST(has_address_at_borders_is_exact)
 {
     struct ipa_range range = ipa_range(0x1000, 0x1000);
 
@@ -428,9 +401,8 @@ START_TEST(has_address_at_borders_is_exact)
     ck_assert(ipa_range_has(ipa_range(0, TOP), ipa_of(TOP - 1)));
     ck_assert(!ipa_range_has(ipa_range(0, TOP), ipa_of(TOP)));
 }
-END_TEST
 
-START_TEST(end_and_between_are_inverse)
+TEST(end_and_between_are_inverse)
 {
     struct ipa_range range = ipa_range(0x1000, TOP - 0x1000);
 
@@ -438,9 +410,8 @@ START_TEST(end_and_between_are_inverse)
     ck_assert(ipa_range_eq(ipa_range_between(range.start, ipa_range_end(range)), range));
     ck_assert_uint_eq(ipa_range_between(ipa_of(4), ipa_of(4)).size, 0);
 }
-END_TEST
 
-START_TEST(fit_of_pa_span_at_the_limit_is_exact)
+TEST(fit_of_pa_span_at_the_limit_is_exact)
 {
     ck_assert(pa_span_fits(pa_of(0), 1, 1));
     ck_assert(!pa_span_fits(pa_of(0), 0, 1));
@@ -452,9 +423,8 @@ START_TEST(fit_of_pa_span_at_the_limit_is_exact)
     ck_assert(!pa_span_fits(pa_of(TOP), 1, TOP));
     ck_assert(!pa_span_fits(pa_of(1), TOP, TOP));
 }
-END_TEST
 
-START_TEST(offset_inside_pa_span_is_exact)
+TEST(offset_inside_pa_span_is_exact)
 {
     uint64_t offset = 77;
 
@@ -471,13 +441,12 @@ START_TEST(offset_inside_pa_span_is_exact)
     ck_assert(pa_span_offset(pa_of(TOP - 2), 2, pa_of(TOP - 1), &offset));
     ck_assert_uint_eq(offset, 1);
 }
-END_TEST
 
 /* lock.h */
 
 static struct lock lock;
 
-START_TEST(acquire_and_release_show_in_is_held)
+TEST(acquire_and_release_show_in_is_held)
 {
     lock_init(&lock);
     ck_assert(!lock_is_held(&lock));
@@ -486,9 +455,8 @@ START_TEST(acquire_and_release_show_in_is_held)
     lock_release(&lock);
     ck_assert(!lock_is_held(&lock));
 }
-END_TEST
 
-START_TEST(acquire_after_the_last_ticket_starts_again_at_zero)
+TEST(acquire_after_the_last_ticket_starts_again_at_zero)
 {
     atomic_init(&lock.next, UINT32_MAX);
     atomic_init(&lock.serving, UINT32_MAX);
@@ -500,14 +468,12 @@ START_TEST(acquire_after_the_last_ticket_starts_again_at_zero)
     }
     ck_assert_uint_eq(atomic_load(&lock.serving), 2);
 }
-END_TEST
 
-START_TEST(release_of_a_free_lock_dies)
+TEST_DIES(release_of_a_free_lock_dies)
 {
     lock_init(&lock);
     lock_release(&lock);
 }
-END_TEST
 
 #define LOCK_ROUNDS 20000U
 
@@ -523,7 +489,7 @@ static void *count_up(void *unused)
     return unused;
 }
 
-START_TEST(acquire_from_two_threads_excludes_one)
+TEST(acquire_from_two_threads_excludes_one)
 {
     pthread_t threads[2];
 
@@ -538,24 +504,21 @@ START_TEST(acquire_from_two_threads_excludes_one)
     ck_assert_uint_eq(guarded, 2 * LOCK_ROUNDS);
     ck_assert(!lock_is_held(&lock));
 }
-END_TEST
 
 /* assert.h */
 
-START_TEST(assert_that_holds_goes_on)
+TEST(assert_that_holds_goes_on)
 {
     unsigned evaluated = 0;
 
     MAPPING_ASSERT(++evaluated == 1);
     ck_assert_uint_eq(evaluated, 1);
 }
-END_TEST
 
-START_TEST(assert_that_fails_dies)
+TEST_DIES(assert_that_fails_dies)
 {
     MAPPING_ASSERT(_i != 0);
 }
-END_TEST
 
 /* An embedder's own panic. It takes effect where an assertion is expanded, so from here on. */
 static const char *panic_text;
@@ -563,7 +526,7 @@ static const char *panic_text;
 #undef MAPPING_PANIC
 #define MAPPING_PANIC(expr) (panic_text = #expr)
 
-START_TEST(assert_that_fails_gives_the_embedder_its_expression)
+TEST(assert_that_fails_gives_the_embedder_its_expression)
 {
     panic_text = NULL;
     MAPPING_ASSERT(_i == 0);
@@ -571,7 +534,6 @@ START_TEST(assert_that_fails_gives_the_embedder_its_expression)
     MAPPING_ASSERT(_i == 1);
     ck_assert_str_eq(panic_text, "_i == 1");
 }
-END_TEST
 
 #undef TRESTLE_CORE_ASSERT_H
 #undef MAPPING_ASSERT
@@ -579,7 +541,7 @@ END_TEST
 #define NDEBUG
 #include "core/assert.h"
 
-START_TEST(assert_with_ndebug_evaluates_nothing)
+TEST(assert_with_ndebug_evaluates_nothing)
 {
     unsigned evaluated = 0;
 
@@ -587,102 +549,4 @@ START_TEST(assert_with_ndebug_evaluates_nothing)
     MAPPING_ASSERT(++evaluated == 2);
     ck_assert_uint_eq(evaluated, 0);
     ck_assert_ptr_null(panic_text);
-}
-END_TEST
-
-static TCase *case_err(void)
-{
-    TCase *tc = tcase_create("err");
-
-    tcase_add_loop_test(tc, name_every_error_is_its_own_spelling, 0, (int)COUNT_OF(error_names));
-    tcase_add_test(tc, name_no_error_is_a_question_mark);
-    return tc;
-}
-
-static TCase *case_bits(void)
-{
-    TCase *tc = tcase_create("bits");
-
-    tcase_add_loop_test(tc, field_of_every_width_selects_its_bits, 0, 64);
-    tcase_add_test(tc, align_at_borders_is_exact);
-    tcase_add_loop_test(tc, pow2_and_logs_of_every_bit_agree, 0, 64);
-    tcase_add_test(tc, bits_of_zero_are_defined);
-    tcase_add_test(tc, min_and_max_choose_the_right_one);
-    tcase_add_test(tc, add_up_to_the_last_value_works);
-    tcase_add_test(tc, add_beyond_the_last_value_writes_nothing);
-    return tc;
-}
-
-static TCase *case_addr(void)
-{
-    TCase *tc = tcase_create("addr");
-
-    tcase_add_test(tc, compare_addresses_follows_their_numbers);
-    tcase_add_test(tc, static_tables_equal_what_functions_make);
-    tcase_add_test(tc, align_of_addresses_is_exact);
-    tcase_add_test(tc, sum_and_distance_are_inverse);
-    tcase_add_test(tc, align_down_and_offset_share_out_the_address);
-    tcase_add_test(tc, align_up_below_the_top_is_the_next_multiple);
-    tcase_add_test(tc, align_up_beyond_the_top_writes_nothing);
-    tcase_add_test(tc, linear_offset_leads_from_ipa_to_pa_both_ways_round);
-    tcase_add_test(tc, join_of_ranges_holds_both_and_what_is_between);
-    tcase_add_test(tc, last_byte_of_a_range_is_inside_it);
-    tcase_add_loop_test(tc, judge_range_at_the_top_is_exact, 0, (int)COUNT_OF(range_cases));
-    tcase_add_loop_test(tc, relate_every_pair_of_ranges_agrees_with_byte_sets, 0, 2);
-    tcase_add_test(tc, has_address_at_borders_is_exact);
-    tcase_add_test(tc, end_and_between_are_inverse);
-    tcase_add_test(tc, fit_of_pa_span_at_the_limit_is_exact);
-    tcase_add_test(tc, offset_inside_pa_span_is_exact);
-    return tc;
-}
-
-static TCase *case_lock(void)
-{
-    TCase *tc = tcase_create("lock");
-
-    tcase_add_test(tc, acquire_and_release_show_in_is_held);
-    tcase_add_test(tc, acquire_after_the_last_ticket_starts_again_at_zero);
-    tcase_add_test(tc, acquire_from_two_threads_excludes_one);
-    return tc;
-}
-
-static TCase *case_assert(void)
-{
-    TCase *tc = tcase_create("assert");
-
-    tcase_add_test(tc, assert_that_holds_goes_on);
-    tcase_add_test(tc, assert_that_fails_gives_the_embedder_its_expression);
-    tcase_add_test(tc, assert_with_ndebug_evaluates_nothing);
-    return tc;
-}
-
-static TCase *case_deaths(void)
-{
-    TCase *tc = tcase_create("deaths");
-
-    tcase_add_test_raise_signal(tc, add_to_ipa_beyond_the_top_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, add_to_pa_beyond_the_top_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, distance_backwards_between_ipas_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, distance_backwards_between_pas_dies, CONTRACT_DEATH);
-    tcase_add_loop_test_raise_signal(tc, offset_above_a_multiple_of_no_power_of_two_dies,
-                                     CONTRACT_DEATH, 0, 6);
-    tcase_add_test_raise_signal(tc, end_of_a_wrapping_range_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, last_byte_of_an_empty_range_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, meet_of_apart_ranges_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, release_of_a_free_lock_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, assert_that_fails_dies, CONTRACT_DEATH);
-    return tc;
-}
-
-Suite *suite_addr(void)
-{
-    Suite *suite = suite_create("addr");
-
-    suite_add_tcase(suite, case_err());
-    suite_add_tcase(suite, case_bits());
-    suite_add_tcase(suite, case_addr());
-    suite_add_tcase(suite, case_lock());
-    suite_add_tcase(suite, case_assert());
-    suite_add_tcase(suite, case_deaths());
-    return suite;
 }

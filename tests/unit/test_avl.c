@@ -3,10 +3,12 @@
  */
 #include "core/avl.h"
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "avl"
 
 #define MAX_ITEMS 20000
 
@@ -67,6 +69,9 @@ static void setup(void)
     avl_init(&tree, update_item);
     update_count = 0;
 }
+
+#undef SETUP
+#define SETUP setup
 
 /* The highest item below @value. */
 static struct avl_node *place_of(uint32_t value)
@@ -196,7 +201,7 @@ static void order_values(uint32_t values[], uint32_t n, int order)
     }
 }
 
-START_TEST(insert_in_any_order_keeps_tree_sound)
+TEST_EACH(insert_in_any_order_keeps_tree_sound, ORDERS)
 {
     static uint32_t values[MAX_ITEMS];
     const uint32_t n = MAX_ITEMS;
@@ -211,9 +216,8 @@ START_TEST(insert_in_any_order_keeps_tree_sound)
         }
     }
 }
-END_TEST
 
-START_TEST(insert_sparsest_tree_reaches_height_bound)
+TEST_FROM(insert_sparsest_tree_reaches_height_bound, 1, 20)
 {
     uint32_t n = build_sparsest((uint32_t)_i);
 
@@ -221,9 +225,8 @@ START_TEST(insert_sparsest_tree_reaches_height_bound)
     ck_assert_uint_eq(tree.root->height, (uint32_t)_i);
     assert_height_is_bounded(n);
 }
-END_TEST
 
-START_TEST(walk_visits_all_in_order_both_ways)
+TEST(walk_visits_all_in_order_both_ways)
 {
     uint32_t expected = 0;
 
@@ -239,17 +242,15 @@ START_TEST(walk_visits_all_in_order_both_ways)
     }
     ck_assert_uint_eq(expected, 0);
 }
-END_TEST
 
-START_TEST(first_of_empty_tree_is_null)
+TEST(first_of_empty_tree_is_null)
 {
     ck_assert_ptr_null(avl_first(&tree));
     ck_assert_ptr_null(avl_last(&tree));
     ck_assert(avl_check(&tree, &checks));
 }
-END_TEST
 
-START_TEST(unlink_in_any_order_keeps_tree_sound)
+TEST_EACH(unlink_in_any_order_keeps_tree_sound, ORDERS)
 {
     static uint32_t values[610];
     const uint32_t n = build_sparsest(13);
@@ -265,9 +266,8 @@ START_TEST(unlink_in_any_order_keeps_tree_sound)
     }
     ck_assert_ptr_null(tree.root);
 }
-END_TEST
 
-START_TEST(unlink_every_stretch_then_refresh_once_mends_all)
+TEST(unlink_every_stretch_then_refresh_once_mends_all)
 {
     for (uint32_t count = 1; count <= 88; count++) {
         for (uint32_t first = 0; first + count <= 88; first++) {
@@ -279,9 +279,8 @@ START_TEST(unlink_every_stretch_then_refresh_once_mends_all)
         }
     }
 }
-END_TEST
 
-START_TEST(unlink_and_insert_at_random_keeps_tree_sound)
+TEST_EACH(unlink_and_insert_at_random_keeps_tree_sound, 8)
 {
     struct random random = {(uint64_t)_i};
     const uint32_t n = 200;
@@ -304,10 +303,9 @@ START_TEST(unlink_and_insert_at_random_keeps_tree_sound)
         ck_assert(avl_check(&tree, &checks));
     }
 }
-END_TEST
 
 /* Four steps for each of k neighbours and for each level of the two paths to the ends. */
-START_TEST(unlink_k_neighbours_takes_steps_for_k_plus_height)
+TEST_EACH(unlink_k_neighbours_takes_steps_for_k_plus_height, 7)
 {
     static const uint32_t counts[] = {1, 2, 5, 20, 100, 1000, 10000};
     const uint32_t count = counts[_i];
@@ -329,9 +327,8 @@ START_TEST(unlink_k_neighbours_takes_steps_for_k_plus_height)
         ck_assert(avl_check(&tree, &checks));
     }
 }
-END_TEST
 
-START_TEST(insert_before_first_and_after_last_keeps_order)
+TEST(insert_before_first_and_after_last_keeps_order)
 {
     insert(5);
     insert(9);
@@ -341,7 +338,6 @@ START_TEST(insert_before_first_and_after_last_keeps_order)
     ck_assert_ptr_null(avl_prev(&items[1].link));
     ck_assert_ptr_null(avl_next(&items[9].link));
 }
-END_TEST
 
 static void corrupt_parent(void)
 {
@@ -389,7 +385,7 @@ static void corrupt_balance(void)
     aggregate(root, item_of(root));
 }
 
-START_TEST(check_of_corrupted_tree_is_false)
+TEST_EACH(check_of_corrupted_tree_is_false, 8)
 {
     static void (*const corrupt[])(void) = {
         corrupt_parent,    corrupt_root_parent,  corrupt_height, corrupt_order,
@@ -402,74 +398,32 @@ START_TEST(check_of_corrupted_tree_is_false)
     corrupt[_i]();
     ck_assert(!avl_check(&tree, &checks));
 }
-END_TEST
 
-START_TEST(init_without_hook_dies)
+TEST_DIES(init_without_hook_dies)
 {
     avl_init(&tree, NULL);
 }
-END_TEST
 
-START_TEST(insert_of_linked_node_dies)
+TEST_DIES(insert_of_linked_node_dies)
 {
     insert(1);
     avl_insert_after(&tree, NULL, &items[1].link);
 }
-END_TEST
 
-START_TEST(unlink_of_free_node_dies)
+TEST_DIES(unlink_of_free_node_dies)
 {
     insert(1);
     avl_unlink(&tree, &items[2].link);
 }
-END_TEST
 
-START_TEST(next_of_free_node_dies)
+TEST_DIES(next_of_free_node_dies)
 {
     insert(1);
     avl_next(&items[2].link);
 }
-END_TEST
 
-START_TEST(refresh_backwards_dies)
+TEST_DIES(refresh_backwards_dies)
 {
     build_sparsest(5);
     avl_refresh(&tree, &items[8].link, &items[2].link);
-}
-END_TEST
-
-static TCase *new_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, setup, NULL);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
-Suite *suite_avl(void)
-{
-    Suite *suite = suite_create("avl");
-    TCase *insertion = new_case(suite, "insert");
-    TCase *removal = new_case(suite, "unlink");
-    TCase *walk = new_case(suite, "walk");
-    TCase *check = new_case(suite, "check");
-    TCase *contract = new_case(suite, "contract");
-
-    tcase_add_loop_test(insertion, insert_in_any_order_keeps_tree_sound, 0, ORDERS);
-    tcase_add_loop_test(insertion, insert_sparsest_tree_reaches_height_bound, 1, 20);
-    tcase_add_test(insertion, insert_before_first_and_after_last_keeps_order);
-    tcase_add_loop_test(removal, unlink_in_any_order_keeps_tree_sound, 0, ORDERS);
-    tcase_add_test(removal, unlink_every_stretch_then_refresh_once_mends_all);
-    tcase_add_loop_test(removal, unlink_and_insert_at_random_keeps_tree_sound, 0, 8);
-    tcase_add_loop_test(removal, unlink_k_neighbours_takes_steps_for_k_plus_height, 0, 7);
-    tcase_add_test(walk, walk_visits_all_in_order_both_ways);
-    tcase_add_test(walk, first_of_empty_tree_is_null);
-    tcase_add_loop_test(check, check_of_corrupted_tree_is_false, 0, 8);
-    tcase_add_test_raise_signal(contract, init_without_hook_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(contract, insert_of_linked_node_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(contract, unlink_of_free_node_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(contract, next_of_free_node_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(contract, refresh_backwards_dies, CONTRACT_DEATH);
-    return suite;
 }

@@ -5,9 +5,11 @@
 #include "stage2/space/backend.h"
 
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "backend"
 
 #define DATA RIG_DATA
 #define AT GIB(1)
@@ -184,7 +186,7 @@ static void assert_after(const struct scenario *scenario)
     guest_assert(&guest, after, areas_after(scenario, after));
 }
 
-START_TEST(change_areas_succeeds_with_exactly_the_frames_it_needs)
+TEST_EACH(change_areas_succeeds_with_exactly_the_frames_it_needs, SCENARIO_COUNT)
 {
     const struct scenario *scenario = &scenarios[_i];
     size_t tables;
@@ -205,11 +207,10 @@ START_TEST(change_areas_succeeds_with_exactly_the_frames_it_needs)
                      (int)scenario->frames - scenario->kept);
     guest_fini(&guest);
 }
-END_TEST
 
 /* And however many pages and areas: one flush, but for blocks that are split, which each need their
  * own between break and make. */
-START_TEST(change_areas_with_exactly_the_nodes_it_needs_flushes_once)
+TEST_EACH(change_areas_with_exactly_the_nodes_it_needs_flushes_once, SCENARIO_COUNT)
 {
     const struct scenario *scenario = &scenarios[_i];
 
@@ -225,12 +226,11 @@ START_TEST(change_areas_with_exactly_the_nodes_it_needs_flushes_once)
     assert_after(scenario);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Frames on their way out ----------------------------------------------------------------- */
 
 /* A table that is quarantined and needed again within the operation is not written before the flush. */
-START_TEST(replace_tables_reuses_frames_after_the_flush)
+TEST(replace_tables_reuses_frames_after_the_flush)
 {
     const struct guest_area after = {GIB(1), MIB(2), DATA + KIB(8), RIG_RW};
     size_t flush;
@@ -245,16 +245,14 @@ START_TEST(replace_tables_reuses_frames_after_the_flush)
     guest_assert(&guest, &after, 1);
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(map_costs_no_invalidation)
+TEST(map_costs_no_invalidation)
 {
     start_empty();
     guest_map(&guest, (struct guest_area){GIB(1), GIB(1) + KIB(4), DATA, RIG_RWX});
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Cookies --------------------------------------------------------------------------------- */
 
@@ -267,7 +265,7 @@ static const struct {
     {0xfffffffff000, 0, 0xfffffffff008, 8},
 };
 
-START_TEST(linear_pa_of_address_keeps_its_distance)
+TEST_EACH(linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies))
 {
     const struct mapping_backend backend =
         s2_linear_backend(ipa_of(cookies[_i].ipa), pa_of(cookies[_i].pa));
@@ -276,20 +274,4 @@ START_TEST(linear_pa_of_address_keeps_its_distance)
     ck_assert(mapping_backend_is_complete(&backend));
     ck_assert_ptr_nonnull((const void *)(uintptr_t)backend.ops->reserve);
     ck_assert_uint_eq(s2_linear_pa(&backend, ipa_of(cookies[_i].addr)).raw, cookies[_i].answer);
-}
-END_TEST
-
-Suite *suite_backend(void)
-{
-    Suite *suite = suite_create("backend");
-    TCase *exact = add_case(suite, "exact");
-    TCase *order = add_case(suite, "order");
-    TCase *linear = add_case(suite, "linear");
-
-    add_loop(exact, change_areas_succeeds_with_exactly_the_frames_it_needs, SCENARIO_COUNT);
-    add_loop(exact, change_areas_with_exactly_the_nodes_it_needs_flushes_once, SCENARIO_COUNT);
-    tcase_add_test(order, replace_tables_reuses_frames_after_the_flush);
-    tcase_add_test(order, map_costs_no_invalidation);
-    add_loop(linear, linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies));
-    return suite;
 }

@@ -5,9 +5,11 @@
 #include "stage2/space/batch.h"
 
 #include "tests/unit/batch_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "batch"
 
 static struct crew crew;
 static struct s2_batch batch = S2_BATCH_INIT;
@@ -99,8 +101,13 @@ static void expect_flushes(size_t of_first, size_t of_all)
 
 /* --- One flush a guest ------------------------------------------------------------------------ */
 
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
 /* Three operations on each of them, two of which take something away. */
-START_TEST(end_flushes_each_space_once)
+TEST_EACH(end_flushes_each_space_once, USUAL)
 {
     const size_t count = 1 + (size_t)_i;
 
@@ -117,19 +124,17 @@ START_TEST(end_flushes_each_space_once)
     }
     ck_assert_uint_eq(guest_flushes(), count);
 }
-END_TEST
 
-START_TEST(end_of_nothing_sends_nothing)
+TEST(end_of_nothing_sends_nothing)
 {
     MUST(map(0, GIB(3), MIB(2), CREW_PA(0) + MIB(12)));
     MUST(unmap(1, GIB(8), GIB(1))); /* a hole */
     end_batch();
     ck_assert_uint_eq(sim_tlbi_count(), 0);
 }
-END_TEST
 
 /* A DSB after the last store, before the call returns, and before anything else is waited for. */
-START_TEST(map_in_a_batch_is_visible_on_return)
+TEST(map_in_a_batch_is_visible_on_return)
 {
     size_t last;
 
@@ -145,9 +150,8 @@ START_TEST(map_in_a_batch_is_visible_on_return)
     rig_assert_leaf(&crew.rig, s2_space_table(&crew.spaces[0]), GIB(3), CREW_PA(0) + MIB(12), 3,
                     RIG_RW);
 }
-END_TEST
 
-START_TEST(frames_of_tables_are_back_after_the_end_only)
+TEST(frames_of_tables_are_back_after_the_end_only)
 {
     struct frame_watch watch;
 
@@ -163,10 +167,9 @@ START_TEST(frames_of_tables_are_back_after_the_end_only)
     ck_assert_uint_eq(available(), watch.available + 1 + 4);
     assert_all_complete();
 }
-END_TEST
 
 /* Both checks tell a batch from damage. */
-START_TEST(check_is_content_while_a_batch_is_open)
+TEST(check_is_content_while_a_batch_is_open)
 {
     struct s2_table *table = &crew.spaces[0].table;
 
@@ -179,12 +182,11 @@ START_TEST(check_is_content_while_a_batch_is_open)
     ck_assert(!s2_table_check(table));
     table->table_count++;
 }
-END_TEST
 
 /* --- What is flushed at once -------------------------------------------------------------------- */
 
 /* What was split stays, so it is made before the call returns. */
-START_TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
+TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
 {
     MUST(unmap(0, FIRST, KIB(4)));
     MUST(unmap(1, FIRST, KIB(4)));
@@ -197,9 +199,8 @@ START_TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
     end_batch();
     ck_assert_uint_eq(guest_flushes(), 2);
 }
-END_TEST
 
-START_TEST(map_over_what_the_batch_unmapped_flushes_first)
+TEST(map_over_what_the_batch_unmapped_flushes_first)
 {
     size_t flush;
 
@@ -216,11 +217,15 @@ START_TEST(map_over_what_the_batch_unmapped_flushes_first)
     end_batch();
     ck_assert_uint_eq(sim_tlbi_count(), 0);
 }
-END_TEST
 
 /* --- A batch that is full -------------------------------------------------------------------- */
 
-START_TEST(space_too_many_flushes_all_before_it)
+#undef SETUP
+#define SETUP NULL
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(space_too_many_flushes_all_before_it)
 {
     start_many(S2_BATCH_SPACES + 1, rig_setup_of(RIG_4K_40));
     for (size_t i = 0; i < S2_BATCH_SPACES; i++) {
@@ -239,10 +244,9 @@ START_TEST(space_too_many_flushes_all_before_it)
     ck_assert_uint_eq(crew_flushes(&crew, S2_BATCH_SPACES), 1);
     stop();
 }
-END_TEST
 
 /* One table too many waits: more than S2_BATCH_FRAMES, and the space flushes all. */
-START_TEST(tables_too_many_flush_at_once)
+TEST(tables_too_many_flush_at_once)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     const uint64_t base = GIB(4);
@@ -265,11 +269,15 @@ START_TEST(tables_too_many_flush_at_once)
     ck_assert_uint_eq(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* --- Frames that wait, and are needed --------------------------------------------------------- */
 
-START_TEST(map_that_needs_a_table_that_waits_gets_it)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(map_that_needs_a_table_that_waits_gets_it, 2)
 {
     const size_t needy = (size_t)_i; /* the space itself, or another of the pool */
 
@@ -282,10 +290,9 @@ START_TEST(map_that_needs_a_table_that_waits_gets_it)
     end_batch();
     ck_assert_uint_eq(guest_flushes(), 1);
 }
-END_TEST
 
 /* Two tables wait in the space and one more is free; four are needed, then three. */
-START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
+TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
 {
     rig_leave(&crew.rig, 1);
     MUST(unmap(0, FIRST, MIB(2)));
@@ -295,11 +302,10 @@ START_TEST(map_is_refused_only_if_all_that_waits_is_not_enough)
     ck_assert_uint_eq(available(), 0);
     ck_assert_int_eq(map(0, GIB(8), KIB(4), CREW_PA(0) + MIB(13)), MAPPING_NO_FRAME);
 }
-END_TEST
 
 /* --- Others on the same space ---------------------------------------------------------------- */
 
-START_TEST(call_without_a_batch_flushes_for_all)
+TEST_EACH(call_without_a_batch_flushes_for_all, 2)
 {
     size_t before;
 
@@ -318,10 +324,9 @@ START_TEST(call_without_a_batch_flushes_for_all)
     end_batch();
     expect_flushes(1, 2);
 }
-END_TEST
 
 /* It finds what waits in its own space: one table or two of them, and one is needed. */
-START_TEST(call_without_a_batch_gets_a_table_that_waits)
+TEST_EACH(call_without_a_batch_gets_a_table_that_waits, 2)
 {
     rig_leave(&crew.rig, 0);
     MUST(unmap(0, FIRST, MIB(2)));
@@ -336,9 +341,8 @@ START_TEST(call_without_a_batch_gets_a_table_that_waits)
     end_batch();
     ck_assert_uint_eq(guest_flushes(), 1);
 }
-END_TEST
 
-START_TEST(two_batches_on_one_space_flush_once)
+TEST(two_batches_on_one_space_flush_once)
 {
     struct s2_batch other = S2_BATCH_INIT;
 
@@ -360,10 +364,9 @@ START_TEST(two_batches_on_one_space_flush_once)
     end_batch();
     ck_assert_uint_eq(guest_flushes(), 2);
 }
-END_TEST
 
 /* Whichever it is of those that have something deferred. */
-START_TEST(end_flushes_for_all_spaces_but_the_dropped_one)
+TEST_EACH(end_flushes_for_all_spaces_but_the_dropped_one, USUAL)
 {
     const size_t dropped = (size_t)_i;
 
@@ -380,7 +383,6 @@ START_TEST(end_flushes_for_all_spaces_but_the_dropped_one)
     MUST(s2_space_unmap(&crew.spaces[dropped], ipa_range(FIRST, MIB(2))));
     assert_all_complete();
 }
-END_TEST
 
 /* --- Errors ---------------------------------------------------------------------------------- */
 
@@ -400,7 +402,7 @@ static const struct refusal {
     {MAPPING_NO_NODE, GUEST_PROTECT, {SECOND + KIB(4), KIB(4), 0, S2_READ}},
 };
 
-START_TEST(error_in_a_batch_changes_nothing_and_leaves_it_usable)
+TEST_EACH(error_in_a_batch_changes_nothing_and_leaves_it_usable, RIG_COUNT(refusals))
 {
     const struct refusal *refusal = &refusals[_i];
     struct rig_snapshot before;
@@ -424,28 +426,24 @@ START_TEST(error_in_a_batch_changes_nothing_and_leaves_it_usable)
     end_batch();
     ck_assert_uint_eq(guest_flushes(), 1);
 }
-END_TEST
 
-START_TEST(call_after_the_end_dies)
+TEST_DIES(call_after_the_end_dies)
 {
     s2_batch_end(&batch);
     (void)!(unmap(0, FIRST, KIB(4)));
 }
-END_TEST
 
-START_TEST(end_after_the_end_dies)
+TEST_DIES(end_after_the_end_dies)
 {
     s2_batch_end(&batch);
     s2_batch_end(&batch);
 }
-END_TEST
 
-START_TEST(drop_after_the_end_dies)
+TEST_DIES(drop_after_the_end_dies)
 {
     s2_batch_end(&batch);
     s2_batch_drop(&batch, &crew.spaces[0]);
 }
-END_TEST
 
 /* --- Memory past the caches ------------------------------------------------------------------ */
 
@@ -465,7 +463,12 @@ static void unmap_uncached(struct guest *guest, uint64_t area)
     MUST(s2_batch_unmap(&batch, &guest->space, ipa_range(GIB(1) + area * KIB(16), KIB(4))));
 }
 
-START_TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
+#undef SETUP
+#define SETUP NULL
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
 {
     struct guest guest;
 
@@ -481,9 +484,8 @@ START_TEST(memory_is_cleaned_after_the_closing_dsb_of_the_batch)
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
+TEST(memory_too_much_to_remember_is_cleaned_at_once)
 {
     struct guest guest;
 
@@ -501,10 +503,9 @@ START_TEST(memory_too_much_to_remember_is_cleaned_at_once)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), (S2_RECLAIM_MAX + 1) * KIB(4) / GUEST_LINE);
     guest_fini(&guest);
 }
-END_TEST
 
 /* What waits would be invalidated under the new number, and the old one's TLB entries stay. */
-START_TEST(set_vmid_while_something_is_deferred_dies)
+TEST_DIES(set_vmid_while_something_is_deferred_dies)
 {
     struct guest guest;
 
@@ -513,46 +514,4 @@ START_TEST(set_vmid_while_something_is_deferred_dies)
     unmap_uncached(&guest, 0);
     ck_assert(s2_table_has_deferred(&guest.space.table));
     s2_table_set_vmid(&guest.space.table, RIG_VMID + 1);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static void add_deaths(TCase *deaths)
-{
-    tcase_add_checked_fixture(deaths, start, stop);
-    tcase_add_test_raise_signal(deaths, call_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, end_after_the_end_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, drop_after_the_end_dies, CONTRACT_DEATH);
-}
-
-Suite *suite_batch(void)
-{
-    Suite *suite = suite_create("batch");
-    TCase *usual = add_case(suite, "usual");
-    TCase *alone = add_case(suite, "alone");
-
-    tcase_add_checked_fixture(usual, start, stop);
-    add_loop(usual, end_flushes_each_space_once, USUAL);
-    tcase_add_test(usual, end_of_nothing_sends_nothing);
-    tcase_add_test(usual, map_in_a_batch_is_visible_on_return);
-    tcase_add_test(usual, frames_of_tables_are_back_after_the_end_only);
-    tcase_add_test(usual, check_is_content_while_a_batch_is_open);
-    tcase_add_test(usual, split_in_a_batch_is_made_at_once_with_all_that_waits);
-    tcase_add_test(usual, map_over_what_the_batch_unmapped_flushes_first);
-    add_loop(usual, map_that_needs_a_table_that_waits_gets_it, 2);
-    tcase_add_test(usual, map_is_refused_only_if_all_that_waits_is_not_enough);
-    add_loop(usual, call_without_a_batch_flushes_for_all, 2);
-    add_loop(usual, call_without_a_batch_gets_a_table_that_waits, 2);
-    tcase_add_test(usual, two_batches_on_one_space_flush_once);
-    add_loop(usual, end_flushes_for_all_spaces_but_the_dropped_one, USUAL);
-    add_loop(usual, error_in_a_batch_changes_nothing_and_leaves_it_usable, RIG_COUNT(refusals));
-    tcase_add_test(alone, space_too_many_flushes_all_before_it);
-    tcase_add_test(alone, tables_too_many_flush_at_once);
-    tcase_add_test(alone, memory_is_cleaned_after_the_closing_dsb_of_the_batch);
-    tcase_add_test(alone, memory_too_much_to_remember_is_cleaned_at_once);
-    tcase_add_test_raise_signal(alone, set_vmid_while_something_is_deferred_dies, CONTRACT_DEATH);
-    add_deaths(add_case(suite, "deaths"));
-    batch_add_random_cases(suite);
-    return suite;
 }

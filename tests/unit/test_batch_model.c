@@ -6,9 +6,12 @@
 
 #include "tests/model/random.h"
 #include "tests/unit/batch_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
+
+#define SUITE "batch"
 
 static struct crew crew;
 
@@ -105,7 +108,7 @@ static uint64_t flushes_of(size_t first)
     return flushes;
 }
 
-START_TEST(random_batches_end_as_without_them)
+TEST_EACH(random_batches_end_as_without_them, 6)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     struct random random = {(uint64_t)_i};
@@ -126,7 +129,6 @@ START_TEST(random_batches_end_as_without_them)
     ck_assert_uint_lt(flushes_of(0), flushes_of(PAIRS));
     crew_fini(&crew);
 }
-END_TEST
 
 /* --- Two threads ----------------------------------------------------------------------------- */
 
@@ -210,7 +212,7 @@ static void *work(void *arg)
 }
 
 /* So few frames that tables must often come back from a batch. */
-START_TEST(two_threads_with_a_batch_each_share_spaces_and_pool)
+TEST(two_threads_with_a_batch_each_share_spaces_and_pool)
 {
     static struct worker workers[THREADS];
     pthread_t threads[THREADS];
@@ -235,13 +237,4 @@ START_TEST(two_threads_with_a_batch_each_share_spaces_and_pool)
     }
     ck_assert(frame_pool_check(&crew.rig.pool));
     crew_fini(&crew);
-}
-END_TEST
-
-void batch_add_random_cases(Suite *suite)
-{
-    TCase *random = add_case(suite, "random");
-
-    add_loop(random, random_batches_end_as_without_them, 6);
-    tcase_add_test(random, two_threads_with_a_batch_each_share_spaces_and_pool);
 }

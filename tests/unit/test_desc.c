@@ -4,9 +4,11 @@
  */
 #include "stage2/arch/desc.h"
 #include "tests/unit/desc_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "desc"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -85,7 +87,7 @@ static const struct literal {
     {K64, 52, true, 1, 0x5040000000000, RWX, 0x00000400000057d9},
 };
 
-START_TEST(encode_leaf_gives_the_manuals_bits)
+TEST_EACH(encode_leaf_gives_the_manuals_bits, COUNT(literals))
 {
     const struct literal *c = &literals[_i];
     const struct desc_setup setup =
@@ -99,7 +101,6 @@ START_TEST(encode_leaf_gives_the_manuals_bits)
     ck_assert(s2_desc_is_leaf(leaf, c->level) && !s2_desc_is_table(leaf, c->level));
     ck_assert(s2_desc_is_legal(&setup.format, leaf, c->level));
 }
-END_TEST
 
 /* --- Every combination ------------------------------------------------------------------------ */
 
@@ -251,7 +252,7 @@ static void check_combination(const struct desc_setup *setup, mapping_flags_t fl
 }
 
 /* Permissions, type, shareability, access flag, DBM and software bits: 13 bits of flags. */
-START_TEST(encode_every_combination_means_what_it_says_or_is_refused)
+TEST_EACH(encode_every_combination_means_what_it_says_or_is_refused, DESC_FORMATS)
 {
     const struct desc_setup setup = desc_setup_number((unsigned)_i);
 
@@ -259,9 +260,8 @@ START_TEST(encode_every_combination_means_what_it_says_or_is_refused)
         check_combination(&setup, (number & 0x7f) | (number & 0x1f80) << 1);
     }
 }
-END_TEST
 
-START_TEST(encode_unknown_flag_is_refused)
+TEST_EACH(encode_unknown_flag_is_refused, DESC_FORMATS)
 {
     const struct desc_setup setup = desc_setup_number((unsigned)_i);
 
@@ -276,9 +276,8 @@ START_TEST(encode_unknown_flag_is_refused)
         }
     }
 }
-END_TEST
 
-START_TEST(encode_cap_leaves_no_trace)
+TEST_EACH(encode_cap_leaves_no_trace, DESC_FORMATS)
 {
     const struct desc_setup setup = desc_setup_number((unsigned)_i);
     const s2_desc_t attr = desc_attr_of(&setup, RWX);
@@ -287,11 +286,10 @@ START_TEST(encode_cap_leaves_no_trace)
     ck_assert_uint_eq(desc_attr_of(&setup, RWX | S2_CAP_LEVEL2).raw, attr.raw);
     ck_assert_uint_eq(desc_attr_of(&setup, RWX | S2_CAP_PAGES).raw, attr.raw);
 }
-END_TEST
 
 /* --- Decode of what no encode makes ----------------------------------------------------------- */
 
-START_TEST(decode_reserved_encoding_reads_as_the_stricter_one)
+TEST(decode_reserved_encoding_reads_as_the_stricter_one)
 {
     static const unsigned plain[] = {0x4, 0x6, 0x7, 0x8, 0x9, 0xb, 0xc, 0xd, 0xe};
     static const unsigned forced[] = {0x4, 0x8, 0x9, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf};
@@ -312,9 +310,8 @@ START_TEST(decode_reserved_encoding_reads_as_the_stricter_one)
                       S2_SH_INNER);
     ck_assert(!s2_desc_is_legal(&off.format, (s2_desc_t){0x8000057f}, 3));
 }
-END_TEST
 
-START_TEST(flags_of_device_types_are_device)
+TEST(flags_of_device_types_are_device)
 {
     static const bool is_device[8] = {false, false, true, true, true, true, false, false};
 
@@ -322,23 +319,4 @@ START_TEST(flags_of_device_types_are_device)
         ck_assert(s2_flags_are_device((mapping_flags_t)type << 4 | ~(mapping_flags_t)0x70) ==
                   is_device[type]);
     }
-}
-END_TEST
-
-Suite *suite_desc(void)
-{
-    Suite *suite = suite_create("desc");
-    TCase *encode = tcase_create("encode");
-    TCase *decode = tcase_create("decode");
-
-    tcase_add_loop_test(encode, encode_leaf_gives_the_manuals_bits, 0, (int)COUNT(literals));
-    tcase_add_loop_test(encode, encode_every_combination_means_what_it_says_or_is_refused, 0,
-                        DESC_FORMATS);
-    tcase_add_loop_test(encode, encode_unknown_flag_is_refused, 0, DESC_FORMATS);
-    tcase_add_loop_test(encode, encode_cap_leaves_no_trace, 0, DESC_FORMATS);
-    tcase_add_test(decode, decode_reserved_encoding_reads_as_the_stricter_one);
-    tcase_add_test(decode, flags_of_device_types_are_device);
-    suite_add_tcase(suite, encode);
-    suite_add_tcase(suite, decode);
-    return suite;
 }

@@ -5,9 +5,11 @@
 #include "stage2/arch/desc.h"
 #include "tests/model/random.h"
 #include "tests/unit/desc_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "desc_format"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -52,7 +54,7 @@ static void check_address(const struct layout *layout, const struct desc_setup *
     }
 }
 
-START_TEST(encode_address_of_any_bits_decodes_again)
+TEST_EACH(encode_address_of_any_bits_decodes_again, COUNT(layouts))
 {
     const struct layout *layout = &layouts[_i];
     const struct desc_setup setup = layout_setup(layout);
@@ -70,11 +72,10 @@ START_TEST(encode_address_of_any_bits_decodes_again)
     ck_assert_uint_eq(s2_address_encode(&setup.format, pa_of(layout->pa)), layout->desc);
     ck_assert_uint_eq(s2_desc_address(&setup.format, (s2_desc_t){layout->desc}).raw, layout->pa);
 }
-END_TEST
 
 /* A table descriptor in the root and a leaf in that table, at addresses of all kinds: hardware
  * finds both. The leaf is a page, or a 2M block with 4K, whose root is a level higher. */
-START_TEST(encode_table_leads_hardware_to_its_leaf)
+TEST_EACH(encode_table_leads_hardware_to_its_leaf, COUNT(layouts))
 {
     const struct layout *layout = &layouts[_i];
     const struct desc_setup setup = layout_setup(layout);
@@ -99,9 +100,8 @@ START_TEST(encode_table_leads_hardware_to_its_leaf)
         ck_assert_uint_eq(result.res0, 0);
     }
 }
-END_TEST
 
-START_TEST(room_ends_where_the_high_bits_change)
+TEST_EACH(room_ends_where_the_high_bits_change, COUNT(layouts))
 {
     const struct layout *layout = &layouts[_i];
     const struct desc_setup setup = layout_setup(layout);
@@ -130,11 +130,10 @@ START_TEST(room_ends_where_the_high_bits_change)
         }
     }
 }
-END_TEST
 
 /* --- Tables ----------------------------------------------------------------------------------- */
 
-START_TEST(encode_table_is_its_address_and_nothing_else)
+TEST(encode_table_is_its_address_and_nothing_else)
 {
     static const struct {
         size_t layout;
@@ -163,11 +162,10 @@ START_TEST(encode_table_is_its_address_and_nothing_else)
         ck_assert(!s2_desc_is_table(table, 3));
     }
 }
-END_TEST
 
 /* --- States ----------------------------------------------------------------------------------- */
 
-START_TEST(state_follows_type_and_level)
+TEST(state_follows_type_and_level)
 {
     static const struct {
         uint64_t raw;
@@ -199,9 +197,8 @@ START_TEST(state_follows_type_and_level)
     }
     ck_assert(s2_desc_is_none(S2_DESC_NONE));
 }
-END_TEST
 
-START_TEST(break_keeps_all_and_mend_undoes_it)
+TEST(break_keeps_all_and_mend_undoes_it)
 {
     static const struct {
         uint64_t valid, broken;
@@ -230,7 +227,6 @@ START_TEST(break_keeps_all_and_mend_undoes_it)
         ck_assert_int_eq(desc_walk(&setup, broken.raw, 0, 0, 0, MMU_READ).status, MMU_TRANSLATION);
     }
 }
-END_TEST
 
 /* --- Legality --------------------------------------------------------------------------------- */
 
@@ -287,7 +283,7 @@ static const struct corruption {
      0x0003fffffffff300, 0},
 };
 
-START_TEST(legal_ends_with_one_wrong_bit)
+TEST_EACH(legal_ends_with_one_wrong_bit, COUNT(corruptions))
 {
     const struct corruption *c = &corruptions[_i];
     const struct desc_setup setup =
@@ -304,9 +300,8 @@ START_TEST(legal_ends_with_one_wrong_bit)
         }
     }
 }
-END_TEST
 
-START_TEST(legal_nothing_is_and_leftovers_are_not)
+TEST(legal_nothing_is_and_leftovers_are_not)
 {
     const struct desc_setup setup = layout_setup(&layouts[0]);
 
@@ -322,12 +317,11 @@ START_TEST(legal_nothing_is_and_leftovers_are_not)
     ck_assert(!s2_desc_is_legal(&setup.format, (s2_desc_t){0x802007fd}, 3));
     ck_assert(s2_desc_is_legal(&setup.format, (s2_desc_t){0x802007fd}, 2));
 }
-END_TEST
 
 /* --- Changes ---------------------------------------------------------------------------------- */
 
 /* AF wherever hardware keeps it; S2AP[1] only with DBM. */
-START_TEST(hardware_bits_are_af_and_tracked_write)
+TEST(hardware_bits_are_af_and_tracked_write)
 {
     static const struct {
         enum s2_hardware_update update;
@@ -348,10 +342,9 @@ START_TEST(hardware_bits_are_af_and_tracked_write)
         ck_assert_uint_eq(s2_desc_hardware_bits(&setup.format, leaf).raw, cases[i].bits);
     }
 }
-END_TEST
 
 /* Each bit of a leaf: S2AP, AF, DBM, XN and software bits go by one store, all else by a break. */
-START_TEST(change_in_place_is_permissions_and_software_only)
+TEST(change_in_place_is_permissions_and_software_only)
 {
     const uint64_t in_place = 0x03680000000004c0;
     const s2_desc_t leaf = {0x00000000800007ff};
@@ -365,9 +358,8 @@ START_TEST(change_in_place_is_permissions_and_software_only)
         ck_assert(s2_desc_is_in_place(other, leaf) == s2_desc_is_in_place(leaf, other));
     }
 }
-END_TEST
 
-START_TEST(attributes_replaced_keep_address_type_and_contiguous)
+TEST(attributes_replaced_keep_address_type_and_contiguous)
 {
     static const struct {
         size_t layout;
@@ -388,9 +380,8 @@ START_TEST(attributes_replaced_keep_address_type_and_contiguous)
         ck_assert_uint_eq(s2_desc_attr(&setup.format, result).raw, cases[i].attr);
     }
 }
-END_TEST
 
-START_TEST(combine_is_by_bits)
+TEST(combine_is_by_bits)
 {
     const s2_desc_t a = {0xf0f0};
     const s2_desc_t b = {0xff00};
@@ -398,28 +389,4 @@ START_TEST(combine_is_by_bits)
     ck_assert_uint_eq(s2_desc_or(a, b).raw, 0xfff0);
     ck_assert_uint_eq(s2_desc_and(a, b).raw, 0xf000);
     ck_assert(s2_desc_eq(a, a) && !s2_desc_eq(a, b));
-}
-END_TEST
-
-Suite *suite_desc_format(void)
-{
-    Suite *suite = suite_create("desc_format");
-    TCase *address = tcase_create("address");
-    TCase *state = tcase_create("state");
-
-    tcase_add_loop_test(address, encode_address_of_any_bits_decodes_again, 0, (int)COUNT(layouts));
-    tcase_add_loop_test(address, encode_table_leads_hardware_to_its_leaf, 0, (int)COUNT(layouts));
-    tcase_add_loop_test(address, room_ends_where_the_high_bits_change, 0, (int)COUNT(layouts));
-    tcase_add_test(address, encode_table_is_its_address_and_nothing_else);
-    tcase_add_test(state, state_follows_type_and_level);
-    tcase_add_test(state, break_keeps_all_and_mend_undoes_it);
-    tcase_add_loop_test(state, legal_ends_with_one_wrong_bit, 0, (int)COUNT(corruptions));
-    tcase_add_test(state, legal_nothing_is_and_leftovers_are_not);
-    tcase_add_test(state, hardware_bits_are_af_and_tracked_write);
-    tcase_add_test(state, change_in_place_is_permissions_and_software_only);
-    tcase_add_test(state, attributes_replaced_keep_address_type_and_contiguous);
-    tcase_add_test(state, combine_is_by_bits);
-    suite_add_tcase(suite, address);
-    suite_add_tcase(suite, state);
-    return suite;
 }

@@ -3,7 +3,9 @@
  */
 #include "stage2/space/enter.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
+
+#define SUITE "enter"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -53,6 +55,9 @@ static void setup(void)
     }
 }
 
+#undef SETUP
+#define SETUP setup
+
 static void enter(size_t cpu, size_t table, uint32_t vcpu)
 {
     sim_set_cpu(cpu);
@@ -99,7 +104,7 @@ static unsigned pin(size_t table)
 
 /* --- From guest to guest ---------------------------------------------------------------------- */
 
-START_TEST(enter_for_the_first_time_loads_both_registers)
+TEST(enter_for_the_first_time_loads_both_registers)
 {
     enter(0, 3, 0);
     ASSERT_EVENTS(SIM_DSB_ISH, SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
@@ -107,18 +112,16 @@ START_TEST(enter_for_the_first_time_loads_both_registers)
     ck_assert_uint_eq(sim_cpu()->vtcr, tables[3].geometry.vtcr);
     ck_assert_ptr_eq(atomic_load(&tables[3].vmids), &vmids);
 }
-END_TEST
 
-START_TEST(enter_of_what_is_loaded_does_nothing)
+TEST(enter_of_what_is_loaded_does_nothing)
 {
     enter(0, 0, 4);
     sim_clear();
     enter(0, 0, 4);
     ck_assert_uint_eq(sim_event_total(), 0);
 }
-END_TEST
 
-START_TEST(enter_of_another_vcpu_forgets_stage_1_here)
+TEST(enter_of_another_vcpu_forgets_stage_1_here)
 {
     enter(0, 0, 4);
     sim_clear();
@@ -128,9 +131,8 @@ START_TEST(enter_of_another_vcpu_forgets_stage_1_here)
     enter(1, 0, 6); /* on a CPU that it has not been on */
     ASSERT_EVENTS(SIM_WRITE_VTCR, SIM_WRITE_VTTBR, SIM_ISB);
 }
-END_TEST
 
-START_TEST(enter_of_another_guest_and_back_writes_what_differs)
+TEST(enter_of_another_guest_and_back_writes_what_differs)
 {
     make_table(2, 36);
     enter(0, 0, 0);
@@ -151,9 +153,8 @@ START_TEST(enter_of_another_guest_and_back_writes_what_differs)
     /* The TLBI is for the guest that is entered. */
     ck_assert_uint_eq(sim_events()[2].vttbr, vttbr_of(1, 3));
 }
-END_TEST
 
-START_TEST(enter_with_all_numbers_given_begins_a_generation)
+TEST(enter_with_all_numbers_given_begins_a_generation)
 {
     for (size_t i = 0; i < LAST; i++) {
         enter(0, i, 0);
@@ -164,9 +165,8 @@ START_TEST(enter_with_all_numbers_given_begins_a_generation)
                   SIM_ISB);
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(LAST, 1));
 }
-END_TEST
 
-START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
+TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
 {
     enter(0, 0, 0);
     roll_over();
@@ -176,9 +176,8 @@ START_TEST(enter_of_what_is_loaded_after_a_generation_keeps_its_number)
     ck_assert_uint_eq(sim_cpu()->vttbr, vttbr_of(0, 1));
     ck_assert_uint_eq(s2_vmid_number(&vmids, &tables[0].vmid), 1);
 }
-END_TEST
 
-START_TEST(enter_with_common_tables_says_so)
+TEST(enter_with_common_tables_says_so)
 {
     tables[0].geometry.is_common = true;
     enter(0, 0, 0);
@@ -187,7 +186,6 @@ START_TEST(enter_with_common_tables_says_so)
     enter(0, 0, 0);
     ck_assert_uint_eq(sim_event_total(), 0);
 }
-END_TEST
 
 /* --- What comes in between -------------------------------------------------------------------- */
 
@@ -208,7 +206,7 @@ static void listen_intruder(void *arg, enum sim_phase phase, const struct sim_ev
     }
 }
 
-START_TEST(enter_during_a_generation_keeps_both_guests_numbers)
+TEST_EACH(enter_during_a_generation_keeps_both_guests_numbers, 2)
 {
     struct intruder intruder = {_i == 0 ? SIM_WRITE_VTTBR : SIM_ISB, false};
 
@@ -224,9 +222,8 @@ START_TEST(enter_during_a_generation_keeps_both_guests_numbers)
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
     ck_assert_uint_eq(pin(1), 2);
 }
-END_TEST
 
-START_TEST(leave_clears_the_register_and_then_the_number)
+TEST(leave_clears_the_register_and_then_the_number)
 {
     struct intruder intruder = {SIM_ISB, false};
 
@@ -244,9 +241,8 @@ START_TEST(leave_clears_the_register_and_then_the_number)
     ck_assert(intruder.is_done);
     ck_assert_uint_ne(pin(0), S2_VMID_NOBODY); /* until the ISB it may be walked */
 }
-END_TEST
 
-START_TEST(enter_after_leave_loads_the_guest_again)
+TEST(enter_after_leave_loads_the_guest_again)
 {
     enter(0, 0, 3);
     s2_leave(&cpus[0]);
@@ -258,7 +254,6 @@ START_TEST(enter_after_leave_loads_the_guest_again)
     enter(0, 0, 4);
     ASSERT_EVENTS(SIM_WRITE_VTTBR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
 }
-END_TEST
 
 /* --- Parts that ask for more ------------------------------------------------------------------ */
 
@@ -273,7 +268,7 @@ static void listen_stopped(void *arg, enum sim_phase phase, const struct sim_eve
     }
 }
 
-START_TEST(enter_with_speculative_at_stops_stage_1_meanwhile)
+TEST_EACH(enter_with_speculative_at_stops_stage_1_meanwhile, 2)
 {
     const uint64_t sctlr = _i == 0 ? 0x30 : 0x30 | SCTLR_M;
     size_t count = 0;
@@ -294,9 +289,8 @@ START_TEST(enter_with_speculative_at_stops_stage_1_meanwhile)
     enter(0, 1, 0);
     ck_assert_uint_eq(sim_event_total(), 0);
 }
-END_TEST
 
-START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
+TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
 {
     const uint64_t hcr = E2H | TGE | 1;
     size_t at;
@@ -316,9 +310,8 @@ START_TEST(enter_of_another_vcpu_under_tge_reaches_the_guest)
     enter(0, 0, 0);
     ASSERT_EVENTS(SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB);
 }
-END_TEST
 
-START_TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
 {
     tables[0].rules.has_vhe = true;
     tables[0].rules.has_hcr_write = true;
@@ -342,9 +335,8 @@ START_TEST(enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
     }
     ck_assert_uint_eq(sim_cpu()->hcr, DC | 1);
 }
-END_TEST
 
-START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
+TEST(enter_on_forgetful_part_sends_each_tlbi_again)
 {
     tables[0].rules.is_repeated = true;
     enter(0, 0, 0);
@@ -358,10 +350,9 @@ START_TEST(enter_on_forgetful_part_sends_each_tlbi_again)
     ASSERT_EVENTS(SIM_WRITE_HCR, SIM_ISB, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_TLBI_VMALLE1,
                   SIM_DSB_NSH, SIM_ISB, SIM_WRITE_HCR, SIM_ISB);
 }
-END_TEST
 
 /* The one table that asks for it may be any: here the first, or the one that begins it. */
-START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
+TEST_EACH(generation_after_enter_on_forgetful_part_is_sent_again, 2)
 {
     tables[_i == 0 ? 0 : LAST].rules.is_repeated = true;
     for (size_t i = 0; i < LAST; i++) {
@@ -372,7 +363,6 @@ START_TEST(generation_after_enter_on_forgetful_part_is_sent_again)
     ASSERT_EVENTS(SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH,
                   SIM_DSB_ISH, SIM_WRITE_VTTBR, SIM_ISB);
 }
-END_TEST
 
 /* --- Refused ---------------------------------------------------------------------------------- */
 
@@ -388,7 +378,7 @@ static void expect_refused(struct s2_table *table, struct s2_vmid_allocator *by,
     ck_assert_uint_eq(cpu->active, active);
 }
 
-START_TEST(enter_with_numbers_wider_than_the_table_is_refused)
+TEST(enter_with_numbers_wider_than_the_table_is_refused)
 {
     struct s2_vmid_allocator wide;
     struct s2_cpu cpu;
@@ -399,9 +389,8 @@ START_TEST(enter_with_numbers_wider_than_the_table_is_refused)
     ck_assert_ptr_null(tables[0].vmids);
     enter(0, 0, 0);
 }
-END_TEST
 
-START_TEST(enter_with_other_vmids_than_before_is_refused)
+TEST(enter_with_other_vmids_than_before_is_refused)
 {
     struct s2_vmid_allocator other;
     struct s2_cpu cpu;
@@ -411,19 +400,17 @@ START_TEST(enter_with_other_vmids_than_before_is_refused)
     enter(0, 0, 0);
     expect_refused(&tables[0], &other, &cpu, MAPPING_INVALID_PARAM);
 }
-END_TEST
 
 /* Its root is another's by now. */
-START_TEST(enter_of_a_finished_table_is_refused)
+TEST(enter_of_a_finished_table_is_refused)
 {
     enter(0, 1, 0);
     tables[0].root = NULL;
     expect_refused(&tables[0], &vmids, &cpus[0], MAPPING_BAD_STATE);
 }
-END_TEST
 
 /* One that s2_cpu_init() has not seen, or another allocator's: nothing is named, nothing is loaded. */
-START_TEST(enter_on_a_cpu_of_other_vmids_is_refused)
+TEST(enter_on_a_cpu_of_other_vmids_is_refused)
 {
     static struct s2_vmid_allocator never_begun;
     static struct s2_cpu unseen;
@@ -434,44 +421,4 @@ START_TEST(enter_on_a_cpu_of_other_vmids_is_refused)
     expect_refused(&tables[0], &other, &cpus[0], MAPPING_INVALID_PARAM);
     expect_refused(&tables[0], &vmids, &unseen, MAPPING_INVALID_PARAM);
     ck_assert_ptr_null(atomic_load(&tables[0].vmids));
-}
-END_TEST
-
-static TCase *tcase(Suite *suite, const char *name)
-{
-    TCase *made = tcase_create(name);
-
-    tcase_add_checked_fixture(made, setup, NULL);
-    suite_add_tcase(suite, made);
-    return made;
-}
-
-Suite *suite_enter(void)
-{
-    Suite *suite = suite_create("enter");
-    TCase *guests = tcase(suite, "guests");
-    TCase *between = tcase(suite, "in between");
-    TCase *parts = tcase(suite, "parts");
-    TCase *refused = tcase(suite, "refused");
-
-    tcase_add_test(guests, enter_for_the_first_time_loads_both_registers);
-    tcase_add_test(guests, enter_of_what_is_loaded_does_nothing);
-    tcase_add_test(guests, enter_of_another_vcpu_forgets_stage_1_here);
-    tcase_add_test(guests, enter_of_another_guest_and_back_writes_what_differs);
-    tcase_add_test(guests, enter_with_all_numbers_given_begins_a_generation);
-    tcase_add_test(guests, enter_of_what_is_loaded_after_a_generation_keeps_its_number);
-    tcase_add_test(guests, enter_with_common_tables_says_so);
-    tcase_add_loop_test(between, enter_during_a_generation_keeps_both_guests_numbers, 0, 2);
-    tcase_add_test(between, leave_clears_the_register_and_then_the_number);
-    tcase_add_test(between, enter_after_leave_loads_the_guest_again);
-    tcase_add_loop_test(parts, enter_with_speculative_at_stops_stage_1_meanwhile, 0, 2);
-    tcase_add_test(parts, enter_of_another_vcpu_under_tge_reaches_the_guest);
-    tcase_add_test(parts, enter_with_hcr_erratum_writes_hcr_between_dsb_and_isb);
-    tcase_add_test(parts, enter_on_forgetful_part_sends_each_tlbi_again);
-    tcase_add_loop_test(parts, generation_after_enter_on_forgetful_part_is_sent_again, 0, 2);
-    tcase_add_test(refused, enter_with_numbers_wider_than_the_table_is_refused);
-    tcase_add_test(refused, enter_with_other_vmids_than_before_is_refused);
-    tcase_add_test(refused, enter_of_a_finished_table_is_refused);
-    tcase_add_test(refused, enter_on_a_cpu_of_other_vmids_is_refused);
-    return suite;
 }

@@ -6,13 +6,15 @@
 #define _POSIX_C_SOURCE 200809L /* clock_gettime() */
 
 #include "stage2/trestle.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
+
+#define SUITE "enter_life"
 
 #define NODES 8
 #define SPACES 3
@@ -107,7 +109,7 @@ static void unmap_page(size_t space)
 /* --- Which guest is current ------------------------------------------------------------------ */
 
 /* DRAM at 0: the first root is PA 0, which is also what s2_leave() leaves in VTTBR_EL2. */
-START_TEST(guest_whose_root_is_pa_0_is_not_current_after_leave)
+TEST_EACH(guest_whose_root_is_pa_0_is_not_current_after_leave, 2)
 {
     start(_i == 0 ? 0 : RIG_4K_48->frames);
     enter(0, 0);
@@ -119,10 +121,9 @@ START_TEST(guest_whose_root_is_pa_0_is_not_current_after_leave)
     ck_assert_uint_eq(sim_cpu()->vttbr, 0);
     stop();
 }
-END_TEST
 
 /* And before it ever was entered: it has no number, and nothing is sent. */
-START_TEST(guest_whose_root_is_pa_0_is_not_current_before_its_first_enter)
+TEST(guest_whose_root_is_pa_0_is_not_current_before_its_first_enter)
 {
     start(0);
     ck_assert_uint_eq(sim_cpu()->vttbr, 0);
@@ -130,11 +131,10 @@ START_TEST(guest_whose_root_is_pa_0_is_not_current_before_its_first_enter)
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     stop();
 }
-END_TEST
 
 /* A dead guest's VTTBR_EL2 is still on this CPU, and its root's frame is another guest's root by now: who
  * changes that one is not in it. */
-START_TEST(guest_with_the_root_of_a_dead_one_is_not_current_where_that_was)
+TEST(guest_with_the_root_of_a_dead_one_is_not_current_where_that_was)
 {
     uint64_t dead;
 
@@ -158,7 +158,6 @@ START_TEST(guest_with_the_root_of_a_dead_one_is_not_current_where_that_was)
     ck_assert_uint_eq(sim_cpu()->vttbr, dead);
     stop();
 }
-END_TEST
 
 /* --- The end --------------------------------------------------------------------------------- */
 
@@ -195,7 +194,7 @@ static void expect_no_end(size_t space)
     }
 }
 
-START_TEST(guest_that_a_cpu_is_in_does_not_end)
+TEST(guest_that_a_cpu_is_in_does_not_end)
 {
     start(RIG_4K_48->frames);
     enter(0, 0);
@@ -205,10 +204,9 @@ START_TEST(guest_that_a_cpu_is_in_does_not_end)
     expect_no_end(0); /* the other is in it */
     stop();
 }
-END_TEST
 
 /* A generation begins while a CPU is in it: what it holds is reserved, and it is in it all the same. */
-START_TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
+TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
 {
     start(RIG_4K_48->frames);
     enter(0, 0);
@@ -227,10 +225,9 @@ START_TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
                      MAPPING_OK);
     stop();
 }
-END_TEST
 
 /* Between s2_vmid_take() of another and the ISB, VTTBR_EL2 still leads to it. */
-START_TEST(guest_that_a_cpu_is_leaving_does_not_end)
+TEST(guest_that_a_cpu_is_leaving_does_not_end)
 {
     start(RIG_4K_48->frames);
     enter(0, 0);
@@ -243,11 +240,10 @@ START_TEST(guest_that_a_cpu_is_leaving_does_not_end)
     enter(0, 1);
     stop();
 }
-END_TEST
 
 /* --- What an embedder gets wrong -------------------------------------------------------------- */
 
-START_TEST(space_with_an_allocator_too_wide_for_it_is_refused)
+TEST(space_with_an_allocator_too_wide_for_it_is_refused)
 {
     struct s2_space_config config;
     struct s2_vmid_allocator wide;
@@ -270,13 +266,12 @@ START_TEST(space_with_an_allocator_too_wide_for_it_is_refused)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     stop();
 }
-END_TEST
 
 /* --- Two threads ------------------------------------------------------------------------------ */
 
 #define ROUNDS \
     2000000 /* in the time there is: waiting for a lock takes long where threads share a CPU */
-#define SECONDS 3
+#define RUN_SECONDS 3
 #define TRAVELLERS 16
 #define CROWD 400
 
@@ -322,9 +317,9 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-START_TEST(cpu_that_leaves_and_takes_another_guest_never_shares_a_number)
+TEST(cpu_that_leaves_and_takes_another_guest_never_shares_a_number)
 {
-    const double end = seconds() + SECONDS;
+    const double end = seconds() + RUN_SECONDS;
     pthread_t other;
     uint64_t shared = 0;
 
@@ -344,28 +339,4 @@ START_TEST(cpu_that_leaves_and_takes_another_guest_never_shares_a_number)
     ck_assert_uint_gt(vmids.rollovers, 1);
     ck_assert_uint_eq(shared, 0);
     stop();
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_enter_life(void)
-{
-    Suite *suite = suite_create("enter_life");
-    TCase *current = tcase_create("current");
-    TCase *ends = tcase_create("ends");
-    TCase *threads = tcase_create("threads");
-
-    tcase_add_loop_test(current, guest_whose_root_is_pa_0_is_not_current_after_leave, 0, 2);
-    tcase_add_test(current, guest_whose_root_is_pa_0_is_not_current_before_its_first_enter);
-    tcase_add_test(current, guest_with_the_root_of_a_dead_one_is_not_current_where_that_was);
-    tcase_add_test(ends, guest_that_a_cpu_is_in_does_not_end);
-    tcase_add_test(ends, guest_that_a_cpu_was_in_as_a_generation_began_does_not_end);
-    tcase_add_test(ends, guest_that_a_cpu_is_leaving_does_not_end);
-    tcase_add_test(ends, space_with_an_allocator_too_wide_for_it_is_refused);
-    tcase_add_test(threads, cpu_that_leaves_and_takes_another_guest_never_shares_a_number);
-    suite_add_tcase(suite, current);
-    suite_add_tcase(suite, ends);
-    suite_add_tcase(suite, threads);
-    return suite;
 }

@@ -3,9 +3,11 @@
  * is by part, and every number and version of every maker is held against it.
  */
 #include "stage2/arch/errata.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "errata"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -109,7 +111,7 @@ static unsigned found(unsigned maker, unsigned part, unsigned version)
 static const unsigned makers[] = {ARM,  HISILICON, NVIDIA, QUALCOMM, MICROSOFT, AMPERE, 0x00, 0x42,
                                   0x43, 0x46,      0x50,   0x56,     0x61,      0x69,   0xff};
 
-START_TEST(part_of_every_number_and_version_has_its_errata)
+TEST_EACH(part_of_every_number_and_version_has_its_errata, COUNT(makers))
 {
     const unsigned maker = makers[_i];
 
@@ -122,27 +124,13 @@ START_TEST(part_of_every_number_and_version_has_its_errata)
         }
     }
 }
-END_TEST
 
 /* Whatever the bits that tell no part, and above the register's 32. */
-START_TEST(part_ignores_what_is_no_number)
+TEST(part_ignores_what_is_no_number)
 {
     ck_assert_uint_eq(s2_part_of(0x411fd070).errata, AT);
     ck_assert_uint_eq(s2_part_of(0x4110d070).errata, AT);
     ck_assert_uint_eq(s2_part_of(UINT64_C(0xffffffff411fd070)).errata, AT);
     ck_assert_uint_eq(s2_part_of(0).errata, 0);
     ck_assert_uint_eq(s2_part_of(UINT64_MAX).errata, 0);
-}
-END_TEST
-
-Suite *suite_errata(void)
-{
-    Suite *suite = suite_create("errata");
-    TCase *tcase = tcase_create("parts");
-
-    tcase_add_loop_test(tcase, part_of_every_number_and_version_has_its_errata, 0,
-                        (int)COUNT(makers));
-    tcase_add_test(tcase, part_ignores_what_is_no_number);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

@@ -5,9 +5,11 @@
 #include "stage2/arch/features.h"
 #include "tests/model/random.h"
 #include "tests/sim/mmu.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "features"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -164,14 +166,13 @@ static const struct part {
       .dcache_line = 64}},
 };
 
-START_TEST(decode_known_part_gives_its_manual)
+TEST_EACH(decode_known_part_gives_its_manual, COUNT(parts))
 {
     const struct part *part = &parts[_i];
     const struct s2_features features = s2_features_decode(&part->regs);
 
     check_features(part->name, &features, &part->features);
 }
-END_TEST
 
 /* --- Fields ----------------------------------------------------------------------------------- */
 
@@ -179,16 +180,15 @@ END_TEST
 static const struct s2_features BARE = {
     .pa_bits = 32, .granule_4k = TO_48, .granule_64k = TO_48, .vmid_bits = 8, .dcache_line = 4};
 
-START_TEST(decode_zero_registers_gives_the_least_part)
+TEST(decode_zero_registers_gives_the_least_part)
 {
     const struct s2_features features = s2_features_decode(&(struct s2_id_regs){0});
 
     check_features("zero", &features, &BARE);
 }
-END_TEST
 
 /* The PA size by PARange; what a later architecture adds is no less than the last that is known. */
-START_TEST(decode_parange_gives_the_pa_size)
+TEST_EACH(decode_parange_gives_the_pa_size, 16)
 {
     static const unsigned bits[16] = {32, 36, 40, 42, 44, 48, 52, 52,
                                       52, 52, 52, 52, 52, 52, 52, 52};
@@ -200,7 +200,6 @@ START_TEST(decode_parange_gives_the_pa_size)
     expected.granule_64k = bits[_i] == 52 ? TO_52 : TO_48; /* FEAT_LPA is PARange alone */
     check_features("PARange", &features, &expected);
 }
-END_TEST
 
 /* What stage 1's field says, by its 16 values: TGran4 and TGran64 are signed, TGran16 is not. */
 static const enum s2_granule_support tgran4[16] = {TO_48,  TO_52,  TO_52,  TO_52,  TO_52,  TO_52,
@@ -221,7 +220,7 @@ static enum s2_granule_support expect_stage2(unsigned tgran_2, enum s2_granule_s
     return tgran_2 == 0 ? stage1 : own[tgran_2 < 3 ? tgran_2 : 3];
 }
 
-START_TEST(decode_every_granule_field_pair_gives_its_support)
+TEST_EACH(decode_every_granule_field_pair_gives_its_support, 16)
 {
     const uint64_t first = (uint64_t)_i;
 
@@ -242,9 +241,8 @@ START_TEST(decode_every_granule_field_pair_gives_its_support)
         }
     }
 }
-END_TEST
 
-START_TEST(decode_64k_granule_of_52_bit_part_has_52_bits)
+TEST(decode_64k_granule_of_52_bit_part_has_52_bits)
 {
     static const struct {
         uint64_t mmfr0;
@@ -262,7 +260,6 @@ START_TEST(decode_64k_granule_of_52_bit_part_has_52_bits)
         ck_assert_msg(features.granule_64k == cases[i].support, "case %zu", i);
     }
 }
-END_TEST
 
 /* Each other field alone, through its 16 values: it says what it should, and nothing else moves. */
 enum field_kind { FLAG, FLAG_FROM_2, UP_TO_2, BBM_LEVEL, VMID };
@@ -318,7 +315,7 @@ static struct s2_features expect_field(const struct field_case *c, unsigned valu
     return expected;
 }
 
-START_TEST(decode_each_field_alone_gives_its_feature_alone)
+TEST_EACH(decode_each_field_alone_gives_its_feature_alone, COUNT(field_cases))
 {
     const struct field_case *c = &field_cases[_i];
 
@@ -332,9 +329,8 @@ START_TEST(decode_each_field_alone_gives_its_feature_alone)
         check_features(c->name, &features, &expected);
     }
 }
-END_TEST
 
-START_TEST(decode_cache_type_gives_line_and_coherency)
+TEST(decode_cache_type_gives_line_and_coherency)
 {
     static const unsigned lines[16] = {4,    8,    16,   32,   64,    128,   256,   512,
                                        1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072};
@@ -355,10 +351,9 @@ START_TEST(decode_cache_type_gives_line_and_coherency)
         ck_assert_msg(features.has_dic == (bit == 29), "DIC, bit %u", bit);
     }
 }
-END_TEST
 
 /* The rest is stage2/arch/errata.h's. */
-START_TEST(decode_midr_tells_the_errata)
+TEST(decode_midr_tells_the_errata)
 {
     const struct s2_id_regs x4 = {.midr = 0x410fd823};
     const struct s2_id_regs unknown = {.midr = 0x000f0510};
@@ -368,10 +363,9 @@ START_TEST(decode_midr_tells_the_errata)
     ck_assert_uint_eq(s2_features_decode(&unknown).errata, 0);
     ck_assert(!s2_features_decode(&unknown).has_conflict_free_sizes);
 }
-END_TEST
 
 /* The software MMU reads the registers by itself. Its granules know no future values. */
-START_TEST(decode_any_registers_agrees_with_the_software_mmu)
+TEST(decode_any_registers_agrees_with_the_software_mmu)
 {
     struct random random = {.state = 11};
 
@@ -402,9 +396,8 @@ START_TEST(decode_any_registers_agrees_with_the_software_mmu)
         }
     }
 }
-END_TEST
 
-START_TEST(granule_of_each_size_is_that_sizes_field)
+TEST(granule_of_each_size_is_that_sizes_field)
 {
     const struct s2_features cpu = {
         .granule_4k = TO_48, .granule_16k = ABSENT, .granule_64k = TO_52};
@@ -414,11 +407,10 @@ START_TEST(granule_of_each_size_is_that_sizes_field)
     ck_assert_int_eq(s2_features_granule(&cpu, S2_GRANULE_64K), TO_52);
     ck_assert_int_eq(s2_features_granule(&cpu, (enum s2_granule)13), ABSENT);
 }
-END_TEST
 
 /* --- Meet ------------------------------------------------------------------------------------- */
 
-START_TEST(meet_unlike_parts_gives_what_both_can)
+TEST(meet_unlike_parts_gives_what_both_can)
 {
     const struct s2_features a53_a57 = {.pa_bits = 40,
                                         .granule_4k = TO_48,
@@ -480,7 +472,6 @@ START_TEST(meet_unlike_parts_gives_what_both_can)
         check_features(b->name, &other, cases[i].meet);
     }
 }
-END_TEST
 
 /* @meet claims no more than @a, and is no less than one of the two. */
 static void check_meet(const struct s2_features *meet, const struct s2_features *a,
@@ -542,7 +533,7 @@ static struct s2_id_regs random_regs(struct random *random)
                                .midr = midrs[random_below(random, COUNT(midrs))]};
 }
 
-START_TEST(meet_any_parts_is_their_greatest_lower_bound)
+TEST(meet_any_parts_is_their_greatest_lower_bound)
 {
     struct random random = {.state = 12};
 
@@ -561,29 +552,4 @@ START_TEST(meet_any_parts_is_their_greatest_lower_bound)
         check_features("absorbs", &meet, &again);
         check_features("itself", &itself, &a);
     }
-}
-END_TEST
-
-Suite *suite_features(void)
-{
-    Suite *suite = suite_create("features");
-    TCase *decode = tcase_create("decode");
-    TCase *meet = tcase_create("meet");
-
-    tcase_add_loop_test(decode, decode_known_part_gives_its_manual, 0, (int)COUNT(parts));
-    tcase_add_test(decode, decode_zero_registers_gives_the_least_part);
-    tcase_add_loop_test(decode, decode_parange_gives_the_pa_size, 0, 16);
-    tcase_add_loop_test(decode, decode_every_granule_field_pair_gives_its_support, 0, 16);
-    tcase_add_test(decode, decode_64k_granule_of_52_bit_part_has_52_bits);
-    tcase_add_loop_test(decode, decode_each_field_alone_gives_its_feature_alone, 0,
-                        (int)COUNT(field_cases));
-    tcase_add_test(decode, decode_cache_type_gives_line_and_coherency);
-    tcase_add_test(decode, decode_midr_tells_the_errata);
-    tcase_add_test(decode, decode_any_registers_agrees_with_the_software_mmu);
-    tcase_add_test(decode, granule_of_each_size_is_that_sizes_field);
-    tcase_add_test(meet, meet_unlike_parts_gives_what_both_can);
-    tcase_add_test(meet, meet_any_parts_is_their_greatest_lower_bound);
-    suite_add_tcase(suite, decode);
-    suite_add_tcase(suite, meet);
-    return suite;
 }

@@ -5,10 +5,12 @@
  */
 #include "core/frame_pool.h"
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "frame_pool"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAME UINT64_C(4096)
@@ -104,7 +106,7 @@ static const struct {
       {PA_INIT(0x80000000), page + FRAME, 1, (struct frame_info *)(void *)page}}},
 };
 
-START_TEST(init_with_bad_argument_changes_nothing)
+TEST_EACH(init_with_bad_argument_changes_nothing, COUNT_OF(bad_inits))
 {
     static unsigned char before[sizeof(pool)];
     struct frame_region regions[2] = {bad_inits[_i].regions[0], bad_inits[_i].regions[1]};
@@ -118,9 +120,8 @@ START_TEST(init_with_bad_argument_changes_nothing)
     ck_assert_mem_eq(&pool, before, sizeof(pool));
     ck_assert_mem_eq(infos, before, 16 * sizeof(infos[0]));
 }
-END_TEST
 
-START_TEST(init_with_each_frame_size_aligns_by_it)
+TEST_EACH(init_with_each_frame_size_aligns_by_it, 3)
 {
     unsigned shift = 12 + 2 * (unsigned)_i;
     struct frame_region region = {pa_of(BIT(40) + BIT(shift)), NULL, 7, infos};
@@ -137,9 +138,8 @@ START_TEST(init_with_each_frame_size_aligns_by_it)
     ck_assert_int_eq(frame_pool_alloc(&pool, 0, &frame), MAPPING_NO_FRAME);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(init_leaves_every_frame_available)
+TEST_EACH(init_leaves_every_frame_available, 20)
 {
     size_t frame_count = 1 + (size_t)_i * 37;
 
@@ -150,18 +150,16 @@ START_TEST(init_leaves_every_frame_available)
     ck_assert_uint_eq(drain(0), frame_count);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(init_up_to_the_last_frame_that_can_be_works)
+TEST(init_up_to_the_last_frame_that_can_be_works)
 {
     make_pool(pa_of(0xffffffffffffd000), 2);
     ck_assert(pa_eq(must_alloc(0), pa_of(0xffffffffffffd000)));
     ck_assert(pa_eq(must_alloc(0), pa_of(0xffffffffffffe000)));
     ck_assert_uint_eq(drain(0), 0);
 }
-END_TEST
 
-START_TEST(init_forgets_the_array_of_regions)
+TEST(init_forgets_the_array_of_regions)
 {
     struct frame_region regions[2] = {PLAIN, {PA_INIT(0x50000000), NULL, 4, infos + 16}};
 
@@ -170,11 +168,10 @@ START_TEST(init_forgets_the_array_of_regions)
     ck_assert_uint_eq(drain(0), 20);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
 /* alloc */
 
-START_TEST(alloc_of_too_large_an_order_is_refused)
+TEST(alloc_of_too_large_an_order_is_refused)
 {
     pa_t frame = pa_of(1);
 
@@ -185,10 +182,9 @@ START_TEST(alloc_of_too_large_an_order_is_refused)
     ck_assert(pa_eq(frame, pa_of(1)));
     ck_assert_uint_eq(frame_pool_available(&pool), 64);
 }
-END_TEST
 
 /* From frame number 1 on, 3 * 2^order frames hold two aligned blocks, whatever the order. */
-START_TEST(alloc_of_each_order_is_aligned_and_ends_exactly)
+TEST_EACH(alloc_of_each_order_is_aligned_and_ends_exactly, FRAME_POOL_ORDERS)
 {
     unsigned order = (unsigned)_i;
     pa_t base = pa_of(BIT(45) + FRAME);
@@ -206,9 +202,8 @@ START_TEST(alloc_of_each_order_is_aligned_and_ends_exactly)
     ck_assert_uint_eq(frame_pool_low_water(&pool), frame_pool_available(&pool));
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(alloc_splits_the_smallest_block_that_fits)
+TEST(alloc_splits_the_smallest_block_that_fits)
 {
     /* Blocks of 1, 2, 4, 8, 16 and 32 frames. */
     make_pool(pa_of(FRAME), 63);
@@ -222,18 +217,16 @@ START_TEST(alloc_splits_the_smallest_block_that_fits)
     ck_assert(pa_eq(must_alloc(0), pa_of(3 * FRAME)));
     ck_assert_uint_eq(frame_pool_available(&pool), 0);
 }
-END_TEST
 
-START_TEST(alloc_in_a_fresh_pool_goes_upwards)
+TEST(alloc_in_a_fresh_pool_goes_upwards)
 {
     make_pool(pa_of(0x40000000), 1024);
     for (uint64_t i = 0; i < 1024; i++) {
         ck_assert(pa_eq(must_alloc(0), pa_of(0x40000000 + i * FRAME)));
     }
 }
-END_TEST
 
-START_TEST(alloc_after_exhaustion_answers_no_frame)
+TEST(alloc_after_exhaustion_answers_no_frame)
 {
     pa_t frame = pa_of(1);
 
@@ -245,9 +238,8 @@ START_TEST(alloc_after_exhaustion_answers_no_frame)
     ck_assert_uint_eq(frame_pool_low_water(&pool), 0);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(alloc_over_several_regions_uses_all_and_spans_none)
+TEST(alloc_over_several_regions_uses_all_and_spans_none)
 {
     /* Two that touch, one behind a hole; none of them can give 4 frames alone but the last. */
     struct frame_region regions[3] = {{PA_INIT(0x40000000), NULL, 2, infos},
@@ -265,7 +257,6 @@ START_TEST(alloc_over_several_regions_uses_all_and_spans_none)
     ck_assert_uint_eq(drain(2), 0);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
 /* free */
 
@@ -303,7 +294,7 @@ static const struct {
     {"top", UINT64_MAX - 0x40000000, 3},
 };
 
-START_TEST(free_of_what_was_not_taken_changes_nothing)
+TEST_EACH(free_of_what_was_not_taken_changes_nothing, COUNT_OF(bad_frees))
 {
     pa_t base = pa_of(0x40000000 + bad_frees[_i].offset);
     enum mapping_error error;
@@ -318,9 +309,8 @@ START_TEST(free_of_what_was_not_taken_changes_nothing)
     frame_pool_unreserve(&pool, &four);
     ck_assert(pa_eq(must_alloc(5), eight));
 }
-END_TEST
 
-START_TEST(free_twice_is_refused)
+TEST_EACH(free_twice_is_refused, 7)
 {
     unsigned order = (unsigned)_i;
     pa_t frame;
@@ -334,9 +324,8 @@ START_TEST(free_twice_is_refused)
                      order == 6 ? MAPPING_OK : MAPPING_BAD_STATE);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(free_in_any_order_merges_everything)
+TEST_EACH(free_in_any_order_merges_everything, 8)
 {
     static pa_t frames[777];
     struct random random = {(uint64_t)_i};
@@ -369,9 +358,8 @@ START_TEST(free_in_any_order_merges_everything)
         ck_assert(frame_pool_check(&pool));
     }
 }
-END_TEST
 
-START_TEST(free_of_every_other_frame_leaves_no_larger_block)
+TEST(free_of_every_other_frame_leaves_no_larger_block)
 {
     make_pool(pa_of(0x40000000), 512);
     ck_assert_uint_eq(drain(0), 512);
@@ -385,9 +373,8 @@ START_TEST(free_of_every_other_frame_leaves_no_larger_block)
     ck_assert(frame_pool_check(&pool));
     ck_assert_uint_eq(drain(0), 255);
 }
-END_TEST
 
-START_TEST(free_frames_are_never_written)
+TEST(free_frames_are_never_written)
 {
     static unsigned char memory[64 * FRAME] __attribute__((aligned(4096)));
     struct frame_region region = {pa_of(0x40000000), memory, 64, infos};
@@ -406,11 +393,10 @@ START_TEST(free_frames_are_never_written)
         ck_assert_uint_eq(memory[i], 0xdb);
     }
 }
-END_TEST
 
 /* reserve, take, untake, unreserve */
 
-START_TEST(reserve_holds_on_top_of_what_is_held)
+TEST(reserve_holds_on_top_of_what_is_held)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
 
@@ -432,9 +418,8 @@ START_TEST(reserve_holds_on_top_of_what_is_held)
     }
     ck_assert_uint_eq(frame_pool_available(&pool), 0);
 }
-END_TEST
 
-START_TEST(reserve_with_a_bad_order_changes_nothing)
+TEST(reserve_with_a_bad_order_changes_nothing)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
 
@@ -447,9 +432,8 @@ START_TEST(reserve_with_a_bad_order_changes_nothing)
     ck_assert_uint_eq(held.order, 1);
     ck_assert_uint_eq(frame_pool_available(&pool), 62);
 }
-END_TEST
 
-START_TEST(reserve_of_nothing_is_fine)
+TEST(reserve_of_nothing_is_fine)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
 
@@ -460,10 +444,9 @@ START_TEST(reserve_of_nothing_is_fine)
     frame_pool_unreserve(&pool, &held);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
 /* 100 frames: 100, 50, 25, 12, 6, 3, 1, 0 blocks. */
-START_TEST(reserve_of_one_too_many_changes_nothing)
+TEST_EACH(reserve_of_one_too_many_changes_nothing, 8)
 {
     unsigned order = (unsigned)_i;
     size_t blocks = (size_t)100 >> order;
@@ -486,9 +469,8 @@ START_TEST(reserve_of_one_too_many_changes_nothing)
         make_pool(pa_of(0x40000000), 100);
     }
 }
-END_TEST
 
-START_TEST(unreserve_gives_everything_back)
+TEST_EACH(unreserve_gives_everything_back, 7)
 {
     unsigned order = (unsigned)_i;
     struct frame_reserve held = FRAME_RESERVE_INIT;
@@ -505,9 +487,8 @@ START_TEST(unreserve_gives_everything_back)
     frame_pool_unreserve(&pool, &held);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(untake_makes_the_block_the_next_to_take)
+TEST(untake_makes_the_block_the_next_to_take)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
     struct frame_reserve empty = FRAME_RESERVE_INIT;
@@ -531,9 +512,8 @@ START_TEST(untake_makes_the_block_the_next_to_take)
     ck_assert_uint_eq(frame_pool_available(&pool), 64);
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(low_water_keeps_the_least_there_was)
+TEST(low_water_keeps_the_least_there_was)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
     pa_t frame;
@@ -554,11 +534,10 @@ START_TEST(low_water_keeps_the_least_there_was)
     ck_assert_int_eq(frame_pool_reserve(&pool, 3, 8, &held), MAPPING_NO_FRAME);
     ck_assert_uint_eq(frame_pool_low_water(&pool), 44);
 }
-END_TEST
 
 /* lists, counts, is_taken */
 
-START_TEST(list_answers_last_in_first_out)
+TEST(list_answers_last_in_first_out)
 {
     struct frame_list list = FRAME_LIST_INIT;
     pa_t frames[5];
@@ -584,9 +563,8 @@ START_TEST(list_answers_last_in_first_out)
     ck_assert_uint_eq(list.count, 0);
     ck_assert(pa_eq(must_alloc(6), pa_of(0x40000000)));
 }
-END_TEST
 
-START_TEST(list_spans_regions)
+TEST(list_spans_regions)
 {
     struct frame_region regions[FRAME_POOL_MAX_REGIONS];
     struct frame_list list;
@@ -608,9 +586,8 @@ START_TEST(list_spans_regions)
     }
     ck_assert(frame_pool_check(&pool));
 }
-END_TEST
 
-START_TEST(count_of_a_block_handed_out_again_is_zero)
+TEST(count_of_a_block_handed_out_again_is_zero)
 {
     pa_t frame;
 
@@ -622,9 +599,8 @@ START_TEST(count_of_a_block_handed_out_again_is_zero)
     ck_assert(frame_pool_check(&pool));
     ck_assert_uint_eq(*frame_pool_count(&pool, must_alloc(0)), 0);
 }
-END_TEST
 
-START_TEST(is_taken_knows_exactly_the_block)
+TEST(is_taken_knows_exactly_the_block)
 {
     set_up_bad_frees();
     ck_assert(frame_pool_is_taken(&pool, eight, 3));
@@ -636,7 +612,6 @@ START_TEST(is_taken_knows_exactly_the_block)
     must_free(eight, 3);
     ck_assert(!frame_pool_is_taken(&pool, eight, 3));
 }
-END_TEST
 
 /* ptr, covers, touches */
 
@@ -650,16 +625,15 @@ static void make_three_regions(void)
     ck_assert_int_eq(frame_pool_init(&pool, 12, regions, 3), MAPPING_OK);
 }
 
-START_TEST(ptr_inside_memory_is_the_byte)
+TEST(ptr_inside_memory_is_the_byte)
 {
     make_three_regions();
     ck_assert_ptr_eq(frame_pool_ptr(&pool, pa_of(0x40000000)), page);
     ck_assert_ptr_eq(frame_pool_ptr(&pool, pa_of(0x40000001)), page + 1);
     ck_assert_ptr_eq(frame_pool_ptr(&pool, pa_of(0x40001fff)), page + 0x1fff);
 }
-END_TEST
 
-START_TEST(ptr_outside_memory_is_null)
+TEST(ptr_outside_memory_is_null)
 {
     static const uint64_t nowhere[] = {
         0,          0x3fffffff,         0x40002000,         0x40004fff,
@@ -670,9 +644,8 @@ START_TEST(ptr_outside_memory_is_null)
         ck_assert_ptr_null(frame_pool_ptr(&pool, pa_of(nowhere[i])));
     }
 }
-END_TEST
 
-START_TEST(ptr_in_a_later_region_with_memory_is_the_byte)
+TEST(ptr_in_a_later_region_with_memory_is_the_byte)
 {
     struct frame_region regions[2] = {{PA_INIT(0x40000000), NULL, 2, infos},
                                       {PA_INIT(0x80000000), page, 2, infos + 2}};
@@ -681,7 +654,6 @@ START_TEST(ptr_in_a_later_region_with_memory_is_the_byte)
     ck_assert_ptr_null(frame_pool_ptr(&pool, pa_of(0x40000000)));
     ck_assert_ptr_eq(frame_pool_ptr(&pool, pa_of(0x80001008)), page + 0x1008);
 }
-END_TEST
 
 static const struct {
     uint64_t start, size;
@@ -716,7 +688,7 @@ static const struct {
     {0, UINT64_MAX, false, true},
 };
 
-START_TEST(cover_and_touch_at_borders_are_exact)
+TEST_EACH(cover_and_touch_at_borders_are_exact, COUNT_OF(span_cases))
 {
     pa_t start = pa_of(span_cases[_i].start);
 
@@ -724,9 +696,8 @@ START_TEST(cover_and_touch_at_borders_are_exact)
     ck_assert_int_eq(frame_pool_covers(&pool, start, span_cases[_i].size), span_cases[_i].covers);
     ck_assert_int_eq(frame_pool_touches(&pool, start, span_cases[_i].size), span_cases[_i].touches);
 }
-END_TEST
 
-START_TEST(reachable_asks_every_region)
+TEST(reachable_asks_every_region)
 {
     struct frame_region regions[2] = {{PA_INIT(0x80000000), page, 1, infos},
                                       {PA_INIT(0x40000000), page + FRAME, 1, infos + 1}};
@@ -739,11 +710,10 @@ START_TEST(reachable_asks_every_region)
     ck_assert_int_eq(frame_pool_init(&pool, 12, regions, 2), MAPPING_OK);
     ck_assert(!frame_pool_is_reachable(&pool, pa_of(0x80001000)));
 }
-END_TEST
 
 /* seal, is_data */
 
-START_TEST(sealed_block_is_no_data_until_it_is_free)
+TEST(sealed_block_is_no_data_until_it_is_free)
 {
     make_pool(pa_of(0x40003000), 61);
     eight = must_alloc(3);
@@ -760,9 +730,8 @@ START_TEST(sealed_block_is_no_data_until_it_is_free)
     ck_assert(pa_eq(must_alloc(3), eight));
     ck_assert(frame_pool_is_data(&pool, eight, 8 * FRAME));
 }
-END_TEST
 
-START_TEST(untake_of_a_sealed_block_breaks_the_seal)
+TEST(untake_of_a_sealed_block_breaks_the_seal)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
     pa_t frame;
@@ -777,9 +746,8 @@ START_TEST(untake_of_a_sealed_block_breaks_the_seal)
     ck_assert(pa_eq(frame_pool_take(&pool, &held), frame));
     ck_assert(frame_pool_is_data(&pool, frame, 2 * FRAME));
 }
-END_TEST
 
-START_TEST(data_over_several_blocks_needs_every_frame)
+TEST(data_over_several_blocks_needs_every_frame)
 {
     pa_t base = pa_of(0x40000000);
 
@@ -797,10 +765,9 @@ START_TEST(data_over_several_blocks_needs_every_frame)
         ck_assert(pa_eq(must_alloc(0), frame));
     }
 }
-END_TEST
 
 /* Every frame of a pool that begins and ends in the middle of a block, by what it is part of. */
-START_TEST(data_is_told_for_every_frame_of_every_block)
+TEST(data_is_told_for_every_frame_of_every_block)
 {
     pa_t base = pa_of(0x40003000);
     size_t data = 0;
@@ -820,9 +787,8 @@ START_TEST(data_is_told_for_every_frame_of_every_block)
     }
     ck_assert_uint_eq(data, taken);
 }
-END_TEST
 
-START_TEST(data_outside_the_pool_is_not_judged)
+TEST(data_outside_the_pool_is_not_judged)
 {
     make_three_regions();
     ck_assert(frame_pool_is_data(&pool, pa_of(0), 0x40000000));
@@ -835,34 +801,30 @@ START_TEST(data_outside_the_pool_is_not_judged)
     ck_assert(frame_pool_is_data(&pool, pa_of(0), UINT64_MAX));
     ck_assert(frame_pool_is_data(&pool, pa_of(0x40001000), 0x2000));
 }
-END_TEST
 
 /* The caller's bugs. */
 
-START_TEST(take_from_an_empty_reserve_dies)
+TEST_DIES(take_from_an_empty_reserve_dies)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
 
     make_pool(pa_of(0x40000000), 64);
     (void)frame_pool_take(&pool, &held);
 }
-END_TEST
 
-START_TEST(untake_of_another_order_dies)
+TEST_DIES(untake_of_another_order_dies)
 {
     set_up_bad_frees();
     frame_pool_untake(&pool, eight, 2, &four);
 }
-END_TEST
 
-START_TEST(untake_into_a_reserve_of_another_order_dies)
+TEST_DIES(untake_into_a_reserve_of_another_order_dies)
 {
     set_up_bad_frees();
     frame_pool_untake(&pool, eight, 3, &four);
 }
-END_TEST
 
-START_TEST(untake_of_a_free_block_dies)
+TEST_DIES(untake_of_a_free_block_dies)
 {
     struct frame_reserve held = FRAME_RESERVE_INIT;
 
@@ -870,39 +832,34 @@ START_TEST(untake_of_a_free_block_dies)
     must_free(eight, 3);
     frame_pool_untake(&pool, eight, 3, &held);
 }
-END_TEST
 
-START_TEST(seal_of_a_free_frame_dies)
+TEST_DIES(seal_of_a_free_frame_dies)
 {
     make_pool(pa_of(0x40000000), 64);
     frame_pool_seal(&pool, pa_of(0x40000000));
 }
-END_TEST
 
-START_TEST(count_of_a_free_frame_dies)
+TEST_DIES(count_of_a_free_frame_dies)
 {
     make_pool(pa_of(0x40000000), 64);
     (void)frame_pool_count(&pool, pa_of(0x40000000));
 }
-END_TEST
 
-START_TEST(count_of_a_frame_inside_a_block_dies)
+TEST_DIES(count_of_a_frame_inside_a_block_dies)
 {
     set_up_bad_frees();
     (void)frame_pool_count(&pool, pa_add(eight, FRAME));
 }
-END_TEST
 
-START_TEST(push_of_a_foreign_frame_dies)
+TEST_DIES(push_of_a_foreign_frame_dies)
 {
     struct frame_list list = FRAME_LIST_INIT;
 
     make_pool(pa_of(0x40000000), 64);
     frame_list_push(&pool, &list, pa_of(0x80000000));
 }
-END_TEST
 
-START_TEST(pop_of_a_block_freed_on_its_list_dies)
+TEST_DIES(pop_of_a_block_freed_on_its_list_dies)
 {
     struct frame_list list = FRAME_LIST_INIT;
     pa_t frame;
@@ -911,123 +868,4 @@ START_TEST(pop_of_a_block_freed_on_its_list_dies)
     frame_list_push(&pool, &list, eight);
     must_free(eight, 3);
     (void)!frame_list_pop(&pool, &list, &frame);
-}
-END_TEST
-
-static TCase *case_init(void)
-{
-    TCase *tc = tcase_create("init");
-
-    tcase_add_loop_test(tc, init_with_bad_argument_changes_nothing, 0, (int)COUNT_OF(bad_inits));
-    tcase_add_loop_test(tc, init_with_each_frame_size_aligns_by_it, 0, 3);
-    tcase_add_loop_test(tc, init_leaves_every_frame_available, 0, 20);
-    tcase_add_test(tc, init_up_to_the_last_frame_that_can_be_works);
-    tcase_add_test(tc, init_forgets_the_array_of_regions);
-    return tc;
-}
-
-static TCase *case_alloc(void)
-{
-    TCase *tc = tcase_create("alloc");
-
-    tcase_add_test(tc, alloc_of_too_large_an_order_is_refused);
-    tcase_add_loop_test(tc, alloc_of_each_order_is_aligned_and_ends_exactly, 0, FRAME_POOL_ORDERS);
-    tcase_add_test(tc, alloc_splits_the_smallest_block_that_fits);
-    tcase_add_test(tc, alloc_in_a_fresh_pool_goes_upwards);
-    tcase_add_test(tc, alloc_after_exhaustion_answers_no_frame);
-    tcase_add_test(tc, alloc_over_several_regions_uses_all_and_spans_none);
-    return tc;
-}
-
-static TCase *case_free(void)
-{
-    TCase *tc = tcase_create("free");
-
-    tcase_add_loop_test(tc, free_of_what_was_not_taken_changes_nothing, 0,
-                        (int)COUNT_OF(bad_frees));
-    tcase_add_loop_test(tc, free_twice_is_refused, 0, 7);
-    tcase_add_loop_test(tc, free_in_any_order_merges_everything, 0, 8);
-    tcase_add_test(tc, free_of_every_other_frame_leaves_no_larger_block);
-    tcase_add_test(tc, free_frames_are_never_written);
-    return tc;
-}
-
-static TCase *case_reserve(void)
-{
-    TCase *tc = tcase_create("reserve");
-
-    tcase_add_test(tc, reserve_holds_on_top_of_what_is_held);
-    tcase_add_test(tc, reserve_with_a_bad_order_changes_nothing);
-    tcase_add_test(tc, reserve_of_nothing_is_fine);
-    tcase_add_loop_test(tc, reserve_of_one_too_many_changes_nothing, 0, 8);
-    tcase_add_loop_test(tc, unreserve_gives_everything_back, 0, 7);
-    tcase_add_test(tc, untake_makes_the_block_the_next_to_take);
-    tcase_add_test(tc, low_water_keeps_the_least_there_was);
-    return tc;
-}
-
-static TCase *case_owner(void)
-{
-    TCase *tc = tcase_create("owner");
-
-    tcase_add_test(tc, list_answers_last_in_first_out);
-    tcase_add_test(tc, list_spans_regions);
-    tcase_add_test(tc, count_of_a_block_handed_out_again_is_zero);
-    tcase_add_test(tc, is_taken_knows_exactly_the_block);
-    return tc;
-}
-
-static TCase *case_where(void)
-{
-    TCase *tc = tcase_create("where");
-
-    tcase_add_test(tc, ptr_inside_memory_is_the_byte);
-    tcase_add_test(tc, ptr_outside_memory_is_null);
-    tcase_add_test(tc, ptr_in_a_later_region_with_memory_is_the_byte);
-    tcase_add_loop_test(tc, cover_and_touch_at_borders_are_exact, 0, (int)COUNT_OF(span_cases));
-    tcase_add_test(tc, reachable_asks_every_region);
-    return tc;
-}
-
-static TCase *case_data(void)
-{
-    TCase *tc = tcase_create("data");
-
-    tcase_add_test(tc, sealed_block_is_no_data_until_it_is_free);
-    tcase_add_test(tc, untake_of_a_sealed_block_breaks_the_seal);
-    tcase_add_test(tc, data_over_several_blocks_needs_every_frame);
-    tcase_add_test(tc, data_is_told_for_every_frame_of_every_block);
-    tcase_add_test(tc, data_outside_the_pool_is_not_judged);
-    return tc;
-}
-
-static TCase *case_deaths(void)
-{
-    TCase *tc = tcase_create("deaths");
-
-    tcase_add_test_raise_signal(tc, take_from_an_empty_reserve_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, untake_of_another_order_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, untake_into_a_reserve_of_another_order_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, untake_of_a_free_block_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, seal_of_a_free_frame_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, count_of_a_free_frame_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, count_of_a_frame_inside_a_block_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, push_of_a_foreign_frame_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tc, pop_of_a_block_freed_on_its_list_dies, CONTRACT_DEATH);
-    return tc;
-}
-
-Suite *suite_frame_pool(void)
-{
-    Suite *suite = suite_create("frame_pool");
-
-    suite_add_tcase(suite, case_init());
-    suite_add_tcase(suite, case_alloc());
-    suite_add_tcase(suite, case_free());
-    suite_add_tcase(suite, case_reserve());
-    suite_add_tcase(suite, case_owner());
-    suite_add_tcase(suite, case_where());
-    suite_add_tcase(suite, case_data());
-    suite_add_tcase(suite, case_deaths());
-    return suite;
 }

@@ -3,10 +3,12 @@
  * occurs, each corruption alone must be seen.
  */
 #include "core/frame_pool.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "frame_pool_check"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAME UINT64_C(4096)
@@ -377,20 +379,9 @@ static const struct {
     CORRUPTION(corrupt_ring_beside_a_list),
 };
 
-START_TEST(check_of_a_corrupt_pool_is_false)
+TEST_EACH(check_of_a_corrupt_pool_is_false, COUNT_OF(corruptions))
 {
     set_scene();
     corruptions[_i].apply();
     ck_assert_msg(!frame_pool_check(&pool), "%s", corruptions[_i].name);
-}
-END_TEST
-
-Suite *suite_frame_pool_check(void)
-{
-    Suite *suite = suite_create("frame_pool_check");
-    TCase *tc = tcase_create("corruptions");
-
-    tcase_add_loop_test(tc, check_of_a_corrupt_pool_is_false, 0, (int)COUNT_OF(corruptions));
-    suite_add_tcase(suite, tc);
-    return suite;
 }

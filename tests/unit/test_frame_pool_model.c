@@ -6,7 +6,7 @@
  */
 #include "core/frame_pool.h"
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SUITE "frame_pool_model"
 
 #define DEFAULT_OPS 20000
 #define DEFAULT_SEED 20240307
@@ -269,7 +271,7 @@ static uint64_t model_ops(void)
     return u64_min(from_environment("TRESTLE_MODEL_OPS", DEFAULT_OPS), DEFAULT_OPS);
 }
 
-START_TEST(random_sequence_agrees_with_the_bitmap)
+TEST(random_sequence_agrees_with_the_bitmap)
 {
     static void (*const steps[])(void) = {
         step_alloc,          step_alloc,   step_alloc, step_free,   step_free,     step_free,
@@ -289,7 +291,6 @@ START_TEST(random_sequence_agrees_with_the_bitmap)
     }
     ck_assert_uint_eq(frame_pool_low_water(&pool), least);
 }
-END_TEST
 
 /* threads */
 
@@ -348,7 +349,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-START_TEST(two_threads_never_share_a_block)
+TEST(two_threads_never_share_a_block)
 {
     struct frame_region region = {PA_INIT(0x40000000), NULL, 128, infos};
     uint64_t rounds = model_ops() / OPS_PER_ROUND;
@@ -367,16 +368,4 @@ START_TEST(two_threads_never_share_a_block)
     ck_assert_uint_eq(frame_pool_available(&pool), 128);
     ck_assert(frame_pool_check(&pool));
     ck_assert_int_eq(frame_pool_alloc(&pool, 7, &whole), MAPPING_OK);
-}
-END_TEST
-
-Suite *suite_frame_pool_model(void)
-{
-    Suite *suite = suite_create("frame_pool_model");
-    TCase *tc = tcase_create("sequences");
-
-    tcase_add_test(tc, random_sequence_agrees_with_the_bitmap);
-    tcase_add_test(tc, two_threads_never_share_a_block);
-    suite_add_tcase(suite, tc);
-    return suite;
 }

@@ -4,10 +4,12 @@
  */
 #include "stage2/arch/geometry.h"
 #include "tests/sim/mmu.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "geometry"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HCR_VM UINT64_C(1)
@@ -131,7 +133,7 @@ static const struct shape_case {
     {K64, 52, 48, 48, S2_ROOT_SHALLOW, 0x80057590, 1, 0, 64},
 };
 
-START_TEST(init_known_size_gives_the_manuals_registers)
+TEST_EACH(init_known_size_gives_the_manuals_registers, COUNT(shape_cases))
 {
     const struct shape_case *c = &shape_cases[_i];
     struct s2_features cpu = plain_part(c->part_bits);
@@ -158,7 +160,6 @@ START_TEST(init_known_size_gives_the_manuals_registers)
     ck_assert(geometry.has_lpa2 == ((c->vtcr >> 32 & 1) != 0));
     ck_assert(geometry.has_lpa == (c->vtcr == 0x8006758c));
 }
-END_TEST
 
 /* One option at a time on a 40-bit 4K table: which bits it moves. */
 static const struct option_case {
@@ -213,7 +214,7 @@ static const struct option_case {
     {"LPA2 off", {.lpa2 = S2_LPA2_OFF}, 8, 0, false, 0x80023558, HCR_VM},
 };
 
-START_TEST(init_each_option_moves_its_bits_alone)
+TEST_EACH(init_each_option_moves_its_bits_alone, COUNT(option_cases))
 {
     const struct option_case *c = &option_cases[_i];
     struct s2_features cpu = plain_part(40);
@@ -236,7 +237,6 @@ START_TEST(init_each_option_moves_its_bits_alone)
     ck_assert(s2_geometry_has_access_flag(&geometry) == ((c->vtcr & 0x200000) != 0));
     ck_assert(s2_geometry_has_dirty(&geometry) == ((c->vtcr & 0x400000) != 0));
 }
-END_TEST
 
 /* --- Leaves and runs -------------------------------------------------------------------------- */
 
@@ -257,7 +257,7 @@ static const struct leaf_case {
     {K64, 52, {0, 0, 42, 29, 16}, {0, 0, 0, 5, 5}, 8192},
 };
 
-START_TEST(init_gives_the_granules_leaves_and_runs)
+TEST_EACH(init_gives_the_granules_leaves_and_runs, COUNT(leaf_cases))
 {
     const struct leaf_case *c = &leaf_cases[_i];
     struct s2_geometry geometry;
@@ -283,9 +283,8 @@ START_TEST(init_gives_the_granules_leaves_and_runs)
     ck_assert_uint_eq(s2_granule_size(&geometry), (uint64_t)c->table_entries * 8);
     ck_assert_uint_eq(geometry.stride, (unsigned)c->granule - 3);
 }
-END_TEST
 
-START_TEST(stretch_of_entries_is_their_ipas)
+TEST(stretch_of_entries_is_their_ipas)
 {
     const struct s2_features cpu = plain_part(40);
     struct s2_geometry geometry;
@@ -301,7 +300,6 @@ START_TEST(stretch_of_entries_is_their_ipas)
     ck_assert(ipa_range_eq(range, ipa_range(0xffc0000000, 0x40000000)));
     ck_assert_uint_eq(s2_root_size(&geometry), 0x2000);
 }
-END_TEST
 
 /* --- Every size against the software MMU ------------------------------------------------------ */
 
@@ -469,7 +467,7 @@ static void check_size(const struct s2_config *config)
 }
 
 /* Granule, then part, then every size and option. */
-START_TEST(init_every_size_is_what_the_software_mmu_takes)
+TEST_EACH(init_every_size_is_what_the_software_mmu_takes, 21)
 {
     static const unsigned pa_sizes[] = {0, 32, 36, 40, 42, 44, 48, 52};
     static const enum s2_granule granules[] = {K4, K16, K64};
@@ -489,10 +487,9 @@ START_TEST(init_every_size_is_what_the_software_mmu_takes)
         }
     }
 }
-END_TEST
 
 /* Of two tables at level 1 and one at level 0 the second is the smaller root; all the same. */
-START_TEST(init_16k_starts_at_level_0_on_52_bit_parts_alone)
+TEST(init_16k_starts_at_level_0_on_52_bit_parts_alone)
 {
     struct s2_features cpu = FULL;
     struct s2_config config = {
@@ -505,11 +502,10 @@ START_TEST(init_16k_starts_at_level_0_on_52_bit_parts_alone)
     ck_assert_int_eq(s2_geometry_init(&geometry, &config, NULL), MAPPING_OK);
     ck_assert(geometry.start_level == 1 && geometry.root_order == 1);
 }
-END_TEST
 
 /* Every input size has a start level on every part whose output size it does not exceed: so none
  * is refused for the lack of one. */
-START_TEST(init_every_input_size_has_a_start_level)
+TEST(init_every_input_size_has_a_start_level)
 {
     static const unsigned pa_sizes[] = {32, 36, 40, 42, 44, 48, 52};
     static const enum s2_granule granules[] = {K4, K16, K64};
@@ -533,10 +529,9 @@ START_TEST(init_every_input_size_has_a_start_level)
         }
     }
 }
-END_TEST
 
 /* The promise of enum s2_root: 1G blocks with 4K, 32M with 16K, 512M with 64K, at any size. */
-START_TEST(init_any_root_option_keeps_the_plain_block_sizes)
+TEST(init_any_root_option_keeps_the_plain_block_sizes)
 {
     static const struct {
         enum s2_granule granule;
@@ -555,23 +550,4 @@ START_TEST(init_any_root_option_keeps_the_plain_block_sizes)
             ck_assert(s2_level_is_leaf(&geometry, largest[i / 2].level));
         }
     }
-}
-END_TEST
-
-Suite *suite_geometry(void)
-{
-    Suite *suite = suite_create("geometry");
-    TCase *tcase = tcase_create("init");
-
-    tcase_add_loop_test(tcase, init_known_size_gives_the_manuals_registers, 0,
-                        (int)COUNT(shape_cases));
-    tcase_add_loop_test(tcase, init_each_option_moves_its_bits_alone, 0, (int)COUNT(option_cases));
-    tcase_add_loop_test(tcase, init_gives_the_granules_leaves_and_runs, 0, (int)COUNT(leaf_cases));
-    tcase_add_test(tcase, stretch_of_entries_is_their_ipas);
-    tcase_add_loop_test(tcase, init_every_size_is_what_the_software_mmu_takes, 0, 21);
-    tcase_add_test(tcase, init_16k_starts_at_level_0_on_52_bit_parts_alone);
-    tcase_add_test(tcase, init_every_input_size_has_a_start_level);
-    tcase_add_test(tcase, init_any_root_option_keeps_the_plain_block_sizes);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

@@ -2,10 +2,12 @@
  * test_geometry_limits.c - what s2_geometry_init() refuses and why, and VTTBR_EL2.
  */
 #include "stage2/arch/geometry.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "geometry_limits"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -146,7 +148,7 @@ static const struct refusal {
      MAPPING_UNSUPPORTED, "erratum", false},
 };
 
-START_TEST(init_bad_config_is_refused_with_its_reason)
+TEST_EACH(init_bad_config_is_refused_with_its_reason, COUNT(refusals))
 {
     const struct refusal *c = &refusals[_i];
     struct s2_geometry geometry;
@@ -162,7 +164,6 @@ START_TEST(init_bad_config_is_refused_with_its_reason)
     ck_assert_mem_eq(&geometry, &before, sizeof(geometry));
     ck_assert_int_eq(s2_geometry_init(&geometry, &c->config, NULL), c->error);
 }
-END_TEST
 
 /* Features made by hand: what no CPU has is refused before it is shifted by, or divided by. */
 static const struct number {
@@ -195,7 +196,7 @@ static const struct number {
 };
 _Static_assert(sizeof(enum s2_granule_support) == sizeof(unsigned), "all fields above are alike");
 
-START_TEST(init_features_that_no_cpu_has_are_refused_with_their_reason)
+TEST_EACH(init_features_that_no_cpu_has_are_refused_with_their_reason, COUNT(numbers))
 {
     const struct number *c = &numbers[_i];
     struct s2_features cpu = PART;
@@ -209,10 +210,9 @@ START_TEST(init_features_that_no_cpu_has_are_refused_with_their_reason)
     ck_assert((reason == NULL) == (c->word == NULL));
     ck_assert(reason == NULL || strstr(reason, c->word) != NULL);
 }
-END_TEST
 
 /* Whether hardware may update, by its errata, what is asked for, and what the embedder knows. */
-START_TEST(init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise)
+TEST(init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise)
 {
     static const unsigned errata[] = {0, S2_ERRATUM_DIRTY, S2_ERRATUM_ACCESS_FLAG,
                                       S2_ERRATUM_DIRTY | S2_ERRATUM_ACCESS_FLAG,
@@ -242,9 +242,8 @@ START_TEST(init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise
         ck_assert(reason == NULL || strstr(reason, "erratum") != NULL);
     }
 }
-END_TEST
 
-START_TEST(init_each_kind_of_refusal_has_a_reason_of_its_own)
+TEST(init_each_kind_of_refusal_has_a_reason_of_its_own)
 {
     const char *reasons[COUNT(refusals)] = {0};
 
@@ -259,9 +258,8 @@ START_TEST(init_each_kind_of_refusal_has_a_reason_of_its_own)
                       reasons[i]);
     }
 }
-END_TEST
 
-START_TEST(init_good_config_leaves_the_reason_alone)
+TEST(init_good_config_leaves_the_reason_alone)
 {
     const char *reason = "untouched";
     struct s2_geometry geometry;
@@ -270,7 +268,6 @@ START_TEST(init_good_config_leaves_the_reason_alone)
                      MAPPING_OK);
     ck_assert_str_eq(reason, "untouched");
 }
-END_TEST
 
 /* --- VTTBR_EL2 -------------------------------------------------------------------------------- */
 
@@ -294,7 +291,7 @@ static const struct vttbr_case {
     {WITH(&PART_52, K64, 48, .pa_bits = 48), 0xffffffff0000, 3, 0x0003ffffffff0000},
 };
 
-START_TEST(vttbr_holds_root_and_vmid)
+TEST_EACH(vttbr_holds_root_and_vmid, COUNT(vttbr_cases))
 {
     const struct vttbr_case *c = &vttbr_cases[_i];
     struct s2_geometry geometry;
@@ -302,7 +299,6 @@ START_TEST(vttbr_holds_root_and_vmid)
     ck_assert_int_eq(s2_geometry_init(&geometry, &c->config, NULL), MAPPING_OK);
     ck_assert_uint_eq(s2_geometry_vttbr(&geometry, pa_of(c->root), c->vmid), c->vttbr);
 }
-END_TEST
 
 /* Roots that are no roots: below the alignment of all concatenated tables, or beyond the output. */
 static const struct {
@@ -320,33 +316,11 @@ static const struct {
     {AT(&PART_52, K64, 52), 0x10000000000000},
 };
 
-START_TEST(vttbr_of_misplaced_root_dies)
+TEST_EACH_DIES(vttbr_of_misplaced_root_dies, COUNT(bad_roots))
 {
     struct s2_geometry geometry;
 
     if (s2_geometry_init(&geometry, &bad_roots[_i].config, NULL) == MAPPING_OK) {
         (void)s2_geometry_vttbr(&geometry, pa_of(bad_roots[_i].root), 1);
     }
-}
-END_TEST
-
-Suite *suite_geometry_limits(void)
-{
-    Suite *suite = suite_create("geometry_limits");
-    TCase *refuse = tcase_create("refuse");
-    TCase *vttbr = tcase_create("vttbr");
-
-    tcase_add_loop_test(refuse, init_bad_config_is_refused_with_its_reason, 0,
-                        (int)COUNT(refusals));
-    tcase_add_loop_test(refuse, init_features_that_no_cpu_has_are_refused_with_their_reason, 0,
-                        (int)COUNT(numbers));
-    tcase_add_test(refuse, init_updates_that_an_erratum_spoils_are_refused_unless_told_otherwise);
-    tcase_add_test(refuse, init_each_kind_of_refusal_has_a_reason_of_its_own);
-    tcase_add_test(refuse, init_good_config_leaves_the_reason_alone);
-    tcase_add_loop_test(vttbr, vttbr_holds_root_and_vmid, 0, (int)COUNT(vttbr_cases));
-    tcase_add_loop_test_raise_signal(vttbr, vttbr_of_misplaced_root_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(bad_roots));
-    suite_add_tcase(suite, refuse);
-    suite_add_tcase(suite, vttbr);
-    return suite;
 }

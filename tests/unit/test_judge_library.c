@@ -6,10 +6,12 @@
 #include "stage2/trestle.h"
 #include "tests/model/random.h"
 #include "tests/sim/monitor.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+
+#define SUITE "judge_library"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAMES 192
@@ -275,7 +277,7 @@ static void tell_story(struct court *court)
 
 #define CASES ((int)(COUNT(shapes) * QUIRKS))
 
-START_TEST(library_keeps_the_rules_in_every_verb)
+TEST_EACH(library_keeps_the_rules_in_every_verb, CASES)
 {
     const enum quirk quirk = (enum quirk)(_i % (int)QUIRKS);
     static struct court court;
@@ -288,10 +290,9 @@ START_TEST(library_keeps_the_rules_in_every_verb)
     }
     close_court(&court);
 }
-END_TEST
 
 /* More places at once than a batch remembers, far from each other. */
-START_TEST(library_keeps_the_rules_in_scattered_pages)
+TEST_EACH(library_keeps_the_rules_in_scattered_pages, CASES)
 {
     const enum quirk quirk = (enum quirk)(_i % (int)QUIRKS);
     static struct court court;
@@ -317,7 +318,6 @@ START_TEST(library_keeps_the_rules_in_scattered_pages)
     }
     close_court(&court);
 }
-END_TEST
 
 /* --- Random orders --------------------------------------------------------------------------- */
 
@@ -347,7 +347,7 @@ static struct step random_step(struct random *random)
     return step;
 }
 
-START_TEST(library_keeps_the_rules_in_random_orders)
+TEST_EACH(library_keeps_the_rules_in_random_orders, CASES)
 {
     const enum quirk quirk = (enum quirk)(_i % (int)QUIRKS);
     struct random random = {(uint64_t)_i + 1};
@@ -368,7 +368,6 @@ START_TEST(library_keeps_the_rules_in_random_orders)
     }
     close_court(&court);
 }
-END_TEST
 
 /* --- Spaces: memory that our side writes ----------------------------------------------------- */
 
@@ -455,7 +454,7 @@ static void visit_all(struct court *court, struct s2_space *space)
     }
 }
 
-START_TEST(library_cleans_what_it_shows)
+TEST_EACH(library_cleans_what_it_shows, CASES)
 {
     const enum quirk quirk = (enum quirk)(_i % (int)QUIRKS);
     static struct memory_node nodes[NODES];
@@ -482,18 +481,4 @@ START_TEST(library_cleans_what_it_shows)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     monitor_quiesce(court.monitor);
     close_court(&court);
-}
-END_TEST
-
-Suite *suite_judge_library(void)
-{
-    Suite *suite = suite_create("judge_library");
-    TCase *tcase = tcase_create("tables");
-
-    tcase_add_loop_test(tcase, library_keeps_the_rules_in_every_verb, 0, CASES);
-    tcase_add_loop_test(tcase, library_keeps_the_rules_in_scattered_pages, 0, CASES);
-    tcase_add_loop_test(tcase, library_keeps_the_rules_in_random_orders, 0, CASES);
-    tcase_add_loop_test(tcase, library_cleans_what_it_shows, 0, CASES);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

@@ -8,10 +8,12 @@
 #include "stage2/arch/memory.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "memory"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -130,6 +132,11 @@ static void teardown(void)
     sim_memory_fini(&banks);
 }
 
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN teardown
+
 /* Lines from @base on are watched; forgets what was seen. */
 static void watch(uint64_t base)
 {
@@ -180,7 +187,7 @@ static const struct {
 
 static const unsigned line_sizes[] = {16, 32, 64, 128, 256, 2048};
 
-START_TEST(clean_any_span_covers_each_line_once)
+TEST_EACH(clean_any_span_covers_each_line_once, COUNT(spans))
 {
     const uint64_t offset = spans[_i].offset;
     const uint64_t bases[] = {MAPPED, OUTSIDE, REMOTE};
@@ -198,9 +205,8 @@ START_TEST(clean_any_span_covers_each_line_once)
         check_complete();
     }
 }
-END_TEST
 
-START_TEST(clean_nothing_cleans_nothing)
+TEST(clean_nothing_cleans_nothing)
 {
     watch(MAPPED);
     ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), 0), MAPPING_OK);
@@ -210,11 +216,10 @@ START_TEST(clean_nothing_cleans_nothing)
     ck_assert_uint_eq(lines.total, 0);
     ck_assert_uint_eq(ops_log.opens, 0);
 }
-END_TEST
 
 /* --- Windows ---------------------------------------------------------------------------------- */
 
-START_TEST(clean_long_range_goes_in_chunks)
+TEST(clean_long_range_goes_in_chunks)
 {
     watch(OUTSIDE);
     ck_assert_int_eq(s2_memory_clean(&memory, pa_of(OUTSIDE + 0x101000), 0x500000), MAPPING_OK);
@@ -224,10 +229,9 @@ START_TEST(clean_long_range_goes_in_chunks)
     ck_assert_uint_ge(ops_log.opens, 3);
     ck_assert_uint_le(ops_log.opens, 4);
 }
-END_TEST
 
 /* Frames of the pool that are not mapped here are reached like any other memory, and as fast. */
-START_TEST(clean_remote_region_goes_in_chunks_too)
+TEST(clean_remote_region_goes_in_chunks_too)
 {
     watch(REMOTE);
     ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
@@ -235,9 +239,8 @@ START_TEST(clean_remote_region_goes_in_chunks_too)
     check_complete();
     ck_assert_uint_eq(ops_log.opens, 2);
 }
-END_TEST
 
-START_TEST(clean_pool_memory_asks_no_window)
+TEST(clean_pool_memory_asks_no_window)
 {
     watch(MAPPED);
     ck_assert_int_eq(s2_memory_clean(&memory, pa_of(MAPPED), REGION), MAPPING_OK);
@@ -245,10 +248,9 @@ START_TEST(clean_pool_memory_asks_no_window)
     check_complete();
     ck_assert_uint_eq(ops_log.opens, 0);
 }
-END_TEST
 
 /* From outside into the mapped region and out again, inside one chunk or over several. */
-START_TEST(clean_across_the_pools_border_takes_each_by_its_way)
+TEST(clean_across_the_pools_border_takes_each_by_its_way)
 {
     static const struct {
         uint64_t pa, size, outside;
@@ -269,10 +271,9 @@ START_TEST(clean_across_the_pools_border_takes_each_by_its_way)
         ck_assert_uint_eq(ops_log.opened, cases[i].outside);
     }
 }
-END_TEST
 
 /* Two frames of a pool in the middle of a chunk: one window up to them, one from there on. */
-START_TEST(clean_chunk_with_the_pool_inside_spares_the_pool)
+TEST(clean_chunk_with_the_pool_inside_spares_the_pool)
 {
     struct frame_pool inner;
 
@@ -289,11 +290,10 @@ START_TEST(clean_chunk_with_the_pool_inside_spares_the_pool)
     ck_assert_uint_eq(ops_log.opens, 2);
     ck_assert_uint_eq(ops_log.opened, 0x6000);
 }
-END_TEST
 
 /* --- Out of reach ----------------------------------------------------------------------------- */
 
-START_TEST(clean_refused_window_is_denied_and_the_rest_cleaned)
+TEST(clean_refused_window_is_denied_and_the_rest_cleaned)
 {
     watch(OUTSIDE);
     ops_log.refused = OUTSIDE + 0x234567; /* in the second chunk */
@@ -303,9 +303,8 @@ START_TEST(clean_refused_window_is_denied_and_the_rest_cleaned)
     check_cleaned(OUTSIDE + 0x400000, 0x200000);
     check_complete();
 }
-END_TEST
 
-START_TEST(clean_refused_everywhere_is_denied)
+TEST(clean_refused_everywhere_is_denied)
 {
     watch(OUTSIDE);
     ops_log.refused = OUTSIDE + 0x1800;
@@ -313,9 +312,8 @@ START_TEST(clean_refused_everywhere_is_denied)
     ck_assert_uint_eq(ops_log.opens, 0);
     check_complete();
 }
-END_TEST
 
-START_TEST(reclaim_refused_window_cleans_the_rest)
+TEST(reclaim_refused_window_cleans_the_rest)
 {
     watch(OUTSIDE);
     ops_log.refused = OUTSIDE + 0x1fffff; /* in the first chunk */
@@ -328,9 +326,8 @@ START_TEST(reclaim_refused_window_cleans_the_rest)
     check_cleaned(MAPPED + 0x1000, 0x3000);
     check_complete();
 }
-END_TEST
 
-START_TEST(clean_without_ops_reaches_the_pool_alone)
+TEST(clean_without_ops_reaches_the_pool_alone)
 {
     memory.ops = NULL;
     watch(MAPPED - 0x100000);
@@ -348,26 +345,4 @@ START_TEST(clean_without_ops_reaches_the_pool_alone)
     watch(REMOTE);
     ck_assert_int_eq(s2_memory_clean(&memory, pa_of(REMOTE), REGION), MAPPING_OK);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-}
-END_TEST
-
-Suite *suite_memory(void)
-{
-    Suite *suite = suite_create("memory");
-    TCase *tcase = tcase_create("clean");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, clean_any_span_covers_each_line_once, 0, (int)COUNT(spans));
-    tcase_add_test(tcase, clean_nothing_cleans_nothing);
-    tcase_add_test(tcase, clean_long_range_goes_in_chunks);
-    tcase_add_test(tcase, clean_remote_region_goes_in_chunks_too);
-    tcase_add_test(tcase, clean_pool_memory_asks_no_window);
-    tcase_add_test(tcase, clean_across_the_pools_border_takes_each_by_its_way);
-    tcase_add_test(tcase, clean_chunk_with_the_pool_inside_spares_the_pool);
-    tcase_add_test(tcase, clean_refused_window_is_denied_and_the_rest_cleaned);
-    tcase_add_test(tcase, clean_refused_everywhere_is_denied);
-    tcase_add_test(tcase, reclaim_refused_window_cleans_the_rest);
-    tcase_add_test(tcase, clean_without_ops_reaches_the_pool_alone);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

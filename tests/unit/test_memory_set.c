@@ -3,9 +3,11 @@
  */
 #include "core/memory_set.h"
 #include "tests/unit/set_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
+
+#define SUITE "memory_set"
 
 static struct set_fixture f;
 static const struct mock_faults no_faults;
@@ -15,9 +17,12 @@ static void setup(void)
     fixture_draw(&f, "", FIXTURE_NODES, MOCK_PLAIN);
 }
 
+#undef SETUP
+#define SETUP setup
+
 /* ---- every kind of overlap ---- */
 
-START_TEST(change_any_overlap_changes_exactly_the_range)
+TEST_EACH(change_any_overlap_changes_exactly_the_range, 2 * set_case_count)
 {
     const struct set_case *entry = &set_cases[_i / 2];
     enum mock_kind kind = _i % 2 == 0 ? MOCK_PLAIN : MOCK_HOLDING;
@@ -27,9 +32,8 @@ START_TEST(change_any_overlap_changes_exactly_the_range)
     fixture_assert(&f, entry->after, MAPPING_OK);
     ck_assert_uint_eq(f.table.change_count, entry->pieces);
 }
-END_TEST
 
-START_TEST(change_with_peak_nodes_succeeds_with_fewer_changes_nothing)
+TEST_EACH(change_with_peak_nodes_succeeds_with_fewer_changes_nothing, 2 * set_case_count)
 {
     const struct set_case *entry = &set_cases[_i / 2];
     enum mock_kind kind = _i % 2 == 0 ? MOCK_PLAIN : MOCK_HOLDING;
@@ -47,7 +51,6 @@ START_TEST(change_with_peak_nodes_succeeds_with_fewer_changes_nothing)
         ck_assert(is_enough || f.table.event_count == 0);
     }
 }
-END_TEST
 
 /* ---- map ---- */
 
@@ -57,7 +60,7 @@ static enum mapping_error map(struct memory_area area, enum overlap_policy polic
     return memory_set_map(&f.set, area, &f.table, policy);
 }
 
-START_TEST(map_over_what_is_there_is_rejected)
+TEST_EACH(map_over_what_is_there_is_rejected, 14)
 {
     static const struct {
         unsigned first;
@@ -81,14 +84,13 @@ START_TEST(map_over_what_is_there_is_rejected)
     ck_assert_uint_eq(f.table.event_count, 0);
     fixture_assert(&f, "..Aaaa..Bb...", MAPPING_ALREADY_EXISTS);
 }
-END_TEST
 
 static const struct mapping_backend_ops *holding_ops(void)
 {
     return mock_backend(MOCK_HOLDING, 0).ops;
 }
 
-START_TEST(map_with_incomplete_backend_is_invalid)
+TEST_EACH(map_with_incomplete_backend_is_invalid, 10)
 {
     struct mapping_backend_ops ops = *holding_ops();
     struct memory_area area = fixture_area(0, 4, 'a', MOCK_HOLDING);
@@ -118,7 +120,6 @@ START_TEST(map_with_incomplete_backend_is_invalid)
     ck_assert_uint_eq(f.table.event_count, 0);
     ck_assert(memory_set_is_empty(&f.set));
 }
-END_TEST
 
 static const struct ipa_range bad_ranges[] = {
     IPA_RANGE_INIT(FIXTURE_BASE, 0),   IPA_RANGE_INIT(0, 0),
@@ -130,7 +131,7 @@ static const struct ipa_range bad_ranges[] = {
 #define BAD_RANGE_COUNT 7
 #define EMPTY_RANGE_COUNT 3 /* of which empty, the first ones; the others wrap */
 
-START_TEST(map_empty_or_wrapping_range_is_invalid)
+TEST_EACH(map_empty_or_wrapping_range_is_invalid, BAD_RANGE_COUNT)
 {
     struct memory_area area = fixture_area(0, 4, 'a', MOCK_PLAIN);
 
@@ -139,9 +140,8 @@ START_TEST(map_empty_or_wrapping_range_is_invalid)
     ck_assert_int_eq(map(area, OVERLAP_UNMAP), MAPPING_INVALID_PARAM);
     ck_assert(memory_set_is_empty(&f.set));
 }
-END_TEST
 
-START_TEST(unmap_and_protect_wrapping_range_is_invalid_empty_is_ok)
+TEST_EACH(unmap_and_protect_wrapping_range_is_invalid_empty_is_ok, BAD_RANGE_COUNT)
 {
     enum mapping_error expected = _i < EMPTY_RANGE_COUNT ? MAPPING_OK : MAPPING_INVALID_PARAM;
     char letter = 'b';
@@ -154,9 +154,8 @@ START_TEST(unmap_and_protect_wrapping_range_is_invalid_empty_is_ok)
     ck_assert_uint_eq(f.table.event_count, 0);
     fixture_assert(&f, "AaBb", expected);
 }
-END_TEST
 
-START_TEST(map_with_unknown_policy_is_invalid)
+TEST(map_with_unknown_policy_is_invalid)
 {
     enum overlap_policy unknown = OVERLAP_UNMAP;
     unsigned char bytes = 77;
@@ -165,18 +164,16 @@ START_TEST(map_with_unknown_policy_is_invalid)
     ck_assert_int_eq(map(fixture_area(0, 4, 'a', MOCK_PLAIN), unknown), MAPPING_INVALID_PARAM);
     ck_assert(memory_set_is_empty(&f.set));
 }
-END_TEST
 
-START_TEST(protect_without_update_is_invalid)
+TEST(protect_without_update_is_invalid)
 {
     fixture_draw(&f, "Aaaa", FIXTURE_NODES, MOCK_PLAIN);
     ck_assert_int_eq(memory_set_protect(&f.set, fixture_range(0, 4), NULL, NULL, &f.table),
                      MAPPING_INVALID_PARAM);
     fixture_assert(&f, "Aaaa", MAPPING_INVALID_PARAM);
 }
-END_TEST
 
-START_TEST(map_at_both_ends_of_the_space_is_found)
+TEST(map_at_both_ends_of_the_space_is_found)
 {
     struct memory_area low = fixture_area(0, 1, 'a', MOCK_PLAIN);
     struct memory_area high = fixture_area(0, 1, 'b', MOCK_PLAIN);
@@ -192,11 +189,10 @@ START_TEST(map_at_both_ends_of_the_space_is_found)
     ck_assert_ptr_null(memory_set_find(&f.set, ipa_of(UINT64_MAX)));
     ck_assert(memory_set_check(&f.set));
 }
-END_TEST
 
 /* ---- queries ---- */
 
-START_TEST(find_each_byte_answers_its_area)
+TEST(find_each_byte_answers_its_area)
 {
     static const char drawing[] = ".AaBb..Cc.";
 
@@ -211,10 +207,9 @@ START_TEST(find_each_byte_answers_its_area)
         }
     }
 }
-END_TEST
 
 /* From a hole on, the area above it; from an area on, that one; above all, none. */
-START_TEST(find_from_each_byte_answers_it_or_the_next)
+TEST(find_from_each_byte_answers_it_or_the_next)
 {
     static const char drawing[] = ".AaBb..Cc.";
 
@@ -229,9 +224,8 @@ START_TEST(find_from_each_byte_answers_it_or_the_next)
         }
     }
 }
-END_TEST
 
-START_TEST(overlaps_of_wrapping_range_reaches_the_top)
+TEST(overlaps_of_wrapping_range_reaches_the_top)
 {
     fixture_draw(&f, "....Aa", FIXTURE_NODES, MOCK_PLAIN);
     ck_assert(memory_set_overlaps(&f.set, fixture_range(5, UINT64_MAX)));
@@ -239,9 +233,8 @@ START_TEST(overlaps_of_wrapping_range_reaches_the_top)
     ck_assert(!memory_set_overlaps(&f.set, fixture_range(6, UINT64_MAX)));
     ck_assert(!memory_set_overlaps(&f.set, fixture_range(5, 0)));
 }
-END_TEST
 
-START_TEST(iterate_empty_set_ends_at_once)
+TEST(iterate_empty_set_ends_at_once)
 {
     ck_assert(memory_set_is_empty(&f.set));
     ck_assert_uint_eq(memory_set_len(&f.set), 0);
@@ -250,17 +243,15 @@ START_TEST(iterate_empty_set_ends_at_once)
     ck_assert_ptr_null(memory_set_find_from(&f.set, ipa_of(0)));
     ck_assert(memory_set_check(&f.set));
 }
-END_TEST
 
-START_TEST(init_without_nodes_refuses_every_map)
+TEST(init_without_nodes_refuses_every_map)
 {
     memory_set_init(&f.set, NULL, 0);
     ck_assert(memory_set_check(&f.set));
     ck_assert_int_eq(map(fixture_area(0, 1, 'a', MOCK_PLAIN), OVERLAP_REJECT), MAPPING_NO_NODE);
 }
-END_TEST
 
-START_TEST(clear_gives_all_nodes_back)
+TEST(clear_gives_all_nodes_back)
 {
     for (int round = 0; round < 3; round++) {
         for (unsigned i = 0; i < FIXTURE_NODES; i++) {
@@ -274,7 +265,6 @@ START_TEST(clear_gives_all_nodes_back)
         fixture_assert(&f, "", MAPPING_OK);
     }
 }
-END_TEST
 
 /* Counts per letter how often it is asked, and says yes. */
 static bool counting_update(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
@@ -287,7 +277,7 @@ static bool counting_update(mapping_flags_t old_flags, void *arg, mapping_flags_
     return true;
 }
 
-START_TEST(protect_asks_areas_in_range_at_most_twice_others_never)
+TEST(protect_asks_areas_in_range_at_most_twice_others_never)
 {
     unsigned calls[256] = {0};
 
@@ -300,11 +290,10 @@ START_TEST(protect_asks_areas_in_range_at_most_twice_others_never)
     ck_assert(calls['c'] >= 1 && calls['c'] <= 2);
     fixture_assert(&f, "AaBb.CcDd", MAPPING_OK);
 }
-END_TEST
 
 /* ---- merge ---- */
 
-START_TEST(merge_joins_alike_neighbours_that_both_touch_the_range)
+TEST_EACH(merge_joins_alike_neighbours_that_both_touch_the_range, 16)
 {
     static const struct {
         const char *before;
@@ -329,9 +318,8 @@ START_TEST(merge_joins_alike_neighbours_that_both_touch_the_range)
     ck_assert_uint_eq(f.table.event_count, 0);
     fixture_assert(&f, entries[_i].after, MAPPING_OK);
 }
-END_TEST
 
-START_TEST(merge_of_areas_that_differ_leaves_them)
+TEST_EACH(merge_of_areas_that_differ_leaves_them, 4)
 {
     struct memory_area upper = fixture_area(4, 4, 'a', MOCK_PLAIN);
 
@@ -355,7 +343,6 @@ START_TEST(merge_of_areas_that_differ_leaves_them)
     ck_assert_uint_eq(memory_set_len(&f.set), 2);
     ck_assert(memory_set_check(&f.set));
 }
-END_TEST
 
 /* ---- the validator ---- */
 
@@ -408,85 +395,25 @@ static void corrupt(int how)
 
 #define CORRUPTIONS 13
 
-START_TEST(check_of_corrupted_set_is_false)
+TEST_EACH(check_of_corrupted_set_is_false, CORRUPTIONS)
 {
     fixture_draw(&f, ".AaBb.Cc", 8, MOCK_PLAIN);
     ck_assert(memory_set_check(&f.set));
     corrupt(_i);
     ck_assert(!memory_set_check(&f.set));
 }
-END_TEST
 
 /* ---- contracts ---- */
 
-START_TEST(next_of_foreign_area_dies)
+TEST_DIES(next_of_foreign_area_dies)
 {
     static struct memory_node stranger;
 
     fixture_draw(&f, "Aa", FIXTURE_NODES, MOCK_PLAIN);
     memory_set_next(&f.set, &stranger.area);
 }
-END_TEST
 
-START_TEST(init_with_count_but_no_nodes_dies)
+TEST_DIES(init_with_count_but_no_nodes_dies)
 {
     memory_set_init(&f.set, NULL, 1);
-}
-END_TEST
-
-static TCase *new_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, setup, NULL);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
-static void add_refusals(Suite *suite)
-{
-    TCase *tcase = new_case(suite, "refusals");
-
-    tcase_add_loop_test(tcase, map_over_what_is_there_is_rejected, 0, 14);
-    tcase_add_loop_test(tcase, map_with_incomplete_backend_is_invalid, 0, 10);
-    tcase_add_loop_test(tcase, map_empty_or_wrapping_range_is_invalid, 0, BAD_RANGE_COUNT);
-    tcase_add_loop_test(tcase, unmap_and_protect_wrapping_range_is_invalid_empty_is_ok, 0,
-                        BAD_RANGE_COUNT);
-    tcase_add_test(tcase, map_with_unknown_policy_is_invalid);
-    tcase_add_test(tcase, protect_without_update_is_invalid);
-    tcase_add_test(tcase, init_without_nodes_refuses_every_map);
-}
-
-static void add_contracts(Suite *suite)
-{
-    TCase *tcase = new_case(suite, "contracts");
-
-    tcase_add_loop_test(tcase, check_of_corrupted_set_is_false, 0, CORRUPTIONS);
-    tcase_add_test_raise_signal(tcase, next_of_foreign_area_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(tcase, init_with_count_but_no_nodes_dies, CONTRACT_DEATH);
-}
-
-Suite *suite_memory_set(void)
-{
-    Suite *suite = suite_create("memory_set");
-    TCase *overlaps = new_case(suite, "overlaps");
-    TCase *queries = new_case(suite, "queries");
-    TCase *merge = new_case(suite, "merge");
-
-    tcase_add_loop_test(overlaps, change_any_overlap_changes_exactly_the_range, 0,
-                        2 * set_case_count);
-    tcase_add_loop_test(overlaps, change_with_peak_nodes_succeeds_with_fewer_changes_nothing, 0,
-                        2 * set_case_count);
-    tcase_add_test(overlaps, clear_gives_all_nodes_back);
-    tcase_add_test(queries, map_at_both_ends_of_the_space_is_found);
-    tcase_add_test(queries, find_each_byte_answers_its_area);
-    tcase_add_test(queries, find_from_each_byte_answers_it_or_the_next);
-    tcase_add_test(queries, overlaps_of_wrapping_range_reaches_the_top);
-    tcase_add_test(queries, iterate_empty_set_ends_at_once);
-    tcase_add_test(queries, protect_asks_areas_in_range_at_most_twice_others_never);
-    tcase_add_loop_test(merge, merge_joins_alike_neighbours_that_both_touch_the_range, 0, 16);
-    tcase_add_loop_test(merge, merge_of_areas_that_differ_leaves_them, 0, 4);
-    add_refusals(suite);
-    add_contracts(suite);
-    return suite;
 }

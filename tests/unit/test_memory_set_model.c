@@ -8,11 +8,15 @@
 #include "tests/model/mock_table.h"
 #include "tests/model/random.h"
 #include "tests/model/set_model.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define SUITE "memory_set_model"
+#undef SECONDS
+#define SECONDS 300
 
 #define DEFAULT_OPS 100000
 #define DEFAULT_SEED 20240229
@@ -206,7 +210,7 @@ static void try_find_free(struct run *run)
                   mapping_error_name(answer));
 }
 
-START_TEST(change_at_random_agrees_with_naive_model)
+TEST(change_at_random_agrees_with_naive_model)
 {
     static struct run run;
     uint64_t ops = from_environment("TRESTLE_MODEL_OPS", DEFAULT_OPS);
@@ -237,16 +241,4 @@ START_TEST(change_at_random_agrees_with_naive_model)
         ck_assert_uint_gt(run.answered[MOCK_RESERVE_ERROR], 0);
         ck_assert_uint_gt(run.answered[MOCK_CHANGE_ERROR], 0);
     }
-}
-END_TEST
-
-Suite *suite_memory_set_model(void)
-{
-    Suite *suite = suite_create("memory_set_model");
-    TCase *random = tcase_create("random");
-
-    tcase_set_timeout(random, 300);
-    tcase_add_test(random, change_at_random_agrees_with_naive_model);
-    suite_add_tcase(suite, random);
-    return suite;
 }

@@ -3,14 +3,16 @@
  */
 #include "core/memory_set.h"
 #include "tests/unit/set_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
+
+#define SUITE "memory_set_protocol"
 
 static struct set_fixture f;
 static const struct mock_faults no_faults;
 
 /* ---- the table of overlaps, with each of its calls refused ---- */
 
-START_TEST(refuse_begin_changes_nothing_and_is_not_ended)
+TEST_EACH(refuse_begin_changes_nothing_and_is_not_ended, set_case_count)
 {
     const struct set_case *entry = &set_cases[_i];
     struct mock_faults faults = {.begin = 1};
@@ -21,9 +23,8 @@ START_TEST(refuse_begin_changes_nothing_and_is_not_ended)
     ck_assert_uint_eq(f.table.event_count, entry->pieces == 0 ? 0 : 1);
     fixture_assert(&f, entry->before, expected);
 }
-END_TEST
 
-START_TEST(refuse_each_reserve_changes_nothing)
+TEST_EACH(refuse_each_reserve_changes_nothing, set_case_count)
 {
     const struct set_case *entry = &set_cases[_i];
 
@@ -37,7 +38,6 @@ START_TEST(refuse_each_reserve_changes_nothing)
         fixture_assert(&f, entry->before, MOCK_RESERVE_ERROR);
     }
 }
-END_TEST
 
 /* What the cells would be after the first @count changes of a run without refusals. */
 static void assert_changes_are_prefix(const struct mock_table *whole, size_t count)
@@ -57,7 +57,7 @@ static void assert_changes_are_prefix(const struct mock_table *whole, size_t cou
     ck_assert_uint_eq(seen, count);
 }
 
-START_TEST(refuse_each_change_first_passes_through_later_is_bad_state)
+TEST_EACH(refuse_each_change_first_passes_through_later_is_bad_state, 2 * set_case_count)
 {
     static struct mock_table whole;
     const struct set_case *entry = &set_cases[_i / 2];
@@ -82,7 +82,6 @@ START_TEST(refuse_each_change_first_passes_through_later_is_bad_state)
         }
     }
 }
-END_TEST
 
 /* ---- call by call ---- */
 
@@ -118,7 +117,7 @@ static void assert_events(const struct expected_event expected[], size_t count)
     }
 }
 
-START_TEST(replace_calls_begin_reserves_changes_end_in_order)
+TEST(replace_calls_begin_reserves_changes_end_in_order)
 {
     static const struct set_case entry = {CASE_REPLACE, 'b', "AaaCccDd", 1, 4, "ABbbbCDd", 4, 3};
     static const struct expected_event expected[] = {
@@ -137,9 +136,8 @@ START_TEST(replace_calls_begin_reserves_changes_end_in_order)
     assert_events(expected, 8);
     ck_assert_int_eq(f.table.event[7].answer, MAPPING_OK);
 }
-END_TEST
 
-START_TEST(protect_calls_begin_reserves_changes_end_in_order)
+TEST(protect_calls_begin_reserves_changes_end_in_order)
 {
     static const struct set_case entry = {CASE_PROTECT, 'b', "AaaXxCcc", 1, 6, "", 5, 2};
     static const struct expected_event expected[] = {
@@ -155,9 +153,8 @@ START_TEST(protect_calls_begin_reserves_changes_end_in_order)
     ck_assert_int_eq(fixture_run(&f, &entry, MOCK_HOLDING, no_faults), MAPPING_OK);
     assert_events(expected, 6);
 }
-END_TEST
 
-START_TEST(unmap_over_mixed_backends_holds_for_those_that_can)
+TEST(unmap_over_mixed_backends_holds_for_those_that_can)
 {
     static const struct expected_event expected[] = {
         {MOCK_BEGIN, MAPPING_STEP_MAP, 0, 0, 0, 0},
@@ -183,9 +180,8 @@ START_TEST(unmap_over_mixed_backends_holds_for_those_that_can)
     assert_events(expected, 8);
     fixture_assert(&f, "A......D", MAPPING_OK);
 }
-END_TEST
 
-START_TEST(operate_on_holes_calls_nobody)
+TEST(operate_on_holes_calls_nobody)
 {
     char letter = 'b';
 
@@ -196,7 +192,6 @@ START_TEST(operate_on_holes_calls_nobody)
         MAPPING_OK);
     ck_assert_uint_eq(f.table.event_count, 0);
 }
-END_TEST
 
 /* ---- the judge is judged: sequences that the mock must find lawful, or not ---- */
 
@@ -260,7 +255,7 @@ static void play(const struct played_call *played)
         MOCK_MAP, MAPPING_STEP_MAP, first, size \
     }
 
-START_TEST(good_sequence_is_lawful)
+TEST_EACH(good_sequence_is_lawful, 2)
 {
     static const struct played_call good[][6] = {
         {OPEN, HOLD_MAP(0, 4), DO_MAP(0, 4), CLOSE, LAST},
@@ -271,9 +266,8 @@ START_TEST(good_sequence_is_lawful)
     play(good[_i]);
     ck_assert(mock_table_is_lawful(&f.table, MAPPING_OK));
 }
-END_TEST
 
-START_TEST(bad_sequence_is_unlawful)
+TEST_EACH(bad_sequence_is_unlawful, 12)
 {
     static const struct played_call bad[][8] = {
         {OPEN, HOLD_MAP(0, 4), DO_MAP(0, 4), LAST},                        /* never ended */
@@ -295,9 +289,8 @@ START_TEST(bad_sequence_is_unlawful)
     play(bad[_i]);
     ck_assert(!mock_table_is_lawful(&f.table, MAPPING_OK));
 }
-END_TEST
 
-START_TEST(bad_books_are_unlawful)
+TEST(bad_books_are_unlawful)
 {
     static const struct played_call behind_its_back[] = {
         OPEN, HOLD_MAP(0, 4), DO_MAP(0, 4), CLOSE, LAST,
@@ -306,29 +299,4 @@ START_TEST(bad_books_are_unlawful)
     fixture_draw(&f, "....Aa", FIXTURE_NODES, MOCK_HOLDING);
     play(behind_its_back);
     ck_assert(!mock_table_is_lawful(&f.table, MAPPING_OK));
-}
-END_TEST
-
-Suite *suite_memory_set_protocol(void)
-{
-    Suite *suite = suite_create("memory_set_protocol");
-    TCase *refusals = tcase_create("refusals");
-    TCase *calls = tcase_create("calls");
-    TCase *judge = tcase_create("judge");
-
-    tcase_add_loop_test(refusals, refuse_begin_changes_nothing_and_is_not_ended, 0, set_case_count);
-    tcase_add_loop_test(refusals, refuse_each_reserve_changes_nothing, 0, set_case_count);
-    tcase_add_loop_test(refusals, refuse_each_change_first_passes_through_later_is_bad_state, 0,
-                        2 * set_case_count);
-    tcase_add_test(calls, replace_calls_begin_reserves_changes_end_in_order);
-    tcase_add_test(calls, protect_calls_begin_reserves_changes_end_in_order);
-    tcase_add_test(calls, unmap_over_mixed_backends_holds_for_those_that_can);
-    tcase_add_test(calls, operate_on_holes_calls_nobody);
-    tcase_add_loop_test(judge, good_sequence_is_lawful, 0, 2);
-    tcase_add_loop_test(judge, bad_sequence_is_unlawful, 0, 12);
-    tcase_add_test(judge, bad_books_are_unlawful);
-    suite_add_tcase(suite, refusals);
-    suite_add_tcase(suite, calls);
-    suite_add_tcase(suite, judge);
-    return suite;
 }

@@ -4,9 +4,11 @@
 #include "core/memory_set.h"
 #include "tests/model/set_model.h"
 #include "tests/unit/set_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
+
+#define SUITE "memory_set_search"
 
 static struct set_fixture f;
 
@@ -93,7 +95,7 @@ static const struct search_case search_cases[] = {
 
 #define SEARCH_CASES ((int)(sizeof(search_cases) / sizeof(search_cases[0])))
 
-START_TEST(find_free_answers_lowest_at_hint_else_lowest_below)
+TEST_EACH(find_free_answers_lowest_at_hint_else_lowest_below, SEARCH_CASES)
 {
     const struct search_case *entry = &search_cases[_i];
     ipa_t hint = ipa_of(FIXTURE_BASE + (uint64_t)entry->hint);
@@ -107,10 +109,9 @@ START_TEST(find_free_answers_lowest_at_hint_else_lowest_below)
                      expected);
     ck_assert(ipa_eq(start, ipa_of(entry->start < 0 ? 12345 : place)));
 }
-END_TEST
 
 /* Every pattern of single bytes over ten, every hint and size, three alignments. */
-START_TEST(find_free_in_every_small_pattern_agrees_with_brute_force)
+TEST_EACH(find_free_in_every_small_pattern_agrees_with_brute_force, 3)
 {
     static struct set_model model;
     static const struct mock_faults none;
@@ -141,9 +142,8 @@ START_TEST(find_free_in_every_small_pattern_agrees_with_brute_force)
         }
     }
 }
-END_TEST
 
-START_TEST(find_free_with_bad_arguments_is_invalid)
+TEST_EACH(find_free_with_bad_arguments_is_invalid, 7)
 {
     static const struct {
         uint64_t size;
@@ -164,10 +164,9 @@ START_TEST(find_free_with_bad_arguments_is_invalid)
                      MAPPING_INVALID_PARAM);
     ck_assert(ipa_eq(start, ipa_of(77)));
 }
-END_TEST
 
 /* In a set with the areas [0, 4K) and [2^64 - 8K, 2^64 - 4K). */
-START_TEST(find_free_at_the_ends_of_the_space_does_not_overflow)
+TEST_EACH(find_free_at_the_ends_of_the_space_does_not_overflow, 11)
 {
     static const struct {
         uint64_t hint;
@@ -199,7 +198,6 @@ START_TEST(find_free_at_the_ends_of_the_space_does_not_overflow)
                      expected);
     ck_assert(ipa_eq(start, ipa_of(entries[_i].start)));
 }
-END_TEST
 
 /* ---- few steps ---- */
 
@@ -282,7 +280,7 @@ static const struct many_case many_cases[] = {
 /* The only gap of three pages (one page, where there is no other gap) among 65536 areas is found
  * though all nodes are spoiled but those on the paths from the root to the hint, to the limit's
  * start and to the gap, and their children: so no other node was looked at. */
-START_TEST(find_free_looks_at_paths_to_hint_and_gap_only)
+TEST_EACH(find_free_looks_at_paths_to_hint_and_gap_only, MANY_CASES)
 {
     static bool is_allowed[MANY];
     const struct many_case *entry = &many_cases[_i];
@@ -303,10 +301,9 @@ START_TEST(find_free_looks_at_paths_to_hint_and_gap_only)
                      entry->hole == MANY ? MAPPING_NOT_FOUND : MAPPING_OK);
     ck_assert(ipa_eq(start, ipa_of(entry->hole == MANY ? 1 : place * PAGE)));
 }
-END_TEST
 
 /* All gaps are long enough, none is aligned but the last: each is passed once, none is skipped. */
-START_TEST(find_free_passes_misaligned_gaps_to_the_aligned_one)
+TEST(find_free_passes_misaligned_gaps_to_the_aligned_one)
 {
     ipa_t start = ipa_of(1);
     uint64_t last = UINT64_C(1) << 40;
@@ -323,10 +320,9 @@ START_TEST(find_free_passes_misaligned_gaps_to_the_aligned_one)
         memory_set_find_free(&many, ipa_of(0), PAGE, 2 * PAGE, ipa_range(0, 2000 * PAGE), &start),
         MAPPING_NOT_FOUND);
 }
-END_TEST
 
 /* Long but misaligned gaps everywhere, and all that lies above the limit is spoiled. */
-START_TEST(find_free_stops_at_the_end_of_the_limit)
+TEST(find_free_stops_at_the_end_of_the_limit)
 {
     static bool is_allowed[MANY];
     ipa_t start = ipa_of(1);
@@ -340,23 +336,4 @@ START_TEST(find_free_stops_at_the_end_of_the_limit)
         memory_set_find_free(&many, ipa_of(0), PAGE, 2 * PAGE, ipa_range(0, 200 * PAGE), &start),
         MAPPING_NOT_FOUND);
     ck_assert(ipa_eq(start, ipa_of(1)));
-}
-END_TEST
-
-Suite *suite_memory_set_search(void)
-{
-    Suite *suite = suite_create("memory_set_search");
-    TCase *place = tcase_create("place");
-    TCase *steps = tcase_create("steps");
-
-    tcase_add_loop_test(place, find_free_answers_lowest_at_hint_else_lowest_below, 0, SEARCH_CASES);
-    tcase_add_loop_test(place, find_free_in_every_small_pattern_agrees_with_brute_force, 0, 3);
-    tcase_add_loop_test(place, find_free_with_bad_arguments_is_invalid, 0, 7);
-    tcase_add_loop_test(place, find_free_at_the_ends_of_the_space_does_not_overflow, 0, 11);
-    tcase_add_loop_test(steps, find_free_looks_at_paths_to_hint_and_gap_only, 0, MANY_CASES);
-    tcase_add_test(steps, find_free_stops_at_the_end_of_the_limit);
-    tcase_add_test(steps, find_free_passes_misaligned_gaps_to_the_aligned_one);
-    suite_add_tcase(suite, place);
-    suite_add_tcase(suite, steps);
-    return suite;
 }

@@ -3,9 +3,11 @@
  */
 #include "tests/sim/mmu.h"
 #include "tests/unit/mmu_bus.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "mmu"
 
 /* --- Worked walks ---------------------------------------------------------------------------- */
 
@@ -178,7 +180,7 @@ static struct mmu load_example(const struct walk_example *example)
     return mmu_bus_mmu(example->vtcr, example->vttbr, example->cpu);
 }
 
-START_TEST(walk_worked_example_gives_its_address)
+TEST_EACH(walk_worked_example_gives_its_address, COUNT(walk_examples))
 {
     const struct walk_example *example = &walk_examples[_i];
     struct mmu mmu = load_example(example);
@@ -203,10 +205,9 @@ START_TEST(walk_worked_example_gives_its_address)
     ck_assert_ptr_null(mmu_config_problem(&mmu));
     ck_assert_int_eq(mmu_start_level(&mmu), example->start_level);
 }
-END_TEST
 
 /* Each descriptor in turn unreadable, or invalid in either way. */
-START_TEST(walk_broken_step_faults_at_its_level)
+TEST_EACH(walk_broken_step_faults_at_its_level, COUNT(walk_examples))
 {
     const struct walk_example *example = &walk_examples[_i];
 
@@ -229,9 +230,8 @@ START_TEST(walk_broken_step_faults_at_its_level)
         ck_assert_uint_eq(result.walk_pa[i], example->steps[i].pa);
     }
 }
-END_TEST
 
-START_TEST(walk_page_with_block_type_is_invalid)
+TEST_EACH(walk_page_with_block_type_is_invalid, COUNT(walk_examples))
 {
     const struct walk_example *example = &walk_examples[_i];
     size_t last = step_count(example) - 1;
@@ -246,9 +246,8 @@ START_TEST(walk_page_with_block_type_is_invalid)
     ck_assert_int_eq(result.status, MMU_TRANSLATION);
     ck_assert_int_eq(result.level, 3);
 }
-END_TEST
 
-START_TEST(walk_input_beyond_its_size_faults_at_level_0)
+TEST_EACH(walk_input_beyond_its_size_faults_at_level_0, COUNT(walk_examples))
 {
     const struct walk_example *example = &walk_examples[_i];
     struct mmu mmu = load_example(example);
@@ -263,9 +262,8 @@ START_TEST(walk_input_beyond_its_size_faults_at_level_0)
         ck_assert(!result.config);
     }
 }
-END_TEST
 
-START_TEST(walk_hole_tells_its_extent)
+TEST(walk_hole_tells_its_extent)
 {
     struct mmu mmu = mmu_bus_mmu(0x80053590, 0x40001000, &cpu_48);
     static const uint64_t extents[4] = {0x8000000000, 0x40000000, 0x200000, 0x1000};
@@ -287,7 +285,6 @@ START_TEST(walk_hole_tells_its_extent)
         ck_assert_uint_eq(result.hole_size, extents[i]);
     }
 }
-END_TEST
 
 /* --- Which blocks there are ------------------------------------------------------------------- */
 
@@ -311,7 +308,7 @@ static const struct block_case {
     {"64K level 1, 52-bit part", 0x80067590, &cpu_52, 1, true},
 };
 
-START_TEST(walk_block_of_legal_level_only_translates)
+TEST_EACH(walk_block_of_legal_level_only_translates, COUNT(block_cases))
 {
     const struct block_case *c = &block_cases[_i];
     struct mmu mmu = mmu_bus_mmu(c->vtcr, 0x40000000, c->cpu);
@@ -324,7 +321,6 @@ START_TEST(walk_block_of_legal_level_only_translates)
                   mmu_status_name(result.status));
     ck_assert_int_eq(result.level, c->level);
 }
-END_TEST
 /* --- Address sizes ---------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -368,7 +364,7 @@ static const struct size_case {
 };
 /* clang-format on */
 
-START_TEST(walk_address_beyond_its_size_faults)
+TEST_EACH(walk_address_beyond_its_size_faults, COUNT(size_cases))
 {
     const struct size_case *c = &size_cases[_i];
     struct mmu mmu = mmu_bus_mmu(c->vtcr, c->vttbr, c->cpu);
@@ -382,7 +378,6 @@ START_TEST(walk_address_beyond_its_size_faults)
     ck_assert_msg(result.status == c->status, "%s: %s", c->name, mmu_status_name(result.status));
     ck_assert_int_eq(result.level, c->level);
 }
-END_TEST
 /* --- Reserved bits ---------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -414,7 +409,7 @@ static const struct {
 };
 /* clang-format on */
 
-START_TEST(walk_reserved_bits_are_told)
+TEST_EACH(walk_reserved_bits_are_told, COUNT(res0_cases))
 {
     struct mmu mmu = mmu_bus_mmu(res0_cases[_i].vtcr, 0x40000000, res0_cases[_i].cpu);
     struct mmu_result result;
@@ -429,39 +424,4 @@ START_TEST(walk_reserved_bits_are_told)
     ck_assert_uint_eq(result.run_size, result.leaf_size);
     ck_assert_msg(result.res0 == res0_cases[_i].res0, "%s: %llx", res0_cases[_i].name,
                   (unsigned long long)result.res0);
-}
-END_TEST
-static TCase *walk_case(void)
-{
-    TCase *tcase = tcase_create("walk");
-    int examples = (int)COUNT(walk_examples);
-
-    tcase_add_loop_test(tcase, walk_worked_example_gives_its_address, 0, examples);
-    tcase_add_loop_test(tcase, walk_broken_step_faults_at_its_level, 0, examples);
-    tcase_add_loop_test(tcase, walk_page_with_block_type_is_invalid, 0, examples);
-    tcase_add_loop_test(tcase, walk_input_beyond_its_size_faults_at_level_0, 0, examples);
-    tcase_add_loop_test(tcase, walk_block_of_legal_level_only_translates, 0,
-                        (int)COUNT(block_cases));
-    tcase_add_test(tcase, walk_hole_tells_its_extent);
-    return tcase;
-}
-
-static TCase *descriptor_case(void)
-{
-    TCase *tcase = tcase_create("descriptor");
-
-    tcase_add_loop_test(tcase, walk_address_beyond_its_size_faults, 0, (int)COUNT(size_cases));
-    tcase_add_loop_test(tcase, walk_reserved_bits_are_told, 0, (int)COUNT(res0_cases));
-    return tcase;
-}
-
-Suite *suite_mmu(void)
-{
-    Suite *suite = suite_create("mmu");
-
-    suite_add_tcase(suite, walk_case());
-    suite_add_tcase(suite, descriptor_case());
-    mmu_add_config_cases(suite);
-    mmu_add_leaf_cases(suite);
-    return suite;
 }

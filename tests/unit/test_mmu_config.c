@@ -4,8 +4,11 @@
  */
 #include "tests/sim/mmu.h"
 #include "tests/unit/mmu_bus.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "mmu"
 
 /* --- Input sizes and start levels ------------------------------------------------------------- */
 
@@ -70,7 +73,7 @@ static void check_start(const struct start_rule *rule, struct mmu_cpu cpu, unsig
 }
 
 /* Every input size from 1 to 64 bits, on every PA size, with and without small tables. */
-START_TEST(configure_every_input_size_is_legal_where_the_manual_says)
+TEST_EACH(configure_every_input_size_is_legal_where_the_manual_says, COUNT(start_rules))
 {
     static const unsigned pa_sizes[] = {32, 36, 40, 42, 44, 48, 52};
     const struct start_rule *rule = &start_rules[_i];
@@ -90,11 +93,10 @@ START_TEST(configure_every_input_size_is_legal_where_the_manual_says)
         }
     }
 }
-END_TEST
 
 /* 48-bit input on a 48-bit part: level 0 resolves one bit, and that is enough. Without DS it is a
  * reserved SL0 even there. */
-START_TEST(configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part)
+TEST(configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part)
 {
     struct mmu_cpu cpu = cpu_48;
     struct mmu mmu;
@@ -117,9 +119,8 @@ START_TEST(configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part)
     mmu.vtcr &= ~(UINT64_C(1) << 32);
     ck_assert(mmu_translate(&mmu, 0, MMU_READ).config);
 }
-END_TEST
 
-START_TEST(configure_absent_granule_faults)
+TEST(configure_absent_granule_faults)
 {
     static const uint64_t vtcr[3] = {0x80023558, 0x8002b558, 0x80027558};
 
@@ -135,10 +136,9 @@ START_TEST(configure_absent_granule_faults)
         ck_assert(mmu_translate(&mmu, 0, MMU_READ).config);
     }
 }
-END_TEST
 
 /* A 48-bit part with PS = 40 bits: the manual looks at the part, some walkers at both. */
-START_TEST(configure_input_beyond_ps_faults_only_if_asked)
+TEST(configure_input_beyond_ps_faults_only_if_asked)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023590, 0x40000000, &cpu_48);
 
@@ -149,9 +149,8 @@ START_TEST(configure_input_beyond_ps_faults_only_if_asked)
     mmu.vtcr = 0x80023558;
     ck_assert(!mmu_translate(&mmu, 0, MMU_READ).config);
 }
-END_TEST
 
-START_TEST(configure_stage_2_off_is_flat)
+TEST(configure_stage_2_off_is_flat)
 {
     struct mmu mmu = mmu_bus_mmu(0, 0, &cpu_40);
     struct mmu_result result;
@@ -163,7 +162,6 @@ START_TEST(configure_stage_2_off_is_flat)
     mmu.hcr = 0x1000; /* DC turns stage 2 on as well */
     ck_assert(mmu_translate(&mmu, 0, MMU_WRITE).config);
 }
-END_TEST
 
 static const struct {
     const char *name;
@@ -187,7 +185,7 @@ static const struct {
     {"root beyond PS", 0x80023558, 0x10000000000, HCR_VM, &cpu_48},
 };
 
-START_TEST(configure_careless_registers_are_told)
+TEST_EACH(configure_careless_registers_are_told, COUNT(bad_configs))
 {
     struct mmu mmu = mmu_bus_mmu(bad_configs[_i].vtcr, bad_configs[_i].vttbr, bad_configs[_i].cpu);
 
@@ -195,9 +193,8 @@ START_TEST(configure_careless_registers_are_told)
     ck_assert_msg(mmu_config_problem(&mmu) != NULL, "%s", bad_configs[_i].name);
     ck_assert_int_ne(mmu_start_level(&mmu), 4);
 }
-END_TEST
 
-START_TEST(configure_vmid_is_as_wide_as_vs_says)
+TEST(configure_vmid_is_as_wide_as_vs_says)
 {
     struct mmu mmu = mmu_bus_mmu(0x80053590, 0xabcd000040001000, &cpu_52);
 
@@ -207,9 +204,8 @@ START_TEST(configure_vmid_is_as_wide_as_vs_says)
     mmu.cpu.vmid16 = false;
     ck_assert_uint_eq(mmu_vmid(&mmu), 0xcd);
 }
-END_TEST
 
-START_TEST(configure_root_ignores_what_is_below_its_alignment)
+TEST(configure_root_ignores_what_is_below_its_alignment)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x00ff0000400013ff, &cpu_40);
 
@@ -227,7 +223,6 @@ START_TEST(configure_root_ignores_what_is_below_its_alignment)
     mmu = mmu_bus_mmu(0x8005758c, 0x4000203c, &cpu_52);
     ck_assert_uint_eq(mmu_root_pa(&mmu), 0x40002000);
 }
-END_TEST
 
 static void check_same_part(const struct mmu_cpu *a, const struct mmu_cpu *b)
 {
@@ -240,7 +235,7 @@ static void check_same_part(const struct mmu_cpu *a, const struct mmu_cpu *b)
     ck_assert_uint_eq(a->bbm, b->bbm);
 }
 
-START_TEST(decode_id_registers_gives_the_part)
+TEST(decode_id_registers_gives_the_part)
 {
     struct mmu_cpu max = mmu_cpu_decode(0x0000032310200006, 0x10000022, 0x0020010010000000);
     struct mmu_cpu a53 = mmu_cpu_decode(0x0000000000001122, 0, 0);
@@ -258,9 +253,8 @@ START_TEST(decode_id_registers_gives_the_part)
     ck_assert(odd.pa_bits == 52 && odd.hafdbs == 2 && !odd.vmid16);
     ck_assert_uint_eq(mmu_cpu_decode(0, 0, 0x0030000000000000).bbm, 2);
 }
-END_TEST
 
-START_TEST(decode_id_granules_stage_1_speaks_where_stage_2_is_silent)
+TEST(decode_id_granules_stage_1_speaks_where_stage_2_is_silent)
 {
     ck_assert(mmu_cpu_decode(0x10000000, 0, 0).lpa2_4k);
     ck_assert(!mmu_cpu_decode(0xf0000000, 0, 0).has_4k);
@@ -273,22 +267,4 @@ START_TEST(decode_id_granules_stage_1_speaks_where_stage_2_is_silent)
     ck_assert(mmu_cpu_decode(0x200000, 0, 0).lpa2_16k);
     ck_assert(mmu_cpu_decode(0x0000000200000000, 0, 0).has_16k);
     ck_assert(!mmu_cpu_decode(0x0000000100200000, 0, 0).has_16k);
-}
-END_TEST
-void mmu_add_config_cases(Suite *suite)
-{
-    TCase *tcase = tcase_create("configuration");
-
-    tcase_add_loop_test(tcase, configure_every_input_size_is_legal_where_the_manual_says, 0,
-                        (int)COUNT(start_rules));
-    tcase_add_test(tcase, configure_16k_with_lpa2_walks_from_level_0_on_a_48_bit_part);
-    tcase_add_test(tcase, configure_absent_granule_faults);
-    tcase_add_test(tcase, configure_input_beyond_ps_faults_only_if_asked);
-    tcase_add_test(tcase, configure_stage_2_off_is_flat);
-    tcase_add_loop_test(tcase, configure_careless_registers_are_told, 0, (int)COUNT(bad_configs));
-    tcase_add_test(tcase, configure_vmid_is_as_wide_as_vs_says);
-    tcase_add_test(tcase, configure_root_ignores_what_is_below_its_alignment);
-    tcase_add_test(tcase, decode_id_registers_gives_the_part);
-    tcase_add_test(tcase, decode_id_granules_stage_1_speaks_where_stage_2_is_silent);
-    suite_add_tcase(suite, tcase);
 }

@@ -4,8 +4,11 @@
  */
 #include "tests/sim/mmu.h"
 #include "tests/unit/mmu_bus.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "mmu"
 
 /* --- Attributes ------------------------------------------------------------------------------- */
 
@@ -33,7 +36,7 @@ static const struct {
     {0xe, MMU_NORMAL_MIXED, MMU_NORMAL_WB},      {0xf, MMU_NORMAL_WB, MMU_STAGE1},
 };
 
-START_TEST(decode_memattr_gives_its_memory_type)
+TEST_EACH(decode_memattr_gives_its_memory_type, 16)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_52);
     uint64_t attributes = (uint64_t)memory_rules[_i].memattr << 2 | 0x4c0;
@@ -53,9 +56,8 @@ START_TEST(decode_memattr_gives_its_memory_type)
     result = translate_block(&mmu, attributes, MMU_READ);
     ck_assert_int_eq(result.memory, memory_rules[_i].plain);
 }
-END_TEST
 
-START_TEST(fetch_from_device_memory_is_refused)
+TEST(fetch_from_device_memory_is_refused)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_52);
 
@@ -67,7 +69,6 @@ START_TEST(fetch_from_device_memory_is_refused)
     }
     ck_assert_int_eq(translate_block(&mmu, 0x4d4, MMU_FETCH_EL1).status, MMU_OK);
 }
-END_TEST
 
 static const struct {
     uint64_t bits; /* [54:53] */
@@ -81,7 +82,7 @@ static const struct {
     {0x0060000000000000, true, false, false},
 };
 
-START_TEST(fetch_obeys_xn)
+TEST_EACH(fetch_obeys_xn, 4)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_52);
     uint64_t attributes = xn_rules[_i].bits | 0x4fc;
@@ -102,10 +103,9 @@ START_TEST(fetch_obeys_xn)
     ck_assert_uint_eq(translate_block(&mmu, attributes, MMU_READ).res0,
                       res0_bit ? 0x0020000000000000 : 0);
 }
-END_TEST
 
 /* Fetching asks neither for S2AP[0] nor for S2AP[1]. */
-START_TEST(access_obeys_s2ap)
+TEST_EACH(access_obeys_s2ap, 4)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_40);
     uint64_t s2ap = (uint64_t)_i;
@@ -121,9 +121,8 @@ START_TEST(access_obeys_s2ap)
                      (s2ap & 2) != 0 ? MMU_OK : MMU_PERMISSION);
     ck_assert_int_eq(translate_block(&mmu, s2ap << 6 | 0x43c, MMU_FETCH_EL1).status, MMU_OK);
 }
-END_TEST
 
-START_TEST(decode_other_fields_gives_them_as_they_lie)
+TEST(decode_other_fields_gives_them_as_they_lie)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_52);
     struct mmu_result result = translate_block(&mmu, 0x04c0000000000000 | 0x6fc, MMU_READ);
@@ -137,7 +136,6 @@ START_TEST(decode_other_fields_gives_them_as_they_lie)
     ck_assert_uint_eq(translate_block(&mmu, 0x4fc, MMU_READ).sh, 2);
     ck_assert_uint_eq(translate_block(&mmu, 0x5fc, MMU_READ).pa, 0x4000000000123);
 }
-END_TEST
 /* --- Hardware updates ------------------------------------------------------------------------- */
 
 #define HA 0x200000
@@ -170,7 +168,7 @@ static const struct update_case {
     {"DBM never grants reading", HA | HD, 2, DBM | 0x43c, MMU_READ, MMU_PERMISSION, 0},
 };
 
-START_TEST(access_updates_descriptor_as_ha_and_hd_say)
+TEST_EACH(access_updates_descriptor_as_ha_and_hd_say, COUNT(update_cases))
 {
     const struct update_case *c = &update_cases[_i];
     struct mmu mmu = mmu_bus_mmu(0x80023558 | c->vtcr_bits, 0x40000000, &cpu_48);
@@ -185,9 +183,8 @@ START_TEST(access_updates_descriptor_as_ha_and_hd_say)
     ck_assert(result.dbm == ((c->attributes & DBM) != 0));
     ck_assert(result.af == ((c->attributes & AF) != 0));
 }
-END_TEST
 
-START_TEST(walk_nt_block_faults_only_if_asked)
+TEST(walk_nt_block_faults_only_if_asked)
 {
     struct mmu mmu = mmu_bus_mmu(0x80023558, 0x40000000, &cpu_52);
 
@@ -199,7 +196,6 @@ START_TEST(walk_nt_block_faults_only_if_asked)
     mmu.cpu.bbm = 0;
     ck_assert_int_eq(translate_block(&mmu, NT | 0x4fc, MMU_READ).status, MMU_OK);
 }
-END_TEST
 
 /* --- Contiguous runs -------------------------------------------------------------------------- */
 
@@ -253,7 +249,7 @@ static struct mmu load_run(const struct run_case *c)
     return mmu;
 }
 
-START_TEST(walk_sound_run_translates_in_every_entry)
+TEST_EACH(walk_sound_run_translates_in_every_entry, COUNT(run_cases))
 {
     const struct run_case *c = &run_cases[_i];
     struct mmu mmu = load_run(c);
@@ -272,10 +268,9 @@ START_TEST(walk_sound_run_translates_in_every_entry)
         ck_assert_uint_eq(result.walk_pa[result.walk_count - 1], c->first + i * 8);
     }
 }
-END_TEST
 
 /* Unasked, hardware believes the hint: any entry speaks for the whole run. */
-START_TEST(walk_run_takes_low_bits_from_the_input)
+TEST_EACH(walk_run_takes_low_bits_from_the_input, COUNT(run_cases))
 {
     const struct run_case *c = &run_cases[_i];
     struct mmu mmu = load_run(c);
@@ -291,10 +286,9 @@ START_TEST(walk_run_takes_low_bits_from_the_input)
     ck_assert_int_eq(mmu_translate(&mmu, c->ipa + last, MMU_READ).status, MMU_BAD_RUN);
     ck_assert_int_eq(mmu_translate(&mmu, c->ipa, MMU_READ).status, MMU_BAD_RUN);
 }
-END_TEST
 
 /* One bit wrong in one member, seen from the first entry. */
-START_TEST(walk_run_with_a_stranger_is_bad)
+TEST_EACH(walk_run_with_a_stranger_is_bad, COUNT(run_cases))
 {
     static const struct {
         uint64_t flip;
@@ -323,9 +317,8 @@ START_TEST(walk_run_with_a_stranger_is_bad)
                       "%s, flip %llx", c->name, (unsigned long long)strangers[i].flip);
     }
 }
-END_TEST
 
-START_TEST(walk_run_with_misaligned_output_is_bad)
+TEST_EACH(walk_run_with_misaligned_output_is_bad, COUNT(run_cases))
 {
     const struct run_case *c = &run_cases[_i];
     struct mmu mmu = load_run(c);
@@ -335,10 +328,9 @@ START_TEST(walk_run_with_misaligned_output_is_bad)
     }
     ck_assert_int_eq(mmu_translate(&mmu, c->ipa, MMU_READ).status, MMU_BAD_RUN);
 }
-END_TEST
 
 /* The entry asked is neither accessed nor dirty; one member in the middle is. */
-START_TEST(walk_run_flags_are_ored)
+TEST_EACH(walk_run_flags_are_ored, COUNT(run_cases))
 {
     const struct run_case *c = &run_cases[_i];
     struct mmu mmu = load_run(c);
@@ -356,9 +348,8 @@ START_TEST(walk_run_flags_are_ored)
     result = mmu_translate(&mmu, c->ipa, MMU_READ);
     ck_assert(result.status == MMU_OK && result.run_af && result.run_dirty && !result.af);
 }
-END_TEST
 
-START_TEST(walk_run_larger_than_the_input_is_bad)
+TEST(walk_run_larger_than_the_input_is_bad)
 {
     /* 33 bits from level 1: 8 entries of 1G, half a run. */
     struct mmu mmu = mmu_bus_mmu(0x8002355f, 0x40000000, &cpu_40);
@@ -373,11 +364,10 @@ START_TEST(walk_run_larger_than_the_input_is_bad)
     mmu.vtcr = 0x8002355e; /* 34 bits hold it whole */
     ck_assert_int_eq(mmu_translate(&mmu, 0, MMU_READ).status, MMU_OK);
 }
-END_TEST
 
 /* --- Fault codes ------------------------------------------------------------------------------ */
 
-START_TEST(encode_fault_gives_the_status_code)
+TEST(encode_fault_gives_the_status_code)
 {
     static const struct {
         enum mmu_status status;
@@ -398,9 +388,8 @@ START_TEST(encode_fault_gives_the_status_code)
         ck_assert_uint_eq(mmu_fault_status_code(&result), cases[i].code);
     }
 }
-END_TEST
 
-START_TEST(name_every_value_is_its_own)
+TEST(name_every_value_is_its_own)
 {
     for (int i = MMU_OK; i <= MMU_BAD_RUN; i++) {
         ck_assert_str_ne(mmu_status_name((enum mmu_status)i), "?");
@@ -412,49 +401,4 @@ START_TEST(name_every_value_is_its_own)
     ck_assert_str_eq(mmu_memory_name((enum mmu_memory)(MMU_RESERVED + 1)), "?");
     ck_assert_str_eq(mmu_memory_name(MMU_STAGE1), "stage-1");
     ck_assert_str_eq(mmu_status_name(MMU_ACCESS_FLAG), "access flag");
-}
-END_TEST
-static TCase *attribute_case(void)
-{
-    TCase *tcase = tcase_create("attributes");
-
-    tcase_add_loop_test(tcase, decode_memattr_gives_its_memory_type, 0, 16);
-    tcase_add_test(tcase, fetch_from_device_memory_is_refused);
-    tcase_add_loop_test(tcase, fetch_obeys_xn, 0, 4);
-    tcase_add_loop_test(tcase, access_obeys_s2ap, 0, 4);
-    tcase_add_test(tcase, decode_other_fields_gives_them_as_they_lie);
-    return tcase;
-}
-
-static TCase *update_case(void)
-{
-    TCase *tcase = tcase_create("hardware updates");
-
-    tcase_add_loop_test(tcase, access_updates_descriptor_as_ha_and_hd_say, 0,
-                        (int)COUNT(update_cases));
-    tcase_add_test(tcase, walk_nt_block_faults_only_if_asked);
-    tcase_add_test(tcase, encode_fault_gives_the_status_code);
-    tcase_add_test(tcase, name_every_value_is_its_own);
-    return tcase;
-}
-
-static TCase *run_case(void)
-{
-    TCase *tcase = tcase_create("contiguous runs");
-    int cases = (int)COUNT(run_cases);
-
-    tcase_add_loop_test(tcase, walk_sound_run_translates_in_every_entry, 0, cases);
-    tcase_add_loop_test(tcase, walk_run_takes_low_bits_from_the_input, 0, cases);
-    tcase_add_loop_test(tcase, walk_run_with_a_stranger_is_bad, 0, cases);
-    tcase_add_loop_test(tcase, walk_run_with_misaligned_output_is_bad, 0, cases);
-    tcase_add_loop_test(tcase, walk_run_flags_are_ored, 0, cases);
-    tcase_add_test(tcase, walk_run_larger_than_the_input_is_bad);
-    return tcase;
-}
-
-void mmu_add_leaf_cases(Suite *suite)
-{
-    suite_add_tcase(suite, attribute_case());
-    suite_add_tcase(suite, update_case());
-    suite_add_tcase(suite, run_case());
 }

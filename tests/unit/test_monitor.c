@@ -4,10 +4,12 @@
  * monitor must name.
  */
 #include "tests/unit/monitor_bench.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "monitor"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HINT_PAGE 0x7  /* 4K, level 3 */
@@ -592,8 +594,6 @@ static void bad_block_became_table(struct bench *bench)
     bench_flush_whole();
 }
 
-/* --- The suite ------------------------------------------------------------------------------- */
-
 #define GOOD(name)                       \
     {                                    \
 #name, name, MONITOR_OK, 0, NULL \
@@ -683,32 +683,28 @@ static const struct bench_program table_programs[] = {
     BAD(bad_block_became_table, NO_BREAK),
 };
 
-START_TEST(monitor_judges_leaf_programs_rightly)
+TEST_EACH(monitor_judges_leaf_programs_rightly, COUNT(leaf_programs))
 {
     bench_judge(&leaf_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_permission_programs_rightly)
+TEST_EACH(monitor_judges_permission_programs_rightly, COUNT(permission_programs))
 {
     bench_judge(&permission_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_operand_programs_rightly)
+TEST_EACH(monitor_judges_operand_programs_rightly, COUNT(operand_programs))
 {
     bench_judge(&operand_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_unlink_programs_rightly)
+TEST_EACH(monitor_judges_unlink_programs_rightly, COUNT(table_programs))
 {
     bench_judge(&table_programs[_i]);
 }
-END_TEST
 
 /* Where, by what, and how it came to it. */
-START_TEST(verdict_tells_the_event_and_the_history_of_the_slot)
+TEST(verdict_tells_the_event_and_the_history_of_the_slot)
 {
     const struct bench_program program = {"bad_middle_dsb_missing", bad_middle_dsb_missing,
                                           MONITOR_NO_MIDDLE_DSB, 0, NULL};
@@ -726,20 +722,4 @@ START_TEST(verdict_tells_the_event_and_the_history_of_the_slot)
     at = strstr(at, "TLBI_IPAS2E1IS    operand 0x1 vttbr 0x7008040000000\n");
     ck_assert_ptr_nonnull(at);
     ck_assert_ptr_nonnull(strstr(at, "TLBI_VMALLE1IS"));
-}
-END_TEST
-
-Suite *suite_monitor(void)
-{
-    Suite *suite = suite_create("monitor");
-    TCase *tcase = tcase_create("break, invalidate, make");
-
-    tcase_add_loop_test(tcase, monitor_judges_leaf_programs_rightly, 0, COUNT(leaf_programs));
-    tcase_add_loop_test(tcase, monitor_judges_permission_programs_rightly, 0,
-                        COUNT(permission_programs));
-    tcase_add_loop_test(tcase, monitor_judges_operand_programs_rightly, 0, COUNT(operand_programs));
-    tcase_add_loop_test(tcase, monitor_judges_unlink_programs_rightly, 0, COUNT(table_programs));
-    tcase_add_test(tcase, verdict_tells_the_event_and_the_history_of_the_slot);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

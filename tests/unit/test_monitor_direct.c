@@ -3,9 +3,11 @@
  * go direct. See test_monitor.c.
  */
 #include "tests/unit/monitor_bench.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "monitor_direct"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HINT_PAGE 0x7  /* 4K, level 3 */
@@ -614,8 +616,6 @@ static void bad_hint_set_misaligned(struct bench *bench)
     bench_flush_whole();
 }
 
-/* --- The suite ------------------------------------------------------------------------------- */
-
 #define GOOD(name, options)                      \
     {                                            \
 #name, name, MONITOR_OK, (options), NULL \
@@ -710,53 +710,32 @@ static const struct bench_program hint_programs[] = {
     STALE(bad_hint_set_misaligned, BAD_RUN, BENCH_DIRECT, TORN),
 };
 
-START_TEST(tlb_judges_nxs_programs_rightly)
+TEST_EACH(tlb_judges_nxs_programs_rightly, COUNT(nxs_programs))
 {
     bench_judge_tlb(&nxs_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_nxs_programs_rightly)
+TEST_EACH(monitor_judges_nxs_programs_rightly, COUNT(nxs_programs))
 {
     bench_judge(&nxs_programs[_i]);
 }
-END_TEST
 
-START_TEST(tlb_judges_size_programs_rightly)
+TEST_EACH(tlb_judges_size_programs_rightly, COUNT(size_programs))
 {
     bench_judge_tlb(&size_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_size_programs_rightly)
+TEST_EACH(monitor_judges_size_programs_rightly, COUNT(size_programs))
 {
     bench_judge(&size_programs[_i]);
 }
-END_TEST
 
-START_TEST(tlb_judges_hint_programs_rightly)
+TEST_EACH(tlb_judges_hint_programs_rightly, COUNT(hint_programs))
 {
     bench_judge_tlb(&hint_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_hint_programs_rightly)
+TEST_EACH(monitor_judges_hint_programs_rightly, COUNT(hint_programs))
 {
     bench_judge(&hint_programs[_i]);
-}
-END_TEST
-
-Suite *suite_monitor_direct(void)
-{
-    Suite *suite = suite_create("monitor_direct");
-    TCase *tcase = tcase_create("nXS forms, direct changes");
-
-    tcase_add_loop_test(tcase, monitor_judges_nxs_programs_rightly, 0, COUNT(nxs_programs));
-    tcase_add_loop_test(tcase, monitor_judges_size_programs_rightly, 0, COUNT(size_programs));
-    tcase_add_loop_test(tcase, monitor_judges_hint_programs_rightly, 0, COUNT(hint_programs));
-    tcase_add_loop_test(tcase, tlb_judges_nxs_programs_rightly, 0, COUNT(nxs_programs));
-    tcase_add_loop_test(tcase, tlb_judges_size_programs_rightly, 0, COUNT(size_programs));
-    tcase_add_loop_test(tcase, tlb_judges_hint_programs_rightly, 0, COUNT(hint_programs));
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

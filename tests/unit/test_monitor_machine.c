@@ -3,10 +3,12 @@
  * hardware that writes, caches. See test_monitor.c.
  */
 #include "tests/unit/monitor_bench.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#define SUITE "monitor_machine"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define OUT(n) (BENCH_DATA + (n)*UINT64_C(0x1000))
@@ -963,8 +965,6 @@ static void bad_read_after_early_clean(struct bench *bench)
     monitor_read(bench->monitor, BENCH_WINDOW, 4096);
 }
 
-/* --- The suite ------------------------------------------------------------------------------- */
-
 #define GOOD(name, options)                    \
     {                                          \
 #name, name, MONITOR_OK, options, NULL \
@@ -1094,44 +1094,38 @@ static const struct bench_program cache_programs[] = {
     BAD(bad_code_under_forced_write_back, CODE_STALE, BENCH_FWB),
 };
 
-START_TEST(monitor_judges_register_programs_rightly)
+TEST_EACH(monitor_judges_register_programs_rightly, COUNT(register_programs))
 {
     bench_judge(&register_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_link_programs_rightly)
+TEST_EACH(monitor_judges_link_programs_rightly, COUNT(link_programs))
 {
     bench_judge(&link_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_frame_programs_rightly)
+TEST_EACH(monitor_judges_frame_programs_rightly, COUNT(frame_programs))
 {
     bench_judge(&frame_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_run_programs_rightly)
+TEST_EACH(monitor_judges_run_programs_rightly, COUNT(run_programs))
 {
     bench_judge(&run_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_hardware_programs_rightly)
+TEST_EACH(monitor_judges_hardware_programs_rightly, COUNT(hardware_programs))
 {
     bench_judge(&hardware_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_cache_programs_rightly)
+TEST_EACH(monitor_judges_cache_programs_rightly, COUNT(cache_programs))
 {
     bench_judge(&cache_programs[_i]);
 }
-END_TEST
 
 /* Verdicts are read by people: no two rules sound alike. */
-START_TEST(every_rule_has_a_name_of_its_own)
+TEST(every_rule_has_a_name_of_its_own)
 {
     for (int a = 0; a < MONITOR_RULES; a++) {
         ck_assert_str_ne(monitor_rule_name((enum monitor_rule)a), "?");
@@ -1140,23 +1134,4 @@ START_TEST(every_rule_has_a_name_of_its_own)
                              monitor_rule_name((enum monitor_rule)b));
         }
     }
-}
-END_TEST
-
-Suite *suite_monitor_machine(void)
-{
-    Suite *suite = suite_create("monitor_machine");
-    TCase *tcase = tcase_create("registers, frames, runs, hardware, caches");
-
-    tcase_add_loop_test(tcase, monitor_judges_register_programs_rightly, 0,
-                        COUNT(register_programs));
-    tcase_add_loop_test(tcase, monitor_judges_link_programs_rightly, 0, COUNT(link_programs));
-    tcase_add_loop_test(tcase, monitor_judges_frame_programs_rightly, 0, COUNT(frame_programs));
-    tcase_add_loop_test(tcase, monitor_judges_run_programs_rightly, 0, COUNT(run_programs));
-    tcase_add_loop_test(tcase, monitor_judges_hardware_programs_rightly, 0,
-                        COUNT(hardware_programs));
-    tcase_add_loop_test(tcase, monitor_judges_cache_programs_rightly, 0, COUNT(cache_programs));
-    tcase_add_test(tcase, every_rule_has_a_name_of_its_own);
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

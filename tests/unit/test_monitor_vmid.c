@@ -6,9 +6,11 @@
  * is frame 4, and its first gigabyte is mapped here.
  */
 #include "tests/unit/monitor_bench.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "monitor_vmid"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define OUT(n) (BENCH_DATA + (n)*UINT64_C(0x1000))
@@ -700,8 +702,6 @@ static void bad_table_folded_by_break(struct bench *bench)
     bench_end();
 }
 
-/* --- The suite ------------------------------------------------------------------------------- */
-
 #define GOOD(name, options)                      \
     {                                            \
 #name, name, MONITOR_OK, (options), NULL \
@@ -803,60 +803,37 @@ static const struct bench_program device_programs[] = {
     BAD(bad_table_folded_by_break, TRANSIENT, BENCH_REFUSES),
 };
 
-START_TEST(tlb_judges_held_programs_rightly)
+TEST_EACH(tlb_judges_held_programs_rightly, COUNT(held_programs))
 {
     bench_judge_tlb(&held_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_held_programs_rightly)
+TEST_EACH(monitor_judges_held_programs_rightly, COUNT(held_programs))
 {
     bench_judge(&held_programs[_i]);
 }
-END_TEST
 
-START_TEST(tlb_judges_sharing_programs_rightly)
+TEST_EACH(tlb_judges_sharing_programs_rightly, COUNT(sharing_programs))
 {
     bench_judge_tlb(&sharing_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_sharing_programs_rightly)
+TEST_EACH(monitor_judges_sharing_programs_rightly, COUNT(sharing_programs))
 {
     bench_judge(&sharing_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_vcpu_programs_rightly)
+TEST_EACH(monitor_judges_vcpu_programs_rightly, COUNT(vcpu_programs))
 {
     bench_judge(&vcpu_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_end_programs_rightly)
+TEST_EACH(monitor_judges_end_programs_rightly, COUNT(end_programs))
 {
     bench_judge(&end_programs[_i]);
 }
-END_TEST
 
-START_TEST(monitor_judges_device_programs_rightly)
+TEST_EACH(monitor_judges_device_programs_rightly, COUNT(device_programs))
 {
     bench_judge(&device_programs[_i]);
-}
-END_TEST
-
-Suite *suite_monitor_vmid(void)
-{
-    Suite *suite = suite_create("monitor_vmid");
-    TCase *tcase = tcase_create("VMIDs, vCPUs, devices");
-
-    tcase_add_loop_test(tcase, monitor_judges_held_programs_rightly, 0, COUNT(held_programs));
-    tcase_add_loop_test(tcase, monitor_judges_sharing_programs_rightly, 0, COUNT(sharing_programs));
-    tcase_add_loop_test(tcase, monitor_judges_vcpu_programs_rightly, 0, COUNT(vcpu_programs));
-    tcase_add_loop_test(tcase, monitor_judges_end_programs_rightly, 0, COUNT(end_programs));
-    tcase_add_loop_test(tcase, monitor_judges_device_programs_rightly, 0, COUNT(device_programs));
-    tcase_add_loop_test(tcase, tlb_judges_held_programs_rightly, 0, COUNT(held_programs));
-    tcase_add_loop_test(tcase, tlb_judges_sharing_programs_rightly, 0, COUNT(sharing_programs));
-    suite_add_tcase(suite, tcase);
-    return suite;
 }

@@ -6,10 +6,12 @@
  */
 #include "stage2/arch/arch.h"
 #include "tests/unit/judged.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "moving"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define IPA UINT64_C(0x40000000)
@@ -72,7 +74,7 @@ static const struct {
     {"a walk meets what is no descriptor", {UINT64_C(0x3000000000000)}, 1},
 };
 
-START_TEST(walk_during_a_change_is_judged)
+TEST_EACH(walk_during_a_change_is_judged, COUNT(walks))
 {
     const char *problem;
     s2_desc_t *slot;
@@ -94,10 +96,9 @@ START_TEST(walk_during_a_change_is_judged)
     }
     judged_abandon(&judged);
 }
-END_TEST
 
 /* A hole where a page is, before and after: the guest's fault would look like its own. */
-START_TEST(hole_instead_of_a_broken_descriptor_is_found)
+TEST(hole_instead_of_a_broken_descriptor_is_found)
 {
     s2_desc_t *slot;
     uint64_t first;
@@ -112,9 +113,8 @@ START_TEST(hole_instead_of_a_broken_descriptor_is_found)
                      "what stays mapped looked like a hole, with no mark that it is broken");
     judged_abandon(&judged);
 }
-END_TEST
 
-START_TEST(write_into_another_guest_is_found)
+TEST(write_into_another_guest_is_found)
 {
     s2_desc_t *slot;
 
@@ -135,11 +135,10 @@ START_TEST(write_into_another_guest_is_found)
                      "a walker saw neither the old translation nor the new");
     judged_abandon(&judged);
 }
-END_TEST
 
 /* --- What hardware writes -------------------------------------------------------------------- */
 
-START_TEST(access_sets_what_hardware_would)
+TEST(access_sets_what_hardware_would)
 {
     s2_desc_t *slot;
     uint64_t first;
@@ -159,7 +158,6 @@ START_TEST(access_sets_what_hardware_would)
     ck_assert_uint_eq(judged.moving.updates, 2);
     judged_close(&judged);
 }
-END_TEST
 
 /* What a page that was written must still show: descriptor bits that a bad hand clears. */
 static const struct {
@@ -172,7 +170,7 @@ static const struct {
     {"a page that was accessed is not mapped any more", TYPE},
 };
 
-START_TEST(state_that_is_lost_is_found)
+TEST_EACH(state_that_is_lost_is_found, 2 * (int)COUNT(losses))
 {
     const bool may_forget = _i >= (int)COUNT(losses);
     const size_t which = (size_t)_i % COUNT(losses);
@@ -199,7 +197,6 @@ START_TEST(state_that_is_lost_is_found)
     }
     judged_abandon(&judged);
 }
-END_TEST
 
 #define SEEDS 32
 
@@ -228,20 +225,18 @@ static unsigned losses_of(bool is_atomic)
     return lost;
 }
 
-START_TEST(load_then_store_loses_updates_and_is_found)
+TEST(load_then_store_loses_updates_and_is_found)
 {
     ck_assert_uint_gt(losses_of(false), SEEDS / 8);
 }
-END_TEST
 
-START_TEST(replacement_loses_no_update)
+TEST(replacement_loses_no_update)
 {
     ck_assert_uint_eq(losses_of(true), 0);
 }
-END_TEST
 
 /* A swap answers the last state; who makes it again of what was loaded before forgets that. */
-START_TEST(break_that_ignores_the_swap_loses_updates_and_is_found)
+TEST(break_that_ignores_the_swap_loses_updates_and_is_found)
 {
     unsigned lost = 0;
 
@@ -260,12 +255,11 @@ START_TEST(break_that_ignores_the_swap_loses_updates_and_is_found)
     }
     ck_assert_uint_gt(lost, SEEDS / 8);
 }
-END_TEST
 
 /* --- Through stale pointers ------------------------------------------------------------------ */
 
 /* Between the break of a table and the end of its flush walkers still write into it. */
-START_TEST(fold_is_written_through_stale_pointers_and_keeps_all)
+TEST_EACH(fold_is_written_through_stale_pointers_and_keeps_all, judged_shape_count)
 {
     const struct judged_shape *shape = &judged_shapes[_i];
     size_t updates = 0;
@@ -284,26 +278,4 @@ START_TEST(fold_is_written_through_stale_pointers_and_keeps_all)
         judged_close(&judged);
     }
     ck_assert_uint_gt(updates, 0);
-}
-END_TEST
-
-Suite *suite_moving(void)
-{
-    Suite *suite = suite_create("moving");
-    TCase *walkers = tcase_create("walkers");
-    TCase *hardware = tcase_create("hardware");
-
-    tcase_add_loop_test(walkers, walk_during_a_change_is_judged, 0, (int)COUNT(walks));
-    tcase_add_test(walkers, hole_instead_of_a_broken_descriptor_is_found);
-    tcase_add_test(walkers, write_into_another_guest_is_found);
-    suite_add_tcase(suite, walkers);
-    tcase_add_test(hardware, access_sets_what_hardware_would);
-    tcase_add_loop_test(hardware, state_that_is_lost_is_found, 0, 2 * (int)COUNT(losses));
-    tcase_add_test(hardware, load_then_store_loses_updates_and_is_found);
-    tcase_add_test(hardware, replacement_loses_no_update);
-    tcase_add_test(hardware, break_that_ignores_the_swap_loses_updates_and_is_found);
-    tcase_add_loop_test(hardware, fold_is_written_through_stale_pointers_and_keeps_all, 0,
-                        judged_shape_count);
-    suite_add_tcase(suite, hardware);
-    return suite;
 }

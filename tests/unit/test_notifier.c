@@ -5,10 +5,12 @@
 #include "stage2/space/batch.h"
 #include "tests/unit/requests.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "notifier"
 
 static struct rig rig;
 
@@ -202,7 +204,7 @@ static void assert_order(const struct call *call)
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, call->events), SIM_NONE);
 }
 
-START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
+TEST_EACH(notify_tells_what_is_invalidated_before_the_tlbs, RIG_COUNT(verbs))
 {
     size_t available;
 
@@ -222,10 +224,9 @@ START_TEST(notify_tells_what_is_invalidated_before_the_tlbs)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Nine pages far apart are more than is kept track of. */
-START_TEST(notify_of_too_much_tells_everything_once)
+TEST(notify_of_too_much_tells_everything_once)
 {
     const struct told all = {0, UINT64_C(1) << 40, ANY};
 
@@ -246,9 +247,8 @@ START_TEST(notify_of_too_much_tells_everything_once)
     assert_told(&all, 1, "too much");
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
+TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
 {
     const struct told all = {0, UINT64_C(1) << 40, ANY};
     size_t available;
@@ -261,7 +261,6 @@ START_TEST(notify_of_fini_tells_everything_while_the_frames_are_taken)
     assert_told(&all, 1, "fini");
     ck_assert_uint_eq(notes.calls[0].available, available);
 }
-END_TEST
 
 /* --- Later, and of who is not known ---------------------------------------------------------- */
 
@@ -278,7 +277,7 @@ static void guest_start(void)
 }
 
 /* The batch defers, and the device is told when it flushes: with the table's frame still taken. */
-START_TEST(notify_of_a_batch_waits_for_its_end)
+TEST(notify_of_a_batch_waits_for_its_end)
 {
     const struct told table = {0, GIB(1), ANY}; /* as the table above is empty, too */
     struct s2_batch batch = S2_BATCH_INIT;
@@ -296,10 +295,9 @@ START_TEST(notify_of_a_batch_waits_for_its_end)
     ck_assert_uint_gt(sim_tlbi_count(), 0);
     guest_fini(&guest);
 }
-END_TEST
 
 /* No CPU has ever run it, so that nothing is sent; a device may have walked it all the same. */
-START_TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
+TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
 {
     const struct told page = {AT, KIB(4), 3};
     struct s2_vmid_allocator vmids;
@@ -321,7 +319,6 @@ START_TEST(notify_of_a_guest_that_never_ran_is_not_left_out)
     ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- What is relaxed ------------------------------------------------------------------------- */
 
@@ -375,7 +372,7 @@ static const struct {
     {S2_HARDWARE_UPDATE_DIRTY, {S2_READ | S2_DBM, S2_READ | S2_DBM}, S2_READ, false},
 };
 
-START_TEST(protect_is_local_only_if_nothing_is_taken_away)
+TEST_EACH(protect_is_local_only_if_nothing_is_taken_away, RIG_COUNT(relaxations))
 {
     for (int relax = S2_RELAX_EVERYWHERE; relax <= S2_RELAX_HERE; relax++) {
         const bool is_local = relax == S2_RELAX_HERE && relaxations[_i].is_local;
@@ -392,9 +389,8 @@ START_TEST(protect_is_local_only_if_nothing_is_taken_away)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(relaxed_protect_is_the_local_recipe)
+TEST(relaxed_protect_is_the_local_recipe)
 {
     static const enum sim_kind script[] = {
         SIM_REPLACE,      SIM_DSB_ISH, SIM_IRQ_MASK, SIM_TLBI_IPAS2E1, SIM_DSB_NSH,
@@ -409,7 +405,6 @@ START_TEST(relaxed_protect_is_the_local_recipe)
     ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
     rig_fini(&rig);
 }
-END_TEST
 
 /* Hardware that writes the page just before a protect that calls it clean: another CPU may hold it
  * as dirty, and would not say so again. */
@@ -428,7 +423,7 @@ static void hand_event(void *arg, enum sim_phase phase, const struct sim_event *
     }
 }
 
-START_TEST(protect_that_overwrites_what_hardware_sets_goes_to_all)
+TEST_EACH(protect_that_overwrites_what_hardware_sets_goes_to_all, 4)
 {
     static const struct {
         mapping_flags_t from, to;
@@ -451,7 +446,6 @@ START_TEST(protect_that_overwrites_what_hardware_sets_goes_to_all)
     ck_assert_uint_eq(has_local(), _i % 2 == 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What allows more ------------------------------------------------------------------------ */
 
@@ -472,7 +466,7 @@ static unsigned rights_of(unsigned code, bool has_dirty)
     return (code & 7) | (has_dirty ? code & 8 : 0) | execution[code >> 4] << 4;
 }
 
-START_TEST(leaf_allows_another_if_it_has_all_its_rights)
+TEST_EACH(leaf_allows_another_if_it_has_all_its_rights, 4)
 {
     const bool has_dirty = _i % 2 != 0, has_xnx = _i / 2 != 0;
     const struct s2_format format = {
@@ -496,7 +490,6 @@ START_TEST(leaf_allows_another_if_it_has_all_its_rights)
     }
     ck_assert_uint_gt(allowed, 0);
 }
-END_TEST
 
 /* How an access goes: not at all; after the hardware has written the leaf; at once. */
 static unsigned outcome(struct mmu *mmu, s2_desc_t *slot, uint64_t desc, enum mmu_access access)
@@ -513,7 +506,7 @@ static unsigned outcome(struct mmu *mmu, s2_desc_t *slot, uint64_t desc, enum mm
 
 /* By what the software MMU does: whoever holds the old leaf loses no fault, and no write of the
  * hardware's, that the new one would bring. */
-START_TEST(leaf_that_allows_another_never_does_less)
+TEST_EACH(leaf_that_allows_another_never_does_less, 4)
 {
     static const enum mmu_access kinds[] = {MMU_READ, MMU_WRITE, MMU_FETCH_EL1, MMU_FETCH_EL0};
     unsigned outcomes[CODES][4];
@@ -548,11 +541,10 @@ START_TEST(leaf_that_allows_another_never_does_less)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What a fault handler calls -------------------------------------------------------------- */
 
-START_TEST(refresh_forgets_one_page_here)
+TEST(refresh_forgets_one_page_here)
 {
     static const enum sim_kind script[] = {
         SIM_IRQ_MASK, SIM_TLBI_IPAS2E1, SIM_DSB_NSH,     SIM_TLBI_VMALLE1,
@@ -566,11 +558,10 @@ START_TEST(refresh_forgets_one_page_here)
     ck_assert_uint_eq(sim_events()[1].operand, AT >> 12);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Where a guest faults is the guest's choice. */
 /* The root is the pool's again, and may be another guest's table: it is not put into VTTBR_EL2. */
-START_TEST(refresh_of_a_finished_table_loads_no_root)
+TEST_EACH(refresh_of_a_finished_table_loads_no_root, 2)
 {
     start(S2_SIZE_CHANGE_BREAK);
     rig_dismiss(&rig, &rig.table);
@@ -585,9 +576,8 @@ START_TEST(refresh_of_a_finished_table_loads_no_root)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1) + sim_event_count(SIM_TLBI_VMALLS12E1), 0);
     rig_fini_machine(&rig);
 }
-END_TEST
 
-START_TEST(refresh_beyond_the_input_size_sends_nothing)
+TEST_EACH(refresh_beyond_the_input_size_sends_nothing, 3)
 {
     static const uint64_t beyond[] = {0, 1, UINT64_MAX};
     uint64_t end;
@@ -600,9 +590,8 @@ START_TEST(refresh_beyond_the_input_size_sends_nothing)
     ck_assert_uint_eq(sim_tlbi_count(), 2);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(recover_forgets_the_guest_here)
+TEST(recover_forgets_the_guest_here)
 {
     static const enum sim_kind script[] = {
         SIM_IRQ_MASK, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB, SIM_IRQ_RESTORE,
@@ -614,9 +603,8 @@ START_TEST(recover_forgets_the_guest_here)
     ck_assert_uint_eq(sim_event_total(), RIG_COUNT(script));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(common_bit_is_set_only_if_promised_and_there)
+TEST_EACH(common_bit_is_set_only_if_promised_and_there, 4)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -629,35 +617,4 @@ START_TEST(common_bit_is_set_only_if_promised_and_there)
     rig_must(&rig, (struct rig_step){RIG_UNMAP, AT, KIB(4), 0, 0});
     ck_assert_uint_eq(sim_event_count(SIM_WRITE_VTTBR), 0); /* it is current, bit and all */
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_notifier(void)
-{
-    Suite *suite = suite_create("notifier");
-    TCase *notifier = tcase_create("notifier");
-    TCase *relax = tcase_create("relax");
-    TCase *faults = tcase_create("faults");
-
-    tcase_add_loop_test(notifier, notify_tells_what_is_invalidated_before_the_tlbs, 0,
-                        (int)RIG_COUNT(verbs));
-    tcase_add_test(notifier, notify_of_too_much_tells_everything_once);
-    tcase_add_test(notifier, notify_of_fini_tells_everything_while_the_frames_are_taken);
-    tcase_add_test(notifier, notify_of_a_batch_waits_for_its_end);
-    tcase_add_test(notifier, notify_of_a_guest_that_never_ran_is_not_left_out);
-    suite_add_tcase(suite, notifier);
-    tcase_add_loop_test(relax, protect_is_local_only_if_nothing_is_taken_away, 0,
-                        (int)RIG_COUNT(relaxations));
-    tcase_add_test(relax, relaxed_protect_is_the_local_recipe);
-    tcase_add_loop_test(relax, protect_that_overwrites_what_hardware_sets_goes_to_all, 0, 4);
-    tcase_add_loop_test(relax, leaf_allows_another_if_it_has_all_its_rights, 0, 4);
-    tcase_add_loop_test(relax, leaf_that_allows_another_never_does_less, 0, 4);
-    suite_add_tcase(suite, relax);
-    tcase_add_test(faults, refresh_forgets_one_page_here);
-    tcase_add_loop_test(faults, refresh_of_a_finished_table_loads_no_root, 0, 2);
-    tcase_add_loop_test(faults, refresh_beyond_the_input_size_sends_nothing, 0, 3);
-    tcase_add_test(faults, recover_forgets_the_guest_here);
-    tcase_add_loop_test(faults, common_bit_is_set_only_if_promised_and_there, 0, 4);
-    suite_add_tcase(suite, faults);
-    return suite;
 }

@@ -7,13 +7,17 @@
 #define _POSIX_C_SOURCE 200809L /* sigsetjmp() */
 
 #include "tests/model/scope.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define SUITE "scope"
+#undef SECONDS
+#define SECONDS 10800
 
 #define DEPTH_MAX 5
 #define SLOTS (UINT64_C(1) << 24)
@@ -161,14 +165,13 @@ static void explore(enum scope_start start, bool few, size_t depth)
     free(queue.programs);
 }
 
-START_TEST(every_short_program_keeps_every_promise)
+TEST_EACH(every_short_program_keeps_every_promise, SCOPE_TABLES)
 {
     const char *depth = getenv("TRESTLE_SCOPE_DEPTH");
     const bool few = getenv("TRESTLE_SCOPE_ALL") == NULL;
 
     explore((enum scope_start)_i, few, depth == NULL ? 3 : (size_t)strtoul(depth, NULL, 10));
 }
-END_TEST
 
 /* --- Pieces of one operation ----------------------------------------------------------------- */
 
@@ -193,7 +196,7 @@ static void try_pieces(const char *start, const struct program *program)
 
 /* All pairs, over a block and over nothing, and what comes after two unmaps; all triples, if all is
  * asked for. */
-START_TEST(any_pieces_together_are_the_pieces_one_by_one)
+TEST_EACH(any_pieces_together_are_the_pieces_one_by_one, 2)
 {
     const bool has_triples = getenv("TRESTLE_SCOPE_ALL") != NULL;
     char *start;
@@ -217,17 +220,4 @@ START_TEST(any_pieces_together_are_the_pieces_one_by_one)
     }
     signal(CONTRACT_DEATH, SIG_DFL);
     free(start);
-}
-END_TEST
-
-Suite *suite_scope(void)
-{
-    Suite *suite = suite_create("scope");
-    TCase *programs = tcase_create("programs");
-
-    tcase_set_timeout(programs, 3 * 60 * 60);
-    tcase_add_loop_test(programs, every_short_program_keeps_every_promise, 0, SCOPE_TABLES);
-    tcase_add_loop_test(programs, any_pieces_together_are_the_pieces_one_by_one, 0, 2);
-    suite_add_tcase(suite, programs);
-    return suite;
 }

@@ -6,11 +6,13 @@
 #include "stage2/arch/arch.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
 #include <string.h>
+
+#define SUITE "sim"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -38,7 +40,7 @@ static const struct sim_event *last_event(void)
 
 /* --- Primitives ------------------------------------------------------------------------------ */
 
-START_TEST(write_descriptor_logs_what_it_replaced)
+TEST(write_descriptor_logs_what_it_replaced)
 {
     static void (*const writes[])(s2_desc_t *, s2_desc_t) = {arch_desc_fill, arch_desc_store,
                                                              arch_desc_publish};
@@ -63,9 +65,8 @@ START_TEST(write_descriptor_logs_what_it_replaced)
     ck_assert_uint_eq(sim_change_count(), 2);
     ck_assert_uint_eq(sim_event_count(SIM_FILL), 1);
 }
-END_TEST
 
-START_TEST(swap_descriptor_answers_the_old)
+TEST(swap_descriptor_answers_the_old)
 {
     s2_desc_t slot = desc_of(0x1111);
 
@@ -76,9 +77,8 @@ START_TEST(swap_descriptor_answers_the_old)
     ck_assert_uint_eq(last_event()->old, 0x1111);
     ck_assert_uint_eq(last_event()->new, 0x2222);
 }
-END_TEST
 
-START_TEST(replace_descriptor_acts_only_on_the_expected)
+TEST(replace_descriptor_acts_only_on_the_expected)
 {
     s2_desc_t slot = desc_of(0x1111);
     s2_desc_t expected = desc_of(0x9999);
@@ -99,9 +99,8 @@ START_TEST(replace_descriptor_acts_only_on_the_expected)
     ck_assert_uint_eq(last_event()->old, 0x1111);
     ck_assert_uint_eq(sim_event_count(SIM_REPLACE), 2);
 }
-END_TEST
 
-START_TEST(load_descriptor_is_an_event_only_if_asked)
+TEST(load_descriptor_is_an_event_only_if_asked)
 {
     s2_desc_t slot = desc_of(0x1111);
 
@@ -118,9 +117,8 @@ START_TEST(load_descriptor_is_an_event_only_if_asked)
     (void)arch_desc_load(&slot);
     ck_assert_uint_eq(sim_event_count(SIM_LOAD), 1);
 }
-END_TEST
 
-START_TEST(execute_barrier_or_tlbi_leaves_its_kind)
+TEST(execute_barrier_or_tlbi_leaves_its_kind)
 {
     static const struct {
         void (*call)(void);
@@ -152,9 +150,8 @@ START_TEST(execute_barrier_or_tlbi_leaves_its_kind)
     ck_assert_uint_eq(sim_write_count(), 0);
     ck_assert_uint_eq(sim_change_count(), COUNT(plain));
 }
-END_TEST
 
-START_TEST(execute_with_operand_keeps_it)
+TEST(execute_with_operand_keeps_it)
 {
     const int line = 0;
 
@@ -176,9 +173,8 @@ START_TEST(execute_with_operand_keeps_it)
     ck_assert_int_eq(last_event()->kind, SIM_DC_CVAC);
     ck_assert_ptr_eq(last_event()->slot, &line);
 }
-END_TEST
 
-START_TEST(execute_nxs_form_is_the_same_kind_and_says_so)
+TEST(execute_nxs_form_is_the_same_kind_and_says_so)
 {
     sim_reset();
     arch_tlbi_vmalle1is_nxs();
@@ -195,11 +191,10 @@ START_TEST(execute_nxs_form_is_the_same_kind_and_says_so)
     ck_assert(!last_event()->is_nxs);
     ck_assert_uint_eq(sim_tlbi_count(), 5);
 }
-END_TEST
 
 /* --- Registers and CPUs ---------------------------------------------------------------------- */
 
-START_TEST(write_register_changes_the_current_cpu_only)
+TEST(write_register_changes_the_current_cpu_only)
 {
     static const struct {
         uint64_t (*read)(void);
@@ -234,13 +229,12 @@ START_TEST(write_register_changes_the_current_cpu_only)
     ck_assert_ptr_eq(sim_cpu(), sim_cpu_at(0));
     ck_assert_uint_eq(sim_cpu_number(), 0);
 }
-END_TEST
 
 /* What was in force as the instruction ran: a write of VTTBR_EL2 shows the one before. */
 /* HCR_EL2.E2H. */
 #define E2H (UINT64_C(1) << 34)
 
-START_TEST(write_guest_register_under_e2h_has_another_name)
+TEST(write_guest_register_under_e2h_has_another_name)
 {
     sim_reset();
     sim_cpu()->hcr = E2H;
@@ -250,7 +244,6 @@ START_TEST(write_guest_register_under_e2h_has_another_name)
     ck_assert(arch_read_tcr_el12() == 5 && arch_read_sctlr_el12() == 6);
     ck_assert(sim_cpu()->tcr_el1 == 5 && sim_cpu()->sctlr_el1 == 6);
 }
-END_TEST
 
 /* Under E2H the usual names are the hypervisor's registers; without it there are no others. */
 static const struct {
@@ -263,15 +256,14 @@ static const struct {
     {0, arch_write_sctlr_el12},
 };
 
-START_TEST(write_guest_register_by_the_wrong_name_dies)
+TEST_EACH_DIES(write_guest_register_by_the_wrong_name_dies, COUNT(wrong_names))
 {
     sim_reset();
     sim_cpu()->hcr = wrong_names[_i].hcr;
     wrong_names[_i].write(1);
 }
-END_TEST
 
-START_TEST(execute_tlbi_carries_the_registers_in_force)
+TEST(execute_tlbi_carries_the_registers_in_force)
 {
     sim_reset();
     sim_cpu()->vtcr = 0x80023558;
@@ -283,9 +275,8 @@ START_TEST(execute_tlbi_carries_the_registers_in_force)
     ck_assert_uint_eq(last_event()->vtcr, 0x80023558);
     ck_assert_uint_eq(last_event()->hcr, 1);
 }
-END_TEST
 
-START_TEST(mask_interrupts_nests_through_the_saved_state)
+TEST(mask_interrupts_nests_through_the_saved_state)
 {
     uint64_t outer;
     uint64_t inner;
@@ -305,23 +296,20 @@ START_TEST(mask_interrupts_nests_through_the_saved_state)
     ck_assert_uint_eq(sim_event_count(SIM_IRQ_RESTORE), 2);
     ck_assert_uint_eq(last_event()->operand, 0x40);
 }
-END_TEST
 
-START_TEST(choose_absent_cpu_dies)
+TEST_ABORTS(choose_absent_cpu_dies)
 {
     sim_set_cpu(SIM_CPUS);
 }
-END_TEST
 
-START_TEST(ask_for_absent_cpu_dies)
+TEST_ABORTS(ask_for_absent_cpu_dies)
 {
     (void)sim_cpu_at(SIM_CPUS);
 }
-END_TEST
 
 /* --- The log --------------------------------------------------------------------------------- */
 
-START_TEST(log_many_events_keeps_them_in_order)
+TEST(log_many_events_keeps_them_in_order)
 {
     const uint64_t many = 300000;
 
@@ -334,9 +322,8 @@ START_TEST(log_many_events_keeps_them_in_order)
         ck_assert(sim_events()[i].operand == i && sim_events()[i].index == i);
     }
 }
-END_TEST
 
-START_TEST(log_in_count_mode_keeps_nothing)
+TEST(log_in_count_mode_keeps_nothing)
 {
     sim_reset();
     arch_isb();
@@ -350,9 +337,8 @@ START_TEST(log_in_count_mode_keeps_nothing)
     ck_assert_uint_eq(sim_event_total(), 2);
     ck_assert_uint_eq(sim_events()[1].index, 3);
 }
-END_TEST
 
-START_TEST(clear_log_keeps_the_machine)
+TEST(clear_log_keeps_the_machine)
 {
     sim_reset();
     sim_set_cpu(2);
@@ -365,7 +351,6 @@ START_TEST(clear_log_keeps_the_machine)
     arch_isb();
     ck_assert_uint_eq(last_event()->index, 0);
 }
-END_TEST
 
 static void count_event(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
@@ -375,7 +360,7 @@ static void count_event(void *arg, enum sim_phase phase, const struct sim_event 
     }
 }
 
-START_TEST(reset_machine_forgets_all)
+TEST(reset_machine_forgets_all)
 {
     s2_desc_t slot = desc_of(0);
     size_t heard = 0;
@@ -395,9 +380,8 @@ START_TEST(reset_machine_forgets_all)
     ck_assert_uint_eq(sim_event_total(), 1);
     ck_assert_uint_eq(heard, 0);
 }
-END_TEST
 
-START_TEST(find_event_searches_from_an_index)
+TEST(find_event_searches_from_an_index)
 {
     static const enum sim_kind flush[] = {SIM_DSB_ISH, SIM_TLBI_VMALLE1IS, SIM_DSB_ISH, SIM_ISB};
 
@@ -418,9 +402,8 @@ START_TEST(find_event_searches_from_an_index)
     ck_assert(!sim_matches(3, flush, 2));
     ck_assert(!sim_matches(5, flush, 0));
 }
-END_TEST
 
-START_TEST(name_every_kind_is_its_own)
+TEST(name_every_kind_is_its_own)
 {
     for (size_t i = 0; i < SIM_KINDS; i++) {
         ck_assert_ptr_nonnull(sim_kind_name((enum sim_kind)i));
@@ -431,9 +414,8 @@ START_TEST(name_every_kind_is_its_own)
     ck_assert_str_eq(sim_kind_name(SIM_TLBI_RIPAS2E1IS), "TLBI_RIPAS2E1IS");
     ck_assert_str_eq(sim_kind_name(SIM_KINDS), "?");
 }
-END_TEST
 
-START_TEST(dump_log_prints_one_line_an_event)
+TEST(dump_log_prints_one_line_an_event)
 {
     FILE *file = tmpfile();
     char line[256];
@@ -452,7 +434,6 @@ START_TEST(dump_log_prints_one_line_an_event)
     ck_assert_ptr_null(fgets(line, sizeof(line), file));
     fclose(file);
 }
-END_TEST
 
 static void *work_elsewhere(void *arg)
 {
@@ -465,7 +446,7 @@ static void *work_elsewhere(void *arg)
     return NULL;
 }
 
-START_TEST(work_in_another_thread_is_another_machine)
+TEST(work_in_another_thread_is_another_machine)
 {
     pthread_t thread;
     size_t seen[3] = {9, 9, 9};
@@ -480,7 +461,6 @@ START_TEST(work_in_another_thread_is_another_machine)
     ck_assert_uint_eq(sim_event_total(), 0);
     ck_assert_uint_eq(heard, 0);
 }
-END_TEST
 
 /* --- Listeners ------------------------------------------------------------------------------- */
 
@@ -502,7 +482,7 @@ static void watch(void *arg, enum sim_phase phase, const struct sim_event *event
     witness->calls++;
 }
 
-START_TEST(listen_is_told_before_and_after_the_effect)
+TEST(listen_is_told_before_and_after_the_effect)
 {
     s2_desc_t slot = desc_of(0x1111);
     struct witness witness = {.slot = &slot};
@@ -518,7 +498,6 @@ START_TEST(listen_is_told_before_and_after_the_effect)
     ck_assert_uint_eq(witness.events[SIM_BEFORE].new, 0x2222);
     ck_assert(witness.logged[SIM_BEFORE] == 0 && witness.logged[SIM_AFTER] == 1);
 }
-END_TEST
 
 /* Hardware that sets the Access flag just as software is about to act. */
 static void set_access_flag(void *arg, enum sim_phase phase, const struct sim_event *event)
@@ -531,7 +510,7 @@ static void set_access_flag(void *arg, enum sim_phase phase, const struct sim_ev
     }
 }
 
-START_TEST(listen_moves_hardware_and_the_primitive_sees_it)
+TEST(listen_moves_hardware_and_the_primitive_sees_it)
 {
     s2_desc_t slot = desc_of(0x1);
     s2_desc_t expected = desc_of(0x1);
@@ -554,7 +533,6 @@ START_TEST(listen_moves_hardware_and_the_primitive_sees_it)
     ck_assert_uint_eq(value_of(expected), 0x401);
     ck_assert(!witness.events[SIM_AFTER].done);
 }
-END_TEST
 
 /* Another CPU that takes its turn before every store: it executes an ISB. */
 static void let_another_cpu_run(void *arg, enum sim_phase phase, const struct sim_event *event)
@@ -567,7 +545,7 @@ static void let_another_cpu_run(void *arg, enum sim_phase phase, const struct si
     }
 }
 
-START_TEST(listen_may_run_another_cpu_in_between)
+TEST(listen_may_run_another_cpu_in_between)
 {
     static const enum sim_kind order[] = {SIM_ISB, SIM_STORE};
     s2_desc_t slot = desc_of(0);
@@ -584,7 +562,6 @@ START_TEST(listen_may_run_another_cpu_in_between)
     ck_assert_uint_eq(sim_events()[1].index, 1);
     ck_assert_uint_eq(heard, 2);
 }
-END_TEST
 
 static void leave_another_cpu(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
@@ -594,13 +571,12 @@ static void leave_another_cpu(void *arg, enum sim_phase phase, const struct sim_
     sim_set_cpu(1);
 }
 
-START_TEST(listen_that_leaves_another_cpu_behind_dies)
+TEST_ABORTS(listen_that_leaves_another_cpu_behind_dies)
 {
     sim_reset();
     ck_assert(sim_listen(leave_another_cpu, NULL));
     arch_isb();
 }
-END_TEST
 
 static void listen_again(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
@@ -609,7 +585,7 @@ static void listen_again(void *arg, enum sim_phase phase, const struct sim_event
     (void)sim_listen(count_event, arg);
 }
 
-START_TEST(listen_that_changes_the_listeners_dies)
+TEST_ABORTS(listen_that_changes_the_listeners_dies)
 {
     size_t heard = 0;
 
@@ -617,9 +593,8 @@ START_TEST(listen_that_changes_the_listeners_dies)
     ck_assert(sim_listen(listen_again, &heard));
     arch_isb();
 }
-END_TEST
 
-START_TEST(unlisten_stops_exactly_that_one)
+TEST(unlisten_stops_exactly_that_one)
 {
     size_t heard[SIM_LISTENERS + 1] = {0};
 
@@ -638,7 +613,6 @@ START_TEST(unlisten_stops_exactly_that_one)
     }
     ck_assert(sim_listen(count_event, &heard[SIM_LISTENERS]));
 }
-END_TEST
 
 /* --- Memory ---------------------------------------------------------------------------------- */
 
@@ -661,7 +635,12 @@ static void tear_down_memory(void)
     sim_memory_fini(&memory);
 }
 
-START_TEST(translate_memory_address_goes_both_ways)
+#undef SETUP
+#define SETUP set_up_memory
+#undef TEARDOWN
+#define TEARDOWN tear_down_memory
+
+TEST(translate_memory_address_goes_both_ways)
 {
     static const uint64_t inside[] = {LOW, LOW + 0x3fff, HIGH, HIGH + 0x2fff};
     static const uint64_t outside[] = {0,      LOW - 1,         LOW + 0x4000,  HIGH - 1,
@@ -684,9 +663,8 @@ START_TEST(translate_memory_address_goes_both_ways)
     ck_assert(!sim_memory_pa(&memory, NULL, &pa));
     ck_assert(pa_eq(pa, pa_of(7)));
 }
-END_TEST
 
-START_TEST(read_memory_answers_aligned_words_that_are_there)
+TEST(read_memory_answers_aligned_words_that_are_there)
 {
     uint64_t *word = sim_memory_ptr(&memory, pa_of(HIGH + 8));
     uint64_t value = 7;
@@ -700,9 +678,8 @@ START_TEST(read_memory_answers_aligned_words_that_are_there)
     ck_assert(!sim_memory_read(&memory, LOW - 8, &value));
     ck_assert_uint_eq(value, 7);
 }
-END_TEST
 
-START_TEST(poison_memory_marks_exactly_that)
+TEST(poison_memory_marks_exactly_that)
 {
     uint64_t *words = sim_memory_ptr(&memory, pa_of(LOW));
 
@@ -717,15 +694,13 @@ START_TEST(poison_memory_marks_exactly_that)
     ck_assert(sim_memory_is_poison(&memory, pa_of(LOW), 0x1000));
     ck_assert_uint_eq(words[512], 3);
 }
-END_TEST
 
-START_TEST(poison_memory_across_banks_dies)
+TEST_ABORTS(poison_memory_across_banks_dies)
 {
     sim_memory_poison(&memory, pa_of(LOW + 0x3000), 0x1008);
 }
-END_TEST
 
-START_TEST(poison_free_spares_what_is_taken)
+TEST(poison_free_spares_what_is_taken)
 {
     struct frame_pool pool;
     pa_t single = pa_of(0);
@@ -750,87 +725,4 @@ START_TEST(poison_free_spares_what_is_taken)
         ck_assert(sim_memory_is_poison(&memory, frame, 0x1000) == !taken);
         ck_assert(sim_memory_is_poison(&memory, frame, 8) == !taken);
     }
-}
-END_TEST
-
-static TCase *primitive_case(void)
-{
-    TCase *tcase = tcase_create("primitives");
-
-    tcase_add_test(tcase, write_descriptor_logs_what_it_replaced);
-    tcase_add_test(tcase, swap_descriptor_answers_the_old);
-    tcase_add_test(tcase, replace_descriptor_acts_only_on_the_expected);
-    tcase_add_test(tcase, load_descriptor_is_an_event_only_if_asked);
-    tcase_add_test(tcase, execute_barrier_or_tlbi_leaves_its_kind);
-    tcase_add_test(tcase, execute_with_operand_keeps_it);
-    tcase_add_test(tcase, execute_nxs_form_is_the_same_kind_and_says_so);
-    return tcase;
-}
-
-static TCase *register_case(void)
-{
-    TCase *tcase = tcase_create("registers");
-
-    tcase_add_test(tcase, write_register_changes_the_current_cpu_only);
-    tcase_add_test(tcase, write_guest_register_under_e2h_has_another_name);
-    tcase_add_loop_test_raise_signal(tcase, write_guest_register_by_the_wrong_name_dies,
-                                     CONTRACT_DEATH, 0, (int)COUNT(wrong_names));
-    tcase_add_test(tcase, execute_tlbi_carries_the_registers_in_force);
-    tcase_add_test(tcase, mask_interrupts_nests_through_the_saved_state);
-    tcase_add_test_raise_signal(tcase, choose_absent_cpu_dies, SIGABRT);
-    tcase_add_test_raise_signal(tcase, ask_for_absent_cpu_dies, SIGABRT);
-    return tcase;
-}
-
-static TCase *log_case(void)
-{
-    TCase *tcase = tcase_create("log");
-
-    tcase_add_test(tcase, log_many_events_keeps_them_in_order);
-    tcase_add_test(tcase, log_in_count_mode_keeps_nothing);
-    tcase_add_test(tcase, clear_log_keeps_the_machine);
-    tcase_add_test(tcase, reset_machine_forgets_all);
-    tcase_add_test(tcase, find_event_searches_from_an_index);
-    tcase_add_test(tcase, name_every_kind_is_its_own);
-    tcase_add_test(tcase, dump_log_prints_one_line_an_event);
-    tcase_add_test(tcase, work_in_another_thread_is_another_machine);
-    return tcase;
-}
-
-static TCase *listener_case(void)
-{
-    TCase *tcase = tcase_create("listeners");
-
-    tcase_add_test(tcase, listen_is_told_before_and_after_the_effect);
-    tcase_add_test(tcase, listen_moves_hardware_and_the_primitive_sees_it);
-    tcase_add_test(tcase, listen_may_run_another_cpu_in_between);
-    tcase_add_test_raise_signal(tcase, listen_that_leaves_another_cpu_behind_dies, SIGABRT);
-    tcase_add_test_raise_signal(tcase, listen_that_changes_the_listeners_dies, SIGABRT);
-    tcase_add_test(tcase, unlisten_stops_exactly_that_one);
-    return tcase;
-}
-
-static TCase *memory_case(void)
-{
-    TCase *tcase = tcase_create("memory");
-
-    tcase_add_checked_fixture(tcase, set_up_memory, tear_down_memory);
-    tcase_add_test(tcase, translate_memory_address_goes_both_ways);
-    tcase_add_test(tcase, read_memory_answers_aligned_words_that_are_there);
-    tcase_add_test(tcase, poison_memory_marks_exactly_that);
-    tcase_add_test_raise_signal(tcase, poison_memory_across_banks_dies, SIGABRT);
-    tcase_add_test(tcase, poison_free_spares_what_is_taken);
-    return tcase;
-}
-
-Suite *suite_sim(void)
-{
-    Suite *suite = suite_create("sim");
-
-    suite_add_tcase(suite, primitive_case());
-    suite_add_tcase(suite, register_case());
-    suite_add_tcase(suite, log_case());
-    suite_add_tcase(suite, listener_case());
-    suite_add_tcase(suite, memory_case());
-    return suite;
 }

@@ -8,11 +8,13 @@
 #include "stage2/space/step.h"
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "sink"
 
 #define CLEAN (S2_READ | S2_DBM | S2_NO_AF) /* not accessed, writable but not written */
 #define DIRTY (S2_READ | S2_WRITE | S2_DBM)
@@ -123,7 +125,7 @@ static void write_at(uint64_t ipa)
     rig_slot(&rig, &rig.table, ipa)->raw |= BIT_AF | BIT_DIRTY;
 }
 
-START_TEST(verb_tells_of_the_state_that_it_takes_out)
+TEST_EACH(verb_tells_of_the_state_that_it_takes_out, 2 * (int)RIG_COUNT(singles))
 {
     const struct single *single = &singles[_i / 2];
     const size_t count = single->told.size != 0 ? 1 : 0;
@@ -136,11 +138,10 @@ START_TEST(verb_tells_of_the_state_that_it_takes_out)
     rig_fini(&rig);
     ck_assert_uint_eq(told_count, count); /* the end of the guest tells nothing */
 }
-END_TEST
 
 /* Two blocks of two runs, each with state of its own: what is split out of either is told what that one
  * had, and what stays of it has that, and not the other's. */
-START_TEST(split_block_inherits_the_state_of_its_own_run_alone)
+TEST_EACH(split_block_inherits_the_state_of_its_own_run_alone, 4)
 {
     const unsigned which = (unsigned)_i % 2;
     const uint64_t run = MIB(32);
@@ -161,10 +162,9 @@ START_TEST(split_block_inherits_the_state_of_its_own_run_alone)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* A run that is opened has its size changed: that is no relaxation, whatever becomes of its members. */
-START_TEST(opened_run_is_invalidated_on_all_cpus)
+TEST(opened_run_is_invalidated_on_all_cpus)
 {
     struct rig_setup setup = tracked_setup(RIG_4K_40, S2_SIZE_CHANGE_DIRECT);
 
@@ -177,9 +177,8 @@ START_TEST(opened_run_is_invalidated_on_all_cpus)
     ck_assert_uint_eq(runs_flush_count(), 1);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(neighbours_with_equal_state_are_told_as_one)
+TEST(neighbours_with_equal_state_are_told_as_one)
 {
     const struct told expected[] = {{AT, KIB(16), BOTH}, {AT + KIB(20), KIB(8), BOTH}};
 
@@ -194,7 +193,6 @@ START_TEST(neighbours_with_equal_state_are_told_as_one)
     assert_told("neighbours", expected, 2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Steps, spaces, batches ------------------------------------------------------------------ */
 
@@ -223,7 +221,7 @@ static void change_by(enum way way, struct guest_area area)
     }
 }
 
-START_TEST(every_way_to_change_a_space_tells_once)
+TEST_EACH(every_way_to_change_a_space_tells_once, WAYS)
 {
     struct s2_space_config config = {.table_pool = &rig.pool, .nodes = nodes, .node_count = 8};
 
@@ -247,11 +245,10 @@ START_TEST(every_way_to_change_a_space_tells_once)
     MUST(s2_space_fini(&space));
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- The bitmap ------------------------------------------------------------------------------ */
 
-START_TEST(bitmap_notes_each_page_in_it_of_its_states)
+TEST(bitmap_notes_each_page_in_it_of_its_states)
 {
     uint64_t words[3] = {0};
     struct s2_state_bitmap bitmap = {ipa_of(AT), 130, 12, S2_STATE_DIRTY, words};
@@ -269,7 +266,6 @@ START_TEST(bitmap_notes_each_page_in_it_of_its_states)
     s2_state_bitmap_note(&bitmap, ipa_range(0, TIB(1)), S2_STATE_DIRTY);
     ck_assert(words[0] == UINT64_MAX && words[1] == UINT64_MAX && words[2] == 3);
 }
-END_TEST
 
 /* --- Hardware at any moment ------------------------------------------------------------------ */
 
@@ -422,7 +418,7 @@ static void world_fill(void)
                                CLEAN | (random_once_in(&world.random, 3) ? S2_CAP_PAGES : 0)});
 }
 
-START_TEST(nothing_that_hardware_writes_at_any_moment_is_lost)
+TEST_EACH(nothing_that_hardware_writes_at_any_moment_is_lost, 4 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 4];
     struct rig_setup setup =
@@ -450,24 +446,4 @@ START_TEST(nothing_that_hardware_writes_at_any_moment_is_lost)
     ck_assert_uint_gt(world.all_updates, ROUNDS);
     ck_assert_uint_gt(world.all_told, ROUNDS);
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_sink(void)
-{
-    Suite *suite = suite_create("sink");
-    TCase *verbs = add_case(suite, "verbs");
-    TCase *ways = add_case(suite, "ways");
-    TCase *moments = add_case(suite, "moments");
-
-    add_loop(verbs, verb_tells_of_the_state_that_it_takes_out, 2 * (int)RIG_COUNT(singles));
-    add_loop(verbs, split_block_inherits_the_state_of_its_own_run_alone, 4);
-    tcase_add_test(verbs, opened_run_is_invalidated_on_all_cpus);
-    tcase_add_test(verbs, neighbours_with_equal_state_are_told_as_one);
-    tcase_add_test(verbs, bitmap_notes_each_page_in_it_of_its_states);
-    add_loop(ways, every_way_to_change_a_space_tells_once, WAYS);
-    add_loop(moments, nothing_that_hardware_writes_at_any_moment_is_lost, 4 * rig_shape_count);
-    return suite;
 }

@@ -5,10 +5,12 @@
 #include "stage2/space/space.h"
 
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 #define TOP (UINT64_C(1) << 40)
@@ -111,7 +113,7 @@ static void spoil(struct s2_space_config *config, int how)
 }
 
 /* The pool has lost nothing then. */
-START_TEST(init_of_impossible_space_is_refused_with_its_reason)
+TEST_EACH(init_of_impossible_space_is_refused_with_its_reason, RIG_COUNT(impossible))
 {
     const char *word = impossible[_i].reason;
     struct s2_space_config config;
@@ -130,9 +132,8 @@ START_TEST(init_of_impossible_space_is_refused_with_its_reason)
     }
     rig_fini_machine(&rig);
 }
-END_TEST
 
-START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
+TEST(init_with_highest_vmid_shows_it_in_vttbr)
 {
     struct s2_space_config config;
     struct s2_space space;
@@ -149,10 +150,9 @@ START_TEST(init_with_highest_vmid_shows_it_in_vttbr)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* Numbers come from the allocator, and the one given is not looked at. */
-START_TEST(init_with_vmids_ignores_the_vmid)
+TEST(init_with_vmids_ignores_the_vmid)
 {
     struct s2_vmid_allocator vmids;
     struct s2_space_config config;
@@ -167,7 +167,6 @@ START_TEST(init_with_vmids_ignores_the_vmid)
     ck_assert_int_eq(s2_space_fini(&space), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- Refusals -------------------------------------------------------------------------------- */
 
@@ -226,7 +225,7 @@ static const struct guest_area bad_ranges[] = {
     {GIB(1), UINT64_MAX - KIB(4) + 1, DATA, RIG_RW},
 };
 
-START_TEST(change_of_bad_range_is_refused)
+TEST_EACH(change_of_bad_range_is_refused, RIG_COUNT(bad_ranges))
 {
     start_there();
     for (enum guest_verb verb = GUEST_MAP; verb <= GUEST_FOLD; verb++) {
@@ -234,7 +233,6 @@ START_TEST(change_of_bad_range_is_refused)
     }
     guest_fini(&guest);
 }
-END_TEST
 
 /* Each with so many frames left, and nodes in all. */
 static const struct {
@@ -276,7 +274,7 @@ static const struct {
     {GUEST_PROTECT, MAPPING_DENIED, {GIB(8), GIB(2), 0, RIG_RWX | S2_DEVICE_nGRE}, 40, 16},
 };
 
-START_TEST(change_that_cannot_be_is_refused_and_changes_nothing)
+TEST_EACH(change_that_cannot_be_is_refused_and_changes_nothing, RIG_COUNT(refusals))
 {
     guest_init(&guest, guest_setup_fwb(), refusals[_i].nodes, 0);
     guest_map_all(&guest, there, COUNT);
@@ -285,11 +283,15 @@ START_TEST(change_that_cannot_be_is_refused_and_changes_nothing)
     guest_assert(&guest, there, COUNT);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- What the guest sees --------------------------------------------------------------------- */
 
-START_TEST(change_of_holes_is_fine)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST(change_of_holes_is_fine)
 {
     guest_map_all(&guest, there, COUNT);
     sim_clear();
@@ -301,9 +303,8 @@ START_TEST(change_of_holes_is_fine)
     MUST(s2_space_unmap(&guest.space, ipa_range(0, TOP)));
     guest_assert(&guest, NULL, 0);
 }
-END_TEST
 
-START_TEST(unmap_then_map_again_folds_into_one_block)
+TEST(unmap_then_map_again_folds_into_one_block)
 {
     static const struct guest_area whole = {GIB(1), GIB(1), DATA, RIG_RWX};
     static const struct guest_area split[] = {
@@ -325,9 +326,8 @@ START_TEST(unmap_then_map_again_folds_into_one_block)
     rig_assert_leaf(&guest.rig, s2_space_table(&guest.space), GIB(1) + MIB(3), DATA + MIB(3), 1,
                     RIG_RWX);
 }
-END_TEST
 
-START_TEST(fold_leaves_capped_areas_as_they_are)
+TEST(fold_leaves_capped_areas_as_they_are)
 {
     static const struct guest_area areas[] = {
         {GIB(1), MIB(2), DATA, RIG_RWX | S2_CAP_PAGES},
@@ -341,11 +341,10 @@ START_TEST(fold_leaves_capped_areas_as_they_are)
     ck_assert_uint_eq(rig_leaf_count(&guest.rig, s2_space_table(&guest.space), 3), 512);
     ck_assert_uint_eq(rig_leaf_count(&guest.rig, s2_space_table(&guest.space), 2), 2);
 }
-END_TEST
 
 /* A cap tells the mapper how to map, and protect maps nothing: areas keep theirs, so that no block
  * ever spans two of them. */
-START_TEST(protect_with_cap_splits_no_area_inside_a_block)
+TEST(protect_with_cap_splits_no_area_inside_a_block)
 {
     static const struct guest_area areas[] = {
         {GIB(1), MIB(2), DATA, RIG_RWX},
@@ -359,38 +358,12 @@ START_TEST(protect_with_cap_splits_no_area_inside_a_block)
     rig_leave(&guest.rig, 0);
     guest_unmap(&guest, GIB(1), MIB(2));
 }
-END_TEST
 
 /* Taking everything apart must not need a frame that nobody has: the end of each test counts them. */
-START_TEST(fini_with_empty_pool_gives_everything_back)
+TEST(fini_with_empty_pool_gives_everything_back)
 {
     guest_map_all(&guest, there, COUNT);
     MUST(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(1)), RIG_RWX | S2_CAP_PAGES));
     guest_unmap(&guest, GIB(1) + MIB(4), KIB(4));
     rig_leave(&guest.rig, 0);
-}
-END_TEST
-
-Suite *suite_space(void)
-{
-    Suite *suite = suite_create("space");
-    TCase *init = add_case(suite, "init");
-    TCase *refusals_case = add_case(suite, "refusals");
-    TCase *sight = add_case(suite, "sight");
-
-    add_loop(init, init_of_impossible_space_is_refused_with_its_reason, RIG_COUNT(impossible));
-    tcase_add_test(init, init_with_highest_vmid_shows_it_in_vttbr);
-    tcase_add_test(init, init_with_vmids_ignores_the_vmid);
-    add_loop(refusals_case, change_of_bad_range_is_refused, RIG_COUNT(bad_ranges));
-    add_loop(refusals_case, change_that_cannot_be_is_refused_and_changes_nothing,
-             RIG_COUNT(refusals));
-    tcase_add_checked_fixture(sight, start, stop);
-    tcase_add_test(sight, fini_with_empty_pool_gives_everything_back);
-    tcase_add_test(sight, change_of_holes_is_fine);
-    tcase_add_test(sight, unmap_then_map_again_folds_into_one_block);
-    tcase_add_test(sight, fold_leaves_capped_areas_as_they_are);
-    tcase_add_test(sight, protect_with_cap_splits_no_area_inside_a_block);
-    space_add_cache_cases(suite);
-    space_add_isolation_cases(suite);
-    return suite;
 }

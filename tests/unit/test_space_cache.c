@@ -4,9 +4,12 @@
  */
 #include "stage2/space/batch.h"
 #include "tests/unit/space_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <stdlib.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 #define MEMORY MIB(8)
@@ -123,7 +126,12 @@ static const struct guest_area shown[] = {
     {GIB(1), MIB(4), DATA + MIB(2), RIG_RW | S2_NORMAL_NC},
 };
 
-START_TEST(map_cleans_memory_before_it_is_visible)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(map_cleans_memory_before_it_is_visible, RIG_COUNT(shown))
 {
     const struct guest_area *area = &shown[_i];
 
@@ -133,14 +141,17 @@ START_TEST(map_cleans_memory_before_it_is_visible)
     ck_assert_uint_le(guest.memory.longest, S2_MEMORY_CHUNK);
     ck_assert_uint_eq(guest.memory.closed, guest.memory.opened);
 }
-END_TEST
 
-START_TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
+#undef SETUP
+#define SETUP start_fwb
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST(map_of_uncached_type_cleans_in_spite_of_fwb)
 {
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW | S2_NORMAL_NC});
     expect_cleaned((struct window){0, write_after(0)}, 0, MIB(2));
 }
-END_TEST
 
 static const mapping_flags_t devices[] = {S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE, S2_DEVICE_nGRE,
                                           S2_DEVICE_GRE};
@@ -154,21 +165,34 @@ static void expect_untouched(mapping_flags_t type)
     ck_assert_uint_eq(guest.memory.opened, 0);
 }
 
-START_TEST(device_memory_is_never_touched)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(device_memory_is_never_touched, RIG_COUNT(devices))
 {
     expect_untouched(devices[_i]);
 }
-END_TEST
+
+#undef SETUP
+#define SETUP start_fwb
+#undef TEARDOWN
+#define TEARDOWN stop
 
 /* It need not be where write-back is forced, and cannot be where there are no memory ops. */
-START_TEST(normal_memory_is_not_touched)
+TEST(normal_memory_is_not_touched)
 {
     expect_untouched(S2_NORMAL);
 }
-END_TEST
+
+#undef SETUP
+#define SETUP start_unreached
+#undef TEARDOWN
+#define TEARDOWN stop
 
 /* Data frames of the tables' pool are reached without the memory ops. */
-START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
+TEST(map_of_pool_frame_cleans_it_through_the_pool)
 {
     const struct sim_event *events;
     pa_t frame;
@@ -184,11 +208,15 @@ START_TEST(map_of_pool_frame_cleans_it_through_the_pool)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * KIB(4) / GUEST_LINE);
     MUST(frame_pool_free(&guest.rig.pool, frame, 0));
 }
-END_TEST
 
 /* --- Refusal --------------------------------------------------------------------------------- */
 
-START_TEST(map_of_memory_that_does_not_open_is_denied)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(map_of_memory_that_does_not_open_is_denied, 3)
 {
     struct guest_snapshot before;
 
@@ -208,9 +236,8 @@ START_TEST(map_of_memory_that_does_not_open_is_denied)
     guest_snapshot_assert_same(&before, &guest);
     guest_snapshot_free(&before);
 }
-END_TEST
 
-START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
+TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
 {
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
     guest.memory.refuse_from = 1;
@@ -219,7 +246,6 @@ START_TEST(unmap_of_memory_that_does_not_open_any_more_succeeds)
     guest_assert(&guest, (struct guest_area[]){{GIB(1) + MIB(1), MIB(1), DATA + MIB(1), RIG_RW}},
                  1);
 }
-END_TEST
 
 /* --- Memory that comes back, or changes its type --------------------------------------------- */
 
@@ -227,14 +253,13 @@ static const struct {
     uint64_t offset, size;
 } taken[] = {{0, MIB(4)}, {MIB(1), KIB(4)}, {MIB(1), MIB(2)}, {0, KIB(8)}};
 
-START_TEST(unmap_cleans_what_it_took_after_the_flush)
+TEST_EACH(unmap_cleans_what_it_took_after_the_flush, RIG_COUNT(taken))
 {
     map(MIB(4), 0, RIG_RW);
     guest_unmap(&guest, GIB(1) + taken[_i].offset, taken[_i].size);
     expect_cleaned((struct window){0, sim_event_total()}, taken[_i].offset, taken[_i].size);
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, guest_last_tlbi()));
 }
-END_TEST
 
 /* What no leaf shows. */
 static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *new_flags)
@@ -246,7 +271,7 @@ static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *
 
 /* Areas that an embedder's set has split, and nothing differs between their leaves: they share a block. The
  * first is split, so the second finds its memory between break and make. */
-START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
+TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
     MUST(memory_set_protect(&guest.space.set, ipa_range(GIB(1) + MIB(1), MIB(1)), give_no_runs,
@@ -258,9 +283,8 @@ START_TEST(unmap_of_areas_that_share_a_block_cleans_both)
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_TLBI_VMALLE1IS, 0));
     guest_assert(&guest, (struct guest_area[]){{GIB(1), KIB(4), DATA, RIG_RW}}, 1);
 }
-END_TEST
 
-START_TEST(replace_cleans_the_new_before_and_the_old_after)
+TEST(replace_cleans_the_new_before_and_the_old_after)
 {
     size_t write, flush;
 
@@ -272,7 +296,6 @@ START_TEST(replace_cleans_the_new_before_and_the_old_after)
     expect_cleaned((struct window){flush, sim_event_total()}, 0, MIB(2));
     ck_assert_uint_gt(flush, write);
 }
-END_TEST
 
 /* The same memory shown anew, past the caches: what the guest wrote through them until the flush is
  * not to be in them any more when it reads past them. */
@@ -281,7 +304,12 @@ static const struct {
     uint64_t offset; /* of the new from DATA on, where the old begins */
 } again[] = {{KIB(4), 0}, {MIB(2), 0}, {KIB(64), KIB(32)}, {MIB(2), MIB(2) - KIB(4)}};
 
-START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
+#undef SETUP
+#define SETUP start_fwb
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible, RIG_COUNT(again))
 {
     const uint64_t size = again[_i].size, offset = again[_i].offset;
 
@@ -292,7 +320,6 @@ START_TEST(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 2 * size / GUEST_LINE);
     ck_assert_uint_eq(guest_flushes(), 1);
 }
-END_TEST
 
 /* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of them:
  * the guest had all of it through the caches until the flush, wherever it lies. */
@@ -303,7 +330,8 @@ static const struct {
     {{0, 8}, 0}, {{0, 8}, 8}, {{8, 0}, 0}, {{8, 0}, 8}, {{8, 0}, 7}, {{0, 8}, 1},
 };
 
-START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible)
+TEST_EACH(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
+          RIG_COUNT(over_two))
 {
     for (uint64_t i = 0; i < 2; i++) {
         guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(4), KIB(4),
@@ -313,11 +341,10 @@ START_TEST(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_vis
     replace(KIB(8), over_two[_i].pa * KIB(4), RIG_RW | S2_NORMAL_NC);
     expect_cleaned_before_make(over_two[_i].pa * KIB(4), KIB(8));
 }
-END_TEST
 
 /* The same by two calls in a batch, at the same place and at another: what the first took can be
  * written until the flush, which the second cannot do without. */
-START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
+TEST_EACH(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 2)
 {
     const struct ipa_range to = ipa_range(_i == 0 ? GIB(1) : GIB(2), KIB(64));
     struct s2_batch batch = S2_BATCH_INIT;
@@ -331,10 +358,9 @@ START_TEST(map_of_what_a_batch_took_uncached_cleans_it_after_the_flush)
     ck_assert_uint_eq(guest_flushes(), 1);
     expect_cleaned_before_make(0, KIB(64));
 }
-END_TEST
 
 /* Other memory was nobody's until now: it is cleaned once. */
-START_TEST(replace_by_other_memory_uncached_cleans_it_once)
+TEST_EACH(replace_by_other_memory_uncached_cleans_it_once, 2)
 {
     const uint64_t offset = _i == 0 ? 0 : MIB(4);
 
@@ -343,7 +369,6 @@ START_TEST(replace_by_other_memory_uncached_cleans_it_once)
     expect_cleaned((struct window){0, write_after(0)}, offset, MIB(2));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), MIB(2) / GUEST_LINE);
 }
-END_TEST
 
 /* One-page areas, apart in IPA: in memory side by side, every other page, or from the top down. */
 static uint64_t page_pa(int layout, uint64_t i)
@@ -351,7 +376,12 @@ static uint64_t page_pa(int layout, uint64_t i)
     return DATA + KIB(4) * (layout == 0 ? i : layout == 1 ? 2 * i : GUEST_NODES - 1 - i);
 }
 
-START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(unmap_of_many_areas_flushes_stretches_of_memory, 3)
 {
     size_t flush;
 
@@ -370,7 +400,6 @@ START_TEST(unmap_of_many_areas_flushes_stretches_of_memory)
         expect_cleaned((struct window){0, sim_event_total()}, 0, GUEST_NODES * KIB(4));
     }
 }
-END_TEST
 
 static const struct {
     mapping_flags_t from, to;
@@ -383,7 +412,7 @@ static const struct {
     {RIG_RW | S2_CAP_PAGES, RIG_RW | S2_DEVICE_GRE, KIB(8), KIB(16)},
 };
 
-START_TEST(changed_type_is_cleaned_between_break_and_make)
+TEST_EACH(changed_type_is_cleaned_between_break_and_make, RIG_COUNT(changes))
 {
     const uint64_t offset = changes[_i].offset;
     const uint64_t size = changes[_i].size;
@@ -404,15 +433,13 @@ START_TEST(changed_type_is_cleaned_between_break_and_make)
     }
     ck_assert_uint_eq(sim_find(SIM_DC_CIVAC, make), SIM_NONE);
 }
-END_TEST
 
-START_TEST(changed_permission_cleans_nothing)
+TEST(changed_permission_cleans_nothing)
 {
     map(MIB(4), 0, RIG_RW);
     MUST(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(3)), S2_READ));
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
 }
-END_TEST
 
 /* --- Instructions ---------------------------------------------------------------------------- */
 
@@ -427,7 +454,12 @@ static const struct {
     {RIG_RWX, true, 0},
 };
 
-START_TEST(executable_memory_invalidates_instruction_caches_first)
+#undef SETUP
+#define SETUP NULL
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST_EACH(executable_memory_invalidates_instruction_caches_first, RIG_COUNT(code))
 {
     struct rig_setup setup = guest_setup();
 
@@ -442,38 +474,4 @@ START_TEST(executable_memory_invalidates_instruction_caches_first)
         ck_assert_uint_lt(sim_find(SIM_DSB_ISH, invalidation), write_after(0));
     }
     stop();
-}
-END_TEST
-
-void space_add_cache_cases(Suite *suite)
-{
-    TCase *cache = add_case(suite, "cache");
-    TCase *forced = add_case(suite, "forced");
-    TCase *unreached = add_case(suite, "unreached");
-    TCase *instructions = add_case(suite, "instructions");
-
-    tcase_add_checked_fixture(cache, start, stop);
-    add_loop(cache, map_cleans_memory_before_it_is_visible, RIG_COUNT(shown));
-    add_loop(cache, device_memory_is_never_touched, RIG_COUNT(devices));
-    add_loop(cache, map_of_memory_that_does_not_open_is_denied, 3);
-    tcase_add_test(cache, unmap_of_memory_that_does_not_open_any_more_succeeds);
-    add_loop(cache, unmap_cleans_what_it_took_after_the_flush, RIG_COUNT(taken));
-    tcase_add_test(cache, unmap_of_areas_that_share_a_block_cleans_both);
-    tcase_add_test(cache, replace_cleans_the_new_before_and_the_old_after);
-    add_loop(cache, unmap_of_many_areas_flushes_stretches_of_memory, 3);
-    add_loop(cache, changed_type_is_cleaned_between_break_and_make, RIG_COUNT(changes));
-    tcase_add_test(cache, changed_permission_cleans_nothing);
-    tcase_add_checked_fixture(forced, start_fwb, stop);
-    tcase_add_test(forced, normal_memory_is_not_touched);
-    tcase_add_test(forced, map_of_uncached_type_cleans_in_spite_of_fwb);
-    add_loop(forced, replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible,
-             RIG_COUNT(again));
-    add_loop(forced, replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
-             RIG_COUNT(over_two));
-    add_loop(forced, map_of_what_a_batch_took_uncached_cleans_it_after_the_flush, 2);
-    add_loop(forced, replace_by_other_memory_uncached_cleans_it_once, 2);
-    tcase_add_checked_fixture(unreached, start_unreached, stop);
-    tcase_add_test(unreached, map_of_pool_frame_cleans_it_through_the_pool);
-    tcase_add_test(unreached, normal_memory_is_not_touched);
-    add_loop(instructions, executable_memory_invalidates_instruction_caches_first, RIG_COUNT(code));
 }

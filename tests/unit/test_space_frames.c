@@ -7,7 +7,7 @@
 #include "stage2/space/batch.h"
 #include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define SUITE "space_frames"
 
 #define PAGE KIB(4)
 #define AT GIB(1)
@@ -66,7 +68,7 @@ static void init_small(uint64_t pa, size_t count)
 /* --- What frames held ------------------------------------------------------------------------ */
 
 /* Alice's 2 MiB, by pages: a table full of descriptors. It is gone, and its frame becomes Bob's. */
-START_TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
+TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
 {
     const size_t frames = guest_setup().frame_count;
     size_t taken = 0;
@@ -101,9 +103,8 @@ START_TEST(frame_of_a_guest_shows_nothing_of_what_it_held)
     rig_unwatch(&guest.rig);
     MUST(s2_space_fini(&guest.space));
 }
-END_TEST
 
-START_TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
+TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
 {
     pa_t frame = pa_of(1);
 
@@ -114,12 +115,11 @@ START_TEST(zeroed_frame_without_memory_is_unsupported_and_not_taken)
     ck_assert_int_eq(frame_pool_alloc_zeroed(&small, 3, &frame), MAPPING_NO_FRAME);
     ck_assert(frame_pool_check(&small));
 }
-END_TEST
 
 /* --- What a guest has ------------------------------------------------------------------------ */
 
 /* As long as it may be reached: up to the end of the batch that takes it away. */
-START_TEST(frame_that_is_not_flushed_yet_cannot_be_freed)
+TEST_EACH(frame_that_is_not_flushed_yet_cannot_be_freed, 2)
 {
     struct s2_batch batch = S2_BATCH_INIT;
     pa_t frame;
@@ -134,11 +134,15 @@ START_TEST(frame_that_is_not_flushed_yet_cannot_be_freed)
     MUST(give(frame, 0));
     stop();
 }
-END_TEST
+
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
 
 /* A block is free when the last of its frames is, whichever way and in whatever pieces they went; one
  * that is mapped twice, when both are. */
-START_TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
+TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
 {
     struct s2_cursor cursor = s2_cursor(ipa_range(GIB(2), 8 * PAGE));
     const pa_t block = take(3);
@@ -157,9 +161,8 @@ START_TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
     }
     MUST(give(block, 3));
 }
-END_TEST
 
-START_TEST(replaced_frame_is_free_and_the_new_one_is_not)
+TEST(replaced_frame_is_free_and_the_new_one_is_not)
 {
     const pa_t old = take(0), new = take(0);
 
@@ -172,7 +175,6 @@ START_TEST(replaced_frame_is_free_and_the_new_one_is_not)
     guest_unmap(&guest, AT, PAGE);
     MUST(give(new, 0));
 }
-END_TEST
 
 /* A map that is refused, for whatever reason, leaves the frame free to go: no node, no frame for a
  * table, behind it a frame that was not handed out, an area that is there. */
@@ -187,7 +189,12 @@ static const struct {
     {GUEST_NODES, 20, 1, true, MAPPING_ALREADY_EXISTS},
 };
 
-START_TEST(frame_of_a_refused_map_can_be_freed)
+#undef SETUP
+#define SETUP NULL
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST_EACH(frame_of_a_refused_map_can_be_freed, RIG_COUNT(refused))
 {
     pa_t frame;
 
@@ -201,10 +208,9 @@ START_TEST(frame_of_a_refused_map_can_be_freed)
     MUST(give(frame, 0));
     stop();
 }
-END_TEST
 
 /* The end of a guest, whole or in steps. Its memory is its owner's again then. */
-START_TEST(frames_of_a_guest_that_ended_can_be_freed)
+TEST_EACH(frames_of_a_guest_that_ended_can_be_freed, 4)
 {
     bool is_done = false;
     pa_t block;
@@ -222,7 +228,6 @@ START_TEST(frames_of_a_guest_that_ended_can_be_freed)
     ck_assert_uint_eq(frame_pool_available(&guest.rig.pool), guest.rig.setup.frame_count);
     rig_fini_machine(&guest.rig);
 }
-END_TEST
 
 /* --- All pools of the machine ---------------------------------------------------------------- */
 
@@ -255,7 +260,12 @@ static void start_guarded(void)
     MUST(frame_guard_add_pool(&guard, &guest.rig.pool)); /* its own, too: counted once */
 }
 
-START_TEST(frame_of_any_pool_that_is_no_data_is_denied)
+#undef SETUP
+#define SETUP start_guarded
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST(frame_of_any_pool_that_is_no_data_is_denied)
 {
     pa_t table, data, own;
 
@@ -282,10 +292,9 @@ START_TEST(frame_of_any_pool_that_is_no_data_is_denied)
     MUST(give(own, 0)); /* once and not twice */
     ck_assert(frame_pool_check(&theirs));
 }
-END_TEST
 
 /* Half of what is to be shown is data of another pool, and half is not: neither is counted. */
-START_TEST(map_that_is_denied_midway_counts_nothing)
+TEST(map_that_is_denied_midway_counts_nothing)
 {
     pa_t block;
 
@@ -297,9 +306,13 @@ START_TEST(map_that_is_denied_midway_counts_nothing)
     ck_assert_int_eq(show(AT, 9 * PAGE, block), MAPPING_DENIED);
     MUST(frame_pool_free(&theirs, block, 3));
 }
-END_TEST
 
-START_TEST(guard_refuses_what_it_cannot_keep)
+#undef SETUP
+#define SETUP NULL
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(guard_refuses_what_it_cannot_keep)
 {
     frame_guard_init(&guard, ranges, 2);
     init_small(PAGE, 1);
@@ -315,10 +328,9 @@ START_TEST(guard_refuses_what_it_cannot_keep)
     ck_assert(!frame_guard_is_data(&guard, NULL, pa_of(PAGE - 1), 1));
     ck_assert(frame_guard_is_data(&guard, NULL, pa_of(2 * PAGE), GIB(1)));
 }
-END_TEST
 
 /* A pool of two regions of which there is room for one. */
-START_TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
+TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
 {
     frame_guard_init(&guard, ranges, 2);
     init_theirs(2);
@@ -327,12 +339,11 @@ START_TEST(guard_without_room_for_all_of_a_pool_keeps_none_of_it)
     ck_assert(!frame_guard_has_frames(&guard, NULL, pa_of(0), UINT64_MAX));
     MUST(frame_guard_forbid(&guard, pa_of(THEIRS), PAGE));
 }
-END_TEST
 
 /* --- The pool's own rules -------------------------------------------------------------------- */
 
 /* A range that begins inside a block ends that many frames sooner in it. */
-START_TEST(range_from_inside_a_block_is_judged_to_its_own_end)
+TEST(range_from_inside_a_block_is_judged_to_its_own_end)
 {
     pa_t block, table;
 
@@ -355,10 +366,9 @@ START_TEST(range_from_inside_a_block_is_judged_to_its_own_end)
     MUST(frame_pool_free(&small, block, 2));
     ck_assert(frame_pool_check(&small));
 }
-END_TEST
 
 /* A count that would not fit is refused, and one less is not. */
-START_TEST(frame_is_mapped_as_often_as_can_be_counted)
+TEST(frame_is_mapped_as_often_as_can_be_counted)
 {
     pa_t block;
 
@@ -372,7 +382,6 @@ START_TEST(frame_is_mapped_as_often_as_can_be_counted)
     ck_assert(frame_pool_check(&small));
     ck_assert_int_eq(frame_pool_free(&small, block, 1), MAPPING_BAD_STATE);
 }
-END_TEST
 
 /* Whoever looks at a block under the lock sees it sealed or not, and nothing between. */
 static _Atomic bool is_sealed;
@@ -384,7 +393,7 @@ static void *seal_it(void *arg)
     return NULL;
 }
 
-START_TEST(seal_waits_for_the_lock)
+TEST(seal_waits_for_the_lock)
 {
     pthread_t other;
     pa_t frame;
@@ -398,33 +407,4 @@ START_TEST(seal_waits_for_the_lock)
     lock_release(&theirs.lock);
     ck_assert_int_eq(pthread_join(other, NULL), 0);
     ck_assert(!frame_pool_is_data(&theirs, frame, PAGE));
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_space_frames(void)
-{
-    Suite *suite = suite_create("space_frames");
-    TCase *alone = add_case(suite, "alone");
-    TCase *usual = add_case(suite, "usual");
-    TCase *guarded = add_case(suite, "guarded");
-
-    tcase_add_test(alone, frame_of_a_guest_shows_nothing_of_what_it_held);
-    tcase_add_test(alone, zeroed_frame_without_memory_is_unsupported_and_not_taken);
-    add_loop(alone, frame_that_is_not_flushed_yet_cannot_be_freed, 2);
-    add_loop(alone, frame_of_a_refused_map_can_be_freed, RIG_COUNT(refused));
-    add_loop(alone, frames_of_a_guest_that_ended_can_be_freed, 4);
-    tcase_add_test(alone, guard_refuses_what_it_cannot_keep);
-    tcase_add_test(alone, guard_without_room_for_all_of_a_pool_keeps_none_of_it);
-    tcase_add_test(alone, range_from_inside_a_block_is_judged_to_its_own_end);
-    tcase_add_test(alone, frame_is_mapped_as_often_as_can_be_counted);
-    tcase_add_test(alone, seal_waits_for_the_lock);
-    tcase_add_checked_fixture(usual, start, stop);
-    tcase_add_test(usual, block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone);
-    tcase_add_test(usual, replaced_frame_is_free_and_the_new_one_is_not);
-    tcase_add_checked_fixture(guarded, start_guarded, stop);
-    tcase_add_test(guarded, frame_of_any_pool_that_is_no_data_is_denied);
-    tcase_add_test(guarded, map_that_is_denied_midway_counts_nothing);
-    return suite;
 }

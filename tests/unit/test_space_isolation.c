@@ -4,9 +4,12 @@
  */
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <pthread.h>
+
+#define SUITE "space"
 
 #define DATA RIG_DATA
 
@@ -64,7 +67,12 @@ static uint64_t find_secret(const struct s2_space *other, enum secret secret)
     return RIG_4K_40->frames - KIB(4); /* two pages: the second is the root */
 }
 
-START_TEST(map_of_frame_that_is_no_data_is_denied)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST_EACH(map_of_frame_that_is_no_data_is_denied, SECRETS)
 {
     const struct guest_area mine = {GIB(1), KIB(8), DATA, RIG_RW};
     struct memory_node nodes[GUEST_NODES];
@@ -89,7 +97,6 @@ START_TEST(map_of_frame_that_is_no_data_is_denied)
     guest_snapshot_free(&before);
     MUST(s2_space_fini(&other));
 }
-END_TEST
 
 /* --- What the check finds -------------------------------------------------------------------- */
 
@@ -121,7 +128,7 @@ static const struct {
     {"a block above all areas", GIB(1) + MIB(4), UINT64_C(0x0040001000400000 | 0x7d9), 1},
 };
 
-START_TEST(check_finds_descriptor_that_does_not_follow)
+TEST_EACH(check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered))
 {
     const int added = tampered[_i].used;
     s2_desc_t *slot, was;
@@ -143,10 +150,14 @@ START_TEST(check_finds_descriptor_that_does_not_follow)
     *used -= (uint32_t)added;
     ck_assert(s2_space_check(&guest.space));
 }
-END_TEST
+
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN NULL
 
 /* A frame that a guest has, and that the pool does not count, or has given to a table. */
-START_TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
+TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
 {
     pa_t frame;
 
@@ -160,7 +171,6 @@ START_TEST(check_finds_area_that_shows_a_frame_which_is_not_counted)
     guest_map(&guest, (struct guest_area){GIB(8), KIB(4), DATA, RIG_RW}); /* a table takes it */
     ck_assert(!s2_space_check(&guest.space));
 }
-END_TEST
 
 /* AF = 1 and S2AP[1] = 1, written by the hardware, are what the flags allow. */
 START_TEST(check_accepts_what_the_hardware_wrote)
@@ -184,7 +194,6 @@ START_TEST(check_accepts_what_the_hardware_wrote)
     monitor_trust(guest.rig.monitor, slot);
     stop();
 }
-END_TEST
 
 /* --- Several spaces on one pool -------------------------------------------------------------- */
 
@@ -262,7 +271,12 @@ static void *work(void *arg)
     return NULL;
 }
 
-START_TEST(two_threads_share_a_pool_safely)
+#undef SETUP
+#define SETUP start
+#undef TEARDOWN
+#define TEARDOWN stop
+
+TEST(two_threads_share_a_pool_safely)
 {
     static struct worker workers[2];
     pthread_t threads[2];
@@ -292,7 +306,6 @@ START_TEST(two_threads_share_a_pool_safely)
         MUST(s2_space_fini(&workers[i].space));
     }
 }
-END_TEST
 
 #define REFRESHES 100000
 
@@ -315,7 +328,7 @@ _Static_assert(_Generic(&((struct s2_table *)NULL)->has_slow_memory, _Atomic boo
                "refresh reads it without the lock");
 
 /* CPUs that refresh do not lock the space; neither does who reads what they count. */
-START_TEST(two_threads_that_refresh_are_counted_exactly)
+TEST(two_threads_that_refresh_are_counted_exactly)
 {
     struct s2_tlb_counters before = {0};
     const struct s2_table *table;
@@ -340,20 +353,4 @@ START_TEST(two_threads_that_refresh_are_counted_exactly)
     ck_assert_uint_eq(counters.by_address, 2 * REFRESHES);
     ck_assert_uint_eq(counters.stage1, 2 * REFRESHES);
     ck_assert_mem_eq(&counters, s2_table_tlb_counters(table), sizeof(counters));
-}
-END_TEST
-
-void space_add_isolation_cases(Suite *suite)
-{
-    TCase *wall = add_case(suite, "wall");
-    TCase *ends = add_case(suite, "ends");
-
-    tcase_add_checked_fixture(wall, start, stop);
-    add_loop(wall, map_of_frame_that_is_no_data_is_denied, SECRETS);
-    add_loop(wall, check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered));
-    tcase_add_test(wall, two_threads_share_a_pool_safely);
-    tcase_add_test(wall, two_threads_that_refresh_are_counted_exactly);
-    tcase_add_checked_fixture(ends, start, NULL); /* without the guest, or it cannot end any more */
-    tcase_add_test(ends, check_finds_area_that_shows_a_frame_which_is_not_counted);
-    tcase_add_test(add_case(suite, "hardware"), check_accepts_what_the_hardware_wrote);
 }

@@ -5,9 +5,11 @@
 #include "stage2/space/batch.h"
 #include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "space_returned"
 
 static struct guest guest;
 static struct s2_batch batch;
@@ -73,7 +75,7 @@ static void stop(void)
 
 /* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds it
  * done, may rely on it. */
-START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range)
+TEST_EACH(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 4 * CALLS)
 {
     const bool is_fwb = _i % 2 == 0, is_unmap = _i / 2 % 2 == 0;
 
@@ -89,10 +91,9 @@ START_TEST(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_it
     }
     stop();
 }
-END_TEST
 
 /* Nothing is deferred: nothing is sent. */
-START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred)
+TEST_EACH(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, CALLS)
 {
     start(guest_setup());
     guest_unmap(&guest, AT + PAGE, PAGE);
@@ -102,7 +103,6 @@ START_TEST(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferre
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
     stop();
 }
-END_TEST
 
 /* --- What hardware has changed --------------------------------------------------------------- */
 
@@ -156,7 +156,7 @@ static void start_tracked(const struct state *state, size_t nodes)
 }
 
 /* One node is all there is: an area that would be split could not be. */
-START_TEST(protect_to_the_flags_that_an_area_has_rearms_its_leaves)
+TEST_EACH(protect_to_the_flags_that_an_area_has_rearms_its_leaves, WAYS *(int)RIG_COUNT(states))
 {
     const struct state *state = &states[_i / WAYS];
     const uint64_t first = 2, count = 3;
@@ -175,10 +175,9 @@ START_TEST(protect_to_the_flags_that_an_area_has_rearms_its_leaves)
     ck_assert_uint_ge(guest_flushes(), 1);
     stop();
 }
-END_TEST
 
 /* Where hardware cannot have changed anything, nobody looks. */
-START_TEST(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing)
+TEST_EACH(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing, WAYS)
 {
     struct rig_setup setup = guest_setup_fwb();
 
@@ -187,23 +186,4 @@ START_TEST(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_
     MUST(protect_by((enum way)_i, ipa_range(AT, PAGES * PAGE), RIG_RW));
     ck_assert_uint_eq(sim_event_total(), 0);
     stop();
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_space_returned(void)
-{
-    Suite *suite = suite_create("space_returned");
-    TCase *gone = add_case(suite, "gone");
-    TCase *hardware = add_case(suite, "hardware");
-
-    add_loop(gone, call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range,
-             4 * CALLS);
-    add_loop(gone, call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, CALLS);
-    add_loop(hardware, protect_to_the_flags_that_an_area_has_rearms_its_leaves,
-             WAYS * (int)RIG_COUNT(states));
-    add_loop(hardware, protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_nothing,
-             WAYS);
-    return suite;
 }

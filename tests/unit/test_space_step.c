@@ -5,11 +5,13 @@
 #include "stage2/space/step.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/step_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>
+
+#define SUITE "space_step"
 
 static struct guest guest;
 
@@ -110,7 +112,7 @@ static const struct ipa_range ranges[] = {
     IPA_RANGE_INIT(MIB(8) + KIB(40), MIB(1)),
 };
 
-START_TEST(step_of_a_space_leaves_what_the_verb_leaves)
+TEST_EACH(step_of_a_space_leaves_what_the_verb_leaves, KINDS *(int)RIG_COUNT(ranges))
 {
     const struct kind *kind = &kinds[_i % KINDS];
     const struct ipa_range range = ranges[_i / KINDS];
@@ -134,10 +136,9 @@ START_TEST(step_of_a_space_leaves_what_the_verb_leaves)
     portrait_free(&whole.tables);
     guest_fini(&guest);
 }
-END_TEST
 
 /* At each pause an area is in two parts at most, however many pauses there were. */
-START_TEST(step_protect_needs_one_node_however_often_it_pauses)
+TEST(step_protect_needs_one_node_however_often_it_pauses)
 {
     start(guest_setup_fwb(), 3);
     guest_map(&guest, (struct guest_area){MIB(2), KIB(400), RIG_DATA, RIG_RW});
@@ -145,10 +146,9 @@ START_TEST(step_protect_needs_one_node_however_often_it_pauses)
     guest_assert(&guest, (struct guest_area[]){{MIB(2), KIB(400), RIG_DATA, S2_READ}}, 1);
     guest_fini(&guest);
 }
-END_TEST
 
 /* Every other call that the space takes may come between two steps: here one that takes the node. */
-START_TEST(step_without_a_node_undoes_itself_alone)
+TEST_EACH(step_without_a_node_undoes_itself_alone, 2)
 {
     const enum guest_verb kind = _i == 0 ? GUEST_UNMAP : GUEST_PROTECT;
     struct s2_cursor cursor = s2_cursor(ipa_range(MIB(2) + KIB(4), KIB(396)));
@@ -172,9 +172,8 @@ START_TEST(step_without_a_node_undoes_itself_alone)
     ck_assert(s2_cursor_is_done(&cursor));
     guest_fini(&guest);
 }
-END_TEST
 
-START_TEST(step_of_a_space_over_a_bad_range_is_refused)
+TEST(step_of_a_space_over_a_bad_range_is_refused)
 {
     static const struct ipa_range bad[] = {
         IPA_RANGE_INIT(KIB(2), KIB(4)),
@@ -197,12 +196,11 @@ START_TEST(step_of_a_space_over_a_bad_range_is_refused)
     guest_assert(&guest, layout, LAYOUT_AREAS);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Bounds ---------------------------------------------------------------------------------- */
 
 /* An area costs one, whether it is changed or not, and the holes between them nothing. */
-START_TEST(step_of_a_space_counts_areas)
+TEST_EACH(step_of_a_space_counts_areas, KINDS)
 {
     const enum guest_verb kind = kinds[_i % KINDS].verb;
     struct s2_cursor cursor = s2_cursor(ipa_range(0, GIB(2)));
@@ -222,7 +220,6 @@ START_TEST(step_of_a_space_counts_areas)
     ck_assert_uint_le(steps, kind == GUEST_PROTECT ? 2 : 12);
     guest_fini(&guest);
 }
-END_TEST
 
 #define NC_SIZE MIB(4)
 
@@ -236,7 +233,7 @@ static void start_uncached(mapping_flags_t build_flags)
 
 /* A table of pages is left for page after page, if cleaning it all would take too long; a block is
  * never torn for that. Unmapped, or given another type. */
-START_TEST(step_cleans_within_its_budget)
+TEST_EACH(step_cleans_within_its_budget, 4)
 {
     const enum guest_verb kind = _i < 2 ? GUEST_UNMAP : GUEST_PROTECT;
     const uint64_t leaf = _i % 2 == 0 ? KIB(4) : MIB(2);
@@ -259,7 +256,6 @@ START_TEST(step_cleans_within_its_budget)
     ck_assert_uint_eq(cleaned, NC_SIZE / GUEST_LINE);
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Fini ------------------------------------------------------------------------------------ */
 
@@ -271,7 +267,7 @@ static void end(void)
 
 /* All lines once, after the VMID is gone, no more a step than the budget or a granule; and the
  * frames come back though nothing is cleaned yet. */
-START_TEST(fini_in_steps_cleans_every_line_once)
+TEST_EACH(fini_in_steps_cleans_every_line_once, 9)
 {
     static const size_t budgets[] = {0, 1, 63, 64, 65, 1000, 5000, 100000, S2_STEP_ALL};
     const size_t budget = budgets[_i];
@@ -294,10 +290,9 @@ START_TEST(fini_in_steps_cleans_every_line_once)
     ck_assert_uint_lt(guest_last_tlbi(), sim_find(SIM_DC_CIVAC, 0));
     end();
 }
-END_TEST
 
 /* A budget of nothing does a granule all the same, also where that is less than a line. */
-START_TEST(fini_step_of_no_budget_ends_where_lines_exceed_granules)
+TEST_EACH(fini_step_of_no_budget_ends_where_lines_exceed_granules, 6)
 {
     struct rig_setup setup = guest_setup();
     bool is_done = false;
@@ -313,10 +308,9 @@ START_TEST(fini_step_of_no_budget_ends_where_lines_exceed_granules)
     ck_assert_uint_gt(sim_event_count(SIM_DC_CIVAC), 0);
     end();
 }
-END_TEST
 
 /* What write-back is forced on needs no cleaning: a step for some areas, and that is all. */
-START_TEST(fini_in_steps_of_forced_write_back_cleans_nothing)
+TEST(fini_in_steps_of_forced_write_back_cleans_nothing)
 {
     size_t steps = 0;
     bool is_done = false;
@@ -332,9 +326,8 @@ START_TEST(fini_in_steps_of_forced_write_back_cleans_nothing)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
     end();
 }
-END_TEST
 
-START_TEST(call_after_the_first_step_of_a_spaces_fini_dies)
+TEST_EACH_DIES(call_after_the_first_step_of_a_spaces_fini_dies, GUEST_FOLD + 2)
 {
     struct s2_cursor cursor = s2_cursor(ipa_range(0, KIB(4)));
     struct s2_leaf leaf;
@@ -348,27 +341,4 @@ START_TEST(call_after_the_first_step_of_a_spaces_fini_dies)
                                              (struct guest_area){0, KIB(4), 0, 0})
             : _i == GUEST_FOLD  ? guest_step(&guest.space, GUEST_FOLD, &cursor, 0, 1)
                                 : s2_space_lookup(&guest.space, cursor.next, &leaf));
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_space_step(void)
-{
-    Suite *suite = suite_create("space_step");
-    TCase *areas = add_case(suite, "areas");
-    TCase *fini = add_case(suite, "fini");
-
-    add_loop(areas, step_of_a_space_leaves_what_the_verb_leaves, KINDS * (int)RIG_COUNT(ranges));
-    tcase_add_test(areas, step_protect_needs_one_node_however_often_it_pauses);
-    add_loop(areas, step_without_a_node_undoes_itself_alone, 2);
-    tcase_add_test(areas, step_of_a_space_over_a_bad_range_is_refused);
-    add_loop(areas, step_of_a_space_counts_areas, KINDS);
-    add_loop(areas, step_cleans_within_its_budget, 4);
-    add_loop(fini, fini_in_steps_cleans_every_line_once, 9);
-    add_loop(fini, fini_step_of_no_budget_ends_where_lines_exceed_granules, 6);
-    tcase_add_test(fini, fini_in_steps_of_forced_write_back_cleans_nothing);
-    tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_a_spaces_fini_dies,
-                                     CONTRACT_DEATH, 0, GUEST_FOLD + 2);
-    return suite;
 }

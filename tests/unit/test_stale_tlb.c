@@ -11,10 +11,12 @@
  */
 #include "stage2/arch/arch.h"
 #include "tests/sim/stale_tlb.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "stale_tlb"
 
 /* --- The machine ----------------------------------------------------------------------------- */
 
@@ -555,7 +557,7 @@ static const char *verdict_of(const struct program *program)
     return stale_tlb_quiesce(&box.tlb);
 }
 
-START_TEST(judge_good_program_finds_nothing)
+TEST_EACH(judge_good_program_finds_nothing, COUNT(good))
 {
     const struct program *program = &good[_i];
 
@@ -564,9 +566,8 @@ START_TEST(judge_good_program_finds_nothing)
                   stale_tlb_story(&box.tlb));
     close_box();
 }
-END_TEST
 
-START_TEST(judge_bad_program_names_what_is_wrong)
+TEST_EACH(judge_bad_program_names_what_is_wrong, COUNT(bad))
 {
     const struct program *program = &bad[_i];
     const char *problem;
@@ -578,10 +579,9 @@ START_TEST(judge_bad_program_names_what_is_wrong)
                   stale_tlb_story(&box.tlb));
     close_box();
 }
-END_TEST
 
 /* Every bad program is told with a story that names the VMID where an entry is to blame. */
-START_TEST(judge_bad_program_tells_its_story)
+TEST(judge_bad_program_tells_its_story)
 {
     const struct act missing[] = {STORE(LOW, 0, 0), ISH, IPAS2(BY_IPA(PAGE_IPA(0))), VMALLE1, ISH};
     const char *story = stale_tlb_story(&box.tlb);
@@ -593,12 +593,11 @@ START_TEST(judge_bad_program_tells_its_story)
     ck_assert_ptr_nonnull(strstr(story, "refills the combined one"));
     close_box();
 }
-END_TEST
 
 /* --- What programs cannot say ---------------------------------------------------------------- */
 
 /* Where hardware sets AF, a leaf with AF = 0 in an unlinked table may be accessed through it. */
-START_TEST(unlink_with_hardware_af_caches_leaves_not_yet_accessed)
+TEST(unlink_with_hardware_af_caches_leaves_not_yet_accessed)
 {
     const struct act unlink[] = {STORE(MIDDLE, 0, 0), ISH, FOUR_PAGES, RUN_AWAY, ISH, VMALLE1, ISH};
 
@@ -609,9 +608,8 @@ START_TEST(unlink_with_hardware_af_caches_leaves_not_yet_accessed)
     ck_assert_str_eq(stale_tlb_quiesce(&box.tlb), MAPPED_NO_MORE);
     close_box();
 }
-END_TEST
 
-START_TEST(give_back_table_before_its_flush_is_found)
+TEST(give_back_table_before_its_flush_is_found)
 {
     open_box();
     perform((struct act[]){STORE(MIDDLE, 0, 0), ISH}, 2);
@@ -621,9 +619,8 @@ START_TEST(give_back_table_before_its_flush_is_found)
                      "a table is given back while a stale pointer leads to it");
     close_box();
 }
-END_TEST
 
-START_TEST(give_back_table_after_its_flush_is_fine)
+TEST(give_back_table_after_its_flush_is_fine)
 {
     open_box();
     perform((struct act[]){STORE(MIDDLE, 0, 0), ISH, ALL, ISH}, 4);
@@ -631,10 +628,9 @@ START_TEST(give_back_table_after_its_flush_is_fine)
     ck_assert_ptr_null(stale_tlb_quiesce(&box.tlb));
     close_box();
 }
-END_TEST
 
 /* A guest's page out of the pool: given back, and made a table, while it may still be accessed. */
-START_TEST(reuse_data_frame_before_its_flush_is_found)
+TEST_EACH(reuse_data_frame_before_its_flush_is_found, 2)
 {
     const uint64_t page = PAGE(box.pa[SPARE].raw);
 
@@ -656,11 +652,10 @@ START_TEST(reuse_data_frame_before_its_flush_is_found)
     }
     close_box();
 }
-END_TEST
 
 /* Relaxed with a local flush: other CPUs keep the stricter copy, and may. Once the page goes, so must
  * that copy. */
-START_TEST(relax_with_local_flush_leaves_stricter_copies_that_later_go)
+TEST(relax_with_local_flush_leaves_stricter_copies_that_later_go)
 {
     open_box();
     perform((struct act[]){STORE(LOW, 0, PAGE(DATA) & ~READ_ONLY), flush(BY_IPA(PAGE_IPA(0)))}, 7);
@@ -675,9 +670,8 @@ START_TEST(relax_with_local_flush_leaves_stricter_copies_that_later_go)
     ck_assert_uint_eq(stale_tlb_held(&box.tlb), 0);
     close_box();
 }
-END_TEST
 
-START_TEST(stop_guest_leaves_all_it_reached_in_the_tlbs)
+TEST_EACH(stop_guest_leaves_all_it_reached_in_the_tlbs, 2)
 {
     open_box();
     stale_tlb_stop_guest(&box.tlb, box.guest);
@@ -694,25 +688,4 @@ START_TEST(stop_guest_leaves_all_it_reached_in_the_tlbs)
                          "a VMID is given to a guest while TLBs hold another's");
     }
     close_box();
-}
-END_TEST
-
-Suite *suite_stale_tlb(void)
-{
-    Suite *suite = suite_create("stale_tlb");
-    TCase *programs = tcase_create("programs");
-    TCase *rest = tcase_create("rest");
-
-    tcase_add_loop_test(programs, judge_good_program_finds_nothing, 0, (int)COUNT(good));
-    tcase_add_loop_test(programs, judge_bad_program_names_what_is_wrong, 0, (int)COUNT(bad));
-    tcase_add_test(programs, judge_bad_program_tells_its_story);
-    suite_add_tcase(suite, programs);
-    tcase_add_test(rest, unlink_with_hardware_af_caches_leaves_not_yet_accessed);
-    tcase_add_test(rest, give_back_table_before_its_flush_is_found);
-    tcase_add_test(rest, give_back_table_after_its_flush_is_fine);
-    tcase_add_loop_test(rest, reuse_data_frame_before_its_flush_is_found, 0, 2);
-    tcase_add_test(rest, relax_with_local_flush_leaves_stricter_copies_that_later_go);
-    tcase_add_loop_test(rest, stop_guest_leaves_all_it_reached_in_the_tlbs, 0, 2);
-    suite_add_tcase(suite, rest);
-    return suite;
 }

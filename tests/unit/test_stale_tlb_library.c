@@ -6,10 +6,12 @@
  */
 #include "tests/unit/judged.h"
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <string.h>
+
+#define SUITE "stale_tlb_library"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CLEAN (S2_READ | S2_DBM | S2_NO_AF) /* writable, not yet written or even accessed */
@@ -95,7 +97,7 @@ static void scene_set(const struct scene *scene)
     }
 }
 
-START_TEST(verb_leaves_nothing_stale)
+TEST_EACH(verb_leaves_nothing_stale, SCENES *judged_shape_count)
 {
     const struct scene *scene = &scenes[_i % SCENES];
     struct judged_setup setup = judged_setup_of(&judged_shapes[_i / SCENES]);
@@ -113,7 +115,6 @@ START_TEST(verb_leaves_nothing_stale)
         judged_close(&judged);
     }
 }
-END_TEST
 
 /* --- At random ------------------------------------------------------------------------------- */
 
@@ -174,7 +175,7 @@ static void random_accesses(const struct judged_step *next)
     }
 }
 
-START_TEST(random_verbs_leave_nothing_stale)
+TEST_EACH(random_verbs_leave_nothing_stale, 4 * judged_shape_count)
 {
     struct judged_setup setup = judged_setup_of(&judged_shapes[_i % judged_shape_count]);
     size_t done = 0;
@@ -203,13 +204,12 @@ START_TEST(random_verbs_leave_nothing_stale)
     ck_assert((judged.moving.updates > 0) == (setup.update != S2_HARDWARE_UPDATE_NONE));
     judged_close(&judged);
 }
-END_TEST
 
 /* --- What hardware does to a part ------------------------------------------------------------- */
 
 /* Members of a run that differ in what hardware has set, some of them equal to what a protect asks
  * for: still the run is changed whole. */
-START_TEST(protect_of_a_run_that_hardware_set_in_part_keeps_it_one)
+TEST_EACH(protect_of_a_run_that_hardware_set_in_part_keeps_it_one, 2 * judged_shape_count)
 {
     const mapping_flags_t asked = _i % 2 == 0 ? CLEAN : RW | S2_DBM;
     uint64_t ipa, page;
@@ -228,10 +228,9 @@ START_TEST(protect_of_a_run_that_hardware_set_in_part_keeps_it_one)
     judged_must(&judged, (struct judged_step){0, JUDGED_PROTECT, ipa, 3 * page, 0, asked});
     judged_close(&judged);
 }
-END_TEST
 
 /* A block that needed no split when the protect was held, and does when it is done. */
-START_TEST(protect_held_before_an_access_has_the_frames_it_needs)
+TEST_EACH(protect_held_before_an_access_has_the_frames_it_needs, judged_shape_count)
 {
     const struct judged_setup setup = judged_setup_of(&judged_shapes[_i]);
     const uint64_t ipa = 2 * setup.shape->block;
@@ -252,7 +251,6 @@ START_TEST(protect_held_before_an_access_has_the_frames_it_needs)
     ck_assert_ptr_null(stale_tlb_quiesce(&judged.tlb));
     judged_close(&judged);
 }
-END_TEST
 
 /* --- One event lost -------------------------------------------------------------------------- */
 
@@ -331,7 +329,7 @@ static void lose_each(const struct scene *scene, unsigned guest, enum sim_kind k
     }
 }
 
-START_TEST(lose_one_barrier_or_invalidation_is_noticed)
+TEST_EACH(lose_one_barrier_or_invalidation_is_noticed, SCENES *JUDGED_GUESTS)
 {
     static const enum sim_kind kinds[] = {SIM_DSB_ISH, SIM_TLBI_IPAS2E1IS, SIM_TLBI_VMALLE1IS,
                                           SIM_TLBI_VMALLS12E1IS};
@@ -341,9 +339,8 @@ START_TEST(lose_one_barrier_or_invalidation_is_noticed)
         lose_each(scene, (unsigned)(_i / SCENES), kinds[i], SIZE_MAX);
     }
 }
-END_TEST
 
-START_TEST(lose_publishing_barrier_is_noticed)
+TEST_EACH(lose_publishing_barrier_is_noticed, SCENES)
 {
     struct scene scene = scenes[_i];
 
@@ -351,35 +348,12 @@ START_TEST(lose_publishing_barrier_is_noticed)
         lose_each(&scene, 0, SIM_DSB_ISHST, SIZE_MAX);
     }
 }
-END_TEST
 
 /* On the way to the other guest: its VMID, and the ISB without which that is not in force. */
-START_TEST(lose_switch_to_other_guest_is_noticed)
+TEST_EACH(lose_switch_to_other_guest_is_noticed, SCENES)
 {
     if (scenes[_i].verb != JUDGED_MAP) {
         lose_each(&scenes[_i], 1, SIM_WRITE_VTTBR, 1);
         lose_each(&scenes[_i], 1, SIM_ISB, 1);
     }
-}
-END_TEST
-
-Suite *suite_stale_tlb_library(void)
-{
-    Suite *suite = suite_create("stale_tlb_library");
-    TCase *right = tcase_create("right");
-    TCase *lost = tcase_create("lost");
-
-    tcase_add_loop_test(right, verb_leaves_nothing_stale, 0, SCENES * judged_shape_count);
-    tcase_add_loop_test(right, random_verbs_leave_nothing_stale, 0, 4 * judged_shape_count);
-    tcase_add_loop_test(right, protect_of_a_run_that_hardware_set_in_part_keeps_it_one, 0,
-                        2 * judged_shape_count);
-    tcase_add_loop_test(right, protect_held_before_an_access_has_the_frames_it_needs, 0,
-                        judged_shape_count);
-    suite_add_tcase(suite, right);
-    tcase_add_loop_test(lost, lose_one_barrier_or_invalidation_is_noticed, 0,
-                        SCENES * JUDGED_GUESTS);
-    tcase_add_loop_test(lost, lose_publishing_barrier_is_noticed, 0, SCENES);
-    tcase_add_loop_test(lost, lose_switch_to_other_guest_is_noticed, 0, SCENES);
-    suite_add_tcase(suite, lost);
-    return suite;
 }

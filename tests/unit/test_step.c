@@ -11,11 +11,13 @@
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
 #include "tests/unit/step_fixture.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <signal.h>
+
+#define SUITE "step"
 
 static struct rig rig;
 static uint64_t page, block; /* bytes */
@@ -188,7 +190,7 @@ static void compare(enum kind kind, build_fn build, struct ipa_range range, cons
 #define SMALL_BUDGETS 50
 
 /* The smallest, then every third, of which each shape begins with another. */
-START_TEST(step_with_any_budget_leaves_what_the_verb_leaves)
+TEST_EACH(step_with_any_budget_leaves_what_the_verb_leaves, KINDS *rig_shape_count)
 {
     const int shape = _i / KINDS;
     size_t budgets[SMALL_BUDGETS];
@@ -204,11 +206,10 @@ START_TEST(step_with_any_budget_leaves_what_the_verb_leaves)
             budgets, count);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Both ends in a block, tables of pages whole between them. After all shapes, three of them where
  * blocks become tables by one store, and runs are opened: other ways, the same ends. */
-START_TEST(step_over_torn_ends_leaves_what_the_verb_leaves)
+TEST_EACH(step_over_torn_ends_leaves_what_the_verb_leaves, KINDS *(rig_shape_count + 3))
 {
     static const size_t budgets[] = {3, 17, 100, 513, 2049, 9000, S2_STEP_ALL};
     const int shape = _i / KINDS % rig_shape_count;
@@ -222,10 +223,9 @@ START_TEST(step_over_torn_ends_leaves_what_the_verb_leaves)
             ipa_range(base + block + 3 * page, 3 * block + page), budgets, RIG_COUNT(budgets));
     rig_fini(&rig);
 }
-END_TEST
 
 /* Not a frame is there: a step that tore what the verb does not tear would need one. */
-START_TEST(step_tears_nothing_that_the_verb_does_not)
+TEST_EACH(step_tears_nothing_that_the_verb_does_not, KINDS *rig_shape_count)
 {
     const enum kind kind = (enum kind)(_i % KINDS);
     struct ipa_range range;
@@ -240,11 +240,10 @@ START_TEST(step_tears_nothing_that_the_verb_does_not)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* The last step splits a block and has no frame for it: it alone does not happen, and may be tried
  * again. */
-START_TEST(step_without_a_frame_undoes_itself_alone)
+TEST_EACH(step_without_a_frame_undoes_itself_alone, 2 * rig_shape_count)
 {
     const enum kind kind = _i % 2 == 0 ? UNMAP : PROTECT;
     struct rig_snapshot before = {0};
@@ -271,11 +270,10 @@ START_TEST(step_without_a_frame_undoes_itself_alone)
     ck_assert(s2_cursor_is_done(&cursor));
     rig_fini(&rig);
 }
-END_TEST
 
 /* A device walks the tables: what would have to be broken for a moment is refused by the step that
  * comes to it, which changes nothing: the split of a block, the first fold. */
-START_TEST(step_that_would_break_what_stays_undoes_itself_alone)
+TEST_EACH(step_that_would_break_what_stays_undoes_itself_alone, 3 * rig_shape_count)
 {
     static const enum kind kinds[] = {UNMAP, PROTECT, FOLD};
     const enum kind kind = kinds[_i % 3];
@@ -304,10 +302,9 @@ START_TEST(step_that_would_break_what_stays_undoes_itself_alone)
     rig_snapshot_free(&before);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What comes in between, behind the cursor, is nobody's to undo. */
-START_TEST(step_leaves_what_was_mapped_behind_the_cursor)
+TEST_EACH(step_leaves_what_was_mapped_behind_the_cursor, rig_shape_count)
 {
     struct s2_cursor cursor;
 
@@ -321,11 +318,10 @@ START_TEST(step_leaves_what_was_mapped_behind_the_cursor)
     rig_assert_map(&rig, &rig.table, (struct rig_map){base, page, RIG_DATA + 7 * block, S2_READ});
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Refusals -------------------------------------------------------------------------------- */
 
-START_TEST(step_over_a_bad_range_is_refused)
+TEST_EACH(step_over_a_bad_range_is_refused, rig_shape_count)
 {
     const uint64_t top = UINT64_C(1) << rig_shapes[_i].ipa_bits, one = rig_page(&rig_shapes[_i]);
     const struct ipa_range bad[] = {
@@ -350,9 +346,8 @@ START_TEST(step_over_a_bad_range_is_refused)
     rig_snapshot_free(&before);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(step_with_bad_flags_is_refused)
+TEST(step_with_bad_flags_is_refused)
 {
     struct s2_cursor cursor;
 
@@ -366,9 +361,8 @@ START_TEST(step_with_bad_flags_is_refused)
     ck_assert(ipa_eq(cursor.next, ipa_of(0)));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(step_of_a_change_that_is_done_dies)
+TEST_DIES(step_of_a_change_that_is_done_dies)
 {
     struct s2_cursor cursor = s2_cursor(ipa_range(0, KIB(4)));
 
@@ -377,7 +371,6 @@ START_TEST(step_of_a_change_that_is_done_dies)
     ck_assert(s2_cursor_is_done(&cursor));
     (void)!s2_table_unmap_step(&rig.table, &cursor, 1);
 }
-END_TEST
 
 /* --- Bounds ---------------------------------------------------------------------------------- */
 
@@ -408,7 +401,7 @@ static void assert_bounded(enum kind kind, struct ipa_range range, size_t budget
     }
 }
 
-START_TEST(step_looks_at_no_more_than_its_budget)
+TEST_EACH(step_looks_at_no_more_than_its_budget, KINDS *rig_shape_count)
 {
     static const size_t budgets[] = {1, 2, 10, 100, 1000, 10000};
     const enum kind kind = (enum kind)(_i % KINDS);
@@ -423,11 +416,10 @@ START_TEST(step_looks_at_no_more_than_its_budget)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Pages that keep their type are not cleaned, so they cost an entry each, wherever in the output
  * they lie; those that change it cost their lines. */
-START_TEST(step_counts_the_lines_of_what_changes_its_type_alone)
+TEST_EACH(step_counts_the_lines_of_what_changes_its_type_alone, 2 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t top = _i % 2 == 0 ? 0 : UINT64_C(1) << (shape->pa_bits - 2);
@@ -444,11 +436,10 @@ START_TEST(step_counts_the_lines_of_what_changes_its_type_alone)
     ck_assert_uint_gt(finish(RETYPE, &cursor, budget), 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* 512 tables of pages go by without a look at a page: an unmap takes few steps, and none of them
  * waits for tables that others emptied. */
-START_TEST(step_unmap_of_many_tables_never_sees_their_pages)
+TEST_EACH(step_unmap_of_many_tables_never_sees_their_pages, 2)
 {
     static const size_t budgets[] = {10, 100, 600};
     struct rig_setup setup = runs_setup_of(&rig_shapes[_i]);
@@ -475,12 +466,11 @@ START_TEST(step_unmap_of_many_tables_never_sees_their_pages)
     ck_assert_uint_eq(steps, 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Folding --------------------------------------------------------------------------------- */
 
 /* Level by level: pages to blocks, blocks to one block, across many pauses. */
-START_TEST(step_fold_reaches_the_upper_levels)
+TEST_EACH(step_fold_reaches_the_upper_levels, 3)
 {
     static const size_t budgets[] = {1000, 7777, 300000};
     struct rig_setup setup = runs_setup_of(RIG_4K_40);
@@ -494,7 +484,6 @@ START_TEST(step_fold_reaches_the_upper_levels)
     rig_assert_leaf(&rig, &rig.table, GIB(1), GIB(64), 1, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What @build left is folded by the verb, and then in steps. */
 static void compare_folds(void (*build)(uint64_t seed), uint64_t seed, struct ipa_range range,
@@ -520,14 +509,13 @@ static void build_blocks(uint64_t seed)
 }
 
 /* Blocks, runs of them and one block above them, from smaller blocks, with every small budget. */
-START_TEST(step_fold_of_blocks_with_any_budget_is_the_fold)
+TEST_FROM(step_fold_of_blocks_with_any_budget_is_the_fold, 1, 40)
 {
     start(RIG_4K_40);
     compare_folds(build_blocks, 0, ipa_range(MIB(512), GIB(1) + MIB(612)), (size_t)_i);
     rig_assert_leaf(&rig, &rig.table, GIB(1), GIB(65), 1, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Pages of four tables: nearly all alike, some not, some missing. The same for the same seed. */
 static void build_random(uint64_t seed)
@@ -543,7 +531,7 @@ static void build_random(uint64_t seed)
     }
 }
 
-START_TEST(step_fold_of_anything_is_the_fold)
+TEST_EACH(step_fold_of_anything_is_the_fold, 60)
 {
     const uint64_t seed = (uint64_t)_i;
     struct random random = {~seed};
@@ -555,10 +543,9 @@ START_TEST(step_fold_of_anything_is_the_fold)
                   budget);
     rig_fini(&rig);
 }
-END_TEST
 
 /* No page is broken twice: what becomes a block is not made a run first. */
-START_TEST(step_fold_breaks_nothing_twice)
+TEST_EACH(step_fold_breaks_nothing_twice, rig_shape_count)
 {
     struct s2_cursor cursor;
 
@@ -571,7 +558,6 @@ START_TEST(step_fold_breaks_nothing_twice)
     ck_assert_uint_eq(runs_flush_count(), 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Fini ------------------------------------------------------------------------------------ */
 
@@ -642,7 +628,7 @@ static void fini_bounded(struct s2_table *table, size_t budget)
     ck_assert(frame_pool_check(&rig.pool));
 }
 
-START_TEST(fini_in_steps_gives_back_every_frame)
+TEST_EACH(fini_in_steps_gives_back_every_frame, rig_shape_count)
 {
     static const size_t budgets[] = {1, 2, 3, 5, 100, 511, 512, 513, 2049, 100000};
     bool is_done = false;
@@ -664,10 +650,9 @@ START_TEST(fini_in_steps_gives_back_every_frame)
     } while (!is_done);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The first step has taken the root away. */
-START_TEST(call_after_the_first_step_of_fini_dies)
+TEST_EACH_DIES(call_after_the_first_step_of_fini_dies, 5)
 {
     struct ipa_range first = ipa_range(0, KIB(4));
     struct s2_cursor cursor = s2_cursor(first);
@@ -683,46 +668,4 @@ START_TEST(call_after_the_first_step_of_fini_dies)
             : _i == 2 ? s2_table_lookup(&rig.table, first.start, &leaf)
             : _i == 3 ? s2_table_fold(&rig.table, first)
                       : s2_table_unmap_step(&rig.table, &cursor, 1));
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static void add_folds(TCase *folds)
-{
-    add_loop(folds, step_fold_reaches_the_upper_levels, 3);
-    tcase_add_loop_test(folds, step_fold_of_blocks_with_any_budget_is_the_fold, 1, 40);
-    add_loop(folds, step_fold_of_anything_is_the_fold, 60);
-    add_loop(folds, step_fold_breaks_nothing_twice, rig_shape_count);
-}
-
-static void add_finis(TCase *fini)
-{
-    add_loop(fini, fini_in_steps_gives_back_every_frame, rig_shape_count);
-    tcase_add_loop_test_raise_signal(fini, call_after_the_first_step_of_fini_dies, CONTRACT_DEATH,
-                                     0, 5);
-}
-
-Suite *suite_step(void)
-{
-    Suite *suite = suite_create("step");
-    TCase *equal = add_case(suite, "equal");
-    TCase *refuse = add_case(suite, "refuse");
-    TCase *bound = add_case(suite, "bound");
-
-    add_loop(equal, step_with_any_budget_leaves_what_the_verb_leaves, KINDS * rig_shape_count);
-    add_loop(equal, step_over_torn_ends_leaves_what_the_verb_leaves, KINDS * (rig_shape_count + 3));
-    add_loop(equal, step_tears_nothing_that_the_verb_does_not, KINDS * rig_shape_count);
-    add_loop(equal, step_leaves_what_was_mapped_behind_the_cursor, rig_shape_count);
-    add_loop(refuse, step_without_a_frame_undoes_itself_alone, 2 * rig_shape_count);
-    add_loop(refuse, step_that_would_break_what_stays_undoes_itself_alone, 3 * rig_shape_count);
-    add_loop(refuse, step_over_a_bad_range_is_refused, rig_shape_count);
-    tcase_add_test(refuse, step_with_bad_flags_is_refused);
-    tcase_add_test_raise_signal(refuse, step_of_a_change_that_is_done_dies, CONTRACT_DEATH);
-    add_loop(bound, step_looks_at_no_more_than_its_budget, KINDS * rig_shape_count);
-    add_loop(bound, step_counts_the_lines_of_what_changes_its_type_alone, 2 * rig_shape_count);
-    add_loop(bound, step_unmap_of_many_tables_never_sees_their_pages, 2);
-    add_folds(add_case(suite, "fold"));
-    add_finis(add_case(suite, "fini"));
-    return suite;
 }

@@ -7,11 +7,13 @@
  *      |== unit 0 ==|== unit 1 ==|== unit 2 ==|== unit 3 ==|
  *                     ^^^^ place
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
 #include "tests/unit/table_witness.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "table_direct"
 
 #define UNITS 4
 
@@ -224,7 +226,7 @@ static bool is_small(struct ipa_range range)
     return range.size <= 8 * rig_page(form->shape) || form->level == 3;
 }
 
-START_TEST(split_goes_without_a_moment_of_invalidity)
+TEST_EACH(split_goes_without_a_moment_of_invalidity, PLACES *(BLOCK_FORMS + run_form_count))
 {
     const struct variant variant = {
         .size_change = S2_SIZE_CHANGE_DIRECT,
@@ -242,7 +244,6 @@ START_TEST(split_goes_without_a_moment_of_invalidity)
         }
     }
 }
-END_TEST
 
 /* --- What is sent ---------------------------------------------------------------------------- */
 
@@ -261,7 +262,7 @@ static size_t find_link(void)
 
 /* One table over the block, one hole in it, and one flush for both: the block is invalidated at its
  * own level. */
-START_TEST(split_invalidates_the_block_at_its_level)
+TEST(split_invalidates_the_block_at_its_level)
 {
     static const enum sim_kind script[] = {
         SIM_REPLACE,        SIM_STORE,   SIM_DSB_ISH,        SIM_IRQ_MASK, SIM_TLBI_IPAS2E1IS,
@@ -287,11 +288,10 @@ START_TEST(split_invalidates_the_block_at_its_level)
     ck_assert_uint_eq(sent[1].operand, (MIB(2) + KIB(8)) >> 12 | TTL_4K(3));
     rig_fini(&rig);
 }
-END_TEST
 
 /* The members give up the hint by exchanges, and no more: without hardware updates nothing is to be
  * shared out. All of the run is invalidated. */
-START_TEST(torn_run_is_opened_and_invalidated_whole)
+TEST(torn_run_is_opened_and_invalidated_whole)
 {
     const struct sim_event *event = NULL;
     uint64_t sent = 0;
@@ -317,11 +317,10 @@ START_TEST(torn_run_is_opened_and_invalidated_whole)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is protected in place is not made a run first: one exchange for the link, one for each page.
  * */
-START_TEST(protect_of_a_would_be_run_in_a_block_opens_none)
+TEST(protect_of_a_would_be_run_in_a_block_opens_none)
 {
     form = &run_forms[0];
     rig_init(&rig, setup_of(&direct));
@@ -332,12 +331,11 @@ START_TEST(protect_of_a_would_be_run_in_a_block_opens_none)
     ck_assert_uint_eq(sim_event_count(SIM_SWAP), 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A whole run whose members keep their type: none of them is invalid at any moment, wherever in the
  * output it lies. Under LPA2 the highest bits of an address stand where the shareability does
  * elsewhere. */
-START_TEST(protect_of_a_run_opens_it_at_any_address)
+TEST_EACH(protect_of_a_run_opens_it_at_any_address, 4 * run_form_count)
 {
     static const uint64_t bases[] = {0, UINT64_C(1) << 50, UINT64_C(1) << 51, UINT64_C(3) << 50};
     const uint64_t base = bases[_i % (int)RIG_COUNT(bases)];
@@ -365,7 +363,6 @@ START_TEST(protect_of_a_run_opens_it_at_any_address)
     rig_assert_map(&rig, &rig.table, map);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What an operation looks like from outside: kinds, operands and descriptors. */
 static uint64_t log_hash(void)
@@ -398,7 +395,7 @@ static uint64_t behaviour(const struct variant *variant, enum change change, int
 }
 
 /* It takes both: the CPU and the embedder's word. */
-START_TEST(split_without_level_2_or_consent_goes_by_break)
+TEST_EACH(split_without_level_2_or_consent_goes_by_break, 2 * (BLOCK_FORMS + run_form_count))
 {
     static const struct variant others[] = {
         {.size_change = S2_SIZE_CHANGE_DIRECT, .bbm = 1},
@@ -419,7 +416,6 @@ START_TEST(split_without_level_2_or_consent_goes_by_break)
     ck_assert_uint_ne(behaviour(&direct, change, 3, &is_direct_transient), broken);
     ck_assert(!is_direct_transient);
 }
-END_TEST
 
 /* --- Folds ----------------------------------------------------------------------------------- */
 
@@ -508,7 +504,7 @@ static void purse_event(void *arg, enum sim_phase phase, const struct sim_event 
 }
 
 /* Folded in one pass, or in several: alike in the end. */
-START_TEST(fold_goes_without_a_moment_of_invalidity)
+TEST_EACH(fold_goes_without_a_moment_of_invalidity, FOLDS)
 {
     const struct fold *fold = &folds[_i];
     struct purse purse = {0};
@@ -537,11 +533,10 @@ START_TEST(fold_goes_without_a_moment_of_invalidity)
     picture_assert_same(&expected, &found, fold->shape->name);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Hardware could still write into the table, which nobody would read again. Runs have no such
  * table. */
-START_TEST(fold_of_tables_that_hardware_writes_goes_by_break)
+TEST_EACH(fold_of_tables_that_hardware_writes_goes_by_break, FOLDS)
 {
     static const struct variant hardware = {
         .size_change = S2_SIZE_CHANGE_DIRECT, .bbm = 2, .update = S2_HARDWARE_UPDATE_AF};
@@ -553,28 +548,4 @@ START_TEST(fold_of_tables_that_hardware_writes_goes_by_break)
     rig_must(&rig, fold_step(fold));
     ck_assert_uint_eq(witness_end(&witness), fold->has_tables);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_direct(void)
-{
-    Suite *suite = suite_create("table_direct");
-    TCase *splits = tcase_create("splits");
-    TCase *sent = tcase_create("sent");
-    TCase *fold = tcase_create("fold");
-
-    tcase_add_loop_test(splits, split_goes_without_a_moment_of_invalidity, 0,
-                        PLACES * (BLOCK_FORMS + run_form_count));
-    suite_add_tcase(suite, splits);
-    tcase_add_test(sent, split_invalidates_the_block_at_its_level);
-    tcase_add_test(sent, torn_run_is_opened_and_invalidated_whole);
-    tcase_add_test(sent, protect_of_a_would_be_run_in_a_block_opens_none);
-    tcase_add_loop_test(sent, protect_of_a_run_opens_it_at_any_address, 0, 4 * run_form_count);
-    tcase_add_loop_test(sent, split_without_level_2_or_consent_goes_by_break, 0,
-                        2 * (BLOCK_FORMS + run_form_count));
-    suite_add_tcase(suite, sent);
-    tcase_add_loop_test(fold, fold_goes_without_a_moment_of_invalidity, 0, FOLDS);
-    tcase_add_loop_test(fold, fold_of_tables_that_hardware_writes_goes_by_break, 0, FOLDS);
-    suite_add_tcase(suite, fold);
-    return suite;
 }

@@ -8,10 +8,12 @@
  */
 #include "tests/model/random.h"
 #include "tests/unit/judged.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "table_direct_hardware"
 
 #define CLEAN (S2_READ | S2_DBM | S2_NO_AF)
 #define DESC_AF (UINT64_C(1) << 10)
@@ -217,7 +219,7 @@ static size_t play(struct writer *writer)
     return writer->seen;
 }
 
-START_TEST(write_before_any_event_is_not_forgotten)
+TEST_EACH(write_before_any_event_is_not_forgotten, SCENES)
 {
     const struct scene *scene = &scenes[_i];
     struct writer writer = {.scene = scene, .event = ALL_EVENTS};
@@ -238,7 +240,6 @@ START_TEST(write_before_any_event_is_not_forgotten)
     /* Some may meet a page that is broken. */
     ck_assert_uint_ge(written, events);
 }
-END_TEST
 
 /* --- At random ------------------------------------------------------------------------------- */
 
@@ -279,7 +280,7 @@ static struct judged_step random_step(void)
 
 /* Two guests, hardware that moves before any event and writes into stale tables too, and a TLB that
  * answers with the old size or the new. Only a table that becomes a block may be seen broken. */
-START_TEST(random_changes_forget_nothing)
+TEST_EACH(random_changes_forget_nothing, 8)
 {
     struct judged_setup setup = judged_setup_of(&judged_shapes[_i % 4]);
     size_t done = 0;
@@ -301,18 +302,4 @@ START_TEST(random_changes_forget_nothing)
     ck_assert_uint_gt(done, ROUNDS / 4);
     ck_assert_uint_gt(judged.moving.updates, ROUNDS);
     judged_close(&judged);
-}
-END_TEST
-
-Suite *suite_table_direct_hardware(void)
-{
-    Suite *suite = suite_create("table_direct_hardware");
-    TCase *writes = tcase_create("writes");
-    TCase *at_random = tcase_create("random");
-
-    tcase_add_loop_test(writes, write_before_any_event_is_not_forgotten, 0, SCENES);
-    suite_add_tcase(suite, writes);
-    tcase_add_loop_test(at_random, random_changes_forget_nothing, 0, 8);
-    suite_add_tcase(suite, at_random);
-    return suite;
 }

@@ -1,11 +1,13 @@
 /*
  * test_table_dump.c - s2_table_dump(): the text, to the letter.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define SUITE "table_dump"
 
 static struct rig rig;
 
@@ -64,7 +66,7 @@ static void start(int shape, enum s2_contiguous contiguous)
 
 /* --- Stretches ------------------------------------------------------------------------------- */
 
-START_TEST(dump_of_an_empty_table_says_nothing)
+TEST_EACH(dump_of_an_empty_table_says_nothing, rig_shape_count)
 {
     struct rig_snapshot before;
 
@@ -77,10 +79,9 @@ START_TEST(dump_of_an_empty_table_says_nothing)
     rig_snapshot_free(&before);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The example of the header's comment, which 32 runs of 16 blocks are told in. */
-START_TEST(dump_of_runs_is_one_line)
+TEST(dump_of_runs_is_one_line)
 {
     start(0, S2_CONTIGUOUS_ON);
     map(0x40000000, GIB(1), 0x140000000, RIG_RWX | S2_CAP_LEVEL2);
@@ -89,9 +90,8 @@ START_TEST(dump_of_runs_is_one_line)
                      " rwxu normal contiguous\n");
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(dump_tells_each_size_of_leaf)
+TEST_EACH(dump_tells_each_size_of_leaf, 6)
 {
     static const struct {
         int shape;
@@ -125,10 +125,9 @@ START_TEST(dump_tells_each_size_of_leaf)
     ck_assert_str_eq(dump_all(), cases[_i].text);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Pages over the border of two tables of pages, of two tables above those, and of two roots. */
-START_TEST(dump_merges_across_tables)
+TEST(dump_merges_across_tables)
 {
     start(0, S2_CONTIGUOUS_OFF);
     map(0x1ff000, KIB(8), 0x10001ff000, RIG_RW);
@@ -141,10 +140,9 @@ START_TEST(dump_merges_across_tables)
         "0x0000007ffffff000 0x0000008000000fff 0x000000107ffff000 L3 2x4K rw-- normal\n");
     rig_fini(&rig);
 }
-END_TEST
 
 /* Above and below the bits that a 52-bit descriptor keeps elsewhere. */
-START_TEST(dump_merges_where_high_address_bits_change)
+TEST(dump_merges_where_high_address_bits_change)
 {
     start(4, S2_CONTIGUOUS_OFF);
     map(0x1fe000, KIB(16), 0x3ffffffffe000, RIG_RW);
@@ -153,10 +151,9 @@ START_TEST(dump_merges_where_high_address_bits_change)
         "0x00000000001fe000 0x0000000000201fff 0x0003ffffffffe000 L3 4x4K rw-- normal\n");
     rig_fini(&rig);
 }
-END_TEST
 
 /* Under level -1 the levels have the same names. */
-START_TEST(dump_of_five_levels_counts_from_the_pages)
+TEST(dump_of_five_levels_counts_from_the_pages)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[4]);
     struct rig_shape shape = rig_shapes[4];
@@ -175,10 +172,9 @@ START_TEST(dump_of_five_levels_counts_from_the_pages)
         "0x0001008000200000 0x0001008000200fff 0x0008008000200000 L3 1x4K rw-- normal\n");
     rig_fini(&rig);
 }
-END_TEST
 
 /* A hole, another output, another level, another attribute, another hint: a line of its own. */
-START_TEST(dump_begins_a_line_where_anything_differs)
+TEST(dump_begins_a_line_where_anything_differs)
 {
     start(0, S2_CONTIGUOUS_ON);
     map(0x1f0000, MIB(2) + KIB(128), 0x10001f0000, RIG_RW);
@@ -198,10 +194,9 @@ START_TEST(dump_begins_a_line_where_anything_differs)
     ck_assert_uint_eq(heard.lines, 7);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Only what the range touches, but leaves whole. */
-START_TEST(dump_of_a_part_tells_leaves_whole)
+TEST(dump_of_a_part_tells_leaves_whole)
 {
     start(0, S2_CONTIGUOUS_OFF);
     map(0x200000, MIB(6), 0x1000200000, RIG_RW);
@@ -220,7 +215,6 @@ START_TEST(dump_of_a_part_tells_leaves_whole)
     ck_assert_str_eq(dump(0, MIB(2)), "");
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Words ----------------------------------------------------------------------------------- */
 
@@ -250,7 +244,7 @@ static const struct {
      "rw-- nc nonshareable noaf dbm soft0 soft1"},
 };
 
-START_TEST(dump_has_a_word_for_each_attribute)
+TEST_EACH(dump_has_a_word_for_each_attribute, RIG_COUNT(plain_words))
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     char expected[256];
@@ -264,9 +258,8 @@ START_TEST(dump_has_a_word_for_each_attribute)
     ck_assert_str_eq(dump_all(), expected);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(dump_without_fwb_knows_write_through)
+TEST(dump_without_fwb_knows_write_through)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -280,7 +273,6 @@ START_TEST(dump_without_fwb_knows_write_through)
         "0x0000000000006000 0x0000000000006fff 0x0000001000006000 L3 1x4K r--- normal\n");
     rig_fini(&rig);
 }
-END_TEST
 
 static void dump_at_the_flush(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
@@ -291,7 +283,7 @@ static void dump_at_the_flush(void *arg, enum sim_phase phase, const struct sim_
 }
 
 /* In the middle of a retype, and with every word there is. */
-START_TEST(dump_between_break_and_make_says_broken)
+TEST(dump_between_break_and_make_says_broken)
 {
     const mapping_flags_t flags =
         S2_READ | S2_SH_NONE | S2_NO_AF | S2_DBM | S2_SOFT0 | S2_SOFT1 | S2_DEVICE_nGnRnE;
@@ -310,9 +302,8 @@ START_TEST(dump_between_break_and_make_says_broken)
                                  " 16x4K rw-- normal contiguous\n");
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(dump_of_a_bad_range_is_refused_and_says_nothing)
+TEST_EACH(dump_of_a_bad_range_is_refused_and_says_nothing, 6)
 {
     static const struct ipa_range bad[] = {
         IPA_RANGE_INIT(TIB(1), KIB(4)), IPA_RANGE_INIT(0, TIB(1) + KIB(4)),
@@ -326,28 +317,4 @@ START_TEST(dump_of_a_bad_range_is_refused_and_says_nothing)
     ck_assert_int_eq(s2_table_dump(&rig.table, bad[_i], take_line, &heard), MAPPING_INVALID_PARAM);
     ck_assert_uint_eq(heard.lines, 0);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_dump(void)
-{
-    Suite *suite = suite_create("table_dump");
-    TCase *stretches = tcase_create("stretches");
-    TCase *words = tcase_create("words");
-
-    tcase_add_loop_test(stretches, dump_of_an_empty_table_says_nothing, 0, rig_shape_count);
-    tcase_add_test(stretches, dump_of_runs_is_one_line);
-    tcase_add_loop_test(stretches, dump_tells_each_size_of_leaf, 0, 6);
-    tcase_add_test(stretches, dump_merges_across_tables);
-    tcase_add_test(stretches, dump_merges_where_high_address_bits_change);
-    tcase_add_test(stretches, dump_of_five_levels_counts_from_the_pages);
-    tcase_add_test(stretches, dump_begins_a_line_where_anything_differs);
-    tcase_add_test(stretches, dump_of_a_part_tells_leaves_whole);
-    suite_add_tcase(suite, stretches);
-    tcase_add_loop_test(words, dump_has_a_word_for_each_attribute, 0, (int)RIG_COUNT(plain_words));
-    tcase_add_test(words, dump_without_fwb_knows_write_through);
-    tcase_add_test(words, dump_between_break_and_make_says_broken);
-    tcase_add_loop_test(words, dump_of_a_bad_range_is_refused_and_says_nothing, 0, 6);
-    suite_add_tcase(suite, words);
-    return suite;
 }

@@ -1,8 +1,10 @@
 /*
  * test_table_fold.c - s2_table_fold(): uniform tables back into blocks, everything else untouched.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_fold"
 
 static struct rig rig;
 
@@ -80,7 +82,7 @@ static void assert_identity(int level, uint64_t from, uint64_t size, detour_fn d
     unmap(ipa, 2 * block);
 }
 
-START_TEST(fold_after_a_split_is_the_identity)
+TEST_EACH(fold_after_a_split_is_the_identity, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -98,11 +100,10 @@ START_TEST(fold_after_a_split_is_the_identity)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What folds ------------------------------------------------------------------------------ */
 
-START_TEST(fold_pages_makes_a_block)
+TEST_EACH(fold_pages_makes_a_block, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = rig_block(shape);
@@ -119,10 +120,9 @@ START_TEST(fold_pages_makes_a_block)
     rig_assert_map(&rig, &rig.table, (struct rig_map){block, 3 * block, RIG_DATA, RIG_RWX});
     rig_fini(&rig);
 }
-END_TEST
 
 /* From 262,144 pages to one leaf, in one call, whole input size asked. */
-START_TEST(fold_1_gib_of_pages_makes_one_block)
+TEST_EACH(fold_1_gib_of_pages_makes_one_block, 2)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
 
@@ -136,17 +136,17 @@ START_TEST(fold_1_gib_of_pages_makes_one_block)
     rig_assert_map(&rig, &rig.table, (struct rig_map){GIB(1), GIB(1), GIB(64), RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* 512 blocks of 1 GiB: one leaf with LPA2, where a leaf may stand at level 0; else they stay. */
-START_TEST(fold_512_gib_makes_a_leaf_only_with_lpa2)
+TEST_EACH(fold_512_gib_makes_a_leaf_only_with_lpa2, 2)
 {
+    const int shape = _i == 0 ? 1 : 4; /* 4K, without and with LPA2 */
     const struct rig_map all = {GIB(1024), GIB(512), GIB(2048), RIG_RW};
 
-    start(&rig_shapes[_i]);
+    start(&rig_shapes[shape]);
     map(all.ipa, all.size, all.pa, all.flags | S2_CAP_LEVEL1);
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 1), 512);
-    if (_i == 1) {
+    if (shape == 1) {
         fold_does_nothing(all.ipa, all.size);
     } else {
         fold(all.ipa, all.size);
@@ -155,10 +155,9 @@ START_TEST(fold_512_gib_makes_a_leaf_only_with_lpa2)
     rig_assert_map(&rig, &rig.table, all);
     rig_fini(&rig);
 }
-END_TEST
 
 /* It takes frames from nobody, and gives its own back. */
-START_TEST(fold_without_a_free_frame_is_done)
+TEST_EACH(fold_without_a_free_frame_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = rig_block(shape);
@@ -171,10 +170,9 @@ START_TEST(fold_without_a_free_frame_is_done)
     rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 2, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A table among others that are not uniform. */
-START_TEST(fold_takes_only_the_tables_that_are_uniform)
+TEST_EACH(fold_takes_only_the_tables_that_are_uniform, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -196,9 +194,8 @@ START_TEST(fold_takes_only_the_tables_that_are_uniform)
                     4);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_across_concatenated_roots_is_done)
+TEST_EACH(fold_across_concatenated_roots_is_done, 3)
 {
     static const struct {
         int shape;
@@ -214,11 +211,10 @@ START_TEST(fold_across_concatenated_roots_is_done)
     rig_assert_map(&rig, &rig.table, (struct rig_map){at - block, 2 * block, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What does not --------------------------------------------------------------------------- */
 
-START_TEST(fold_table_that_sticks_out_stays)
+TEST_EACH(fold_table_that_sticks_out_stays, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -232,9 +228,8 @@ START_TEST(fold_table_that_sticks_out_stays)
     rig_assert_map(&rig, &rig.table, (struct rig_map){block, block, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_of_nothing_or_of_blocks_does_nothing)
+TEST_EACH(fold_of_nothing_or_of_blocks_does_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = rig_block(shape);
@@ -245,10 +240,9 @@ START_TEST(fold_of_nothing_or_of_blocks_does_nothing)
     fold_does_nothing(0, UINT64_C(1) << shape->ipa_bits);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A page that is missing, or leads elsewhere: first, in the middle, last. */
-START_TEST(fold_with_a_hole_or_a_jump_does_nothing)
+TEST_EACH(fold_with_a_hole_or_a_jump_does_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -268,10 +262,9 @@ START_TEST(fold_with_a_hole_or_a_jump_does_nothing)
     rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 2, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One attribute of one page that differs. Nobody updates AF here, so it counts. */
-START_TEST(fold_with_one_attribute_apart_does_nothing)
+TEST_EACH(fold_with_one_attribute_apart_does_nothing, rig_shape_count)
 {
     static const mapping_flags_t apart[] = {
         S2_READ,           RIG_RW | S2_EXEC_EL0, RIG_RW | S2_EXEC_EL1, RIG_RW | S2_NORMAL_NC,
@@ -291,9 +284,8 @@ START_TEST(fold_with_one_attribute_apart_does_nothing)
     rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 2, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_of_misaligned_output_does_nothing)
+TEST_EACH(fold_of_misaligned_output_does_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -304,9 +296,8 @@ START_TEST(fold_of_misaligned_output_does_nothing)
     rig_assert_map(&rig, &rig.table, (struct rig_map){block, block, RIG_DATA + page, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_bad_range_is_refused)
+TEST_EACH(fold_bad_range_is_refused, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), top = UINT64_C(1) << shape->ipa_bits;
@@ -328,12 +319,11 @@ START_TEST(fold_bad_range_is_refused)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Hardware state -------------------------------------------------------------------------- */
 
 /* AF and dirty state differ page by page: the block has what any page had. */
-START_TEST(fold_merges_what_hardware_set)
+TEST_EACH(fold_merges_what_hardware_set, 5 * rig_shape_count)
 {
     static const struct {
         enum s2_hardware_update update;
@@ -363,10 +353,9 @@ START_TEST(fold_merges_what_hardware_set)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* A read-only page beside writable ones is a permission, not dirty state, where DBM is 0. */
-START_TEST(fold_keeps_permissions_apart_under_hardware_update)
+TEST_EACH(fold_keeps_permissions_apart_under_hardware_update, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
@@ -379,41 +368,4 @@ START_TEST(fold_keeps_permissions_apart_under_hardware_update)
     protect(block, page, S2_READ);
     fold_does_nothing(block, block);
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *folds_case(void)
-{
-    TCase *folds = tcase_create("folds");
-
-    tcase_add_loop_test(folds, fold_after_a_split_is_the_identity, 0, rig_shape_count);
-    tcase_add_loop_test(folds, fold_pages_makes_a_block, 0, rig_shape_count);
-    tcase_add_loop_test(folds, fold_1_gib_of_pages_makes_one_block, 0, 2);
-    tcase_add_loop_test(folds, fold_512_gib_makes_a_leaf_only_with_lpa2, 1, 2);
-    tcase_add_loop_test(folds, fold_512_gib_makes_a_leaf_only_with_lpa2, 4, 5);
-    tcase_add_loop_test(folds, fold_without_a_free_frame_is_done, 0, rig_shape_count);
-    tcase_add_loop_test(folds, fold_takes_only_the_tables_that_are_uniform, 0, rig_shape_count);
-    tcase_add_loop_test(folds, fold_across_concatenated_roots_is_done, 0, 3);
-    tcase_add_loop_test(folds, fold_merges_what_hardware_set, 0, 5 * rig_shape_count);
-    return folds;
-}
-
-Suite *suite_table_fold(void)
-{
-    Suite *suite = suite_create("table_fold");
-    TCase *stays = tcase_create("stays");
-
-    suite_add_tcase(suite, folds_case());
-    tcase_add_loop_test(stays, fold_table_that_sticks_out_stays, 0, rig_shape_count);
-    tcase_add_loop_test(stays, fold_of_nothing_or_of_blocks_does_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(stays, fold_with_a_hole_or_a_jump_does_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(stays, fold_with_one_attribute_apart_does_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(stays, fold_of_misaligned_output_does_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(stays, fold_keeps_permissions_apart_under_hardware_update, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(stays, fold_bad_range_is_refused, 0, rig_shape_count);
-    suite_add_tcase(suite, stays);
-    return suite;
 }

@@ -1,8 +1,10 @@
 /*
  * test_table_map.c - s2_table_map(): what it builds, what it refuses, which frames it takes.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_map"
 
 #define UNKNOWN_FLAG (UINT64_C(1) << 40)
 
@@ -30,7 +32,7 @@ static uint64_t input_size(void)
 
 /* --- What is built --------------------------------------------------------------------------- */
 
-START_TEST(init_leaves_every_address_a_hole)
+TEST_EACH(init_leaves_every_address_a_hole, rig_shape_count)
 {
     start(&rig_shapes[_i]);
     rig_assert_empty(&rig, &rig.table);
@@ -40,9 +42,8 @@ START_TEST(init_leaves_every_address_a_hole)
                       rig.setup.shape->root_size);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_page_makes_one_leaf_at_level_3)
+TEST_EACH(map_page_makes_one_leaf_at_level_3, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -56,10 +57,9 @@ START_TEST(map_page_makes_one_leaf_at_level_3)
     rig_assert_map(&rig, &rig.table, (struct rig_map){5 * page, page, RIG_DATA + 9 * page, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* One leaf of each level where leaves may stand, and a page behind it. */
-START_TEST(map_leaf_and_page_makes_one_of_each)
+TEST_EACH(map_leaf_and_page_makes_one_of_each, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -78,9 +78,8 @@ START_TEST(map_leaf_and_page_makes_one_of_each)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(map_1_gib_and_4_kib_makes_one_block_and_one_page)
+TEST_EACH(map_1_gib_and_4_kib_makes_one_block_and_one_page, 2)
 {
     start(&rig_shapes[_i]);
     map(GIB(4), GIB(1) + KIB(4), GIB(64), RIG_RW);
@@ -89,10 +88,9 @@ START_TEST(map_1_gib_and_4_kib_makes_one_block_and_one_page)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* From a page below a block to a page above the next: pages, two blocks, pages. */
-START_TEST(map_ragged_range_takes_the_largest_leaf_everywhere)
+TEST_EACH(map_ragged_range_takes_the_largest_leaf_everywhere, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -106,9 +104,8 @@ START_TEST(map_ragged_range_takes_the_largest_leaf_everywhere)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 2);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_pa_off_by_a_page_makes_pages_only)
+TEST_EACH(map_pa_off_by_a_page_makes_pages_only, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -120,9 +117,8 @@ START_TEST(map_pa_off_by_a_page_makes_pages_only)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), block / page);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_pa_off_by_2_mib_makes_2_mib_blocks)
+TEST_EACH(map_pa_off_by_2_mib_makes_2_mib_blocks, 2)
 {
     start(&rig_shapes[_i]);
     map(GIB(1), GIB(1), GIB(64) + MIB(2), RIG_RW);
@@ -132,10 +128,9 @@ START_TEST(map_pa_off_by_2_mib_makes_2_mib_blocks)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The cap is obeyed, and reads back as nothing. */
-START_TEST(map_with_a_cap_makes_no_larger_leaf)
+TEST_EACH(map_with_a_cap_makes_no_larger_leaf, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -151,9 +146,8 @@ START_TEST(map_with_a_cap_makes_no_larger_leaf)
         2);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_1_gib_with_a_level_2_cap_makes_512_blocks)
+TEST_EACH(map_1_gib_with_a_level_2_cap_makes_512_blocks, 2)
 {
     start(&rig_shapes[_i]);
     map(GIB(8), GIB(1), GIB(64), RIG_RW | S2_CAP_LEVEL2);
@@ -162,9 +156,8 @@ START_TEST(map_1_gib_with_a_level_2_cap_makes_512_blocks)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 1), 1);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_last_bytes_of_input_and_output_is_done)
+TEST_EACH(map_last_bytes_of_input_and_output_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -180,7 +173,6 @@ START_TEST(map_last_bytes_of_input_and_output_is_done)
     rig_assert_leaf(&rig, &rig.table, in - 1, out - 1, 3, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Where two concatenated tables of a root meet. */
 static const struct {
@@ -188,7 +180,7 @@ static const struct {
     uint64_t border;
 } concatenated[] = {{0, GIB(512)}, {2, TIB(128)}, {4, TIB(256)}};
 
-START_TEST(map_across_concatenated_roots_is_seamless)
+TEST_EACH(map_across_concatenated_roots_is_seamless, RIG_COUNT(concatenated))
 {
     const struct rig_shape *shape = &rig_shapes[concatenated[_i].shape];
     const uint64_t border = concatenated[_i].border;
@@ -203,10 +195,9 @@ START_TEST(map_across_concatenated_roots_is_seamless)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* 40 bits of input on 48 of output: 1024 blocks, in both halves of the root; no other table. */
-START_TEST(map_whole_input_size_fills_the_root)
+TEST(map_whole_input_size_fills_the_root)
 {
     struct rig_shape shape = *RIG_4K_40;
 
@@ -218,10 +209,9 @@ START_TEST(map_whole_input_size_fills_the_root)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 1), 1024);
     rig_fini(&rig);
 }
-END_TEST
 
 /* OA[51:48] wrap to their own place in a descriptor: leaves on both sides of such a border. */
-START_TEST(map_across_a_high_output_border_keeps_the_address)
+TEST_FROM(map_across_a_high_output_border_keeps_the_address, 4, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t border = UINT64_C(1) << (shape->granule == S2_GRANULE_64K ? 48 : 50);
@@ -233,9 +223,8 @@ START_TEST(map_across_a_high_output_border_keeps_the_address)
                    (struct rig_map){16 * page, 32 * page, border - 16 * page, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_neighbours_share_tables)
+TEST_EACH(map_neighbours_share_tables, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -251,7 +240,6 @@ START_TEST(map_neighbours_share_tables)
                     3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Attributes ------------------------------------------------------------------------------ */
 
@@ -262,7 +250,7 @@ static const mapping_flags_t types[] = {
 
 /* Every permission, with every flag, of one type: what the manual lets exist is mapped as asked,
  * the rest refused. */
-START_TEST(map_every_attribute_is_what_the_machine_sees)
+TEST_EACH(map_every_attribute_is_what_the_machine_sees, 32)
 {
     struct rig_setup setup = rig_setup_of(_i % 2 == 0 ? RIG_4K_48 : &rig_shapes[4]);
     const mapping_flags_t type = types[_i / 4 % 8];
@@ -291,10 +279,9 @@ START_TEST(map_every_attribute_is_what_the_machine_sees)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Literal descriptors, from the manual's layout. */
-START_TEST(map_writes_the_manuals_descriptors)
+TEST(map_writes_the_manuals_descriptors)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -310,10 +297,9 @@ START_TEST(map_writes_the_manuals_descriptors)
     ck_assert_uint_eq(rig_slot_at(&rig, &rig.table, GIB(4), 1)->raw, UINT64_C(0x8040002003));
     rig_fini(&rig);
 }
-END_TEST
 
 /* 52 bits: OA[51:50] in [9:8], the rest in place; OA[51:48] in [15:12] for 64K. */
-START_TEST(map_writes_the_manuals_52_bit_descriptors)
+TEST(map_writes_the_manuals_52_bit_descriptors)
 {
     start(&rig_shapes[4]);
     map(KIB(4), KIB(4), UINT64_C(0xe123456789000), RIG_RWX);
@@ -324,7 +310,6 @@ START_TEST(map_writes_the_manuals_52_bit_descriptors)
     ck_assert_uint_eq(rig_desc(&rig, &rig.table, KIB(64)), UINT64_C(0x000012345678e7db));
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What is refused ------------------------------------------------------------------------- */
 
@@ -334,7 +319,7 @@ static void refused(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t fl
     rig_refused(&rig, map_step(ipa, size, pa, flags), error);
 }
 
-START_TEST(map_unaligned_ipa_size_or_pa_is_refused)
+TEST_EACH(map_unaligned_ipa_size_or_pa_is_refused, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -347,9 +332,8 @@ START_TEST(map_unaligned_ipa_size_or_pa_is_refused)
     refused(page, page, RIG_DATA + 1, RIG_RW, MAPPING_INVALID_PARAM);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_empty_or_wrapping_range_is_refused)
+TEST_EACH(map_empty_or_wrapping_range_is_refused, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -362,9 +346,8 @@ START_TEST(map_empty_or_wrapping_range_is_refused)
     refused(0, 2 * page, 0 - page, RIG_RW, MAPPING_INVALID_PARAM);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_beyond_input_or_output_size_is_refused)
+TEST_EACH(map_beyond_input_or_output_size_is_refused, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -378,9 +361,8 @@ START_TEST(map_beyond_input_or_output_size_is_refused)
     refused(page, 2 * page, out - page, RIG_RW, MAPPING_INVALID_PARAM);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_unknown_flags_are_refused)
+TEST_EACH(map_unknown_flags_are_refused, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -389,9 +371,8 @@ START_TEST(map_unknown_flags_are_refused)
     refused(page, page, RIG_DATA, RIG_RW | S2_SHAREABILITY, MAPPING_INVALID_PARAM);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_what_the_cpu_lacks_is_unsupported)
+TEST_EACH(map_what_the_cpu_lacks_is_unsupported, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape);
@@ -407,10 +388,9 @@ START_TEST(map_what_the_cpu_lacks_is_unsupported)
     rig_assert_leaf(&rig, &rig.table, 2 * page, RIG_DATA, 3, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is there is a page, then a block: everything that touches it is refused, neighbours not. */
-START_TEST(map_over_a_mapping_already_exists)
+TEST_EACH(map_over_a_mapping_already_exists, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -431,10 +411,9 @@ START_TEST(map_over_a_mapping_already_exists)
     map(4 * block, block, RIG_DATA, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* No guest may see the root, another table, a frame that is free, or memory around them. */
-START_TEST(map_frames_of_tables_is_denied)
+TEST_EACH(map_frames_of_tables_is_denied, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -451,9 +430,8 @@ START_TEST(map_frames_of_tables_is_denied)
     map(9 * page, page, pool + 64 * page, S2_READ);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_a_data_frame_of_the_pool_is_done)
+TEST_EACH(map_a_data_frame_of_the_pool_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -467,7 +445,6 @@ START_TEST(map_a_data_frame_of_the_pool_is_done)
     ck_assert_int_eq(frame_pool_free(&rig.pool, data, 0), MAPPING_OK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Frames ---------------------------------------------------------------------------------- */
 
@@ -477,7 +454,7 @@ static size_t path(const struct rig_shape *shape)
     return (size_t)(3 - shape->start_level);
 }
 
-START_TEST(map_takes_exactly_the_frames_it_needs)
+TEST_EACH(map_takes_exactly_the_frames_it_needs, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -498,9 +475,8 @@ START_TEST(map_takes_exactly_the_frames_it_needs)
     rig_needs(&rig, map_step(12 * block, block, RIG_DATA, RIG_RW | S2_CAP_PAGES), 1);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_takes_no_frame_when_one_is_short_at_the_far_end)
+TEST_EACH(map_takes_no_frame_when_one_is_short_at_the_far_end, 2)
 {
     start(&rig_shapes[_i]);
     /* 2 GiB less a page at either end, on a root at level 1 or 0: two tables of blocks, two of
@@ -512,70 +488,4 @@ START_TEST(map_takes_no_frame_when_one_is_short_at_the_far_end)
     /* 3 GiB with a misaligned output: 3 tables of blocks and 2 MiB apart from a gigabyte. */
     rig_needs(&rig, map_step(GIB(8), GIB(3), RIG_DATA + MIB(2), RIG_RW), 3);
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *built_case(void)
-{
-    TCase *built = tcase_create("built");
-
-    tcase_add_loop_test(built, init_leaves_every_address_a_hole, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_page_makes_one_leaf_at_level_3, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_leaf_and_page_makes_one_of_each, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_1_gib_and_4_kib_makes_one_block_and_one_page, 0, 2);
-    tcase_add_loop_test(built, map_ragged_range_takes_the_largest_leaf_everywhere, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(built, map_pa_off_by_a_page_makes_pages_only, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_pa_off_by_2_mib_makes_2_mib_blocks, 0, 2);
-    tcase_add_loop_test(built, map_with_a_cap_makes_no_larger_leaf, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_1_gib_with_a_level_2_cap_makes_512_blocks, 0, 2);
-    tcase_add_loop_test(built, map_last_bytes_of_input_and_output_is_done, 0, rig_shape_count);
-    tcase_add_loop_test(built, map_across_concatenated_roots_is_seamless, 0,
-                        (int)RIG_COUNT(concatenated));
-    tcase_add_test(built, map_whole_input_size_fills_the_root);
-    tcase_add_loop_test(built, map_across_a_high_output_border_keeps_the_address, 4,
-                        rig_shape_count);
-    tcase_add_loop_test(built, map_neighbours_share_tables, 0, rig_shape_count);
-    return built;
-}
-
-static TCase *attributes_case(void)
-{
-    TCase *attributes = tcase_create("attributes");
-
-    tcase_add_loop_test(attributes, map_every_attribute_is_what_the_machine_sees, 0, 32);
-    tcase_add_test(attributes, map_writes_the_manuals_descriptors);
-    tcase_add_test(attributes, map_writes_the_manuals_52_bit_descriptors);
-    return attributes;
-}
-
-static TCase *refused_case(void)
-{
-    TCase *refusals = tcase_create("refused");
-
-    tcase_add_loop_test(refusals, map_unaligned_ipa_size_or_pa_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_empty_or_wrapping_range_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_beyond_input_or_output_size_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_unknown_flags_are_refused, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_what_the_cpu_lacks_is_unsupported, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_over_a_mapping_already_exists, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_frames_of_tables_is_denied, 0, rig_shape_count);
-    tcase_add_loop_test(refusals, map_a_data_frame_of_the_pool_is_done, 0, rig_shape_count);
-    return refusals;
-}
-
-Suite *suite_table_map(void)
-{
-    Suite *suite = suite_create("table_map");
-    TCase *frames = tcase_create("frames");
-
-    suite_add_tcase(suite, built_case());
-    suite_add_tcase(suite, attributes_case());
-    suite_add_tcase(suite, refused_case());
-    tcase_add_loop_test(frames, map_takes_exactly_the_frames_it_needs, 0, rig_shape_count);
-    tcase_add_loop_test(frames, map_takes_no_frame_when_one_is_short_at_the_far_end, 0, 2);
-    suite_add_tcase(suite, frames);
-    return suite;
 }

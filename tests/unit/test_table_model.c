@@ -7,12 +7,16 @@
  * counted here from what the software MMU sees.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_run.h"
+#include "tests/unit/test.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define SUITE "table_model"
+#undef SECONDS
+#define SECONDS 300
 
 #define DEFAULT_OPS 100000
 #define DEFAULT_SEED 20240521
@@ -362,7 +366,7 @@ static void require_variety(const struct run *run, uint64_t ops)
     }
 }
 
-START_TEST(change_at_random_agrees_with_model_and_mmu)
+TEST_EACH(change_at_random_agrees_with_model_and_mmu, machine_count)
 {
     static struct run run;
     const struct machine *machine = &machines[_i];
@@ -394,16 +398,4 @@ START_TEST(change_at_random_agrees_with_model_and_mmu)
     if (ops >= 2000) {
         require_variety(&run, ops);
     }
-}
-END_TEST
-
-Suite *suite_table_model(void)
-{
-    Suite *suite = suite_create("table_model");
-    TCase *random = tcase_create("random");
-
-    tcase_set_timeout(random, 300);
-    tcase_add_loop_test(random, change_at_random_agrees_with_model_and_mmu, 0, machine_count);
-    suite_add_tcase(suite, random);
-    return suite;
 }

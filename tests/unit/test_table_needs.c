@@ -3,8 +3,10 @@
  * layout, the cost of a configuration; and the policy that a table is made with.
  */
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_needs"
 
 static struct rig rig;
 
@@ -76,7 +78,7 @@ static struct rig_step step_of(enum rig_verb verb, uint64_t ipa, uint64_t size, 
     return (struct rig_step){verb, ipa, size, pa, flags};
 }
 
-START_TEST(frames_needed_is_what_a_drawing_says)
+TEST(frames_needed_is_what_a_drawing_says)
 {
     rig_init(&rig, rig_setup_of(RIG_4K_48));
     needs(step_of(RIG_MAP, MIB(2), KIB(4), RIG_DATA, RIG_RW), 3);
@@ -101,10 +103,9 @@ START_TEST(frames_needed_is_what_a_drawing_says)
     needs(step_of(RIG_REPLACE, GIB(1) + KIB(4), MIB(2), GIB(128) + KIB(4), 0), 3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A 64K table from a pool of 4K frames: sixteen to a table. */
-START_TEST(frames_needed_are_frames_of_the_pool)
+TEST(frames_needed_are_frames_of_the_pool)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[3]);
     size_t available;
@@ -118,9 +119,8 @@ START_TEST(frames_needed_are_frames_of_the_pool)
     ck_assert_uint_eq(available - frame_pool_available(&rig.pool), 32);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(frames_needed_refuses_what_the_verb_refuses)
+TEST_EACH(frames_needed_refuses_what_the_verb_refuses, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -151,9 +151,8 @@ START_TEST(frames_needed_refuses_what_the_verb_refuses)
     refused(step_of(RIG_REPLACE, 2 * block - page, 2 * page, RIG_DATA, 0), MAPPING_NOT_FOUND);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(frames_needed_for_no_verb_is_refused)
+TEST(frames_needed_for_no_verb_is_refused)
 {
     const struct s2_request request = {.verb = (enum s2_verb)(S2_VERB_REPLACE + 1),
                                        .range = IPA_RANGE_INIT(0, KIB(4))};
@@ -164,7 +163,6 @@ START_TEST(frames_needed_for_no_verb_is_refused)
     ck_assert_uint_eq(frames, 77);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- At random ------------------------------------------------------------------------------- */
 
@@ -240,7 +238,7 @@ static size_t try_step(struct rig_step step)
     return frames;
 }
 
-START_TEST(frames_needed_at_random_is_what_the_verb_takes)
+TEST_EACH(frames_needed_at_random_is_what_the_verb_takes, 2 * rig_shape_count)
 {
     struct random random = {.state = 42 + (uint64_t)_i};
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i / 2]);
@@ -268,7 +266,6 @@ START_TEST(frames_needed_at_random_is_what_the_verb_takes)
     ck_assert_uint_ge(taken[RIG_REPLACE], STEPS / 50);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Tables of a layout ---------------------------------------------------------------------- */
 
@@ -287,7 +284,7 @@ _Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_16K, 1, 3, MIB(64)) == 6 + 2, "tables
 _Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_64K, 4, 1, KIB(64)) == 8, "no level is too high");
 
 /* Not a frame too few, and for this layout none too many. */
-START_TEST(layout_sizes_a_static_pool)
+TEST(layout_sizes_a_static_pool)
 {
     struct frame_region region = {PA_INIT(0x80000000), guest_memory, GUEST_FRAMES, guest_info};
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
@@ -305,10 +302,9 @@ START_TEST(layout_sizes_a_static_pool)
     ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
     ck_assert_uint_eq(frame_pool_available(&pool), GUEST_FRAMES);
 }
-END_TEST
 
 /* Two pages astride the border of two entries of the root take all that the bound says. */
-START_TEST(layout_of_two_pages_astride_a_border_is_exact)
+TEST_EACH(layout_of_two_pages_astride_a_border_is_exact, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const unsigned levels = (unsigned)(3 - shape->start_level);
@@ -322,11 +318,10 @@ START_TEST(layout_of_two_pages_astride_a_border_is_exact)
                       S2_LAYOUT_TABLES(shape->granule, levels, 1, 2 * page));
     rig_fini(&rig);
 }
-END_TEST
 
 /* The worst that can be done to a layout: areas that begin and end beside every border, pages only,
  * or blocks split page by page. The tables at their most never exceed the bound. */
-START_TEST(layout_bounds_the_worst_that_is_done_to_it)
+TEST_EACH(layout_bounds_the_worst_that_is_done_to_it, 2 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const bool splits = _i % 2 != 0;
@@ -356,7 +351,6 @@ START_TEST(layout_bounds_the_worst_that_is_done_to_it)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Cost ------------------------------------------------------------------------------------ */
 
@@ -385,7 +379,7 @@ static const struct {
 };
 
 /* Of a table that is made so, too. */
-START_TEST(cost_of_a_configuration_is_known_before_it_is_made)
+TEST_EACH(cost_of_a_configuration_is_known_before_it_is_made, RIG_COUNT(costs))
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     struct s2_cost cost;
@@ -406,9 +400,8 @@ START_TEST(cost_of_a_configuration_is_known_before_it_is_made)
     ck_assert_uint_eq(cost.reach, costs[_i].cost.reach);
     ck_assert_uint_eq(cost.largest_leaf, costs[_i].cost.largest_leaf);
 }
-END_TEST
 
-START_TEST(cost_of_an_illegal_configuration_is_refused)
+TEST(cost_of_an_illegal_configuration_is_refused)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     const char *reason = NULL;
@@ -424,12 +417,11 @@ START_TEST(cost_of_an_illegal_configuration_is_refused)
     ck_assert_int_eq(s2_config_cost(&setup.config, &cost, NULL), MAPPING_INVALID_PARAM);
     ck_assert_uint_eq(cost.levels, 77);
 }
-END_TEST
 
 /* --- Policy ---------------------------------------------------------------------------------- */
 
 /* What could be written and executed at once, DBM being a way to write. */
-START_TEST(write_and_execute_can_be_forbidden_per_table)
+TEST_EACH(write_and_execute_can_be_forbidden_per_table, rig_shape_count)
 {
     static const mapping_flags_t denied[] = {
         RIG_RWX,
@@ -459,10 +451,9 @@ START_TEST(write_and_execute_can_be_forbidden_per_table)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Another table of the same kind, without the policy. */
-START_TEST(write_and_execute_is_allowed_elsewhere)
+TEST_EACH(write_and_execute_is_allowed_elsewhere, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t block = rig_block(setup.shape);
@@ -474,34 +465,4 @@ START_TEST(write_and_execute_is_allowed_elsewhere)
     rig_assert_map(&rig, &rig.table,
                    (struct rig_map){block, block, RIG_DATA, S2_READ | S2_DBM | S2_EXEC});
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_needs(void)
-{
-    Suite *suite = suite_create("table_needs");
-    TCase *frames = tcase_create("frames");
-    TCase *layout = tcase_create("layout");
-    TCase *cost = tcase_create("cost");
-    TCase *policy = tcase_create("policy");
-    const int all = rig_shape_count;
-
-    tcase_add_test(frames, frames_needed_is_what_a_drawing_says);
-    tcase_add_test(frames, frames_needed_are_frames_of_the_pool);
-    tcase_add_loop_test(frames, frames_needed_refuses_what_the_verb_refuses, 0, all);
-    tcase_add_test(frames, frames_needed_for_no_verb_is_refused);
-    tcase_add_loop_test(frames, frames_needed_at_random_is_what_the_verb_takes, 0, 2 * all);
-    suite_add_tcase(suite, frames);
-    tcase_add_test(layout, layout_sizes_a_static_pool);
-    tcase_add_loop_test(layout, layout_of_two_pages_astride_a_border_is_exact, 0, all);
-    tcase_add_loop_test(layout, layout_bounds_the_worst_that_is_done_to_it, 0, 2 * all);
-    suite_add_tcase(suite, layout);
-    tcase_add_loop_test(cost, cost_of_a_configuration_is_known_before_it_is_made, 0,
-                        (int)RIG_COUNT(costs));
-    tcase_add_test(cost, cost_of_an_illegal_configuration_is_refused);
-    suite_add_tcase(suite, cost);
-    tcase_add_loop_test(policy, write_and_execute_can_be_forbidden_per_table, 0, all);
-    tcase_add_loop_test(policy, write_and_execute_is_allowed_elsewhere, 0, all);
-    suite_add_tcase(suite, policy);
-    return suite;
 }

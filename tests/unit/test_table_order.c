@@ -10,10 +10,12 @@
  *      k IC IALLUIS    t v h writes of VTCR, VTTBR, HCR     ( ) interrupts masked, restored
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
+
+#define SUITE "table_order"
 
 static struct rig rig;
 
@@ -117,7 +119,7 @@ static const struct sim_event *nth(enum sim_kind kind, size_t n)
 
 /* --- Map ------------------------------------------------------------------------------------- */
 
-START_TEST(map_new_tables_fills_links_once_and_invalidates_nothing)
+TEST_EACH(map_new_tables_fills_links_once_and_invalidates_nothing, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -128,9 +130,8 @@ START_TEST(map_new_tables_fills_links_once_and_invalidates_nothing)
                      rig_slot_at(&rig, &rig.table, 7 * page, rig_shapes[_i].start_level));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_into_a_live_table_stores_and_waits)
+TEST_EACH(map_into_a_live_table_stores_and_waits, rig_shape_count)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -140,10 +141,9 @@ START_TEST(map_into_a_live_table_stores_and_waits)
     ck_assert_uint_eq(sim_event_count(SIM_STORE), 3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is filled whole is not zeroed first. In the tables above, each slot once, too. */
-START_TEST(map_writes_every_slot_once)
+TEST_EACH(map_writes_every_slot_once, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -165,9 +165,8 @@ START_TEST(map_writes_every_slot_once)
     ck_assert_uint_eq(leaves, block / page + (uint64_t)(2 - shape->start_level));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_code_cleans_instruction_caches_before_it_shows)
+TEST_EACH(map_code_cleans_instruction_caches_before_it_shows, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape);
@@ -185,11 +184,10 @@ START_TEST(map_code_cleans_instruction_caches_before_it_shows)
     expect(RIG_PROTECT, page, page, 0, S2_READ | S2_EXEC_EL1, "RDADVDi");
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
-START_TEST(unmap_flushes_all)
+TEST_EACH(unmap_flushes_all, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
 
@@ -200,7 +198,6 @@ START_TEST(unmap_flushes_all)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), has_ranges() ? 1 : 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* IPA >> 12 whatever the granule; TTL in [47:44]: 4K, 16K, 64K are 1, 2, 3, then the level. */
 static const struct {
@@ -233,7 +230,7 @@ static void unmap_beside_a_neighbour(const struct rig_setup *setup, size_t i)
     expect(RIG_UNMAP, operands[i].ipa, operands[i].size, 0, 0, "SDADVDi");
 }
 
-START_TEST(unmap_names_the_leaf_by_ipa_and_level)
+TEST_EACH(unmap_names_the_leaf_by_ipa_and_level, RIG_COUNT(operands))
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[operands[_i].shape]);
 
@@ -245,14 +242,13 @@ START_TEST(unmap_names_the_leaf_by_ipa_and_level)
     ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, operands[_i].ipa >> 12);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A table goes with its leaves: its whole span, every level. Here that is more than 64 granules: by
  * range, or else everything of the guest. So many ranges of 2 GiB at most are the span of the topmost
  * table that goes, which hangs at the root; 0: too many. */
 static const size_t chunks[] = {1, 0, 0, 0, 0, 0, 0};
 
-START_TEST(unmap_that_empties_a_table_invalidates_all_of_it)
+TEST_EACH(unmap_that_empties_a_table_invalidates_all_of_it, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
     size_t count;
@@ -264,10 +260,9 @@ START_TEST(unmap_that_empties_a_table_invalidates_all_of_it)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), count);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The usual case: one table of pages under one of blocks that stays. */
-START_TEST(unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid)
+TEST_EACH(unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid, 4)
 {
     start_either(_i);
     given(RIG_MAP, MIB(2), MIB(2), RIG_DATA, RIG_RW);
@@ -280,7 +275,6 @@ START_TEST(unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Which frames are whose, at every event of an operation. */
 struct frame_watch {
@@ -329,7 +323,7 @@ static void assert_frames_wait(struct rig_step step, uint64_t table_at)
     ck_assert_uint_gt(frame_pool_available(&rig.pool), watch.available);
 }
 
-START_TEST(unmap_gives_frames_back_after_the_flush_only)
+TEST_EACH(unmap_gives_frames_back_after_the_flush_only, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -342,9 +336,8 @@ START_TEST(unmap_gives_frames_back_after_the_flush_only)
                        2 * block + page);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_gives_frames_back_after_the_flush_only)
+TEST_EACH(fold_gives_frames_back_after_the_flush_only, rig_shape_count)
 {
     const uint64_t block = rig_block(&rig_shapes[_i]);
 
@@ -353,10 +346,9 @@ START_TEST(fold_gives_frames_back_after_the_flush_only)
     assert_frames_wait((struct rig_step){.verb = RIG_FOLD, .ipa = block, .size = block}, block);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Several pieces in one operation: one flush, and frames only at its end. */
-START_TEST(unmap_of_two_pieces_flushes_once)
+TEST_EACH(unmap_of_two_pieces_flushes_once, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -379,7 +371,6 @@ START_TEST(unmap_of_two_pieces_flushes_once)
     ck_assert_uint_eq(s2_table_frame_count(&rig.table), frames - 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Break-before-make ----------------------------------------------------------------------- */
 
@@ -396,7 +387,7 @@ static void assert_broken_and_made(const struct sim_event *broken, const struct 
     ck_assert_uint_lt(broken->index, made->index);
 }
 
-START_TEST(split_fills_breaks_invalidates_and_makes)
+TEST_EACH(split_fills_breaks_invalidates_and_makes, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -417,9 +408,8 @@ START_TEST(split_fills_breaks_invalidates_and_makes)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(split_names_the_block_as_it_was)
+TEST(split_names_the_block_as_it_was)
 {
     start(RIG_4K_48);
     given(RIG_MAP, GIB(5), GIB(1), GIB(64), RIG_RW);
@@ -427,9 +417,8 @@ START_TEST(split_names_the_block_as_it_was)
     ck_assert_uint_eq(nth(SIM_TLBI_IPAS2E1IS, 0)->operand, UINT64_C(0x0000500000140000));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(split_at_both_ends_flushes_once)
+TEST_EACH(split_at_both_ends_flushes_once, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -447,9 +436,8 @@ START_TEST(split_at_both_ends_flushes_once)
            either("FWRSDaDVDiPdi", "FWRSDADVDiPdi"));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_in_place_never_breaks)
+TEST_EACH(protect_in_place_never_breaks, EITHER_COUNT)
 {
     const uint64_t page = rig_page(&rig_shapes[_i / 2]);
     const mapping_flags_t kinds[] = {S2_READ,           RIG_RWX,           S2_WRITE | S2_NO_AF,
@@ -467,10 +455,9 @@ START_TEST(protect_in_place_never_breaks)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* A type that changes: all leaves are broken, one flush, all are made. */
-START_TEST(retype_breaks_all_then_makes_all)
+TEST_EACH(retype_breaks_all_then_makes_all, EITHER_COUNT)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -494,9 +481,8 @@ START_TEST(retype_breaks_all_then_makes_all)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_flushes_once_a_level)
+TEST_EACH(fold_flushes_once_a_level, 4)
 {
     uint64_t old;
 
@@ -514,12 +500,11 @@ START_TEST(fold_flushes_once_a_level)
     ck_assert_uint_eq(nth(SIM_STORE, 0)->new, (old & ~UINT64_C(1)) | UINT64_C(1) << 63);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Whose TLBs ------------------------------------------------------------------------------ */
 
 /* Another guest is loaded: its registers come back, and every TLBI finds those of the table. */
-START_TEST(unmap_of_another_guest_switches_and_restores)
+TEST_EACH(unmap_of_another_guest_switches_and_restores, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -548,10 +533,9 @@ START_TEST(unmap_of_another_guest_switches_and_restores)
     ck_assert_uint_eq(sim_cpu()->daif, other.daif);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The same VTTBR with another VMID is another guest. */
-START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
+TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
 {
     start(RIG_4K_40);
     given(RIG_MAP, KIB(4), KIB(8), RIG_DATA, RIG_RW);
@@ -563,7 +547,6 @@ START_TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
     ck_assert_uint_eq(nth(SIM_TLBI_VMALLE1IS, 0)->vttbr >> 48, 0x1234);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- The end --------------------------------------------------------------------------------- */
 
@@ -581,7 +564,7 @@ static void watch_fini(void *arg, enum sim_phase phase, const struct sim_event *
     }
 }
 
-START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
+TEST_EACH(fini_gives_everything_back_after_the_vmid_is_gone, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -603,7 +586,6 @@ START_TEST(fini_gives_everything_back_after_the_vmid_is_gone)
     ck_assert_uint_eq(frame_pool_available(&rig.pool), rig.setup.frame_count);
     rig_fini_machine(&rig);
 }
-END_TEST
 
 /* --- nXS ------------------------------------------------------------------------------------- */
 
@@ -624,7 +606,7 @@ static size_t nxs_forms(void)
     return count;
 }
 
-START_TEST(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them)
+TEST_EACH(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 2 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 2];
     const bool is_protected = _i % 2 != 0;
@@ -650,9 +632,8 @@ START_TEST(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them)
         }
     }
 }
-END_TEST
 
-START_TEST(tlbis_leave_out_slow_accesses_where_all_memory_is_fast)
+TEST_EACH(tlbis_leave_out_slow_accesses_where_all_memory_is_fast, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t size = shape->span[shape->top_leaf + 1];
@@ -666,73 +647,4 @@ START_TEST(tlbis_leave_out_slow_accesses_where_all_memory_is_fast)
     ck_assert_uint_gt(sim_tlbi_count(), 0);
     ck_assert_uint_eq(nxs_forms(), sim_tlbi_count());
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *map_case(void)
-{
-    TCase *map = tcase_create("map");
-
-    tcase_add_loop_test(map, map_new_tables_fills_links_once_and_invalidates_nothing, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(map, map_into_a_live_table_stores_and_waits, 0, rig_shape_count);
-    tcase_add_loop_test(map, map_writes_every_slot_once, 0, rig_shape_count);
-    tcase_add_loop_test(map, map_code_cleans_instruction_caches_before_it_shows, 0,
-                        rig_shape_count);
-    return map;
-}
-
-static TCase *nxs_case(void)
-{
-    TCase *nxs = tcase_create("nxs");
-
-    tcase_add_loop_test(nxs, no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 0,
-                        2 * rig_shape_count);
-    tcase_add_loop_test(nxs, tlbis_leave_out_slow_accesses_where_all_memory_is_fast, 0,
-                        rig_shape_count);
-    return nxs;
-}
-
-static TCase *unmap_case(void)
-{
-    TCase *unmap = tcase_create("unmap");
-
-    tcase_add_loop_test(unmap, unmap_flushes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_names_the_leaf_by_ipa_and_level, 0, (int)RIG_COUNT(operands));
-    tcase_add_loop_test(unmap, unmap_that_empties_a_table_invalidates_all_of_it, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_of_last_page_of_a_table_is_one_range_or_the_whole_vmid, 0, 4);
-    tcase_add_loop_test(unmap, unmap_gives_frames_back_after_the_flush_only, 0, rig_shape_count);
-    tcase_add_loop_test(unmap, fold_gives_frames_back_after_the_flush_only, 0, rig_shape_count);
-    tcase_add_loop_test(unmap, unmap_of_two_pieces_flushes_once, 0, EITHER_COUNT);
-    tcase_add_loop_test(unmap, unmap_of_another_guest_switches_and_restores, 0, rig_shape_count);
-    tcase_add_test(unmap, unmap_after_a_new_vmid_goes_to_the_new_one);
-    tcase_add_loop_test(unmap, fini_gives_everything_back_after_the_vmid_is_gone, 0,
-                        rig_shape_count);
-    return unmap;
-}
-
-static TCase *break_case(void)
-{
-    TCase *breaks = tcase_create("break and make");
-
-    tcase_add_loop_test(breaks, split_fills_breaks_invalidates_and_makes, 0, rig_shape_count);
-    tcase_add_test(breaks, split_names_the_block_as_it_was);
-    tcase_add_loop_test(breaks, split_at_both_ends_flushes_once, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, protect_in_place_never_breaks, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, retype_breaks_all_then_makes_all, 0, EITHER_COUNT);
-    tcase_add_loop_test(breaks, fold_flushes_once_a_level, 0, 4);
-    return breaks;
-}
-
-Suite *suite_table_order(void)
-{
-    Suite *suite = suite_create("table_order");
-
-    suite_add_tcase(suite, map_case());
-    suite_add_tcase(suite, unmap_case());
-    suite_add_tcase(suite, break_case());
-    suite_add_tcase(suite, nxs_case());
-    return suite;
 }

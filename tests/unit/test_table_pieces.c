@@ -5,10 +5,12 @@
 #include "tests/model/random.h"
 #include "tests/unit/requests.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <stdlib.h>
+
+#define SUITE "table_pieces"
 
 #define DATA RIG_DATA
 #define OTHER (RIG_DATA + GIB(4))
@@ -199,7 +201,7 @@ static void change_and_look(enum layout layout, enum change change, size_t count
     guest_assert(&guest, after, areas_after(layout, change, count, flags, after));
 }
 
-START_TEST(change_over_many_areas_shares_the_flush)
+TEST_EACH(change_over_many_areas_shares_the_flush, SHARED_COUNT)
 {
     const enum layout layout = (enum layout)(_i % LAYOUTS);
     const enum change change = (enum change)(_i / LAYOUTS % CHANGES);
@@ -220,7 +222,6 @@ START_TEST(change_over_many_areas_shares_the_flush)
     }
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Many areas past the caches -------------------------------------------------------------- */
 
@@ -267,7 +268,7 @@ static void assert_old_lines_are_cleaned(size_t count)
     free(cleaned);
 }
 
-START_TEST(change_over_many_areas_cleans_each_after_the_closing_dsb)
+TEST_EACH(change_over_many_areas_cleans_each_after_the_closing_dsb, 3 * NUMBERS)
 {
     const enum change change = (enum change)(RETYPE + _i % 3);
     const size_t count = 2 + (size_t)(_i / 3);
@@ -298,7 +299,6 @@ START_TEST(change_over_many_areas_cleans_each_after_the_closing_dsb)
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
 }
-END_TEST
 
 /* --- Pieces that touch ----------------------------------------------------------------------- */
 
@@ -467,7 +467,7 @@ static void start_pair(const struct pair *pair, enum s2_size_change size_change)
     sim_clear();
 }
 
-START_TEST(piece_that_touches_another_waits_until_it_is_made)
+TEST_EACH(piece_that_touches_another_waits_until_it_is_made, RIG_COUNT(pairs))
 {
     const struct pair *pair = &pairs[_i];
     const struct rig_step steps[] = {pair->first, pair->second};
@@ -480,10 +480,9 @@ START_TEST(piece_that_touches_another_waits_until_it_is_made)
     rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
     rig_fini(&rig);
 }
-END_TEST
 
 /* The same where sizes change directly: fewer waits, nothing else. */
-START_TEST(piece_that_touches_another_finds_it_split_directly)
+TEST_EACH(piece_that_touches_another_finds_it_split_directly, RIG_COUNT(pairs))
 {
     const struct pair *pair = &pairs[_i];
     const struct rig_step steps[] = {pair->first, pair->second};
@@ -495,11 +494,10 @@ START_TEST(piece_that_touches_another_finds_it_split_directly)
     rig_assert_maps(&rig, &rig.table, pair->after, count_maps(pair->after, 5));
     rig_fini(&rig);
 }
-END_TEST
 
 /* Verbs inside an open operation: each counts what the one before has made. Two tables for the first
  * page of a 1G block, one more for a page in another of its 2M blocks. */
-START_TEST(verb_inside_an_operation_finds_the_one_before_made)
+TEST(verb_inside_an_operation_finds_the_one_before_made)
 {
     rig_init(&rig, rig_setup_of(RIG_4K_40));
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW});
@@ -524,7 +522,6 @@ START_TEST(verb_inside_an_operation_finds_the_one_before_made)
         4);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What a change costs --------------------------------------------------------------------- */
 
@@ -548,7 +545,7 @@ static const struct rig_step splits[] = {
     {RIG_REPLACE, GIB(1) + MIB(3), GIB(1), OTHER + MIB(3), 0},
 };
 
-START_TEST(split_flushes_once)
+TEST_EACH(split_flushes_once, 2 * (int)RIG_COUNT(splits))
 {
     start_cost(_i, 64);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(2), DATA, RIG_RW});
@@ -560,9 +557,8 @@ START_TEST(split_flushes_once)
     ck_assert_uint_le(sim_tlbi_count(), 3);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(write_protecting_2m_of_pages_flushes_once)
+TEST_EACH(write_protecting_2m_of_pages_flushes_once, 2)
 {
     start_cost(_i, 64);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), MIB(4), DATA + KIB(4), RIG_RW});
@@ -575,9 +571,8 @@ START_TEST(write_protecting_2m_of_pages_flushes_once)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_RIPAS2E1IS), _i == 0 ? 1 : 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(unmapping_1g_of_pages_costs_two_tlbis_or_one)
+TEST_EACH(unmapping_1g_of_pages_costs_two_tlbis_or_one, 2)
 {
     start_cost(_i, 600);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW | S2_CAP_PAGES});
@@ -588,7 +583,6 @@ START_TEST(unmapping_1g_of_pages_costs_two_tlbis_or_one)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), _i == 0 ? 0 : 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- What an operation has unmapped ---------------------------------------------------------- */
 
@@ -605,7 +599,7 @@ static void start_three_pages(void)
 }
 
 /* An unmap is over once it is done: what is mapped after it in the same operation is mapped. */
-START_TEST(map_over_a_map_over_an_unmap_is_refused)
+TEST_EACH(map_over_a_map_over_an_unmap_is_refused, 3)
 {
     const uint64_t page = (uint64_t)_i; /* of those unmapped */
 
@@ -620,10 +614,9 @@ START_TEST(map_over_a_map_over_an_unmap_is_refused)
     rig_assert_map(&rig, &rig.table, (struct rig_map){BASE + page * KIB(4), KIB(4), OTHER, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* What was held is done before anything else is held. */
-START_TEST(hold_between_held_and_done_is_death)
+TEST_DIES(hold_between_held_and_done_is_death)
 {
     start_three_pages();
     ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
@@ -631,10 +624,9 @@ START_TEST(hold_between_held_and_done_is_death)
     do_unmap(&rig.table, pages_at(0, 1));
     ck_assert_int_eq(hold_map(&rig.table, pages_at(0, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
 }
-END_TEST
 
 /* The page between the two is mapped, and held by nobody: a verb may not take it for a hole. */
-START_TEST(verb_between_held_and_done_is_death)
+TEST_DIES(verb_between_held_and_done_is_death)
 {
     start_three_pages();
     ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
@@ -642,19 +634,17 @@ START_TEST(verb_between_held_and_done_is_death)
     do_unmap(&rig.table, pages_at(0, 1));
     ck_assert_int_eq(s2_table_map(&rig.table, pages_at(1, 1), pa_of(OTHER), RIG_RW), MAPPING_OK);
 }
-END_TEST
 
-START_TEST(do_of_what_was_not_held_is_death)
+TEST_DIES(do_of_what_was_not_held_is_death)
 {
     start_three_pages();
     ck_assert_int_eq(hold_unmap(&rig.table, pages_at(0, 1)), MAPPING_OK);
     do_unmap(&rig.table, pages_at(0, 1));
     do_unmap(&rig.table, pages_at(1, 1));
 }
-END_TEST
 
 /* When all is done, the operation may go on. */
-START_TEST(hold_after_all_is_done_goes_on)
+TEST(hold_after_all_is_done_goes_on)
 {
     start_three_pages();
     for (uint64_t page = 0; page < 3; page++) {
@@ -670,7 +660,6 @@ START_TEST(hold_after_all_is_done_goes_on)
     rig_assert_map(&rig, &rig.table, (struct rig_map){BASE, KIB(12), OTHER, S2_READ});
     rig_fini(&rig);
 }
-END_TEST
 
 /* Pieces one of which is over what another leaves: held against that, or refused. */
 struct overlap {
@@ -719,7 +708,7 @@ static const struct overlap overlaps[] = {
      MAPPING_ALREADY_EXISTS},
 };
 
-START_TEST(piece_over_what_another_leaves_is_held_against_it)
+TEST_EACH(piece_over_what_another_leaves_is_held_against_it, RIG_COUNT(overlaps))
 {
     const struct overlap *overlap = &overlaps[_i];
     const struct rig_step steps[] = {overlap->first, overlap->second};
@@ -738,7 +727,6 @@ START_TEST(piece_over_what_another_leaves_is_held_against_it)
     monitor_quiesce(rig.monitor);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A map inside a hole: what the split leaves is not counted once more, and what it does not is. */
 struct hole_map {
@@ -795,7 +783,7 @@ static void assert_hole_map(const struct hole_map *each)
     rig_assert_maps(&rig, &rig.table, maps, count);
 }
 
-START_TEST(hold_map_inside_a_held_hole_counts_what_the_split_leaves)
+TEST_EACH(hold_map_inside_a_held_hole_counts_what_the_split_leaves, RIG_COUNT(hole_maps))
 {
     const struct hole_map *each = &hole_maps[_i];
     const struct rig_step steps[] = {
@@ -815,10 +803,9 @@ START_TEST(hold_map_inside_a_held_hole_counts_what_the_split_leaves)
     assert_hole_map(each);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One frame short, the one or the other is refused. */
-START_TEST(hold_map_inside_a_held_hole_without_a_frame_changes_nothing)
+TEST_EACH(hold_map_inside_a_held_hole_without_a_frame_changes_nothing, RIG_COUNT(hole_maps))
 {
     const struct hole_map *each = &hole_maps[_i];
     const struct rig_step steps[] = {
@@ -832,10 +819,9 @@ START_TEST(hold_map_inside_a_held_hole_without_a_frame_changes_nothing)
     rig_assert_map(&rig, &rig.table, (struct rig_map){GIB(1), GIB(1), DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* Maps that do not touch, as many as are known; one more is refused, what joins one is not. */
-START_TEST(more_maps_apart_than_are_known_are_refused)
+TEST(more_maps_apart_than_are_known_are_refused)
 {
     rig_init(&rig, rig_setup_of(RIG_4K_40));
     s2_table_begin(&rig.table);
@@ -850,11 +836,10 @@ START_TEST(more_maps_apart_than_are_known_are_refused)
     s2_table_end(&rig.table);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Held unmaps in any order: holes that touch, or have nothing between them, are one; of more than are
  * known, a map over the last is refused. */
-START_TEST(holes_are_known_exactly_whatever_the_order)
+TEST_EACH(holes_are_known_exactly_whatever_the_order, 4)
 {
     static const uint64_t orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 3, 1, 2}, {2, 0, 3, 1}};
 
@@ -882,9 +867,8 @@ START_TEST(holes_are_known_exactly_whatever_the_order)
                     2);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_over_a_hole_that_is_not_known_is_refused)
+TEST(map_over_a_hole_that_is_not_known_is_refused)
 {
     rig_init(&rig, rig_setup_of(RIG_4K_40));
     rig_must(&rig,
@@ -899,10 +883,9 @@ START_TEST(map_over_a_hole_that_is_not_known_is_refused)
     s2_table_end(&rig.table);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A map beside a held unmap breaks nothing that stays, also where nothing may. */
-START_TEST(map_beside_a_held_unmap_is_no_transient)
+TEST(map_beside_a_held_unmap_is_no_transient)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -923,10 +906,9 @@ START_TEST(map_beside_a_held_unmap_is_no_transient)
                     2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Held unmaps of the first and the third page, with the second mapped, or a hole. */
-START_TEST(hold_map_over_unmaps_is_refused_if_a_page_between_stays)
+TEST_EACH(hold_map_over_unmaps_is_refused_if_a_page_between_stays, 2)
 {
     const bool is_hole = _i == 1;
     enum mapping_error error;
@@ -950,7 +932,6 @@ START_TEST(hold_map_over_unmaps_is_refused_if_a_page_between_stays)
                            : (struct rig_map){BASE + KIB(4), KIB(4), DATA + KIB(4), RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- At random ------------------------------------------------------------------------------- */
 
@@ -1075,62 +1056,12 @@ static void random_pieces_run(uint64_t seed, bool is_wild)
     rig_fini(&rig);
 }
 
-START_TEST(random_pieces_end_as_one_by_one)
+TEST_EACH(random_pieces_end_as_one_by_one, 6)
 {
     random_pieces_run((uint64_t)_i, false);
 }
-END_TEST
 
-START_TEST(random_pieces_that_overlap_end_as_one_by_one)
+TEST_EACH(random_pieces_that_overlap_end_as_one_by_one, 6)
 {
     random_pieces_run((uint64_t)_i, true);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-Suite *suite_table_pieces(void)
-{
-    Suite *suite = suite_create("table_pieces");
-    TCase *areas = tcase_create("areas");
-    TCase *touching = tcase_create("touching");
-    TCase *unmapped = tcase_create("unmapped");
-    TCase *cost = tcase_create("cost");
-    TCase *random = tcase_create("random");
-
-    tcase_add_loop_test(areas, change_over_many_areas_shares_the_flush, 0, SHARED_COUNT);
-    tcase_add_loop_test(areas, change_over_many_areas_cleans_each_after_the_closing_dsb, 0,
-                        3 * NUMBERS);
-    tcase_add_loop_test(touching, piece_that_touches_another_waits_until_it_is_made, 0,
-                        (int)RIG_COUNT(pairs));
-    tcase_add_loop_test(touching, piece_that_touches_another_finds_it_split_directly, 0,
-                        (int)RIG_COUNT(pairs));
-    tcase_add_test(touching, verb_inside_an_operation_finds_the_one_before_made);
-    tcase_add_loop_test(unmapped, map_over_a_map_over_an_unmap_is_refused, 0, 3);
-    tcase_add_test_raise_signal(unmapped, hold_between_held_and_done_is_death, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(unmapped, verb_between_held_and_done_is_death, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(unmapped, do_of_what_was_not_held_is_death, CONTRACT_DEATH);
-    tcase_add_test(unmapped, hold_after_all_is_done_goes_on);
-    tcase_add_loop_test(unmapped, piece_over_what_another_leaves_is_held_against_it, 0,
-                        RIG_COUNT(overlaps));
-    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_counts_what_the_split_leaves, 0,
-                        RIG_COUNT(hole_maps));
-    tcase_add_loop_test(unmapped, hold_map_inside_a_held_hole_without_a_frame_changes_nothing, 0,
-                        RIG_COUNT(hole_maps));
-    tcase_add_test(unmapped, more_maps_apart_than_are_known_are_refused);
-    tcase_add_loop_test(unmapped, holes_are_known_exactly_whatever_the_order, 0, 4);
-    tcase_add_test(unmapped, map_over_a_hole_that_is_not_known_is_refused);
-    tcase_add_test(unmapped, map_beside_a_held_unmap_is_no_transient);
-    tcase_add_loop_test(unmapped, hold_map_over_unmaps_is_refused_if_a_page_between_stays, 0, 2);
-    tcase_add_loop_test(cost, split_flushes_once, 0, 2 * (int)RIG_COUNT(splits));
-    tcase_add_loop_test(cost, write_protecting_2m_of_pages_flushes_once, 0, 2);
-    tcase_add_loop_test(cost, unmapping_1g_of_pages_costs_two_tlbis_or_one, 0, 2);
-    tcase_add_loop_test(random, random_pieces_end_as_one_by_one, 0, 6);
-    tcase_add_loop_test(random, random_pieces_that_overlap_end_as_one_by_one, 0, 6);
-    suite_add_tcase(suite, areas);
-    suite_add_tcase(suite, touching);
-    suite_add_tcase(suite, unmapped);
-    suite_add_tcase(suite, cost);
-    suite_add_tcase(suite, random);
-    return suite;
 }

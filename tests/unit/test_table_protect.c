@@ -1,8 +1,10 @@
 /*
  * test_table_protect.c - s2_table_protect(): new attributes for exactly the range.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_protect"
 
 static struct rig rig;
 
@@ -44,7 +46,7 @@ static const mapping_flags_t kinds[] = {
 
 #define KINDS ((int)RIG_COUNT(kinds))
 
-START_TEST(protect_gives_every_leaf_all_the_new_attributes)
+TEST_EACH(protect_gives_every_leaf_all_the_new_attributes, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -65,9 +67,8 @@ START_TEST(protect_gives_every_leaf_all_the_new_attributes)
                    (struct rig_map){3 * block, block + 2 * page, RIG_DATA, kinds[KINDS - 1]});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_changes_shareability)
+TEST_EACH(protect_changes_shareability, 4)
 {
     const uint64_t page = rig_page(&rig_shapes[_i]);
 
@@ -79,9 +80,8 @@ START_TEST(protect_changes_shareability)
     rig_assert_leaf(&rig, &rig.table, 2 * page, RIG_DATA + page, 3, RIG_RW | S2_SH_NONE);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_page_leaves_its_neighbours)
+TEST_EACH(protect_page_leaves_its_neighbours, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -96,10 +96,9 @@ START_TEST(protect_page_leaves_its_neighbours)
                     3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Holes, pages and blocks in one range; what lies outside keeps what it had. */
-START_TEST(protect_mixed_range_passes_over_holes)
+TEST_EACH(protect_mixed_range_passes_over_holes, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -122,9 +121,8 @@ START_TEST(protect_mixed_range_passes_over_holes)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 2), 3);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_the_whole_input_size_is_done)
+TEST_EACH(protect_the_whole_input_size_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -146,9 +144,8 @@ START_TEST(protect_the_whole_input_size_is_done)
                     3);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_holes_touches_nothing)
+TEST_EACH(protect_holes_touches_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -163,10 +160,9 @@ START_TEST(protect_holes_touches_nothing)
     rig_assert_map(&rig, &rig.table, (struct rig_map){8 * page, page, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is so already is not split, not written, not invalidated. */
-START_TEST(protect_with_equal_attributes_touches_nothing)
+TEST_EACH(protect_with_equal_attributes_touches_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -184,10 +180,9 @@ START_TEST(protect_with_equal_attributes_touches_nothing)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 2), 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The cap says what a mapper may make, not what a protection may keep. */
-START_TEST(protect_ignores_a_cap)
+TEST_EACH(protect_ignores_a_cap, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = rig_block(shape);
@@ -198,7 +193,6 @@ START_TEST(protect_ignores_a_cap)
     rig_assert_leaf(&rig, &rig.table, block, RIG_DATA, 2, S2_READ);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Splits ------------------------------------------------------------------------------------ */
 
@@ -222,7 +216,7 @@ static void split(const struct rig_shape *shape, int level, uint64_t from, uint6
     rig_fini(&rig);
 }
 
-START_TEST(protect_part_of_block_splits_exactly)
+TEST_EACH(protect_part_of_block_splits_exactly, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -239,10 +233,9 @@ START_TEST(protect_part_of_block_splits_exactly)
         split(shape, level, sub, sub, RIG_RW);
     }
 }
-END_TEST
 
 /* Inside and outside a split the largest leaves that fit. */
-START_TEST(protect_part_of_1_gib_takes_the_largest_leaves)
+TEST_EACH(protect_part_of_1_gib_takes_the_largest_leaves, 2)
 {
     start(&rig_shapes[_i]);
     map(GIB(1), GIB(1), GIB(64), RIG_RW);
@@ -252,9 +245,8 @@ START_TEST(protect_part_of_1_gib_takes_the_largest_leaves)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 2 * 512);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_from_block_into_block_splits_both)
+TEST_EACH(protect_from_block_into_block_splits_both, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -272,10 +264,9 @@ START_TEST(protect_from_block_into_block_splits_both)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 2), 1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Only one of the two blocks differs from what is asked, so only one is split. */
-START_TEST(protect_splits_only_the_block_that_differs)
+TEST_EACH(protect_splits_only_the_block_that_differs, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -289,11 +280,10 @@ START_TEST(protect_splits_only_the_block_that_differs)
     rig_assert_leaf(&rig, &rig.table, 3 * block + page, RIG_DATA + block + page, 3, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Frames and errors ----------------------------------------------------------------------- */
 
-START_TEST(protect_split_out_of_frames_changes_nothing)
+TEST_EACH(protect_split_out_of_frames_changes_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -315,9 +305,8 @@ START_TEST(protect_split_out_of_frames_changes_nothing)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(protect_bad_range_is_refused)
+TEST_EACH(protect_bad_range_is_refused, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), top = UINT64_C(1) << shape->ipa_bits;
@@ -337,9 +326,8 @@ START_TEST(protect_bad_range_is_refused)
     rig_refused(&rig, protect_step(page, 0 - page, S2_READ), MAPPING_INVALID_PARAM);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_impossible_flags_are_refused)
+TEST_EACH(protect_impossible_flags_are_refused, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape);
@@ -354,42 +342,4 @@ START_TEST(protect_impossible_flags_are_refused)
     rig_refused(&rig, protect_step(page, page, S2_READ | S2_DBM), MAPPING_UNSUPPORTED);
     rig_refused(&rig, protect_step(page, page, S2_EXEC | S2_DEVICE_GRE), MAPPING_DENIED);
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *change_case(void)
-{
-    TCase *change = tcase_create("change");
-
-    tcase_add_loop_test(change, protect_gives_every_leaf_all_the_new_attributes, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(change, protect_changes_shareability, 0, 4);
-    tcase_add_loop_test(change, protect_page_leaves_its_neighbours, 0, rig_shape_count);
-    tcase_add_loop_test(change, protect_mixed_range_passes_over_holes, 0, rig_shape_count);
-    tcase_add_loop_test(change, protect_the_whole_input_size_is_done, 0, rig_shape_count);
-    tcase_add_loop_test(change, protect_holes_touches_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(change, protect_with_equal_attributes_touches_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(change, protect_ignores_a_cap, 0, rig_shape_count);
-    return change;
-}
-
-Suite *suite_table_protect(void)
-{
-    Suite *suite = suite_create("table_protect");
-    TCase *splits = tcase_create("splits");
-    TCase *errors = tcase_create("errors");
-
-    suite_add_tcase(suite, change_case());
-    tcase_add_loop_test(splits, protect_part_of_block_splits_exactly, 0, rig_shape_count);
-    tcase_add_loop_test(splits, protect_part_of_1_gib_takes_the_largest_leaves, 0, 2);
-    tcase_add_loop_test(splits, protect_from_block_into_block_splits_both, 0, rig_shape_count);
-    tcase_add_loop_test(splits, protect_splits_only_the_block_that_differs, 0, rig_shape_count);
-    suite_add_tcase(suite, splits);
-    tcase_add_loop_test(errors, protect_split_out_of_frames_changes_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(errors, protect_bad_range_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(errors, protect_impossible_flags_are_refused, 0, rig_shape_count);
-    suite_add_tcase(suite, errors);
-    return suite;
 }

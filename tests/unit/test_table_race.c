@@ -7,10 +7,12 @@
  * cache lines follows every write to the Point of Coherency.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
 
 #include <stdlib.h>
+
+#define SUITE "table_race"
 
 static struct rig rig;
 
@@ -163,7 +165,7 @@ static void witness_init(struct witness *witness, const struct scene *scene)
     }
 }
 
-START_TEST(walkers_see_old_or_new_at_every_moment)
+TEST_EACH(walkers_see_old_or_new_at_every_moment, 2 * SCENES * rig_shape_count)
 {
     const struct scene *scene = &scenes[_i % SCENES];
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i / SCENES / 2]);
@@ -190,7 +192,6 @@ START_TEST(walkers_see_old_or_new_at_every_moment)
                   witness.faults);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- A walker past the caches ---------------------------------------------------------------- */
 
@@ -289,7 +290,7 @@ static struct rig_setup non_coherent_setup(int i)
     return setup;
 }
 
-START_TEST(tables_are_in_memory_before_a_walker_past_the_caches_looks)
+TEST_EACH(tables_are_in_memory_before_a_walker_past_the_caches_looks, SCENES *rig_shape_count)
 {
     const struct scene *scene = &scenes[_i % SCENES];
     struct ledger ledger;
@@ -301,9 +302,8 @@ START_TEST(tables_are_in_memory_before_a_walker_past_the_caches_looks)
     ck_assert_uint_gt(ledger_close(&ledger), 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(root_is_in_memory_once_it_is_made)
+TEST_EACH(root_is_in_memory_once_it_is_made, rig_shape_count)
 {
     struct ledger ledger;
 
@@ -315,9 +315,8 @@ START_TEST(root_is_in_memory_once_it_is_made)
     ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
     rig_fini_machine(&rig);
 }
-END_TEST
 
-START_TEST(coherent_walkers_need_no_cleaning)
+TEST_EACH(coherent_walkers_need_no_cleaning, SCENES)
 {
     const struct scene *scene = &scenes[_i];
 
@@ -327,7 +326,6 @@ START_TEST(coherent_walkers_need_no_cleaning)
     ck_assert_uint_eq(sim_event_count(SIM_DC_CVAC), 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Hardware updates ------------------------------------------------------------------------ */
 
@@ -382,7 +380,7 @@ static void update_start(const struct rig_shape *shape)
 
 /* The block is split, and written by the guest after the dark table was filled: every page that
  * stays may be the one that was. */
-START_TEST(update_before_the_break_of_a_split_is_not_lost)
+TEST_EACH(update_before_the_break_of_a_split_is_not_lost, 3 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 3];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -399,10 +397,9 @@ START_TEST(update_before_the_break_of_a_split_is_not_lost)
                     2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The same through two levels of dark tables, and with a protection inside. */
-START_TEST(update_before_the_break_reaches_every_dark_table)
+TEST_EACH(update_before_the_break_reaches_every_dark_table, 6)
 {
     const mapping_flags_t seen = updates[_i % 3].seen, inside = S2_READ | S2_SOFT0;
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i / 3]);
@@ -424,10 +421,9 @@ START_TEST(update_before_the_break_reaches_every_dark_table)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 2), 510);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A clean block is to stay clean, in part: nothing to do when it is held, then it is written. */
-START_TEST(update_between_hold_and_do_finds_its_tables_held)
+TEST_EACH(update_between_hold_and_do_finds_its_tables_held, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t block = rig_block(shape), page = rig_page(shape);
@@ -446,10 +442,9 @@ START_TEST(update_between_hold_and_do_finds_its_tables_held)
     rig_assert_leaf(&rig, &rig.table, block + page, RIG_DATA + page, 3, S2_READ | S2_DBM);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The leaves that a fold merges are final only when no walker comes to them any more. */
-START_TEST(update_before_or_during_the_flush_of_a_fold_is_not_lost)
+TEST_EACH(update_before_or_during_the_flush_of_a_fold_is_not_lost, 3 * rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i / 3];
     /* With LPA2 not by range, and it is more than 64 granules. */
@@ -466,11 +461,10 @@ START_TEST(update_before_or_during_the_flush_of_a_fold_is_not_lost)
     rig_assert_leaf(&rig, &rig.table, 3 * block, RIG_DATA, 2, RIG_RW | S2_DBM);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Hardware writes between the look at a leaf and its change: what was asked is there in the end,
  * by compare and swap; a plain store never goes to a leaf that hardware writes. */
-START_TEST(protect_of_a_leaf_that_hardware_writes_is_one_replacement)
+TEST_EACH(protect_of_a_leaf_that_hardware_writes_is_one_replacement, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -492,7 +486,6 @@ START_TEST(protect_of_a_leaf_that_hardware_writes_is_one_replacement)
     ck_assert(!sim_events()[sim_find(SIM_REPLACE, 0)].done);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Between break and make ------------------------------------------------------------------ */
 
@@ -519,7 +512,7 @@ static void ask_event(void *arg, enum sim_phase phase, const struct sim_event *e
     }
 }
 
-START_TEST(lookup_between_break_and_make_is_told_to_ask_again)
+TEST_EACH(lookup_between_break_and_make_is_told_to_ask_again, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -533,41 +526,4 @@ START_TEST(lookup_between_break_and_make_is_told_to_ask_again)
     ck_assert_uint_eq(asker.asked, 1);
     rig_assert_leaf(&rig, &rig.table, block + 8 * page, RIG_DATA + 8 * page, 3, RIG_RW);
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *others_case(void)
-{
-    TCase *others = tcase_create("others");
-
-    tcase_add_loop_test(others, walkers_see_old_or_new_at_every_moment, 0,
-                        2 * SCENES * rig_shape_count);
-    tcase_add_loop_test(others, tables_are_in_memory_before_a_walker_past_the_caches_looks, 0,
-                        SCENES * rig_shape_count);
-    tcase_add_loop_test(others, root_is_in_memory_once_it_is_made, 0, rig_shape_count);
-    tcase_add_loop_test(others, coherent_walkers_need_no_cleaning, 0, SCENES);
-    tcase_add_loop_test(others, lookup_between_break_and_make_is_told_to_ask_again, 0,
-                        rig_shape_count);
-    return others;
-}
-
-Suite *suite_table_race(void)
-{
-    Suite *suite = suite_create("table_race");
-    TCase *hardware = tcase_create("hardware");
-
-    suite_add_tcase(suite, others_case());
-    tcase_add_loop_test(hardware, update_before_the_break_of_a_split_is_not_lost, 0,
-                        3 * rig_shape_count);
-    tcase_add_loop_test(hardware, update_between_hold_and_do_finds_its_tables_held, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(hardware, update_before_the_break_reaches_every_dark_table, 0, 6);
-    tcase_add_loop_test(hardware, update_before_or_during_the_flush_of_a_fold_is_not_lost, 0,
-                        3 * rig_shape_count);
-    tcase_add_loop_test(hardware, protect_of_a_leaf_that_hardware_writes_is_one_replacement, 0,
-                        rig_shape_count);
-    suite_add_tcase(suite, hardware);
-    return suite;
 }

@@ -2,8 +2,10 @@
  * test_table_replace.c - s2_table_replace(): other memory under what is mapped, all else as it was.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_replace"
 
 static struct rig rig;
 static uint64_t page, block;
@@ -40,7 +42,7 @@ static void expect_map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t
 
 /* --- Leaves that stay as large as they are --------------------------------------------------- */
 
-START_TEST(replace_congruent_output_keeps_every_leaf)
+TEST_EACH(replace_congruent_output_keeps_every_leaf, rig_shape_count)
 {
     start(_i);
     map(block, 2 * block + 3 * page, RIG_DATA, RIG_RWX);
@@ -53,9 +55,8 @@ START_TEST(replace_congruent_output_keeps_every_leaf)
     expect_map(block, 2 * block + 3 * page, OTHER, RIG_RWX);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(replace_pages_by_any_pages_needs_no_frame)
+TEST_EACH(replace_pages_by_any_pages_needs_no_frame, rig_shape_count)
 {
     start(_i);
     map(block, 9 * page, RIG_DATA, RIG_RW);
@@ -70,10 +71,9 @@ START_TEST(replace_pages_by_any_pages_needs_no_frame)
                     3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Leaves do not grow: what were pages are pages, though a block would fit. */
-START_TEST(replace_all_pages_of_a_block_leaves_pages)
+TEST_EACH(replace_all_pages_of_a_block_leaves_pages, rig_shape_count)
 {
     start(_i);
     map(block, block, RIG_DATA, RIG_RW | S2_CAP_PAGES);
@@ -82,11 +82,10 @@ START_TEST(replace_all_pages_of_a_block_leaves_pages)
     expect_map(block, block, OTHER, RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Blocks that the new output does not fit ------------------------------------------------- */
 
-START_TEST(replace_blocks_by_a_page_beside_needs_a_table_each)
+TEST_EACH(replace_blocks_by_a_page_beside_needs_a_table_each, rig_shape_count)
 {
     start(_i);
     map(block, 3 * block, RIG_DATA, RIG_RW | S2_SOFT1);
@@ -95,10 +94,9 @@ START_TEST(replace_blocks_by_a_page_beside_needs_a_table_each)
     expect_map(block, 3 * block, OTHER + page, RIG_RW | S2_SOFT1);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A larger block: the next size still fits, so one table is all it takes. */
-START_TEST(replace_large_block_by_a_block_beside_needs_one_table)
+TEST_EACH(replace_large_block_by_a_block_beside_needs_one_table, 4)
 {
     static const struct {
         int shape, level;
@@ -119,10 +117,9 @@ START_TEST(replace_large_block_by_a_block_beside_needs_one_table)
     expect_map(2 * large, large, 8 * large + small, S2_READ);
     rig_fini(&rig);
 }
-END_TEST
 
 /* 1 GiB by 4K pages: 512 tables of pages, and the one that they hang in. */
-START_TEST(replace_1_gib_by_a_page_beside_needs_513_tables)
+TEST(replace_1_gib_by_a_page_beside_needs_513_tables)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -139,12 +136,11 @@ START_TEST(replace_1_gib_by_a_page_beside_needs_513_tables)
     expect_map(GIB(1), GIB(1), OTHER + KIB(4), RIG_RW);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Edges ----------------------------------------------------------------------------------- */
 
 /* From one block into another, over two whole ones. The outside keeps its memory. */
-START_TEST(replace_splits_blocks_that_stick_out)
+TEST_EACH(replace_splits_blocks_that_stick_out, 2 * rig_shape_count)
 {
     const bool is_congruent = _i % 2 == 0;
     uint64_t from, size, pa;
@@ -166,10 +162,9 @@ START_TEST(replace_splits_blocks_that_stick_out)
         3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Both ends in one block. */
-START_TEST(replace_inside_a_block_splits_it_once)
+TEST_EACH(replace_inside_a_block_splits_it_once, 2 * rig_shape_count)
 {
     const uint64_t beside = _i % 2 == 0 ? 0 : 1;
     uint64_t from, pa;
@@ -189,11 +184,10 @@ START_TEST(replace_inside_a_block_splits_it_once)
         3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* In a 1 GiB block, two whole 2 MiB and a page to either side. Congruent they stay 2 MiB: one table
  * of those and two of pages. Else they are pages, too: four of pages. */
-START_TEST(replace_inside_a_large_block_takes_the_largest_leaves_that_fit)
+TEST_EACH(replace_inside_a_large_block_takes_the_largest_leaves_that_fit, 2)
 {
     const bool is_congruent = _i == 0;
     const uint64_t from = MIB(8) - KIB(4), size = MIB(4) + KIB(8);
@@ -213,12 +207,11 @@ START_TEST(replace_inside_a_large_block_takes_the_largest_leaves_that_fit)
         3);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Attributes ------------------------------------------------------------------------------ */
 
 /* Blocks and pages of many kinds side by side; each leaf keeps its own. */
-START_TEST(replace_keeps_the_attributes_of_each_leaf)
+TEST_EACH(replace_keeps_the_attributes_of_each_leaf, 2 * rig_shape_count)
 {
     static const mapping_flags_t kinds[] = {
         RIG_RWX,
@@ -253,9 +246,8 @@ START_TEST(replace_keeps_the_attributes_of_each_leaf)
     rig_assert_maps(&rig, &rig.table, maps, 2 * count);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(replace_keeps_shareability)
+TEST(replace_keeps_shareability)
 {
     static const mapping_flags_t kinds[] = {RIG_RW, RIG_RW | S2_SH_OUTER, RIG_RW | S2_SH_NONE};
 
@@ -270,12 +262,11 @@ START_TEST(replace_keeps_shareability)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Order ----------------------------------------------------------------------------------- */
 
 /* All leaves are gone before the one flush, and only after it does anything lead to new memory. */
-START_TEST(replace_breaks_all_before_one_flush)
+TEST_EACH(replace_breaks_all_before_one_flush, rig_shape_count)
 {
     const s2_desc_t *pages, *blocks;
 
@@ -291,10 +282,9 @@ START_TEST(replace_breaks_all_before_one_flush)
     ck_assert_uint_eq(sim_event_count(SIM_IC_IALLUIS), 0); /* DIC */
     rig_fini(&rig);
 }
-END_TEST
 
 /* The new memory may hold code: no instruction cache has what was there before. */
-START_TEST(replace_invalidates_instruction_caches_before_it_makes)
+TEST(replace_invalidates_instruction_caches_before_it_makes)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     size_t made = SIM_NONE;
@@ -313,12 +303,11 @@ START_TEST(replace_invalidates_instruction_caches_before_it_makes)
     ck_assert_uint_lt(sim_find(SIM_IC_IALLUIS, 0), made);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Refusals -------------------------------------------------------------------------------- */
 
 /* A page, a block, a table: missing first, in the middle, last. */
-START_TEST(replace_with_a_hole_is_refused)
+TEST_EACH(replace_with_a_hole_is_refused, rig_shape_count)
 {
     start(_i);
     map(block, 8 * page, RIG_DATA, RIG_RW);
@@ -334,9 +323,8 @@ START_TEST(replace_with_a_hole_is_refused)
     replace(block + 4 * page, 4 * page, OTHER);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(replace_bad_range_or_output_is_refused)
+TEST_EACH(replace_bad_range_or_output_is_refused, rig_shape_count)
 {
     const uint64_t top = UINT64_C(1) << rig_shapes[_i].ipa_bits;
     const uint64_t pa_top = UINT64_C(1) << rig_shapes[_i].pa_bits;
@@ -364,11 +352,10 @@ START_TEST(replace_bad_range_or_output_is_refused)
     replace(block, page, pa_top - page);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The root, a table, a free frame of the tables' pool, and a stretch that reaches into it. A frame
  * that was handed out as data is the caller's to show. */
-START_TEST(replace_by_frames_of_the_tables_is_denied)
+TEST_EACH(replace_by_frames_of_the_tables_is_denied, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     struct mmu mmu;
@@ -389,11 +376,10 @@ START_TEST(replace_by_frames_of_the_tables_is_denied)
     ck_assert_int_eq(frame_pool_free(&rig.pool, data, 0), MAPPING_OK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- As pieces of one operation -------------------------------------------------------------- */
 
-START_TEST(replace_in_an_open_operation_is_held_and_done)
+TEST_EACH(replace_in_an_open_operation_is_held_and_done, rig_shape_count)
 {
     struct ipa_range first, second, gone;
 
@@ -423,10 +409,9 @@ START_TEST(replace_in_an_open_operation_is_held_and_done)
         4);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The second piece is refused, for want of a frame or for a hole: the first changes nothing. */
-START_TEST(replace_in_an_operation_that_is_refused_changes_nothing)
+TEST_EACH(replace_in_an_operation_that_is_refused_changes_nothing, 2 * rig_shape_count)
 {
     const bool is_hole = _i % 2 != 0;
     struct rig_snapshot before;
@@ -450,12 +435,11 @@ START_TEST(replace_in_an_operation_that_is_refused_changes_nothing)
     rig_snapshot_free(&before);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- With the hint --------------------------------------------------------------------------- */
 
 /* A run by one that lies as well is a run; beside it, it is not, and takes no frame either way. */
-START_TEST(replace_of_runs_keeps_the_hint_only_where_a_run_forms)
+TEST_EACH(replace_of_runs_keeps_the_hint_only_where_a_run_forms, run_form_count)
 {
     const struct run_form *form = &run_forms[_i];
     const uint64_t ipa = runs_ipa(form), run = run_bytes(form), other = runs_other(form);
@@ -475,55 +459,4 @@ START_TEST(replace_of_runs_keeps_the_hint_only_where_a_run_forms)
                     },
                     2);
     rig_fini(&rig);
-}
-END_TEST
-
-static void add_changes(Suite *suite)
-{
-    TCase *leaves = tcase_create("leaves");
-    TCase *ends = tcase_create("ends");
-    const int all = rig_shape_count;
-
-    tcase_add_loop_test(leaves, replace_congruent_output_keeps_every_leaf, 0, all);
-    tcase_add_loop_test(leaves, replace_pages_by_any_pages_needs_no_frame, 0, all);
-    tcase_add_loop_test(leaves, replace_all_pages_of_a_block_leaves_pages, 0, all);
-    tcase_add_loop_test(leaves, replace_blocks_by_a_page_beside_needs_a_table_each, 0, all);
-    tcase_add_loop_test(leaves, replace_large_block_by_a_block_beside_needs_one_table, 0, 4);
-    tcase_add_test(leaves, replace_1_gib_by_a_page_beside_needs_513_tables);
-    suite_add_tcase(suite, leaves);
-    tcase_add_loop_test(ends, replace_splits_blocks_that_stick_out, 0, 2 * all);
-    tcase_add_loop_test(ends, replace_inside_a_block_splits_it_once, 0, 2 * all);
-    tcase_add_loop_test(ends, replace_inside_a_large_block_takes_the_largest_leaves_that_fit, 0, 2);
-    suite_add_tcase(suite, ends);
-}
-
-Suite *suite_table_replace(void)
-{
-    Suite *suite = suite_create("table_replace");
-    TCase *kept = tcase_create("attributes");
-    TCase *order = tcase_create("order");
-    TCase *refused = tcase_create("refusals");
-    TCase *pieces = tcase_create("pieces");
-    TCase *runs = tcase_create("runs");
-    const int all = rig_shape_count;
-
-    add_changes(suite);
-    tcase_add_loop_test(kept, replace_keeps_the_attributes_of_each_leaf, 0, 2 * all);
-    tcase_add_test(kept, replace_keeps_shareability);
-    suite_add_tcase(suite, kept);
-    tcase_add_loop_test(order, replace_breaks_all_before_one_flush, 0, all);
-    tcase_add_test(order, replace_invalidates_instruction_caches_before_it_makes);
-    suite_add_tcase(suite, order);
-    tcase_add_loop_test(refused, replace_with_a_hole_is_refused, 0, all);
-    tcase_add_loop_test(refused, replace_bad_range_or_output_is_refused, 0, all);
-    tcase_add_loop_test(refused, replace_by_frames_of_the_tables_is_denied, 0, all);
-    suite_add_tcase(suite, refused);
-    tcase_add_loop_test(pieces, replace_in_an_open_operation_is_held_and_done, 0, all);
-    tcase_add_loop_test(pieces, replace_in_an_operation_that_is_refused_changes_nothing, 0,
-                        2 * all);
-    suite_add_tcase(suite, pieces);
-    tcase_add_loop_test(runs, replace_of_runs_keeps_the_hint_only_where_a_run_forms, 0,
-                        run_form_count);
-    suite_add_tcase(suite, runs);
-    return suite;
 }

@@ -4,8 +4,10 @@
  * test_table_runs_change.c changes them; test_table_runs_hardware.c is about what the hardware sets
  * in single members.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs"
 
 static struct rig rig;
 static const struct run_form *form;
@@ -50,7 +52,7 @@ static s2_desc_t *run_slot(unsigned run)
 
 /* --- Where the hint is set ------------------------------------------------------------------- */
 
-START_TEST(map_aligned_run_has_the_hint)
+TEST_EACH(map_aligned_run_has_the_hint, run_form_count)
 {
     start(_i);
     map(runs_ipa(form), run_bytes(form), RIG_DATA, RIG_RWX);
@@ -59,19 +61,17 @@ START_TEST(map_aligned_run_has_the_hint)
                    (struct rig_map){runs_ipa(form), run_bytes(form), RIG_DATA, RIG_RWX});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_one_leaf_short_of_a_run_has_no_hint)
+TEST_EACH(map_one_leaf_short_of_a_run_has_no_hint, run_form_count)
 {
     start(_i);
     map(runs_ipa(form), run_bytes(form) - form->leaf, RIG_DATA, RIG_RWX);
     expect_hint(runs_ipa(form), run_bytes(form) - form->leaf, NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One leaf before two runs, two leaves after. Where tables exist already, and where they do not. */
-START_TEST(map_heads_and_flush_have_no_hint)
+TEST_EACH(map_heads_and_flush_have_no_hint, 2 * run_form_count)
 {
     const bool is_live = _i % 2 != 0;
     uint64_t ipa, size;
@@ -88,10 +88,9 @@ START_TEST(map_heads_and_flush_have_no_hint)
     expect_hint(ipa + form->leaf + 2 * run_bytes(form), 2 * form->leaf, NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Every leaf lies well, but IPA and PA are not both aligned to the run. */
-START_TEST(map_output_or_input_beside_the_run_has_no_hint)
+TEST_EACH(map_output_or_input_beside_the_run_has_no_hint, run_form_count)
 {
     start(_i);
     map(runs_ipa(form), run_bytes(form), RIG_DATA + form->leaf, RIG_RWX);
@@ -102,9 +101,8 @@ START_TEST(map_output_or_input_beside_the_run_has_no_hint)
     expect_hint(3 * runs_ipa(form), run_bytes(form), NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(map_with_hints_off_has_none)
+TEST_EACH(map_with_hints_off_has_none, run_form_count)
 {
     struct rig_setup setup;
 
@@ -117,10 +115,9 @@ START_TEST(map_with_hints_off_has_none)
     rig_refused(&rig, fold_step(runs_ipa(form), 2 * run_bytes(form)), MAPPING_OK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* For one area among others of the same table. */
-START_TEST(map_area_without_hints_has_none)
+TEST_EACH(map_area_without_hints_has_none, run_form_count)
 {
     start(_i);
     map(runs_ipa(form), run_bytes(form), RIG_DATA, RIG_RWX | S2_NO_CONTIGUOUS);
@@ -131,10 +128,9 @@ START_TEST(map_area_without_hints_has_none)
                    (struct rig_map){runs_ipa(form), 2 * run_bytes(form), RIG_DATA, RIG_RWX});
     rig_fini(&rig);
 }
-END_TEST
 
 /* 512 GiB, 64 GiB and 4 TiB blocks: sixteen, thirty-two, as many as you like. */
-START_TEST(map_blocks_of_a_level_without_runs_has_no_hint)
+TEST_EACH(map_blocks_of_a_level_without_runs_has_no_hint, 3)
 {
     static const struct run_form forms[] = {
         {&rig_shapes[4], 0, 16, GIB(512)},
@@ -148,10 +144,9 @@ START_TEST(map_blocks_of_a_level_without_runs_has_no_hint)
     expect_hint(run_bytes(form), run_bytes(form), NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A root of four entries holds no run of sixteen, though all it maps lies well. */
-START_TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
+TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
 {
     static const struct run_form whole = {&rig_shapes[0], 1, 4, GIB(1)};
     struct rig_setup setup = runs_setup_of(&rig_shapes[0]);
@@ -166,12 +161,11 @@ START_TEST(map_all_of_a_root_shorter_than_a_run_has_no_hint)
     expect_hint(GIB(2), GIB(2), NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Fold ------------------------------------------------------------------------------------ */
 
 /* Run 1 in two halves, the others with a leaf apart or missing. */
-START_TEST(fold_makes_runs_of_what_is_alike)
+TEST_EACH(fold_makes_runs_of_what_is_alike, run_form_count)
 {
     const s2_desc_t *slot;
     uint64_t ipa, run;
@@ -195,9 +189,8 @@ START_TEST(fold_makes_runs_of_what_is_alike)
     rig_refused(&rig, fold_step(ipa, 3 * run), MAPPING_OK); /* there is nothing left to fold */
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(fold_run_that_sticks_out_or_lies_askew_stays)
+TEST_EACH(fold_run_that_sticks_out_or_lies_askew_stays, run_form_count)
 {
     uint64_t ipa, run;
 
@@ -216,10 +209,9 @@ START_TEST(fold_run_that_sticks_out_or_lies_askew_stays)
     expect_hint(ipa + run, run, NO_HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Runs of pages are a block again, and sixteen such blocks a run. */
-START_TEST(fold_goes_up_through_runs_to_blocks)
+TEST(fold_goes_up_through_runs_to_blocks)
 {
     static const struct run_form blocks = {&rig_shapes[0], 2, 16, MIB(2)};
 
@@ -232,12 +224,11 @@ START_TEST(fold_goes_up_through_runs_to_blocks)
     expect_hint(MIB(64), MIB(32), HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Check ----------------------------------------------------------------------------------- */
 
 /* One member is made wrong, one way or another; put right, all is well again. */
-START_TEST(check_finds_a_run_that_is_torn_or_mixed)
+TEST_EACH(check_finds_a_run_that_is_torn_or_mixed, run_form_count)
 {
     static const uint64_t wrong[] = {
         UINT64_C(1) << 52, /* the hint is missing */
@@ -263,10 +254,9 @@ START_TEST(check_finds_a_run_that_is_torn_or_mixed)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Leaves side by side, all with the hint, that lie beside the run in PA. And a hint alone. */
-START_TEST(check_finds_a_run_that_is_misaligned)
+TEST_EACH(check_finds_a_run_that_is_misaligned, run_form_count)
 {
     s2_desc_t *slot;
 
@@ -283,10 +273,9 @@ START_TEST(check_finds_a_run_that_is_misaligned)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* The outputs of two members exchanged, everything else right. */
-START_TEST(check_finds_a_run_out_of_order)
+TEST_EACH(check_finds_a_run_out_of_order, run_form_count)
 {
     s2_desc_t *slot, saved;
 
@@ -301,9 +290,8 @@ START_TEST(check_finds_a_run_out_of_order)
     ck_assert(s2_table_check(&rig.table));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_the_hint_where_there_are_no_runs)
+TEST_EACH(check_finds_the_hint_where_there_are_no_runs, 3)
 {
     static const struct {
         int shape;
@@ -323,9 +311,8 @@ START_TEST(check_finds_the_hint_where_there_are_no_runs)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_the_hint_where_it_is_off)
+TEST_EACH(check_finds_the_hint_where_it_is_off, run_form_count)
 {
     s2_desc_t *slot;
 
@@ -341,40 +328,4 @@ START_TEST(check_finds_the_hint_where_it_is_off)
         slot[i].raw &= ~(UINT64_C(1) << 52);
     }
     rig_fini(&rig);
-}
-END_TEST
-
-static TCase *forming_case(void)
-{
-    TCase *forming = tcase_create("forming");
-
-    tcase_add_loop_test(forming, map_aligned_run_has_the_hint, 0, run_form_count);
-    tcase_add_loop_test(forming, map_one_leaf_short_of_a_run_has_no_hint, 0, run_form_count);
-    tcase_add_loop_test(forming, map_heads_and_flush_have_no_hint, 0, 2 * run_form_count);
-    tcase_add_loop_test(forming, map_output_or_input_beside_the_run_has_no_hint, 0, run_form_count);
-    tcase_add_loop_test(forming, map_with_hints_off_has_none, 0, run_form_count);
-    tcase_add_loop_test(forming, map_area_without_hints_has_none, 0, run_form_count);
-    tcase_add_loop_test(forming, map_blocks_of_a_level_without_runs_has_no_hint, 0, 3);
-    tcase_add_test(forming, map_all_of_a_root_shorter_than_a_run_has_no_hint);
-    return forming;
-}
-
-Suite *suite_table_runs(void)
-{
-    Suite *suite = suite_create("table_runs");
-    TCase *folding = tcase_create("folding");
-    TCase *checking = tcase_create("checking");
-
-    suite_add_tcase(suite, forming_case());
-    tcase_add_loop_test(folding, fold_makes_runs_of_what_is_alike, 0, run_form_count);
-    tcase_add_loop_test(folding, fold_run_that_sticks_out_or_lies_askew_stays, 0, run_form_count);
-    tcase_add_test(folding, fold_goes_up_through_runs_to_blocks);
-    suite_add_tcase(suite, folding);
-    tcase_add_loop_test(checking, check_finds_a_run_that_is_torn_or_mixed, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_a_run_that_is_misaligned, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_a_run_out_of_order, 0, run_form_count);
-    tcase_add_loop_test(checking, check_finds_the_hint_where_there_are_no_runs, 0, 3);
-    tcase_add_loop_test(checking, check_finds_the_hint_where_it_is_off, 0, run_form_count);
-    suite_add_tcase(suite, checking);
-    return suite;
 }

@@ -2,8 +2,10 @@
  * test_table_runs_change.c - contiguous runs under every change: broken whole, with one flush, and
  * made again with the hint only where all of the run changes.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs_change"
 
 static struct rig rig;
 static const struct run_form *form;
@@ -118,35 +120,32 @@ static void change_members(const struct change *change, unsigned first, unsigned
     expect_changed(change, from, size);
 }
 
-START_TEST(change_of_the_first_member_breaks_the_whole_run)
+TEST_EACH(change_of_the_first_member_breaks_the_whole_run, (CHANGES * run_form_count))
 {
     start_runs(_i / CHANGES);
     change_members(&changes[_i % CHANGES], 0, 1);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(change_of_the_last_member_breaks_the_whole_run)
+TEST_EACH(change_of_the_last_member_breaks_the_whole_run, (CHANGES * run_form_count))
 {
     start_runs(_i / CHANGES);
     change_members(&changes[_i % CHANGES], form->count - 1, form->count);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Both ends of the range in one run: it is broken once. */
-START_TEST(change_of_some_members_breaks_the_whole_run)
+TEST_EACH(change_of_some_members_breaks_the_whole_run, (CHANGES * run_form_count))
 {
     start_runs(_i / CHANGES);
     change_members(&changes[_i % CHANGES], 3, form->count - 2);
     ck_assert_uint_eq(sim_event_count(SIM_SWAP), form->count);
     rig_fini(&rig);
 }
-END_TEST
 
 /* From the middle of run 0 to the middle of run 2: one flush; run 1 is whole in the range and stays
  * a run, but for an unmap. */
-START_TEST(change_from_run_to_run_keeps_the_one_between)
+TEST_EACH(change_from_run_to_run_keeps_the_one_between, (CHANGES * run_form_count))
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -171,9 +170,8 @@ START_TEST(change_from_run_to_run_keeps_the_one_between)
     expect_changed(change, from, size);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(change_of_a_whole_run_keeps_the_hint)
+TEST_EACH(change_of_a_whole_run_keeps_the_hint, (CHANGES - 1) * run_form_count)
 {
     const struct change *change = &changes[1 + _i % (CHANGES - 1)];
     const s2_desc_t *slot;
@@ -188,10 +186,9 @@ START_TEST(change_of_a_whole_run_keeps_the_hint)
     expect_changed(change, run_bytes(form), run_bytes(form));
     rig_fini(&rig);
 }
-END_TEST
 
 /* A run goes without being broken first: nothing of it stays. */
-START_TEST(unmap_of_a_whole_run_leaves_its_neighbours)
+TEST_EACH(unmap_of_a_whole_run_leaves_its_neighbours, run_form_count)
 {
     start_runs(_i);
     rig_must(&rig, change_step(&changes[0], run_bytes(form), run_bytes(form)));
@@ -200,9 +197,8 @@ START_TEST(unmap_of_a_whole_run_leaves_its_neighbours)
     expect_changed(&changes[0], run_bytes(form), run_bytes(form));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_of_members_with_what_they_have_does_nothing)
+TEST_EACH(protect_of_members_with_what_they_have_does_nothing, run_form_count)
 {
     start_runs(_i);
     rig_refused(&rig,
@@ -211,7 +207,6 @@ START_TEST(protect_of_members_with_what_they_have_does_nothing)
                 MAPPING_OK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- A member is split ------------------------------------------------------------------------- */
 
@@ -222,7 +217,7 @@ static size_t split_tables(void)
 }
 
 /* A page in member 3 of run 1. At every number of frames below what is needed nothing changes. */
-START_TEST(split_of_a_member_breaks_the_whole_run)
+TEST_EACH(split_of_a_member_breaks_the_whole_run, (CHANGES * run_form_count))
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -242,10 +237,9 @@ START_TEST(split_of_a_member_breaks_the_whole_run)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* The two ends of the range in two members of one run, neither at a border. */
-START_TEST(split_of_two_members_breaks_their_run_once)
+TEST_EACH(split_of_two_members_breaks_their_run_once, (CHANGES * run_form_count))
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -265,10 +259,9 @@ START_TEST(split_of_two_members_breaks_their_run_once)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* And in two runs, with one between them. */
-START_TEST(split_of_two_runs_breaks_both_with_one_flush)
+TEST_EACH(split_of_two_runs_breaks_both_with_one_flush, (CHANGES * run_form_count))
 {
     const struct change *change = &changes[_i % CHANGES];
     const s2_desc_t *slot;
@@ -293,10 +286,9 @@ START_TEST(split_of_two_runs_breaks_both_with_one_flush)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* What a split leaves of a block is runs of the next level, but for the one that the page is in. */
-START_TEST(split_block_is_runs_but_around_the_page)
+TEST_EACH(split_block_is_runs_but_around_the_page, 4)
 {
     static const struct {
         struct run_form parts; /* what the block falls into */
@@ -322,12 +314,11 @@ START_TEST(split_block_is_runs_but_around_the_page)
     expect_hint(3 * block + 3 * run, block - 3 * run, HINT);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- And back -------------------------------------------------------------------------------- */
 
 /* Torn by any change, put back, folded: bit for bit what it was. */
-START_TEST(fold_after_a_change_is_the_identity)
+TEST_EACH(fold_after_a_change_is_the_identity, (CHANGES * run_form_count))
 {
     const struct change *change = &changes[_i % CHANGES];
     struct rig_snapshot before;
@@ -353,31 +344,4 @@ START_TEST(fold_after_a_change_is_the_identity)
     rig_snapshot_assert_same(&before, &rig);
     rig_snapshot_free(&before);
     rig_fini(&rig);
-}
-END_TEST
-
-Suite *suite_table_runs_change(void)
-{
-    Suite *suite = suite_create("table_runs_change");
-    TCase *members = tcase_create("members");
-    TCase *splits = tcase_create("splits");
-    const int all = CHANGES * run_form_count;
-
-    tcase_add_loop_test(members, change_of_the_first_member_breaks_the_whole_run, 0, all);
-    tcase_add_loop_test(members, change_of_the_last_member_breaks_the_whole_run, 0, all);
-    tcase_add_loop_test(members, change_of_some_members_breaks_the_whole_run, 0, all);
-    tcase_add_loop_test(members, change_from_run_to_run_keeps_the_one_between, 0, all);
-    tcase_add_loop_test(members, change_of_a_whole_run_keeps_the_hint, 0,
-                        (CHANGES - 1) * run_form_count);
-    tcase_add_loop_test(members, unmap_of_a_whole_run_leaves_its_neighbours, 0, run_form_count);
-    tcase_add_loop_test(members, protect_of_members_with_what_they_have_does_nothing, 0,
-                        run_form_count);
-    tcase_add_loop_test(members, fold_after_a_change_is_the_identity, 0, all);
-    suite_add_tcase(suite, members);
-    tcase_add_loop_test(splits, split_of_a_member_breaks_the_whole_run, 0, all);
-    tcase_add_loop_test(splits, split_of_two_members_breaks_their_run_once, 0, all);
-    tcase_add_loop_test(splits, split_of_two_runs_breaks_both_with_one_flush, 0, all);
-    tcase_add_loop_test(splits, split_block_is_runs_but_around_the_page, 0, 4);
-    suite_add_tcase(suite, splits);
-    return suite;
 }

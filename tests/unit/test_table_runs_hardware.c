@@ -5,8 +5,10 @@
  * OR over the run, which every leaf inherits that is left of it.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_runs_hardware"
 
 #define CLEAN (S2_READ | S2_DBM | S2_NO_AF) /* not accessed, writable but not written */
 #define BIT_AF UINT64_C(0x400)
@@ -82,7 +84,7 @@ static void expect_run_1(mapping_flags_t seen)
 /* --- Seen ------------------------------------------------------------------------------------ */
 
 /* To lookup, and to the software MMU, every member is what any of them is. */
-START_TEST(lookup_of_a_run_sees_what_any_member_has)
+TEST_EACH(lookup_of_a_run_sees_what_any_member_has, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     s2_desc_t *slot;
@@ -100,12 +102,11 @@ START_TEST(lookup_of_a_run_sees_what_any_member_has)
     expect_run_1(S2_READ | S2_WRITE | S2_DBM);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Kept ------------------------------------------------------------------------------------ */
 
 /* Member 5 was used; member 2 goes. */
-START_TEST(unmap_of_another_member_keeps_it)
+TEST_EACH(unmap_of_another_member_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from;
@@ -117,10 +118,9 @@ START_TEST(unmap_of_another_member_keeps_it)
     expect(update->seen, from, form->leaf, 0, 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The very member that the hardware marked goes: what it said was of all. */
-START_TEST(unmap_of_the_marked_member_keeps_it)
+TEST_EACH(unmap_of_the_marked_member_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from;
@@ -132,9 +132,8 @@ START_TEST(unmap_of_the_marked_member_keeps_it)
     expect(update->seen, from, form->leaf, 0, 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(protect_of_some_members_keeps_it_in_the_others)
+TEST_EACH(protect_of_some_members_keeps_it_in_the_others, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from;
@@ -146,11 +145,10 @@ START_TEST(protect_of_some_members_keeps_it_in_the_others)
     expect(update->seen, from, 3 * form->leaf, RIG_DATA + from, S2_READ | S2_SOFT0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One page in a block of the run, which is not the one that was marked: every page that is left of
  * that block inherits, too. */
-START_TEST(split_of_a_member_keeps_it_in_every_page)
+TEST_EACH(split_of_a_member_keeps_it_in_every_page, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from, page;
@@ -165,9 +163,8 @@ START_TEST(split_of_a_member_keeps_it_in_every_page)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(replace_of_some_members_keeps_it)
+TEST_EACH(replace_of_some_members_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from;
@@ -179,9 +176,8 @@ START_TEST(replace_of_some_members_keeps_it)
     expect(update->seen, from, 2 * form->leaf, runs_other(form) + from, update->seen);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(replace_in_a_split_member_keeps_it)
+TEST_EACH(replace_in_a_split_member_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from, page;
@@ -196,10 +192,9 @@ START_TEST(replace_in_a_split_member_keeps_it)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* The run is whole in the range and becomes a run again. */
-START_TEST(replace_of_a_whole_run_keeps_it)
+TEST_EACH(replace_of_a_whole_run_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t run;
@@ -212,10 +207,9 @@ START_TEST(replace_of_a_whole_run_keeps_it)
     runs_assert_hint(&rig, form, runs_ipa(form) + run, run, true);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The new output is no run, so each leaf must say it for itself. */
-START_TEST(replace_of_a_whole_run_by_no_run_keeps_it)
+TEST_EACH(replace_of_a_whole_run_by_no_run_keeps_it, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     struct rig_step step;
@@ -231,10 +225,9 @@ START_TEST(replace_of_a_whole_run_by_no_run_keeps_it)
     runs_assert_hint(&rig, form, runs_ipa(form) + run, run, false);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One page of one run was used: so was the block that all of them become. */
-START_TEST(fold_of_runs_into_a_block_keeps_it)
+TEST_EACH(fold_of_runs_into_a_block_keeps_it, 3 * UPDATES)
 {
     static const struct {
         int shape;
@@ -253,10 +246,9 @@ START_TEST(fold_of_runs_into_a_block_keeps_it)
     rig_assert_map(&rig, &rig.table, (struct rig_map){block, block, RIG_DATA, update->seen});
     rig_fini(&rig);
 }
-END_TEST
 
 /* Leaves that differ in nothing but what the hardware sets are alike. */
-START_TEST(fold_makes_a_run_of_marked_leaves)
+TEST_EACH(fold_makes_a_run_of_marked_leaves, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t ipa, run;
@@ -273,7 +265,6 @@ START_TEST(fold_makes_a_run_of_marked_leaves)
     expect_run_1(update->seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Protect of a run that is marked in part ------------------------------------------------- */
 
@@ -301,7 +292,7 @@ static void expect_idle_but_run_1(mapping_flags_t seen)
 
 /* The members at the ends of the range are already what the others shall become: they are of the
  * same run, and go with it. */
-START_TEST(protect_between_marked_members_breaks_the_whole_run)
+TEST_EACH(protect_between_marked_members_breaks_the_whole_run, run_form_count)
 {
     const mapping_flags_t seen = RIG_RW;
     s2_desc_t *slot;
@@ -319,10 +310,9 @@ START_TEST(protect_between_marked_members_breaks_the_whole_run)
     expect_idle_but_run_1(seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* One end in the run, at a marked member; the other beyond it. */
-START_TEST(protect_from_a_marked_member_breaks_the_whole_run)
+TEST_EACH(protect_from_a_marked_member_breaks_the_whole_run, run_form_count)
 {
     const mapping_flags_t seen = RIG_RW;
     uint64_t ipa, run, from;
@@ -341,10 +331,9 @@ START_TEST(protect_from_a_marked_member_breaks_the_whole_run)
         2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The run is whole in the range: all members are broken, also those that are right as they are. */
-START_TEST(protect_of_a_marked_run_breaks_every_member)
+TEST_EACH(protect_of_a_marked_run_breaks_every_member, run_form_count)
 {
     const mapping_flags_t seen = RIG_RW;
     s2_desc_t *slot;
@@ -360,10 +349,9 @@ START_TEST(protect_of_a_marked_run_breaks_every_member)
     expect_idle_but_run_1(seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Cleared again: no member keeps what it had. */
-START_TEST(protect_of_a_marked_run_can_make_it_clean)
+TEST_EACH(protect_of_a_marked_run_can_make_it_clean, run_form_count)
 {
     start(_i);
     run_slot(1)[7].raw |= BIT_AF | BIT_DIRTY;
@@ -375,7 +363,6 @@ START_TEST(protect_of_a_marked_run_can_make_it_clean)
            RIG_DATA + run_bytes(form) + form->leaf, CLEAN);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Races ----------------------------------------------------------------------------------- */
 
@@ -408,7 +395,7 @@ static void race(struct rig_step step, const struct update *update)
     ck_assert(hand.is_done);
 }
 
-START_TEST(update_before_the_break_of_a_member_is_everybodys)
+TEST_EACH(update_before_the_break_of_a_member_is_everybodys, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t from, size;
@@ -420,9 +407,8 @@ START_TEST(update_before_the_break_of_a_member_is_everybodys)
     expect(update->seen, from, size, 0, 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(update_before_the_break_of_a_replaced_run_is_everybodys)
+TEST_EACH(update_before_the_break_of_a_replaced_run_is_everybodys, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t run;
@@ -433,9 +419,8 @@ START_TEST(update_before_the_break_of_a_replaced_run_is_everybodys)
     expect(update->seen, run, run, runs_other(form) + run, update->seen);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(update_before_the_break_of_a_fold_is_everybodys)
+TEST_EACH(update_before_the_break_of_a_fold_is_everybodys, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     uint64_t ipa, run;
@@ -450,11 +435,10 @@ START_TEST(update_before_the_break_of_a_fold_is_everybodys)
     expect_run_1(update->seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A guest uses its memory between hold and do, so that a protect which had nothing to change has
  * something to split: it has held for that. With the hint and without, in a block and in a run. */
-START_TEST(update_between_hold_and_do_finds_its_frames_held)
+TEST_EACH(update_between_hold_and_do_finds_its_frames_held, (UPDATES * run_form_count))
 {
     const struct update *update = &updates[_i % UPDATES];
     struct rig_setup setup;
@@ -482,11 +466,10 @@ START_TEST(update_between_hold_and_do_finds_its_frames_held)
                     update->seen);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Check ----------------------------------------------------------------------------------- */
 
-START_TEST(check_allows_what_the_hardware_sets_and_no_more)
+TEST_EACH(check_allows_what_the_hardware_sets_and_no_more, run_form_count)
 {
     s2_desc_t *slot;
 
@@ -503,50 +486,4 @@ START_TEST(check_allows_what_the_hardware_sets_and_no_more)
         slot[i].raw ^= UINT64_C(1) << 51;
     }
     rig_fini(&rig);
-}
-END_TEST
-
-static TCase *kept_case(void)
-{
-    TCase *kept = tcase_create("kept");
-    const int all = UPDATES * run_form_count;
-
-    tcase_add_loop_test(kept, unmap_of_another_member_keeps_it, 0, all);
-    tcase_add_loop_test(kept, unmap_of_the_marked_member_keeps_it, 0, all);
-    tcase_add_loop_test(kept, protect_of_some_members_keeps_it_in_the_others, 0, all);
-    tcase_add_loop_test(kept, split_of_a_member_keeps_it_in_every_page, 0, all);
-    tcase_add_loop_test(kept, replace_of_some_members_keeps_it, 0, all);
-    tcase_add_loop_test(kept, replace_in_a_split_member_keeps_it, 0, all);
-    tcase_add_loop_test(kept, replace_of_a_whole_run_keeps_it, 0, all);
-    tcase_add_loop_test(kept, replace_of_a_whole_run_by_no_run_keeps_it, 0, all);
-    tcase_add_loop_test(kept, fold_of_runs_into_a_block_keeps_it, 0, 3 * UPDATES);
-    tcase_add_loop_test(kept, fold_makes_a_run_of_marked_leaves, 0, all);
-    return kept;
-}
-
-Suite *suite_table_runs_hardware(void)
-{
-    Suite *suite = suite_create("table_runs_hardware");
-    TCase *seen = tcase_create("seen");
-    TCase *partly = tcase_create("marked in part");
-    TCase *races = tcase_create("races");
-    const int all = UPDATES * run_form_count;
-
-    tcase_add_loop_test(seen, lookup_of_a_run_sees_what_any_member_has, 0, all);
-    tcase_add_loop_test(seen, check_allows_what_the_hardware_sets_and_no_more, 0, run_form_count);
-    suite_add_tcase(suite, seen);
-    suite_add_tcase(suite, kept_case());
-    tcase_add_loop_test(partly, protect_between_marked_members_breaks_the_whole_run, 0,
-                        run_form_count);
-    tcase_add_loop_test(partly, protect_from_a_marked_member_breaks_the_whole_run, 0,
-                        run_form_count);
-    tcase_add_loop_test(partly, protect_of_a_marked_run_breaks_every_member, 0, run_form_count);
-    tcase_add_loop_test(partly, protect_of_a_marked_run_can_make_it_clean, 0, run_form_count);
-    suite_add_tcase(suite, partly);
-    tcase_add_loop_test(races, update_before_the_break_of_a_member_is_everybodys, 0, all);
-    tcase_add_loop_test(races, update_before_the_break_of_a_replaced_run_is_everybodys, 0, all);
-    tcase_add_loop_test(races, update_before_the_break_of_a_fold_is_everybodys, 0, all);
-    tcase_add_loop_test(races, update_between_hold_and_do_finds_its_frames_held, 0, all);
-    suite_add_tcase(suite, races);
-    return suite;
 }

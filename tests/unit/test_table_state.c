@@ -3,10 +3,12 @@
  * what s2_table_check() finds.
  */
 #include "tests/unit/requests.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
+
+#define SUITE "table_state"
 
 static struct rig rig;
 
@@ -35,7 +37,7 @@ static void init_is_refused(struct rig_setup setup, enum mapping_error error, bo
     rig_fini_machine(&rig);
 }
 
-START_TEST(init_with_a_bad_number_is_refused)
+TEST(init_with_a_bad_number_is_refused)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -45,9 +47,8 @@ START_TEST(init_with_a_bad_number_is_refused)
     setup.config.pa_bits = 41;
     init_is_refused(setup, MAPPING_INVALID_PARAM, true);
 }
-END_TEST
 
-START_TEST(init_on_a_cpu_without_the_granule_is_unsupported)
+TEST_EACH(init_on_a_cpu_without_the_granule_is_unsupported, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
 
@@ -56,7 +57,6 @@ START_TEST(init_on_a_cpu_without_the_granule_is_unsupported)
     setup.cpu.granule_64k = S2_GRANULE_ABSENT;
     init_is_refused(setup, MAPPING_UNSUPPORTED, true);
 }
-END_TEST
 
 static void no_news(void *arg, struct ipa_range range, int level)
 {
@@ -67,7 +67,7 @@ static void no_news(void *arg, struct ipa_range range, int level)
 
 /* By itself only where the parts are known for it, and no device is known that walks the tables;
  * by the embedder's word wherever FEAT_BBM level 2 is. */
-START_TEST(sizes_change_directly_only_by_the_list_or_the_embedders_word)
+TEST(sizes_change_directly_only_by_the_list_or_the_embedders_word)
 {
     for (unsigned i = 0; i < 3 * 3 * 8; i++) {
         const bool has_list = (i & 1) != 0, has_notifier = (i & 2) != 0, is_refused = (i & 4) != 0;
@@ -88,10 +88,9 @@ START_TEST(sizes_change_directly_only_by_the_list_or_the_embedders_word)
         rig_fini_machine(&rig);
     }
 }
-END_TEST
 
 /* VTTBR_EL2.CnP: promised, there, and not broken. */
-START_TEST(common_translations_only_where_nothing_is_in_the_way)
+TEST(common_translations_only_where_nothing_is_in_the_way)
 {
     for (unsigned i = 0; i < 8; i++) {
         struct rig_setup setup = rig_setup_of(RIG_4K_40);
@@ -106,10 +105,9 @@ START_TEST(common_translations_only_where_nothing_is_in_the_way)
         rig_fini_machine(&rig);
     }
 }
-END_TEST
 
 /* Frames larger than a table; frames the walker cannot be sent to; frames EL2 cannot write. */
-START_TEST(init_with_a_pool_that_cannot_serve_is_refused)
+TEST(init_with_a_pool_that_cannot_serve_is_refused)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     struct rig_shape shape = *RIG_4K_40;
@@ -127,10 +125,9 @@ START_TEST(init_with_a_pool_that_cannot_serve_is_refused)
     ck_assert_uint_eq(frame_pool_available(&rig.pool), 68);
     sim_memory_fini(&rig.memory);
 }
-END_TEST
 
 /* One frame short of the root; then the root and nothing else. */
-START_TEST(init_without_room_for_the_root_takes_nothing)
+TEST_EACH(init_without_room_for_the_root_takes_nothing, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
 
@@ -144,10 +141,9 @@ START_TEST(init_without_room_for_the_root_takes_nothing)
                 MAPPING_NO_FRAME);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Tables of several frames each, as a pool has 4K frames and the granule is 64K or 16K. */
-START_TEST(tables_of_several_frames_work_alike)
+TEST_EACH(tables_of_several_frames_work_alike, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
@@ -173,7 +169,6 @@ START_TEST(tables_of_several_frames_work_alike)
     ck_assert_uint_eq(s2_table_frame_count(&rig.table), root);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Registers ------------------------------------------------------------------------------- */
 
@@ -185,7 +180,7 @@ static const uint64_t vtcrs[] = {
     UINT64_C(0x00000000800e758c),
 };
 
-START_TEST(registers_are_what_the_manual_asks)
+TEST_EACH(registers_are_what_the_manual_asks, RIG_COUNT(vtcrs))
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t low = shape->frames & UINT64_C(0xffffffffffff);
@@ -200,11 +195,10 @@ START_TEST(registers_are_what_the_manual_asks)
     ck_assert_uint_eq(s2_table_vttbr(&rig.table) >> 48, 0xfffe);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Lookup ---------------------------------------------------------------------------------- */
 
-START_TEST(lookup_beyond_the_input_size_is_refused)
+TEST_EACH(lookup_beyond_the_input_size_is_refused, rig_shape_count)
 {
     const uint64_t top = UINT64_C(1) << rig_shapes[_i].ipa_bits;
     struct s2_leaf leaf = {.level = 99};
@@ -220,10 +214,9 @@ START_TEST(lookup_beyond_the_input_size_is_refused)
     ck_assert_int_eq(s2_table_lookup(&rig.table, ipa_of(top - 1), &leaf), MAPPING_OK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A hole is as large as the empty entry that the walk ends at. */
-START_TEST(lookup_of_a_hole_tells_its_extent)
+TEST_EACH(lookup_of_a_hole_tells_its_extent, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), wide = shape->span[shape->start_level + 1];
@@ -243,7 +236,6 @@ START_TEST(lookup_of_a_hole_tells_its_extent)
     ck_assert_int_eq(leaf.level, shape->start_level);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Check ----------------------------------------------------------------------------------- */
 
@@ -287,7 +279,7 @@ static void finds(s2_desc_t *slot, uint64_t value)
     ck_assert(s2_table_check(&rig.table));
 }
 
-START_TEST(check_finds_a_count_that_is_off_by_one)
+TEST_EACH(check_finds_a_count_that_is_off_by_one, rig_shape_count)
 {
     uint32_t *counts[3];
     pa_t pa;
@@ -311,9 +303,8 @@ START_TEST(check_finds_a_count_that_is_off_by_one)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_a_number_of_tables_that_is_off_by_one)
+TEST_EACH(check_finds_a_number_of_tables_that_is_off_by_one, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     rig.table.table_count++;
@@ -323,11 +314,10 @@ START_TEST(check_finds_a_number_of_tables_that_is_off_by_one)
     rig.table.table_count++;
     rig_fini(&rig);
 }
-END_TEST
 
 /* Bits that nobody writes: reserved, NS, upper software, the marker beside a valid bit; nT; in a
  * table descriptor anything but the address. */
-START_TEST(check_finds_a_stray_bit)
+TEST_EACH(check_finds_a_stray_bit, rig_shape_count)
 {
     static const unsigned leaf_bits[] = {11, 55, 58, 59, 60, 61, 62, 63};
     static const unsigned table_bits[] = {2, 6, 10, 11, 52, 54, 55, 59, 60, 61, 62, 63};
@@ -343,9 +333,8 @@ START_TEST(check_finds_a_stray_bit)
     finds(block_slot(), block_slot()->raw | UINT64_C(1) << 16);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_what_was_left_broken)
+TEST_EACH(check_finds_what_was_left_broken, rig_shape_count)
 {
     const uint64_t marker = UINT64_C(1) << 63;
 
@@ -357,19 +346,17 @@ START_TEST(check_finds_what_was_left_broken)
     finds(page_slot(), page_slot()->raw & ~UINT64_C(1));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_an_entry_that_nobody_counted)
+TEST_EACH(check_finds_an_entry_that_nobody_counted, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     finds(page_slot(), 0);
     finds(page_slot() + 4, page_slot()->raw);
     rig_fini(&rig);
 }
-END_TEST
 
 /* The last two pages go by hand, counts and all: an empty table is left. */
-START_TEST(check_finds_an_empty_table)
+TEST_EACH(check_finds_an_empty_table, rig_shape_count)
 {
     s2_desc_t pages[2];
     s2_desc_t *slot;
@@ -388,11 +375,10 @@ START_TEST(check_finds_an_empty_table)
     *count = 2;
     rig_fini(&rig);
 }
-END_TEST
 
 /* A leaf beyond the output size; one that is not aligned to its own size; a 40-bit shape has room
  * for both kinds, 48 bits for reserved address bits. */
-START_TEST(check_finds_a_leaf_out_of_range)
+TEST_EACH(check_finds_a_leaf_out_of_range, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     if (rig.setup.shape->pa_bits < 48) {
@@ -406,10 +392,9 @@ START_TEST(check_finds_a_leaf_out_of_range)
     finds(block_slot(), block_slot()->raw + (block >> 1));
     rig_fini(&rig);
 }
-END_TEST
 
 /* A block where a page should be, and one nearer to the root than any may be. */
-START_TEST(check_finds_a_leaf_at_an_illegal_level)
+TEST_EACH(check_finds_a_leaf_at_an_illegal_level, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     finds(page_slot(), page_slot()->raw & ~UINT64_C(2));
@@ -426,10 +411,9 @@ START_TEST(check_finds_a_leaf_at_an_illegal_level)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* Tables that lead nowhere, to memory of nobody, to a frame that is free. */
-START_TEST(check_finds_a_table_that_is_none)
+TEST_EACH(check_finds_a_table_that_is_none, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     finds(table_slot(), 3);
@@ -440,10 +424,9 @@ START_TEST(check_finds_a_table_that_is_none)
     finds(table_slot(), table_slot()->raw + 16 * page);
     rig_fini(&rig);
 }
-END_TEST
 
 /* Reserved memory types and an XN that the CPU lacks. */
-START_TEST(check_finds_a_reserved_attribute)
+TEST_EACH(check_finds_a_reserved_attribute, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     uint64_t leaf;
@@ -464,9 +447,8 @@ START_TEST(check_finds_a_reserved_attribute)
     }
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(check_finds_an_open_operation)
+TEST_EACH(check_finds_an_open_operation, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
     s2_table_begin(&rig.table);
@@ -475,11 +457,10 @@ START_TEST(check_finds_an_open_operation)
     ck_assert(s2_table_check(&rig.table));
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Contract deaths ------------------------------------------------------------------------- */
 
-START_TEST(set_vmid_beyond_the_cpus_bits_is_death)
+TEST_DIES(set_vmid_beyond_the_cpus_bits_is_death)
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
 
@@ -488,81 +469,24 @@ START_TEST(set_vmid_beyond_the_cpus_bits_is_death)
     s2_table_set_vmid(&rig.table, 0xff);
     s2_table_set_vmid(&rig.table, 0x100);
 }
-END_TEST
 
-START_TEST(end_without_begin_is_death)
+TEST_DIES(end_without_begin_is_death)
 {
     start(RIG_4K_40);
     s2_table_end(&rig.table);
 }
-END_TEST
 
-START_TEST(fini_inside_an_operation_is_death)
+TEST_DIES(fini_inside_an_operation_is_death)
 {
     start(RIG_4K_40);
     s2_table_begin(&rig.table);
     ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
 }
-END_TEST
 
-START_TEST(do_map_over_a_mapping_is_death)
+TEST_DIES(do_map_over_a_mapping_is_death)
 {
     start(RIG_4K_40);
     map(MIB(2), MIB(2), RIG_DATA, RIG_RW);
     s2_table_begin(&rig.table);
     do_map(&rig.table, ipa_range(MIB(2) + KIB(4), KIB(4)), pa_of(RIG_DATA), RIG_RW);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *life_case(void)
-{
-    TCase *life = tcase_create("life");
-
-    tcase_add_test(life, init_with_a_bad_number_is_refused);
-    tcase_add_loop_test(life, init_on_a_cpu_without_the_granule_is_unsupported, 0, rig_shape_count);
-    tcase_add_test(life, sizes_change_directly_only_by_the_list_or_the_embedders_word);
-    tcase_add_test(life, common_translations_only_where_nothing_is_in_the_way);
-    tcase_add_test(life, init_with_a_pool_that_cannot_serve_is_refused);
-    tcase_add_loop_test(life, init_without_room_for_the_root_takes_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(life, tables_of_several_frames_work_alike, 0, rig_shape_count);
-    tcase_add_loop_test(life, registers_are_what_the_manual_asks, 0, (int)RIG_COUNT(vtcrs));
-    tcase_add_loop_test(life, lookup_beyond_the_input_size_is_refused, 0, rig_shape_count);
-    tcase_add_loop_test(life, lookup_of_a_hole_tells_its_extent, 0, rig_shape_count);
-    return life;
-}
-
-static TCase *check_case(void)
-{
-    TCase *checks = tcase_create("check");
-
-    tcase_add_loop_test(checks, check_finds_a_count_that_is_off_by_one, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_number_of_tables_that_is_off_by_one, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_stray_bit, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_what_was_left_broken, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_an_entry_that_nobody_counted, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_an_empty_table, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_leaf_out_of_range, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_leaf_at_an_illegal_level, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_table_that_is_none, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_a_reserved_attribute, 0, rig_shape_count);
-    tcase_add_loop_test(checks, check_finds_an_open_operation, 0, rig_shape_count);
-    return checks;
-}
-
-Suite *suite_table_state(void)
-{
-    Suite *suite = suite_create("table_state");
-    TCase *deaths = tcase_create("deaths");
-
-    suite_add_tcase(suite, life_case());
-    suite_add_tcase(suite, check_case());
-    tcase_add_test_raise_signal(deaths, set_vmid_beyond_the_cpus_bits_is_death, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, end_without_begin_is_death, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, fini_inside_an_operation_is_death, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, do_map_over_a_mapping_is_death, CONTRACT_DEATH);
-    suite_add_tcase(suite, deaths);
-    return suite;
 }

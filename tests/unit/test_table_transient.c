@@ -4,10 +4,12 @@
  */
 #include "tests/model/random.h"
 #include "tests/unit/space_fixture.h"
-#include "tests/unit/suites.h"
 #include "tests/unit/table_witness.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
+
+#define SUITE "table_transient"
 
 static struct rig rig;
 
@@ -183,7 +185,7 @@ static bool do_watched(struct rig_step step, uint64_t window, enum mapping_error
     return witness_end(&witness);
 }
 
-START_TEST(change_is_denied_or_disturbs_nobody)
+TEST_EACH(change_is_denied_or_disturbs_nobody, VARIANTS *SITUATIONS)
 {
     const struct situation *situation = &situations[_i / VARIANTS];
     const enum variant variant = (enum variant)(_i % VARIANTS);
@@ -203,10 +205,9 @@ START_TEST(change_is_denied_or_disturbs_nobody)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* And each that is denied would have disturbed somebody. */
-START_TEST(change_that_would_be_denied_is_done_where_transients_are_fine)
+TEST_EACH(change_that_would_be_denied_is_done_where_transients_are_fine, VARIANTS *SITUATIONS)
 {
     const struct situation *situation = &situations[_i / VARIANTS];
     const enum variant variant = (enum variant)(_i % VARIANTS);
@@ -220,10 +221,9 @@ START_TEST(change_that_would_be_denied_is_done_where_transients_are_fine)
     ck_assert_msg(has_transient == situation->is_denied[variant], "%s", situation->name);
     rig_fini(&rig);
 }
-END_TEST
 
 /* What is wrong with the arguments comes before what is wrong with the change. */
-START_TEST(wrong_arguments_come_before_the_denial)
+TEST(wrong_arguments_come_before_the_denial)
 {
     static const struct {
         struct rig_step step;
@@ -245,7 +245,6 @@ START_TEST(wrong_arguments_come_before_the_denial)
     }
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Random layouts -------------------------------------------------------------------------- */
 
@@ -309,7 +308,7 @@ static void judge_step(struct rig_step step, bool is_exact, size_t denied[])
     }
 }
 
-START_TEST(random_change_is_denied_exactly_if_it_disturbs)
+TEST_EACH(random_change_is_denied_exactly_if_it_disturbs, 3 * VARIANTS)
 {
     static const int shapes[] = {0, 4, 2};
     const enum variant variant = (enum variant)(_i % VARIANTS);
@@ -327,7 +326,6 @@ START_TEST(random_change_is_denied_exactly_if_it_disturbs)
     ck_assert(denied[1] > 0 || variant != BREAK);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Spaces ---------------------------------------------------------------------------------- */
 
@@ -413,7 +411,7 @@ static const struct {
 
 #define SPACE_CHANGES ((int)RIG_COUNT(space_changes))
 
-START_TEST(space_change_is_denied_or_done)
+TEST_EACH(space_change_is_denied_or_done, VARIANTS *SPACE_CHANGES)
 {
     const enum variant variant = (enum variant)(_i % VARIANTS);
     const int i = _i / VARIANTS;
@@ -433,10 +431,9 @@ START_TEST(space_change_is_denied_or_done)
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
 }
-END_TEST
 
 /* The first area could be folded, as its leaves become runs directly, the second not. */
-START_TEST(space_fold_changes_no_area_if_one_is_denied)
+TEST(space_fold_changes_no_area_if_one_is_denied)
 {
     static const struct guest_area mixed[] = {
         {MIB(2), KIB(32), RIG_DATA, RIG_RW},
@@ -450,25 +447,4 @@ START_TEST(space_fold_changes_no_area_if_one_is_denied)
     ck_assert_int_eq(guest_do(SPACE_FOLD, 0, MIB(4)), MAPPING_OK);
     ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 3);
     guest_fini(&guest);
-}
-END_TEST
-
-Suite *suite_table_transient(void)
-{
-    Suite *suite = suite_create("table_transient");
-    TCase *matrix = tcase_create("matrix");
-    TCase *at_random = tcase_create("random");
-    TCase *spaces = tcase_create("spaces");
-
-    tcase_add_loop_test(matrix, change_is_denied_or_disturbs_nobody, 0, VARIANTS * SITUATIONS);
-    tcase_add_loop_test(matrix, change_that_would_be_denied_is_done_where_transients_are_fine, 0,
-                        VARIANTS * SITUATIONS);
-    tcase_add_test(matrix, wrong_arguments_come_before_the_denial);
-    suite_add_tcase(suite, matrix);
-    tcase_add_loop_test(at_random, random_change_is_denied_exactly_if_it_disturbs, 0, 3 * VARIANTS);
-    suite_add_tcase(suite, at_random);
-    tcase_add_loop_test(spaces, space_change_is_denied_or_done, 0, VARIANTS * SPACE_CHANGES);
-    tcase_add_test(spaces, space_fold_changes_no_area_if_one_is_denied);
-    suite_add_tcase(suite, spaces);
-    return suite;
 }

@@ -1,8 +1,10 @@
 /*
  * test_table_unmap.c - s2_table_unmap(): exact splits, frames that come back, subtrees unlinked whole.
  */
-#include "tests/unit/suites.h"
 #include "tests/unit/table_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "table_unmap"
 
 static struct rig rig;
 
@@ -35,7 +37,7 @@ static size_t tables(void)
 
 /* --- Whole leaves ---------------------------------------------------------------------------- */
 
-START_TEST(unmap_what_was_mapped_leaves_nothing)
+TEST_EACH(unmap_what_was_mapped_leaves_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -48,9 +50,8 @@ START_TEST(unmap_what_was_mapped_leaves_nothing)
     ck_assert_uint_eq(tables(), 0);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(unmap_holes_is_fine_and_touches_nothing)
+TEST_EACH(unmap_holes_is_fine_and_touches_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -67,9 +68,8 @@ START_TEST(unmap_holes_is_fine_and_touches_nothing)
     rig_assert_map(&rig, &rig.table, (struct rig_map){8 * page, page, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(unmap_range_wider_than_its_mappings_removes_them_all)
+TEST_EACH(unmap_range_wider_than_its_mappings_removes_them_all, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -87,10 +87,9 @@ START_TEST(unmap_range_wider_than_its_mappings_removes_them_all)
     ck_assert_uint_eq(tables(), 0);
     rig_fini(&rig);
 }
-END_TEST
 
 /* A table goes with its last entry, not before, and its parents likewise. */
-START_TEST(unmap_last_page_of_a_table_frees_it)
+TEST_EACH(unmap_last_page_of_a_table_frees_it, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -111,9 +110,8 @@ START_TEST(unmap_last_page_of_a_table_frees_it)
                       rig.setup.frame_count - (size_t)(shape->root_size >> rig.setup.frame_shift));
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(unmap_across_concatenated_roots_is_seamless)
+TEST_EACH(unmap_across_concatenated_roots_is_seamless, 3)
 {
     static const struct {
         int shape;
@@ -135,9 +133,8 @@ START_TEST(unmap_across_concatenated_roots_is_seamless)
     rig_assert_empty(&rig, &rig.table);
     rig_fini(&rig);
 }
-END_TEST
 
-START_TEST(unmap_at_the_top_of_the_input_is_done)
+TEST_EACH(unmap_at_the_top_of_the_input_is_done, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -151,7 +148,6 @@ START_TEST(unmap_at_the_top_of_the_input_is_done)
     rig_assert_empty(&rig, &rig.table);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Splits ------------------------------------------------------------------------------------ */
 
@@ -188,7 +184,7 @@ static void split(const struct rig_shape *shape, int level, uint64_t from, uint6
     rig_fini(&rig);
 }
 
-START_TEST(unmap_middle_of_block_splits_exactly)
+TEST_EACH(unmap_middle_of_block_splits_exactly, rig_shape_count *(int)RIG_COUNT(carried))
 {
     const struct rig_shape *shape = &rig_shapes[_i % rig_shape_count];
     const mapping_flags_t flags = carried[_i / rig_shape_count];
@@ -201,9 +197,8 @@ START_TEST(unmap_middle_of_block_splits_exactly)
         split(shape, level, block / 2 - page, 2 * page, flags);
     }
 }
-END_TEST
 
-START_TEST(unmap_either_end_of_block_keeps_the_rest)
+TEST_EACH(unmap_either_end_of_block_keeps_the_rest, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -218,20 +213,18 @@ START_TEST(unmap_either_end_of_block_keeps_the_rest)
         split(shape, level, page, block - 2 * page, RIG_RW | S2_SOFT0);
     }
 }
-END_TEST
 
 /* Without LPA2 a leaf has its shareability, too. */
-START_TEST(unmap_part_of_block_keeps_shareability)
+TEST_EACH(unmap_part_of_block_keeps_shareability, 4)
 {
     split(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
           RIG_RW | S2_SH_OUTER);
     split(&rig_shapes[_i], 2, rig_page(&rig_shapes[_i]), rig_page(&rig_shapes[_i]),
           RIG_RW | S2_SH_NONE);
 }
-END_TEST
 
 /* What the hardware has set in a block, its pages have. */
-START_TEST(unmap_part_of_block_keeps_what_hardware_set)
+TEST_EACH(unmap_part_of_block_keeps_what_hardware_set, rig_shape_count)
 {
     struct rig_setup setup = rig_setup_of(&rig_shapes[_i]);
     const uint64_t page = rig_page(setup.shape), block = rig_block(setup.shape);
@@ -249,10 +242,9 @@ START_TEST(unmap_part_of_block_keeps_what_hardware_set)
                     2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* From inside one block to inside another, over a whole one and pages. */
-START_TEST(unmap_from_block_into_block_splits_both)
+TEST_EACH(unmap_from_block_into_block_splits_both, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -272,10 +264,9 @@ START_TEST(unmap_from_block_into_block_splits_both)
         2);
     rig_fini(&rig);
 }
-END_TEST
 
 /* 4 KiB out of 1 GiB: 511 blocks of 2 MiB and 511 pages. */
-START_TEST(unmap_4_kib_of_1_gib_keeps_the_rest)
+TEST_EACH(unmap_4_kib_of_1_gib_keeps_the_rest, 2)
 {
     start(&rig_shapes[_i]);
     map(GIB(1), GIB(1), GIB(64), RIG_RWX);
@@ -291,7 +282,6 @@ START_TEST(unmap_4_kib_of_1_gib_keeps_the_rest)
     ck_assert_uint_eq(rig_leaf_count(&rig, &rig.table, 3), 511);
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Subtrees -------------------------------------------------------------------------------- */
 
@@ -313,7 +303,7 @@ static void watch(void *arg, enum sim_phase phase, const struct sim_event *event
     }
 }
 
-START_TEST(unmap_whole_table_never_looks_at_its_leaves)
+TEST_EACH(unmap_whole_table_never_looks_at_its_leaves, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape);
@@ -332,10 +322,9 @@ START_TEST(unmap_whole_table_never_looks_at_its_leaves)
     rig_assert_map(&rig, &rig.table, (struct rig_map){3 * block, page, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* A whole level-1 entry of tables and tables of tables goes by one store. */
-START_TEST(unmap_whole_subtree_stores_once)
+TEST_EACH(unmap_whole_subtree_stores_once, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), block = rig_block(shape), wide = shape->span[1 + 1];
@@ -354,11 +343,10 @@ START_TEST(unmap_whole_subtree_stores_once)
     rig_assert_map(&rig, &rig.table, (struct rig_map){0, page, RIG_DATA, RIG_RW});
     rig_fini(&rig);
 }
-END_TEST
 
 /* --- Frames and errors ----------------------------------------------------------------------- */
 
-START_TEST(split_out_of_frames_changes_nothing)
+TEST_EACH(split_out_of_frames_changes_nothing, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -381,10 +369,9 @@ START_TEST(split_out_of_frames_changes_nothing)
         rig_fini(&rig);
     }
 }
-END_TEST
 
 /* Two splits at the two ends of one range; either alone would be served. */
-START_TEST(split_at_both_ends_needs_the_frames_of_both)
+TEST_EACH(split_at_both_ends_needs_the_frames_of_both, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape);
@@ -404,9 +391,8 @@ START_TEST(split_at_both_ends_needs_the_frames_of_both)
         rig_fini(&rig);
     }
 }
-END_TEST
 
-START_TEST(unmap_bad_range_is_refused)
+TEST_EACH(unmap_bad_range_is_refused, rig_shape_count)
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t page = rig_page(shape), top = UINT64_C(1) << shape->ipa_bits;
@@ -425,51 +411,4 @@ START_TEST(unmap_bad_range_is_refused)
         rig_refused(&rig, bad[i], MAPPING_INVALID_PARAM);
     }
     rig_fini(&rig);
-}
-END_TEST
-
-/* --- The suite ------------------------------------------------------------------------------- */
-
-static TCase *whole_case(void)
-{
-    TCase *whole = tcase_create("whole leaves");
-
-    tcase_add_loop_test(whole, unmap_what_was_mapped_leaves_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(whole, unmap_holes_is_fine_and_touches_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(whole, unmap_range_wider_than_its_mappings_removes_them_all, 0,
-                        rig_shape_count);
-    tcase_add_loop_test(whole, unmap_last_page_of_a_table_frees_it, 0, rig_shape_count);
-    tcase_add_loop_test(whole, unmap_across_concatenated_roots_is_seamless, 0, 3);
-    tcase_add_loop_test(whole, unmap_at_the_top_of_the_input_is_done, 0, rig_shape_count);
-    tcase_add_loop_test(whole, unmap_whole_table_never_looks_at_its_leaves, 0, rig_shape_count);
-    tcase_add_loop_test(whole, unmap_whole_subtree_stores_once, 0, rig_shape_count);
-    return whole;
-}
-
-static TCase *split_case(void)
-{
-    TCase *splits = tcase_create("splits");
-
-    tcase_add_loop_test(splits, unmap_middle_of_block_splits_exactly, 0,
-                        rig_shape_count * (int)RIG_COUNT(carried));
-    tcase_add_loop_test(splits, unmap_either_end_of_block_keeps_the_rest, 0, rig_shape_count);
-    tcase_add_loop_test(splits, unmap_part_of_block_keeps_shareability, 0, 4);
-    tcase_add_loop_test(splits, unmap_part_of_block_keeps_what_hardware_set, 0, rig_shape_count);
-    tcase_add_loop_test(splits, unmap_from_block_into_block_splits_both, 0, rig_shape_count);
-    tcase_add_loop_test(splits, unmap_4_kib_of_1_gib_keeps_the_rest, 0, 2);
-    return splits;
-}
-
-Suite *suite_table_unmap(void)
-{
-    Suite *suite = suite_create("table_unmap");
-    TCase *errors = tcase_create("errors");
-
-    suite_add_tcase(suite, whole_case());
-    suite_add_tcase(suite, split_case());
-    tcase_add_loop_test(errors, split_out_of_frames_changes_nothing, 0, rig_shape_count);
-    tcase_add_loop_test(errors, split_at_both_ends_needs_the_frames_of_both, 0, rig_shape_count);
-    tcase_add_loop_test(errors, unmap_bad_range_is_refused, 0, rig_shape_count);
-    suite_add_tcase(suite, errors);
-    return suite;
 }

@@ -4,9 +4,11 @@
 #include "stage2/tlb/tlb_batch.h"
 #include "stage2/tlb/tlbi.h"
 #include "tests/model/random.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "tlb_batch"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -52,7 +54,7 @@ static struct s2_tlb_rules rules_of(const struct s2_config *config)
     return s2_tlb_rules_of(&geometry, config);
 }
 
-START_TEST(rules_take_what_the_cpu_has)
+TEST(rules_take_what_the_cpu_has)
 {
     struct s2_features cpu = PART;
     struct s2_config config = PLAIN;
@@ -76,10 +78,9 @@ START_TEST(rules_take_what_the_cpu_has)
     cpu.errata = S2_ERRATUM_SPECULATIVE_AT;
     ck_assert(rules_of(&config).has_speculative_at);
 }
-END_TEST
 
 /* Only what is write-back by force is known to have XS = 0. */
-START_TEST(rules_without_forced_write_back_have_no_nxs)
+TEST(rules_without_forced_write_back_have_no_nxs)
 {
     struct s2_features cpu = PART;
     struct s2_config config = PLAIN;
@@ -91,10 +92,9 @@ START_TEST(rules_without_forced_write_back_have_no_nxs)
     cpu.has_fwb = false;
     ck_assert(!rules_of(&config).has_xs);
 }
-END_TEST
 
 /* A walk that goes past the caches is itself an access that a nXS form does not wait for. */
-START_TEST(rules_with_non_coherent_walkers_have_no_nxs)
+TEST(rules_with_non_coherent_walkers_have_no_nxs)
 {
     struct s2_config config = PLAIN;
 
@@ -103,9 +103,8 @@ START_TEST(rules_with_non_coherent_walkers_have_no_nxs)
     ck_assert(!rules_of(&config).has_xs);
     ck_assert(rules_of(&config).has_ranges && rules_of(&config).has_ttl);
 }
-END_TEST
 
-START_TEST(rules_take_what_is_asked_for)
+TEST(rules_take_what_is_asked_for)
 {
     struct s2_config config = PLAIN;
 
@@ -115,10 +114,9 @@ START_TEST(rules_take_what_is_asked_for)
     config.tlbi_repeat = S2_TLBI_ONCE;
     ck_assert(!rules_of(&config).is_repeated && rules_of(&config).is_local);
 }
-END_TEST
 
 /* By the CPU's errata, all or none of them, unless the embedder says otherwise; either way. */
-START_TEST(rules_follow_the_errata_unless_told_otherwise)
+TEST(rules_follow_the_errata_unless_told_otherwise)
 {
     static const struct {
         enum s2_tlbi_repeat repeat;
@@ -149,10 +147,9 @@ START_TEST(rules_follow_the_errata_unless_told_otherwise)
         ck_assert(rules_of(&config).has_hcr_write == expected);
     }
 }
-END_TEST
 
 /* Each by its own bit. */
-START_TEST(rules_take_each_erratum_for_itself_alone)
+TEST(rules_take_each_erratum_for_itself_alone)
 {
     for (unsigned bit = 0; bit < 32; bit++) {
         struct s2_features cpu = PART;
@@ -166,9 +163,8 @@ START_TEST(rules_take_each_erratum_for_itself_alone)
         ck_assert(rules_of(&config).has_hcr_write == (cpu.errata == S2_ERRATUM_HCR_WRITE));
     }
 }
-END_TEST
 
-START_TEST(rules_with_lpa2_have_ranges_only_if_asked)
+TEST(rules_with_lpa2_have_ranges_only_if_asked)
 {
     static const struct {
         enum s2_lpa2 lpa2;
@@ -188,7 +184,6 @@ START_TEST(rules_with_lpa2_have_ranges_only_if_asked)
         ck_assert(rules_of(&config).has_ranges == cases[i].expected);
     }
 }
-END_TEST
 
 /* --- Batches ---------------------------------------------------------------------------------- */
 
@@ -197,7 +192,7 @@ static void add(struct s2_tlb_batch *batch, uint64_t start, uint64_t size, int l
     s2_tlb_batch_add(batch, ipa_range(start, size), level, S2_TLB_REVOKED);
 }
 
-START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
+TEST(batch_of_nothing_is_empty_and_costs_nothing)
 {
     const struct s2_geometry geometry = geometry_of_granule(K4);
     const struct s2_tlb_rules rules = {0};
@@ -208,7 +203,6 @@ START_TEST(batch_of_nothing_is_empty_and_costs_nothing)
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
     ck_assert(!plan.is_whole && plan.naive == 0 && plan.parts == 0);
 }
-END_TEST
 
 /* Stretches as they are added, in pages; size 0 ends a list. What is left, in any order. */
 struct stretch {
@@ -262,7 +256,7 @@ static bool is_left(const struct add_case *c, const struct s2_tlb_range *stretch
     return false;
 }
 
-START_TEST(add_keeps_each_stretch_once)
+TEST_EACH(add_keeps_each_stretch_once, COUNT(add_cases))
 {
     const struct add_case *c = &add_cases[_i];
     struct s2_tlb_batch batch = {0};
@@ -281,9 +275,8 @@ START_TEST(add_keeps_each_stretch_once)
         ck_assert_msg(is_left(c, &batch.ranges[i]), "%s: stretch %zu", c->name, i);
     }
 }
-END_TEST
 
-START_TEST(add_more_than_fits_is_the_whole_vmid)
+TEST(add_more_than_fits_is_the_whole_vmid)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -309,9 +302,8 @@ START_TEST(add_more_than_fits_is_the_whole_vmid)
     add(&batch, 0x200000, 0x1000, 3);
     ck_assert(batch.is_whole);
 }
-END_TEST
 
-START_TEST(add_of_anything_revoked_is_remembered)
+TEST(add_of_anything_revoked_is_remembered)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -326,10 +318,9 @@ START_TEST(add_of_anything_revoked_is_remembered)
     ck_assert(batch.is_revoked);
     ck_assert_uint_eq(batch.count, 2);
 }
-END_TEST
 
 /* Even of what is too much for it. */
-START_TEST(add_of_revoked_to_a_whole_batch_is_remembered)
+TEST(add_of_revoked_to_a_whole_batch_is_remembered)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -340,9 +331,8 @@ START_TEST(add_of_revoked_to_a_whole_batch_is_remembered)
     add(&batch, 0x100000, 0x1000, 3);
     ck_assert(batch.is_revoked);
 }
-END_TEST
 
-START_TEST(touches_tells_a_shared_byte)
+TEST(touches_tells_a_shared_byte)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -356,26 +346,23 @@ START_TEST(touches_tells_a_shared_byte)
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x400000, 0x1000)));
     ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
 }
-END_TEST
 
 static const struct ipa_range bad_ranges[] = {IPA_RANGE_INIT(0x1000, 0),
                                               IPA_RANGE_INIT(UINT64_MAX - 0xfff, 0x2000)};
 
-START_TEST(add_of_no_range_dies)
+TEST_EACH_DIES(add_of_no_range_dies, COUNT(bad_ranges))
 {
     struct s2_tlb_batch batch = {0};
 
     s2_tlb_batch_add(&batch, bad_ranges[_i], 3, S2_TLB_REVOKED);
 }
-END_TEST
 
-START_TEST(add_at_no_level_dies)
+TEST_DIES(add_at_no_level_dies)
 {
     struct s2_tlb_batch batch = {0};
 
     add(&batch, 0x1000, 0x1000, 4);
 }
-END_TEST
 
 /*
  * A model of what is collected: for each of 64 pages, at each level, whether an entry there must go.
@@ -430,7 +417,7 @@ static bool model_agrees(const struct model *model, const struct s2_tlb_batch *b
     return true;
 }
 
-START_TEST(add_at_random_collects_what_a_model_collects)
+TEST_EACH(add_at_random_collects_what_a_model_collects, 4)
 {
     static const int levels[] = {3, 2, ANY};
     struct random random = {.state = 5 + (uint64_t)_i};
@@ -454,7 +441,6 @@ START_TEST(add_at_random_collects_what_a_model_collects)
         }
     }
 }
-END_TEST
 
 /* --- Plans ------------------------------------------------------------------------------------ */
 
@@ -554,7 +540,7 @@ static const struct plan_case {
      {true, true, 65, 65}},
 };
 
-START_TEST(plan_is_the_cheapest_that_covers)
+TEST_EACH(plan_is_the_cheapest_that_covers, COUNT(plan_cases))
 {
     const struct plan_case *c = &plan_cases[_i];
     const struct s2_geometry geometry = geometry_of_granule(c->granule);
@@ -575,9 +561,8 @@ START_TEST(plan_is_the_cheapest_that_covers)
     ck_assert_uint_eq(plan.parts, c->plan.parts);
     ck_assert_mem_eq(&batch, &before, sizeof(batch));
 }
-END_TEST
 
-START_TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
+TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
 {
     const struct s2_geometry geometry = geometry_of_granule(K4);
     const struct s2_tlb_rules rules = {.has_ranges = true};
@@ -590,10 +575,9 @@ START_TEST(plan_of_an_overflowed_batch_is_the_whole_vmid)
     ck_assert(s2_tlb_plan(&geometry, &rules, &batch).is_whole);
     ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).naive, 2 * S2_TLB_BATCH_RANGES);
 }
-END_TEST
 
 /* Under LPA2 what is not aligned to 64 KiB goes a granule at a time: then ranges gain nothing. */
-START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
+TEST(plan_with_lpa2_counts_what_precedes_a_base)
 {
     struct s2_config config = PLAIN;
     const struct s2_tlb_rules rules = {.has_ranges = true};
@@ -608,56 +592,4 @@ START_TEST(plan_with_lpa2_counts_what_precedes_a_base)
     batch.ranges[0].range.size = 0x11000;
     ck_assert(s2_tlb_goes_by_range(&geometry, &rules, &batch.ranges[0]));
     ck_assert_uint_eq(s2_tlb_plan(&geometry, &rules, &batch).parts, 16);
-}
-END_TEST
-
-static TCase *rules_case(void)
-{
-    TCase *tcase = tcase_create("rules");
-
-    tcase_add_test(tcase, rules_take_what_the_cpu_has);
-    tcase_add_test(tcase, rules_without_forced_write_back_have_no_nxs);
-    tcase_add_test(tcase, rules_with_non_coherent_walkers_have_no_nxs);
-    tcase_add_test(tcase, rules_take_what_is_asked_for);
-    tcase_add_test(tcase, rules_follow_the_errata_unless_told_otherwise);
-    tcase_add_test(tcase, rules_take_each_erratum_for_itself_alone);
-    tcase_add_test(tcase, rules_with_lpa2_have_ranges_only_if_asked);
-    return tcase;
-}
-
-static TCase *batch_case(void)
-{
-    TCase *tcase = tcase_create("batch");
-
-    tcase_add_test(tcase, batch_of_nothing_is_empty_and_costs_nothing);
-    tcase_add_loop_test(tcase, add_keeps_each_stretch_once, 0, (int)COUNT(add_cases));
-    tcase_add_test(tcase, add_more_than_fits_is_the_whole_vmid);
-    tcase_add_test(tcase, add_of_anything_revoked_is_remembered);
-    tcase_add_test(tcase, add_of_revoked_to_a_whole_batch_is_remembered);
-    tcase_add_test(tcase, touches_tells_a_shared_byte);
-    tcase_add_loop_test_raise_signal(tcase, add_of_no_range_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(bad_ranges));
-    tcase_add_test_raise_signal(tcase, add_at_no_level_dies, CONTRACT_DEATH);
-    tcase_add_loop_test(tcase, add_at_random_collects_what_a_model_collects, 0, 4);
-    return tcase;
-}
-
-static TCase *plan_case(void)
-{
-    TCase *tcase = tcase_create("plan");
-
-    tcase_add_loop_test(tcase, plan_is_the_cheapest_that_covers, 0, (int)COUNT(plan_cases));
-    tcase_add_test(tcase, plan_of_an_overflowed_batch_is_the_whole_vmid);
-    tcase_add_test(tcase, plan_with_lpa2_counts_what_precedes_a_base);
-    return tcase;
-}
-
-Suite *suite_tlb_batch(void)
-{
-    Suite *suite = suite_create("tlb_batch");
-
-    suite_add_tcase(suite, rules_case());
-    suite_add_tcase(suite, batch_case());
-    suite_add_tcase(suite, plan_case());
-    return suite;
 }

@@ -5,9 +5,11 @@
 #include "stage2/tlb/tlb_flush.h"
 #include "tests/model/random.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "tlb_flush"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -305,7 +307,12 @@ static void check_switches_without_walks(const struct sim_cpu *before)
     }
 }
 
-START_TEST(flush_one_page_is_exactly_the_recipe)
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST_EACH(flush_one_page_is_exactly_the_recipe, COUNT(regime_cases))
 {
     const struct regime_case *c = &regime_cases[_i];
     struct sim_cpu before;
@@ -332,10 +339,9 @@ START_TEST(flush_one_page_is_exactly_the_recipe)
         check_switches_without_walks(&before);
     }
 }
-END_TEST
 
 /* Where a write of HCR_EL2 spoils translations that are under way: none is, before and after. */
-START_TEST(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
+TEST_EACH(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb, COUNT(regime_cases))
 {
     const struct regime_case *c = &regime_cases[_i];
     size_t writes = 0;
@@ -355,9 +361,8 @@ START_TEST(flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb)
         ck_assert_int_eq(sim_events()[i + 1].kind, SIM_ISB);
     }
 }
-END_TEST
 
-START_TEST(flush_vmid_is_one_tlbi)
+TEST(flush_vmid_is_one_tlbi)
 {
     static const enum sim_kind here[] = {BEGIN, SIM_TLBI_VMALLS12E1IS, SIM_DSB_ISH, SIM_ISB, END};
     static const enum sim_kind there[] = {BEGIN,       ENTER,   SIM_ISB, SIM_TLBI_VMALLS12E1IS,
@@ -375,9 +380,8 @@ START_TEST(flush_vmid_is_one_tlbi)
     ck_assert_uint_eq(counters.flushes, 2);
     ck_assert_uint_eq(counters.saved + counters.saved_flushes + counters.by_address, 0);
 }
-END_TEST
 
-START_TEST(flush_nothing_does_nothing)
+TEST(flush_nothing_does_nothing)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -385,10 +389,9 @@ START_TEST(flush_nothing_does_nothing)
     ck_assert_uint_eq(sim_event_total(), 0);
     ck_assert_uint_eq(counters.flushes, 0);
 }
-END_TEST
 
 /* Up to 64 TLBIs go by address; one more, and the VMID goes as a whole. */
-START_TEST(flush_beyond_the_threshold_takes_the_whole_vmid)
+TEST(flush_beyond_the_threshold_takes_the_whole_vmid)
 {
     static const struct {
         uint64_t sizes[2];
@@ -420,9 +423,8 @@ START_TEST(flush_beyond_the_threshold_takes_the_whole_vmid)
         ck_assert(s2_tlb_batch_is_empty(&batch));
     }
 }
-END_TEST
 
-START_TEST(flush_overflowed_batch_takes_the_whole_vmid)
+TEST(flush_overflowed_batch_takes_the_whole_vmid)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -438,9 +440,8 @@ START_TEST(flush_overflowed_batch_takes_the_whole_vmid)
     flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1IS), 1);
 }
-END_TEST
 
-START_TEST(flush_by_address_gives_literal_operands)
+TEST(flush_by_address_gives_literal_operands)
 {
     static const uint64_t plain[] = {0x40000, 0x40200, 0x80000, 0x80001, 0x100000};
     static const uint64_t hinted[] = {0x600000040000, 0x600000040200, 0x80000, 0x80001,
@@ -464,11 +465,10 @@ START_TEST(flush_by_address_gives_literal_operands)
         }
     }
 }
-END_TEST
 
 /* --- Ranges ----------------------------------------------------------------------------------- */
 
-START_TEST(flush_by_range_is_the_recipe_with_ranges)
+TEST(flush_by_range_is_the_recipe_with_ranges)
 {
     static const enum sim_kind events[] = {BEGIN,
                                            SIM_TLBI_RIPAS2E1IS,
@@ -490,9 +490,8 @@ START_TEST(flush_by_range_is_the_recipe_with_ranges)
     ck_assert_uint_eq(sim_events()[2].operand, 0x406000040000);
     ck_assert_uint_eq(sim_events()[3].operand, 0x700000040002);
 }
-END_TEST
 
-START_TEST(flush_unlinked_gib_is_one_range)
+TEST(flush_unlinked_gib_is_one_range)
 {
     rules.has_ranges = true;
     flush_stretch(0x40000000, 0x40000000, ANY);
@@ -502,11 +501,10 @@ START_TEST(flush_unlinked_gib_is_one_range)
     ck_assert_uint_eq(counters.by_range, 1);
     ck_assert_uint_eq(counters.saved, 0x40000 - 1);
 }
-END_TEST
 
 /* --- nXS -------------------------------------------------------------------------------------- */
 
-START_TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
+TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
 {
     for (unsigned slow = 0; slow < 2; slow++) {
         for (unsigned has = 0; has < 2; has++) {
@@ -525,20 +523,18 @@ START_TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLE1IS), 4);
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_VMALLS12E1IS), 4);
 }
-END_TEST
 
-START_TEST(flush_vmid_takes_no_nxs_form)
+TEST(flush_vmid_takes_no_nxs_form)
 {
     rules.has_xs = true;
     s2_tlb_flush_vmid(&target);
     ck_assert_uint_eq(seen.count, 1);
     ck_assert_uint_eq(seen.nxs, 0);
 }
-END_TEST
 
 /* --- Parts that may miss one ------------------------------------------------------------------- */
 
-START_TEST(flush_on_forgetful_part_sends_each_phase_again)
+TEST(flush_on_forgetful_part_sends_each_phase_again)
 {
     static const enum sim_kind parts[] = {BEGIN,
                                           SIM_TLBI_IPAS2E1IS,
@@ -569,13 +565,12 @@ START_TEST(flush_on_forgetful_part_sends_each_phase_again)
     s2_tlb_flush_vmid(&target);
     check_events("whole", whole);
 }
-END_TEST
 
 /* --- Local ------------------------------------------------------------------------------------ */
 
 #define BY_ADDRESS_HERE SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_VMALLE1, SIM_DSB_NSH, SIM_ISB
 
-START_TEST(flush_relaxed_here_stays_on_this_cpu)
+TEST(flush_relaxed_here_stays_on_this_cpu)
 {
     static const enum sim_kind by_address[] = {BEGIN, BY_ADDRESS_HERE, END};
     static const enum sim_kind whole[] = {BEGIN, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB, END};
@@ -598,9 +593,8 @@ START_TEST(flush_relaxed_here_stays_on_this_cpu)
     s2_tlb_flush(&target, &batch);
     check_events("whole", whole);
 }
-END_TEST
 
-START_TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
+TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
 {
     static const enum sim_kind events[] = {BEGIN, HOST,    SIM_ISB, BY_ADDRESS_HERE,
                                            HOST,  SIM_ISB, END};
@@ -611,10 +605,9 @@ START_TEST(flush_relaxed_here_under_vhe_host_stays_on_this_cpu)
     flush_page(S2_TLB_RELAXED);
     check_events("this guest, VHE host", events);
 }
-END_TEST
 
 /* Relaxed for a guest that is not here, or not asked to stay here, or not only relaxed. */
-START_TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
+TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -634,9 +627,8 @@ START_TEST(flush_not_only_relaxed_here_goes_to_all_cpus)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_IPAS2E1), 0);
     ck_assert_uint_eq(sim_event_count(SIM_DSB_NSH), 0);
 }
-END_TEST
 
-START_TEST(flush_local_on_forgetful_part_sends_each_phase_again)
+TEST(flush_local_on_forgetful_part_sends_each_phase_again)
 {
     static const enum sim_kind events[] = {
         BEGIN,       SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_IPAS2E1, SIM_DSB_NSH, SIM_TLBI_VMALLE1,
@@ -647,9 +639,8 @@ START_TEST(flush_local_on_forgetful_part_sends_each_phase_again)
     flush_page(S2_TLB_RELAXED);
     check_events("local, twice", events);
 }
-END_TEST
 
-START_TEST(recover_forgets_the_vmid_on_this_cpu)
+TEST(recover_forgets_the_vmid_on_this_cpu)
 {
     static const enum sim_kind here[] = {SIM_IRQ_MASK, SIM_TLBI_VMALLS12E1, SIM_DSB_NSH, SIM_ISB,
                                          END};
@@ -667,9 +658,8 @@ START_TEST(recover_forgets_the_vmid_on_this_cpu)
     ck_assert_uint_eq(counters.whole, 2);
     ck_assert_uint_eq(counters.flushes, 2);
 }
-END_TEST
 
-START_TEST(refresh_forgets_the_page_on_this_cpu)
+TEST(refresh_forgets_the_page_on_this_cpu)
 {
     static const enum sim_kind events[] = {SIM_IRQ_MASK, BY_ADDRESS_HERE, END};
 
@@ -687,7 +677,6 @@ START_TEST(refresh_forgets_the_page_on_this_cpu)
     check_events("64K", events);
     ck_assert_uint_eq(sim_events()[1].operand, 0x40010);
 }
-END_TEST
 
 /* --- VMIDs that are given --------------------------------------------------------------------- */
 
@@ -701,7 +690,7 @@ static void take_number(uint16_t expected)
     sim_clear();
 }
 
-START_TEST(flush_guest_without_a_number_sends_nothing)
+TEST(flush_guest_without_a_number_sends_nothing)
 {
     static const enum sim_kind events[] = {BEGIN, SIM_ISB, END};
 
@@ -720,9 +709,8 @@ START_TEST(flush_guest_without_a_number_sends_nothing)
     ck_assert(!lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
 }
-END_TEST
 
-START_TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
+TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
 {
     static const enum sim_kind events[] = {BEGIN, ENTER, SIM_ISB, BY_ADDRESS, LEAVE, END};
 
@@ -738,7 +726,6 @@ START_TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
     ck_assert_uint_eq(counters.flushes, 1);
     ck_assert_uint_eq(counters.skipped_flushes, 0);
 }
-END_TEST
 
 /* The lock is held until nothing of the guest is in VTTBR_EL2 any more. */
 static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event *event)
@@ -750,7 +737,7 @@ static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event
     }
 }
 
-START_TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
+TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
 {
     size_t locked = 0;
 
@@ -760,9 +747,8 @@ START_TEST(flush_guest_elsewhere_unlocks_after_the_switch_back)
     flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(locked, sim_event_count(SIM_WRITE_VTTBR) + sim_event_count(SIM_ISB));
 }
-END_TEST
 
-START_TEST(flush_guest_here_goes_to_what_is_loaded)
+TEST(flush_guest_here_goes_to_what_is_loaded)
 {
     static const enum sim_kind events[] = {BEGIN, BY_ADDRESS, END};
 
@@ -776,17 +762,15 @@ START_TEST(flush_guest_here_goes_to_what_is_loaded)
     flush_page(S2_TLB_REVOKED);
     ck_assert_uint_eq(seen.locked, 2);
 }
-END_TEST
 
-START_TEST(flush_guest_entered_by_hand_dies)
+TEST_DIES(flush_guest_entered_by_hand_dies)
 {
     take_number(1);
     sim_cpu()->vttbr = ROOT;
     flush_page(S2_TLB_REVOKED);
 }
-END_TEST
 
-START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
+TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
 {
     target.regime.vmids = &vmids;
     target.regime.vmid = &vmid;
@@ -798,7 +782,6 @@ START_TEST(refresh_of_guest_that_is_nowhere_sends_nothing)
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
     ck_assert_uint_eq(counters.flushes, 0);
 }
-END_TEST
 
 /* --- The notifier ----------------------------------------------------------------------------- */
 
@@ -832,7 +815,12 @@ static void check_told(size_t at, uint64_t start, uint64_t size, int level)
     ck_assert_int_eq(told.calls[at].level, level);
 }
 
-START_TEST(notify_each_stretch_once_after_the_first_dsb)
+#undef SETUP
+#define SETUP setup_notifier
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(notify_each_stretch_once_after_the_first_dsb)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -850,9 +838,8 @@ START_TEST(notify_each_stretch_once_after_the_first_dsb)
     ck_assert_int_eq(sim_events()[0].kind, SIM_DSB_ISH);
     ck_assert(!told.is_locked);
 }
-END_TEST
 
-START_TEST(notify_of_more_than_is_tracked_is_all)
+TEST(notify_of_more_than_is_tracked_is_all)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -867,10 +854,9 @@ START_TEST(notify_of_more_than_is_tracked_is_all)
     ck_assert_uint_eq(told.count, 2);
     check_told(1, 0, UINT64_C(1) << 40, ANY);
 }
-END_TEST
 
 /* A device may hold what no CPU does. */
-START_TEST(notify_even_where_no_cpu_holds_anything)
+TEST(notify_even_where_no_cpu_holds_anything)
 {
     target.regime.vmids = &vmids;
     target.regime.vmid = &vmid;
@@ -880,19 +866,22 @@ START_TEST(notify_even_where_no_cpu_holds_anything)
     ck_assert_uint_eq(told.count, 2);
     ck_assert_uint_eq(counters.skipped_flushes, 2);
 }
-END_TEST
 
-START_TEST(notify_nobody_of_what_only_this_cpu_forgets)
+TEST(notify_nobody_of_what_only_this_cpu_forgets)
 {
     s2_tlb_recover_conflict(&target);
     s2_tlb_refresh(&target, ipa_of(0x1000));
     ck_assert_uint_eq(told.count, 0);
 }
-END_TEST
 
 /* --- Counters --------------------------------------------------------------------------------- */
 
-START_TEST(counters_say_what_was_sent_and_saved)
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN NULL
+
+TEST(counters_say_what_was_sent_and_saved)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -918,9 +907,8 @@ START_TEST(counters_say_what_was_sent_and_saved)
     ck_assert_uint_eq(counters.saved_flushes, 2);
     ck_assert_uint_eq(counters.skipped_flushes, 0);
 }
-END_TEST
 
-START_TEST(counters_of_an_overflowed_batch_count_what_it_held)
+TEST(counters_of_an_overflowed_batch_count_what_it_held)
 {
     struct s2_tlb_batch batch = {0};
 
@@ -932,7 +920,6 @@ START_TEST(counters_of_an_overflowed_batch_count_what_it_held)
     ck_assert_uint_eq(counters.saved, 2 * S2_TLB_BATCH_RANGES - 1);
     ck_assert_uint_eq(counters.saved_flushes, S2_TLB_BATCH_RANGES);
 }
-END_TEST
 
 /* --- Cover ------------------------------------------------------------------------------------ */
 
@@ -1003,7 +990,7 @@ static size_t random_batch(struct random *random, const struct cover_case *c,
     return count;
 }
 
-START_TEST(flush_at_random_hits_every_collected_entry)
+TEST_EACH(flush_at_random_hits_every_collected_entry, COUNT(cover_cases))
 {
     const struct cover_case *c = &cover_cases[_i];
     struct random random = {.state = 31 + (uint64_t)_i};
@@ -1033,81 +1020,4 @@ START_TEST(flush_at_random_hits_every_collected_entry)
         ck_assert_uint_le(
             sim_event_count(SIM_TLBI_IPAS2E1IS) + sim_event_count(SIM_TLBI_RIPAS2E1IS), entries);
     }
-}
-END_TEST
-
-static TCase *recipe_case(void)
-{
-    TCase *tcase = tcase_create("recipe");
-
-    tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_loop_test(tcase, flush_one_page_is_exactly_the_recipe, 0, (int)COUNT(regime_cases));
-    tcase_add_loop_test(tcase, flush_with_hcr_erratum_writes_hcr_between_dsb_and_isb, 0,
-                        (int)COUNT(regime_cases));
-    tcase_add_test(tcase, flush_vmid_is_one_tlbi);
-    tcase_add_test(tcase, flush_nothing_does_nothing);
-    tcase_add_test(tcase, flush_beyond_the_threshold_takes_the_whole_vmid);
-    tcase_add_test(tcase, flush_overflowed_batch_takes_the_whole_vmid);
-    tcase_add_test(tcase, flush_by_address_gives_literal_operands);
-    tcase_add_loop_test(tcase, flush_at_random_hits_every_collected_entry, 0,
-                        (int)COUNT(cover_cases));
-    return tcase;
-}
-
-static TCase *forms_case(void)
-{
-    TCase *tcase = tcase_create("forms");
-
-    tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_test(tcase, flush_by_range_is_the_recipe_with_ranges);
-    tcase_add_test(tcase, flush_unlinked_gib_is_one_range);
-    tcase_add_test(tcase, flush_takes_nxs_forms_where_all_memory_is_fast);
-    tcase_add_test(tcase, flush_vmid_takes_no_nxs_form);
-    tcase_add_test(tcase, flush_on_forgetful_part_sends_each_phase_again);
-    tcase_add_test(tcase, flush_relaxed_here_stays_on_this_cpu);
-    tcase_add_test(tcase, flush_relaxed_here_under_vhe_host_stays_on_this_cpu);
-    tcase_add_test(tcase, flush_not_only_relaxed_here_goes_to_all_cpus);
-    tcase_add_test(tcase, flush_local_on_forgetful_part_sends_each_phase_again);
-    tcase_add_test(tcase, recover_forgets_the_vmid_on_this_cpu);
-    tcase_add_test(tcase, refresh_forgets_the_page_on_this_cpu);
-    return tcase;
-}
-
-static TCase *vmid_case(void)
-{
-    TCase *tcase = tcase_create("vmid");
-
-    tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_test(tcase, flush_guest_without_a_number_sends_nothing);
-    tcase_add_test(tcase, flush_guest_elsewhere_goes_to_its_number_under_the_lock);
-    tcase_add_test(tcase, flush_guest_elsewhere_unlocks_after_the_switch_back);
-    tcase_add_test(tcase, flush_guest_here_goes_to_what_is_loaded);
-    tcase_add_test_raise_signal(tcase, flush_guest_entered_by_hand_dies, CONTRACT_DEATH);
-    tcase_add_test(tcase, refresh_of_guest_that_is_nowhere_sends_nothing);
-    tcase_add_test(tcase, counters_say_what_was_sent_and_saved);
-    tcase_add_test(tcase, counters_of_an_overflowed_batch_count_what_it_held);
-    return tcase;
-}
-
-static TCase *notifier_case(void)
-{
-    TCase *tcase = tcase_create("notifier");
-
-    tcase_add_checked_fixture(tcase, setup_notifier, NULL);
-    tcase_add_test(tcase, notify_each_stretch_once_after_the_first_dsb);
-    tcase_add_test(tcase, notify_of_more_than_is_tracked_is_all);
-    tcase_add_test(tcase, notify_even_where_no_cpu_holds_anything);
-    tcase_add_test(tcase, notify_nobody_of_what_only_this_cpu_forgets);
-    return tcase;
-}
-
-Suite *suite_tlb_flush(void)
-{
-    Suite *suite = suite_create("tlb_flush");
-
-    suite_add_tcase(suite, recipe_case());
-    suite_add_tcase(suite, forms_case());
-    suite_add_tcase(suite, vmid_case());
-    suite_add_tcase(suite, notifier_case());
-    return suite;
 }

@@ -3,9 +3,11 @@
  * formula and laid end to end.
  */
 #include "stage2/tlb/tlbi.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stddef.h>
+
+#define SUITE "tlbi"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -43,7 +45,7 @@ static const struct ttl_case {
     {K64, 48, {0, 0, 0xd, 0xe, 0xf}}, {K64, 52, {0, 0, 0xd, 0xe, 0xf}},
 };
 
-START_TEST(ttl_names_granule_and_level_where_a_hint_exists)
+TEST_EACH(ttl_names_granule_and_level_where_a_hint_exists, COUNT(ttl_cases))
 {
     const struct ttl_case *c = &ttl_cases[_i];
     const struct s2_geometry geometry = geometry_of(c->granule, c->pa_bits);
@@ -54,9 +56,8 @@ START_TEST(ttl_names_granule_and_level_where_a_hint_exists)
     ck_assert_uint_eq(s2_tlbi_ttl(&geometry, ANY), 0);
     ck_assert_uint_eq(s2_tlbi_ttl(&geometry, 4), 0);
 }
-END_TEST
 
-START_TEST(operand_is_ipa_over_4k_and_ttl)
+TEST(operand_is_ipa_over_4k_and_ttl)
 {
     static const struct {
         uint64_t ipa;
@@ -80,7 +81,6 @@ START_TEST(operand_is_ipa_over_4k_and_ttl)
         ck_assert_uint_eq(s2_tlbi_by_ipa(ipa_of(cases[i].ipa), cases[i].ttl), cases[i].operand);
     }
 }
-END_TEST
 
 /* --- Ranges ----------------------------------------------------------------------------------- */
 
@@ -164,7 +164,7 @@ static void check_cover(const struct shape *shape, const struct s2_geometry *geo
     REQUIRE(count <= 5 + lead + range.size / S2_TLBI_SIZE_MAX);
 }
 
-START_TEST(split_every_length_is_covered_exactly)
+TEST_EACH(split_every_length_is_covered_exactly, COUNT(shapes))
 {
     const struct shape *shape = &shapes[_i];
     const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
@@ -179,9 +179,8 @@ START_TEST(split_every_length_is_covered_exactly)
         check_cover(shape, &geometry, ipa_range(BIT(48) - length * granule, length * granule), 0);
     }
 }
-END_TEST
 
-START_TEST(split_extreme_lengths_are_covered_exactly)
+TEST_EACH(split_extreme_lengths_are_covered_exactly, COUNT(shapes))
 {
     const struct shape *shape = &shapes[_i];
     const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
@@ -204,11 +203,10 @@ START_TEST(split_extreme_lengths_are_covered_exactly)
         check_cover(shape, &geometry, ipa_range(0, 3 * S2_TLBI_SIZE_MAX + rest), 0);
     }
 }
-END_TEST
 
 /* Lengths from 2^16 granules up to 32 GiB and more, with every multiple of 2^16 granules, which is
  * what SCALE 3 counts in; and around every multiple of 1 GiB. */
-START_TEST(range_never_covers_four_gib_or_more)
+TEST_EACH(range_never_covers_four_gib_or_more, COUNT(shapes))
 {
     const struct shape *shape = &shapes[_i];
     const struct s2_geometry geometry = geometry_of(shape->granule, shape->pa_bits);
@@ -228,9 +226,8 @@ START_TEST(range_never_covers_four_gib_or_more)
         check_cover(shape, &geometry, ipa_range(UNIT - granule, size), 0);
     }
 }
-END_TEST
 
-START_TEST(split_of_leaves_hints_at_their_level)
+TEST(split_of_leaves_hints_at_their_level)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const struct shape *shape = &shapes[i];
@@ -246,7 +243,6 @@ START_TEST(split_of_leaves_hints_at_their_level)
         }
     }
 }
-END_TEST
 
 static const struct operand_case {
     struct shape shape;
@@ -282,7 +278,7 @@ static const struct operand_case {
     {{K16, 52, true}, 0x40000000, 2, 9, true, 0x802000004000, 2},
 };
 
-START_TEST(split_gives_the_literal_operand)
+TEST_EACH(split_gives_the_literal_operand, COUNT(operand_cases))
 {
     const struct operand_case *c = &operand_cases[_i];
     const struct s2_geometry geometry = geometry_of(c->shape.granule, c->shape.pa_bits);
@@ -294,37 +290,14 @@ START_TEST(split_gives_the_literal_operand)
     ck_assert_uint_eq(tlbi.covers.size >> c->shape.granule, c->covered);
     ck_assert_uint_eq(left.size >> c->shape.granule, c->granules - c->covered);
 }
-END_TEST
 
 static const struct ipa_range uncut[] = {IPA_RANGE_INIT(0x1000, 0), IPA_RANGE_INIT(0x1000, 0x1800),
                                          IPA_RANGE_INIT(0x1800, 0x1000)};
 
-START_TEST(split_of_no_granules_dies)
+TEST_EACH_DIES(split_of_no_granules_dies, COUNT(uncut))
 {
     const struct s2_geometry geometry = geometry_of(K4, 48);
     struct ipa_range left = uncut[_i];
 
     s2_tlbi_next(&geometry, &left, 0);
-}
-END_TEST
-
-Suite *suite_tlbi(void)
-{
-    Suite *suite = suite_create("tlbi");
-    TCase *operand = tcase_create("operand");
-    TCase *range = tcase_create("range");
-
-    tcase_add_loop_test(operand, ttl_names_granule_and_level_where_a_hint_exists, 0,
-                        (int)COUNT(ttl_cases));
-    tcase_add_test(operand, operand_is_ipa_over_4k_and_ttl);
-    tcase_add_loop_test(range, split_every_length_is_covered_exactly, 0, (int)COUNT(shapes));
-    tcase_add_loop_test(range, split_extreme_lengths_are_covered_exactly, 0, (int)COUNT(shapes));
-    tcase_add_loop_test(range, range_never_covers_four_gib_or_more, 0, (int)COUNT(shapes));
-    tcase_add_test(range, split_of_leaves_hints_at_their_level);
-    tcase_add_loop_test(range, split_gives_the_literal_operand, 0, (int)COUNT(operand_cases));
-    tcase_add_loop_test_raise_signal(range, split_of_no_granules_dies, CONTRACT_DEATH, 0,
-                                     (int)COUNT(uncut));
-    suite_add_tcase(suite, operand);
-    suite_add_tcase(suite, range);
-    return suite;
 }

@@ -10,12 +10,14 @@
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/trace.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SUITE "trace"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -50,6 +52,11 @@ static void teardown(void)
     free(text);
     sim_memory_fini(&memory);
 }
+
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN teardown
 
 /* What was written since the last call. */
 static const char *news(void)
@@ -104,7 +111,7 @@ static const struct {
     {swap, "plain"},           {replace, "plain"},
 };
 
-START_TEST(write_of_each_kind_is_written_with_its_order)
+TEST_EACH(write_of_each_kind_is_written_with_its_order, COUNT(writes))
 {
     char expected[200];
 
@@ -118,9 +125,8 @@ START_TEST(write_of_each_kind_is_written_with_its_order)
     ck_assert_str_eq(news(), expected);
     ck_assert_uint_eq(value_of(*slot_at(BASE + 0x18)), 0xabc003);
 }
-END_TEST
 
-START_TEST(write_to_a_new_frame_announces_it_once)
+TEST(write_to_a_new_frame_announces_it_once)
 {
     arch_desc_fill(slot_at(BASE + FRAME + 8), desc_of(1));
     arch_desc_fill(slot_at(BASE + FRAME + 16), desc_of(2));
@@ -131,9 +137,8 @@ START_TEST(write_to_a_new_frame_announces_it_once)
                 "(mem-write (id 2) (tid 0) (mem-order plain) (address 0x80001010) (value 0x2) "
                 "(src \"start:1\"))\n");
 }
-END_TEST
 
-START_TEST(write_to_a_new_frame_under_a_lock_names_its_tree)
+TEST(write_to_a_new_frame_under_a_lock_names_its_tree)
 {
     trace_lock(&trace, pa_of(BASE), 0x1002);
     arch_desc_fill(slot_at(BASE + FRAME), desc_of(1));
@@ -152,24 +157,21 @@ START_TEST(write_to_a_new_frame_under_a_lock_names_its_tree)
         "(mem-write (id 6) (tid 0) (mem-order plain) (address 0x80002000) (value 0x1) "
         "(src \"start:1\"))\n");
 }
-END_TEST
 
-START_TEST(replace_that_found_something_else_is_not_written)
+TEST(replace_that_found_something_else_is_not_written)
 {
     s2_desc_t expected = desc_of(7);
 
     ck_assert(!arch_desc_replace(slot_at(BASE), &expected, desc_of(8)));
     ck_assert_str_eq(news(), "");
 }
-END_TEST
 
-START_TEST(write_outside_the_memory_dies)
+TEST_ABORTS(write_outside_the_memory_dies)
 {
     s2_desc_t stranger = S2_DESC_NONE;
 
     arch_desc_store(&stranger, desc_of(1));
 }
-END_TEST
 
 /* --- Barriers, TLBIs, registers -------------------------------------------------------------- */
 
@@ -185,7 +187,7 @@ static const struct {
     {arch_tlbi_vmalls12e1, "tlbi", "vmalls12e1"},
 };
 
-START_TEST(execute_each_instruction_is_written_by_its_name)
+TEST_EACH(execute_each_instruction_is_written_by_its_name, COUNT(plain))
 {
     char expected[200];
 
@@ -194,17 +196,15 @@ START_TEST(execute_each_instruction_is_written_by_its_name)
              plain[_i].name, plain[_i].what);
     ck_assert_str_eq(news(), expected);
 }
-END_TEST
 
-START_TEST(tlbi_by_ipa_is_written_with_its_operand)
+TEST(tlbi_by_ipa_is_written_with_its_operand)
 {
     arch_tlbi_ipas2e1is(UINT64_C(0x0000700000040005));
     ck_assert_str_eq(news(), "(tlbi (id 0) (tid 0) ipas2e1is (value 0x700000040005) "
                              "(src \"start:0\"))\n");
 }
-END_TEST
 
-START_TEST(write_register_is_written_by_its_name)
+TEST(write_register_is_written_by_its_name)
 {
     arch_write_vtcr(0x80000019);
     arch_write_hcr(1);
@@ -216,9 +216,8 @@ START_TEST(write_register_is_written_by_its_name)
                 "(sysreg-write (id 2) (tid 0) (sysreg vttbr_el2) (value 0x2000080000000) "
                 "(src \"start:2\"))\n");
 }
-END_TEST
 
-START_TEST(execute_what_casemate_ignores_is_left_out)
+TEST(execute_what_casemate_ignores_is_left_out)
 {
     arch_ic_ialluis();
     arch_dc_cvac(slot_at(BASE));
@@ -230,35 +229,31 @@ START_TEST(execute_what_casemate_ignores_is_left_out)
     ck_assert_str_eq(news(), "");
     ck_assert_uint_eq(trace_lost(&trace), 0);
 }
-END_TEST
 
-START_TEST(execute_what_casemate_cannot_say_is_counted)
+TEST(execute_what_casemate_cannot_say_is_counted)
 {
     arch_tlbi_ripas2e1is(1);
     arch_tlbi_ipas2e1(1);
     ck_assert_str_eq(news(), "");
     ck_assert_uint_eq(trace_lost(&trace), 2);
 }
-END_TEST
 
-START_TEST(execute_on_another_cpu_is_another_thread)
+TEST(execute_on_another_cpu_is_another_thread)
 {
     sim_set_cpu(3);
     arch_isb();
     ck_assert_str_eq(news(), "(barrier (id 0) (tid 3) isb (src \"start:0\"))\n");
 }
-END_TEST
 
-START_TEST(execute_on_a_fifth_cpu_dies)
+TEST_ABORTS(execute_on_a_fifth_cpu_dies)
 {
     sim_set_cpu(TRACE_CPUS);
     arch_isb();
 }
-END_TEST
 
 /* --- The scenario ---------------------------------------------------------------------------- */
 
-START_TEST(root_is_announced_with_its_lock)
+TEST(root_is_announced_with_its_lock)
 {
     trace_root(&trace, pa_of(BASE), 0x1002);
     ck_assert_str_eq(
@@ -266,37 +261,32 @@ START_TEST(root_is_announced_with_its_lock)
                 "(hint (id 1) (tid 0) (kind set_root_lock) (location 0x80000000) (value 0x1002) "
                 "(src \"start:0\"))\n");
 }
-END_TEST
 
-START_TEST(root_with_lock_zero_dies)
+TEST_ABORTS(root_with_lock_zero_dies)
 {
     trace_root(&trace, pa_of(BASE), 0);
 }
-END_TEST
 
-START_TEST(release_is_a_hint)
+TEST(release_is_a_hint)
 {
     trace_release(&trace, pa_of(BASE));
     ck_assert_str_eq(news(), "(hint (id 0) (tid 0) (kind release_table) (location 0x80000000) "
                              "(value 0x0) (src \"start:0\"))\n");
 }
-END_TEST
 
-START_TEST(step_names_the_source)
+TEST(step_names_the_source)
 {
     trace_step(&trace, "split a block");
     arch_isb();
     ck_assert_str_eq(news(), "(barrier (id 0) (tid 0) isb (src \"split a block:0\"))\n");
 }
-END_TEST
 
-START_TEST(step_that_would_end_its_string_dies)
+TEST_ABORTS(step_that_would_end_its_string_dies)
 {
     trace_step(&trace, "the \"split\"");
 }
-END_TEST
 
-START_TEST(return_of_a_frame_frees_it_and_it_can_come_again)
+TEST(return_of_a_frame_frees_it_and_it_can_come_again)
 {
     pa_t kept, given;
 
@@ -318,18 +308,16 @@ START_TEST(return_of_a_frame_frees_it_and_it_can_come_again)
     arch_desc_fill(slot_at(BASE + FRAME), S2_DESC_NONE);
     ck_assert_ptr_nonnull(strstr(news(), "(mem-init (id 5) (tid 0) (address 0x80001000)"));
 }
-END_TEST
 
-START_TEST(init_over_frames_of_16k_dies)
+TEST_ABORTS(init_over_frames_of_16k_dies)
 {
     struct sim_memory large;
 
     sim_memory_init(&large, 14);
     trace_init(&trace, &large, out);
 }
-END_TEST
 
-START_TEST(init_amid_events_goes_on_with_their_number)
+TEST(init_amid_events_goes_on_with_their_number)
 {
     trace_fini(&trace);
     arch_dsb_ish();
@@ -337,15 +325,13 @@ START_TEST(init_amid_events_goes_on_with_their_number)
     arch_isb();
     ck_assert_str_eq(news(), "(barrier (id 0) (tid 0) isb (src \"start:1\"))\n");
 }
-END_TEST
 
-START_TEST(fini_stops_listening)
+TEST(fini_stops_listening)
 {
     trace_fini(&trace);
     arch_isb();
     ck_assert_str_eq(news(), "");
 }
-END_TEST
 
 /* --- The library ----------------------------------------------------------------------------- */
 
@@ -367,7 +353,7 @@ static bool next_words(const char **at, char words[64])
     return true;
 }
 
-START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
+TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
 {
     static const char *const flush[] = {
         "mem-write (mem-order", "barrier dsb", "tlbi ipas2e1is", "barrier dsb",
@@ -404,7 +390,6 @@ START_TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
     ck_assert_ptr_nonnull(strstr(text, "(mem-order release) (address 0x80000000)"));
     ck_assert_int_eq(s2_table_fini(&table), MAPPING_OK);
 }
-END_TEST
 
 /* --- Swallowed events ------------------------------------------------------------------------ */
 
@@ -415,7 +400,7 @@ static bool swallow_kind(void *arg, const struct sim_event *event)
     return event->kind == *kind;
 }
 
-START_TEST(swallow_write_leaves_no_trace)
+TEST(swallow_write_leaves_no_trace)
 {
     enum sim_kind kind = SIM_STORE;
     s2_desc_t *slot = slot_at(BASE);
@@ -430,9 +415,8 @@ START_TEST(swallow_write_leaves_no_trace)
     arch_desc_publish(slot, desc_of(1));
     ck_assert_uint_eq(value_of(*slot), 1);
 }
-END_TEST
 
-START_TEST(swallow_swap_answers_what_is_there)
+TEST(swallow_swap_answers_what_is_there)
 {
     enum sim_kind kind = SIM_SWAP;
     s2_desc_t *slot = slot_at(BASE);
@@ -442,9 +426,8 @@ START_TEST(swallow_swap_answers_what_is_there)
     ck_assert_uint_eq(value_of(arch_desc_swap(slot, desc_of(6))), 5);
     ck_assert_uint_eq(value_of(*slot), 5);
 }
-END_TEST
 
-START_TEST(swallow_replace_answers_that_it_was_done)
+TEST(swallow_replace_answers_that_it_was_done)
 {
     enum sim_kind kind = SIM_REPLACE;
     s2_desc_t *slot = slot_at(BASE);
@@ -456,9 +439,8 @@ START_TEST(swallow_replace_answers_that_it_was_done)
     ck_assert_uint_eq(value_of(expected), 5);
     ck_assert_uint_eq(value_of(*slot), 5);
 }
-END_TEST
 
-START_TEST(swallow_instruction_is_in_no_log)
+TEST(swallow_instruction_is_in_no_log)
 {
     enum sim_kind kind = SIM_DSB_ISH;
 
@@ -469,9 +451,8 @@ START_TEST(swallow_instruction_is_in_no_log)
     ck_assert_int_eq(sim_events()[0].kind, SIM_DSB_ISHST);
     ck_assert_str_eq(news(), "(barrier (id 0) (tid 0) dsb (kind ishst) (src \"start:0\"))\n");
 }
-END_TEST
 
-START_TEST(swallow_register_keeps_its_value)
+TEST(swallow_register_keeps_its_value)
 {
     enum sim_kind kind = SIM_WRITE_VTTBR;
 
@@ -480,9 +461,8 @@ START_TEST(swallow_register_keeps_its_value)
     arch_write_vttbr(6);
     ck_assert_uint_eq(arch_read_vttbr(), 5);
 }
-END_TEST
 
-START_TEST(swallow_is_not_asked_about_loads)
+TEST(swallow_is_not_asked_about_loads)
 {
     enum sim_kind kind = SIM_LOAD;
 
@@ -491,9 +471,8 @@ START_TEST(swallow_is_not_asked_about_loads)
     (void)arch_desc_load(slot_at(BASE));
     ck_assert_uint_eq(sim_event_count(SIM_LOAD), 1);
 }
-END_TEST
 
-START_TEST(swallow_ends_with_null_and_with_reset)
+TEST(swallow_ends_with_null_and_with_reset)
 {
     enum sim_kind kind = SIM_ISB;
 
@@ -506,60 +485,5 @@ START_TEST(swallow_ends_with_null_and_with_reset)
     arch_isb();
     ck_assert_uint_eq(sim_event_count(SIM_ISB), 1);
 }
-END_TEST
 
 /* --- Suite ----------------------------------------------------------------------------------- */
-
-static TCase *add_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
-Suite *suite_trace(void)
-{
-    Suite *suite = suite_create("trace");
-    TCase *tcase = add_case(suite, "descriptors");
-
-    tcase_add_loop_test(tcase, write_of_each_kind_is_written_with_its_order, 0, COUNT(writes));
-    tcase_add_test(tcase, write_to_a_new_frame_announces_it_once);
-    tcase_add_test(tcase, write_to_a_new_frame_under_a_lock_names_its_tree);
-    tcase_add_test(tcase, replace_that_found_something_else_is_not_written);
-    tcase_add_test_raise_signal(tcase, write_outside_the_memory_dies, SIGABRT);
-
-    tcase = add_case(suite, "instructions");
-    tcase_add_loop_test(tcase, execute_each_instruction_is_written_by_its_name, 0, COUNT(plain));
-    tcase_add_test(tcase, tlbi_by_ipa_is_written_with_its_operand);
-    tcase_add_test(tcase, write_register_is_written_by_its_name);
-    tcase_add_test(tcase, execute_what_casemate_ignores_is_left_out);
-    tcase_add_test(tcase, execute_what_casemate_cannot_say_is_counted);
-    tcase_add_test(tcase, execute_on_another_cpu_is_another_thread);
-    tcase_add_test_raise_signal(tcase, execute_on_a_fifth_cpu_dies, SIGABRT);
-
-    tcase = add_case(suite, "scenario");
-    tcase_add_test(tcase, root_is_announced_with_its_lock);
-    tcase_add_test_raise_signal(tcase, root_with_lock_zero_dies, SIGABRT);
-    tcase_add_test(tcase, release_is_a_hint);
-    tcase_add_test(tcase, step_names_the_source);
-    tcase_add_test_raise_signal(tcase, step_that_would_end_its_string_dies, SIGABRT);
-    tcase_add_test(tcase, return_of_a_frame_frees_it_and_it_can_come_again);
-    tcase_add_test_raise_signal(tcase, init_over_frames_of_16k_dies, SIGABRT);
-    tcase_add_test(tcase, init_amid_events_goes_on_with_their_number);
-    tcase_add_test(tcase, fini_stops_listening);
-
-    tcase = add_case(suite, "library");
-    tcase_add_test(tcase, unmap_from_a_block_is_written_in_the_order_of_the_architecture);
-
-    tcase = add_case(suite, "swallow");
-    tcase_add_test(tcase, swallow_write_leaves_no_trace);
-    tcase_add_test(tcase, swallow_swap_answers_what_is_there);
-    tcase_add_test(tcase, swallow_replace_answers_that_it_was_done);
-    tcase_add_test(tcase, swallow_instruction_is_in_no_log);
-    tcase_add_test(tcase, swallow_register_keeps_its_value);
-    tcase_add_test(tcase, swallow_is_not_asked_about_loads);
-    tcase_add_test(tcase, swallow_ends_with_null_and_with_reset);
-    return suite;
-}

@@ -3,9 +3,11 @@
  */
 #include "stage2/tlb/vmid.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <stdlib.h>
+
+#define SUITE "vmid"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -29,6 +31,9 @@ static void setup(void)
         atomic_init(&guests[i].tag, 0);
     }
 }
+
+#undef SETUP
+#define SETUP setup
 
 static unsigned take(size_t cpu, size_t guest)
 {
@@ -80,7 +85,7 @@ static unsigned number_of(size_t guest)
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
-START_TEST(take_gives_every_number_once_and_then_begins_a_generation)
+TEST_EACH(take_gives_every_number_once_and_then_begins_a_generation, 2)
 {
     const unsigned bits = _i == 0 ? 8 : 16;
     const unsigned last = (1U << bits) - 1;
@@ -98,9 +103,8 @@ START_TEST(take_gives_every_number_once_and_then_begins_a_generation)
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 1);
     free(many);
 }
-END_TEST
 
-START_TEST(take_of_a_number_held_says_nothing_to_anybody)
+TEST(take_of_a_number_held_says_nothing_to_anybody)
 {
     const unsigned number = enter(0, 0);
 
@@ -112,9 +116,8 @@ START_TEST(take_of_a_number_held_says_nothing_to_anybody)
     ck_assert_uint_eq(sim_event_total(), 0);
     ck_assert_uint_eq(number_of(0), number);
 }
-END_TEST
 
-START_TEST(take_for_the_first_time_sends_one_barrier)
+TEST(take_for_the_first_time_sends_one_barrier)
 {
     const enum sim_kind expected[] = {SIM_DSB_ISH};
 
@@ -123,9 +126,8 @@ START_TEST(take_for_the_first_time_sends_one_barrier)
     ck_assert_uint_eq(sim_event_total(), COUNT(expected));
     ck_assert(sim_matches(0, expected, COUNT(expected)));
 }
-END_TEST
 
-START_TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
+TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
 {
     const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH, SIM_DSB_ISH};
 
@@ -142,10 +144,9 @@ START_TEST(take_of_the_last_number_and_one_more_flushes_all_guests_once)
     ck_assert_uint_eq(number_of(0), S2_VMID_NOBODY);
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
-END_TEST
 
 /* Every generation from then on, and no more often for being said twice. */
-START_TEST(generation_after_repeat_flushes_twice)
+TEST(generation_after_repeat_flushes_twice)
 {
     const enum sim_kind expected[] = {SIM_DSB_ISH,      SIM_TLBI_ALLE1IS, SIM_DSB_ISH,
                                       SIM_TLBI_ALLE1IS, SIM_DSB_ISH,      SIM_DSB_ISH};
@@ -162,9 +163,8 @@ START_TEST(generation_after_repeat_flushes_twice)
     roll_over();
     ck_assert_uint_eq(sim_event_count(SIM_TLBI_ALLE1IS), 4);
 }
-END_TEST
 
-START_TEST(take_without_end_never_gives_what_a_cpu_runs)
+TEST(take_without_end_never_gives_what_a_cpu_runs)
 {
     enter(0, 0);
     enter(1, 1);
@@ -176,11 +176,10 @@ START_TEST(take_without_end_never_gives_what_a_cpu_runs)
     ck_assert_uint_eq(enter(0, 0), 1);
     ck_assert_uint_eq(enter(1, 1), 2);
 }
-END_TEST
 
 /* --- Who keeps its number --------------------------------------------------------------------- */
 
-START_TEST(generation_leaves_what_runs_and_drops_what_has_left)
+TEST(generation_leaves_what_runs_and_drops_what_has_left)
 {
     const unsigned runs = enter(0, 0);
     const unsigned left = enter(1, 1);
@@ -192,9 +191,8 @@ START_TEST(generation_leaves_what_runs_and_drops_what_has_left)
     ck_assert_uint_ne(left, S2_VMID_NOBODY);
     ck_assert_uint_eq(pin(1), S2_VMID_NOBODY);
 }
-END_TEST
 
-START_TEST(generation_after_generation_leaves_what_runs)
+TEST(generation_after_generation_leaves_what_runs)
 {
     const unsigned runs = enter(0, 0);
 
@@ -213,9 +211,8 @@ START_TEST(generation_after_generation_leaves_what_runs)
     roll_over();
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
-END_TEST
 
-START_TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
+TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
 {
     const unsigned before = enter(0, 0);
     const unsigned after = take(0, 1);
@@ -230,11 +227,10 @@ START_TEST(generation_leaves_what_a_cpu_is_leaving_until_it_settles)
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
     ck_assert_uint_eq(pin(1), after);
 }
-END_TEST
 
 /* The CPU takes its next guest after one generation and before another; meanwhile the guest that it
  * leaves is looked at by a flush, which gives it a tag of the present generation. */
-START_TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
+TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
 {
     const unsigned before = enter(0, 0);
 
@@ -249,9 +245,8 @@ START_TEST(generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new)
     roll_over();
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
-END_TEST
 
-START_TEST(generation_that_a_cpu_begins_leaves_what_it_comes_from)
+TEST(generation_that_a_cpu_begins_leaves_what_it_comes_from)
 {
     unsigned before;
 
@@ -266,9 +261,8 @@ START_TEST(generation_that_a_cpu_begins_leaves_what_it_comes_from)
     roll_over();
     ck_assert_uint_eq(pin(LAST - 1), S2_VMID_NOBODY);
 }
-END_TEST
 
-START_TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
+TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
 {
     s2_vmid_init(&vmids, 8);
     ck_assert_int_eq(s2_vmid_limit(&vmids, 2 * CPUS), MAPPING_OK);
@@ -287,11 +281,10 @@ START_TEST(generation_with_all_cpus_on_their_way_still_has_a_number)
     ck_assert_uint_eq(take(CPUS - 1, 2 * CPUS), 3);
     ck_assert_uint_eq(vmids.rollovers, 1);
 }
-END_TEST
 
 /* --- Flushes ------------------------------------------------------------------------------------ */
 
-START_TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
+TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
 {
     uint16_t number = 77;
 
@@ -299,9 +292,8 @@ START_TEST(pin_of_a_guest_that_never_ran_says_false_and_locks_nothing)
     ck_assert_uint_eq(number, 77);
     ck_assert(!lock_is_held(&vmids.lock));
 }
-END_TEST
 
-START_TEST(pin_of_a_guest_that_ran_holds_the_lock)
+TEST(pin_of_a_guest_that_ran_holds_the_lock)
 {
     uint16_t number;
 
@@ -316,11 +308,10 @@ START_TEST(pin_of_a_guest_that_ran_holds_the_lock)
     ck_assert(!lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_event_total(), 0);
 }
-END_TEST
 
 /* --- CPUs come and go ------------------------------------------------------------------------- */
 
-START_TEST(limit_that_cannot_be_is_refused)
+TEST(limit_that_cannot_be_is_refused)
 {
     ck_assert_int_eq(s2_vmid_limit(&vmids, 0), MAPPING_INVALID_PARAM);
     ck_assert_int_eq(s2_vmid_limit(&vmids, LAST + 1), MAPPING_INVALID_PARAM);
@@ -330,9 +321,8 @@ START_TEST(limit_that_cannot_be_is_refused)
     ck_assert_int_eq(s2_vmid_limit(&vmids, 256), MAPPING_INVALID_PARAM);
     ck_assert_int_eq(s2_vmid_limit(&vmids, 255), MAPPING_OK);
 }
-END_TEST
 
-START_TEST(limit_after_a_number_was_given_is_refused)
+TEST(limit_after_a_number_was_given_is_refused)
 {
     enter(0, 0);
     ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_BAD_STATE);
@@ -341,9 +331,8 @@ START_TEST(limit_after_a_number_was_given_is_refused)
     ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_BAD_STATE);
     ck_assert(!lock_is_held(&vmids.lock));
 }
-END_TEST
 
-START_TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
+TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
 {
     struct s2_cpu more = {.vmids = NULL};
     struct s2_cpu *unknown = malloc(sizeof(*unknown));
@@ -359,10 +348,9 @@ START_TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
     ck_assert_uint_eq(sim_event_total(), 0); /* nothing was given, so no TLB holds anything */
     roll_over();
 }
-END_TEST
 
 /* The number that CPU 0 reserves is in use on CPU 1, which reserves none. */
-START_TEST(fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere)
+TEST(fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere)
 {
     const enum sim_kind expected[] = {SIM_DSB_ISH, SIM_TLBI_ALLE1IS, SIM_DSB_ISH};
     unsigned number;
@@ -383,9 +371,8 @@ START_TEST(fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere)
     }
     ck_assert_uint_eq(pin(LAST - 1), number);
 }
-END_TEST
 
-START_TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
+TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
 {
     enter(0, 0);
     s2_vmid_release(&cpus[0]);
@@ -394,7 +381,6 @@ START_TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
     ck_assert_uint_eq(vmids.cpu_count, CPUS - 1);
     roll_over();
 }
-END_TEST
 
 /* --- vCPUs ------------------------------------------------------------------------------------ */
 
@@ -404,7 +390,7 @@ static bool changes(size_t cpu, size_t guest, uint32_t vcpu)
     return s2_vmid_changes_vcpu(&cpus[cpu], &guests[guest], vcpu);
 }
 
-START_TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)
+TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)
 {
     ck_assert(!changes(0, 0, 7));
     ck_assert(!changes(0, 0, 7));
@@ -415,7 +401,6 @@ START_TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)
     ck_assert(!changes(0, 0, 8));
     ck_assert(changes(0, 0, 0));
 }
-END_TEST
 
 /* Numbers 1 and 1 + S2_CPU_GUESTS share a slot. */
 static void give_all_slots_twice(void)
@@ -430,7 +415,7 @@ static void give_all_slots_twice(void)
     }
 }
 
-START_TEST(changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation)
+TEST(changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation)
 {
     give_all_slots_twice();
     ck_assert(!changes(0, 0, 7));
@@ -439,9 +424,8 @@ START_TEST(changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation)
     ck_assert(!changes(0, 0, 7));
     ck_assert(!changes(0, 1, 7)); /* a slot of its own */
 }
-END_TEST
 
-START_TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
+TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
 {
     give_all_slots_twice();
     ck_assert(!changes(0, 0, 7));
@@ -454,10 +438,9 @@ START_TEST(changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation)
     ck_assert(!changes(0, 0, 8)); /* not since all TLBs were emptied */
     ck_assert(changes(0, 0, 7));
 }
-END_TEST
 
 /* The CPU runs a guest for two generations while its entries of that guest's come and go. */
-START_TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
+TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
 {
     ck_assert(!changes(0, 0, 7));
     roll_over();
@@ -466,11 +449,10 @@ START_TEST(changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu)
     roll_over();
     ck_assert(changes(0, 0, 8));
 }
-END_TEST
 
 /* While the CPU went from one guest to the next, a generation began, and the one that it left, which
  * keeps its number, was walked still: what is told of the next must not hide it. */
-START_TEST(changes_vcpu_of_the_guest_left_in_a_new_generation_is_true)
+TEST(changes_vcpu_of_the_guest_left_in_a_new_generation_is_true)
 {
     give_all_slots_twice();
     ck_assert(!changes(0, 0, 7));
@@ -483,10 +465,9 @@ START_TEST(changes_vcpu_of_the_guest_left_in_a_new_generation_is_true)
     ck_assert_uint_eq(enter(0, 0), 1);
     ck_assert(changes(0, 0, 8));
 }
-END_TEST
 
 /* A CPU that comes up again without s2_cpu_fini() before: what it holds stays reserved. */
-START_TEST(init_of_a_cpu_twice_is_refused)
+TEST(init_of_a_cpu_twice_is_refused)
 {
     uint64_t active;
 
@@ -496,34 +477,30 @@ START_TEST(init_of_a_cpu_twice_is_refused)
     ck_assert_uint_eq(atomic_load(&cpus[0].active), active);
     ck_assert_uint_eq(vmids.cpu_count, CPUS);
 }
-END_TEST
 
 /* --- Contract deaths -------------------------------------------------------------------------- */
 
-START_TEST(init_with_no_width_of_a_cpu_dies)
+TEST_DIES(init_with_no_width_of_a_cpu_dies)
 {
     s2_vmid_init(&vmids, 7);
 }
-END_TEST
 
-START_TEST(take_on_a_cpu_of_another_allocator_dies)
+TEST_DIES(take_on_a_cpu_of_another_allocator_dies)
 {
     struct s2_vmid_allocator other;
 
     s2_vmid_init(&other, 8);
     (void)s2_vmid_take(&other, &guests[0], &cpus[0]);
 }
-END_TEST
 
-START_TEST(release_on_the_way_dies)
+TEST_DIES(release_on_the_way_dies)
 {
     enter(0, 0);
     take(0, 1);
     s2_vmid_release(&cpus[0]);
 }
-END_TEST
 
-START_TEST(fini_of_a_running_cpu_dies)
+TEST_EACH_DIES(fini_of_a_running_cpu_dies, 2)
 {
     enter(0, 0);
     if (_i == 1) {
@@ -531,68 +508,8 @@ START_TEST(fini_of_a_running_cpu_dies)
     }
     s2_cpu_fini(&cpus[0]);
 }
-END_TEST
 
-START_TEST(unpin_without_pin_dies)
+TEST_DIES(unpin_without_pin_dies)
 {
     s2_vmid_unpin(&vmids);
-}
-END_TEST
-
-static TCase *tcase(Suite *suite, const char *name)
-{
-    TCase *made = tcase_create(name);
-
-    tcase_add_checked_fixture(made, setup, NULL);
-    suite_add_tcase(suite, made);
-    return made;
-}
-
-static void add_deaths(Suite *suite)
-{
-    TCase *deaths = tcase(suite, "contract");
-
-    tcase_add_test_raise_signal(deaths, init_with_no_width_of_a_cpu_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, take_on_a_cpu_of_another_allocator_dies, CONTRACT_DEATH);
-    tcase_add_test_raise_signal(deaths, release_on_the_way_dies, CONTRACT_DEATH);
-    tcase_add_loop_test_raise_signal(deaths, fini_of_a_running_cpu_dies, CONTRACT_DEATH, 0, 2);
-    tcase_add_test_raise_signal(deaths, unpin_without_pin_dies, CONTRACT_DEATH);
-}
-
-Suite *suite_vmid(void)
-{
-    Suite *suite = suite_create("vmid");
-    TCase *numbers = tcase(suite, "numbers");
-    TCase *keeping = tcase(suite, "generations");
-    TCase *flushes = tcase(suite, "flushes");
-    TCase *machine = tcase(suite, "cpus");
-    TCase *vcpus = tcase(suite, "vcpus");
-
-    tcase_add_loop_test(numbers, take_gives_every_number_once_and_then_begins_a_generation, 0, 2);
-    tcase_add_test(numbers, take_of_a_number_held_says_nothing_to_anybody);
-    tcase_add_test(numbers, take_for_the_first_time_sends_one_barrier);
-    tcase_add_test(numbers, take_of_the_last_number_and_one_more_flushes_all_guests_once);
-    tcase_add_test(numbers, generation_after_repeat_flushes_twice);
-    tcase_add_test(numbers, take_without_end_never_gives_what_a_cpu_runs);
-    tcase_add_test(keeping, generation_leaves_what_runs_and_drops_what_has_left);
-    tcase_add_test(keeping, generation_after_generation_leaves_what_runs);
-    tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_until_it_settles);
-    tcase_add_test(keeping, generation_leaves_what_a_cpu_is_leaving_when_its_tag_is_new);
-    tcase_add_test(keeping, generation_that_a_cpu_begins_leaves_what_it_comes_from);
-    tcase_add_test(keeping, generation_with_all_cpus_on_their_way_still_has_a_number);
-    tcase_add_test(flushes, pin_of_a_guest_that_never_ran_says_false_and_locks_nothing);
-    tcase_add_test(flushes, pin_of_a_guest_that_ran_holds_the_lock);
-    tcase_add_test(machine, limit_that_cannot_be_is_refused);
-    tcase_add_test(machine, limit_after_a_number_was_given_is_refused);
-    tcase_add_test(machine, init_of_more_cpus_than_there_are_numbers_for_is_denied);
-    tcase_add_test(machine, init_of_a_cpu_twice_is_refused);
-    tcase_add_test(machine, fini_of_a_cpu_does_not_free_the_number_of_a_guest_elsewhere);
-    tcase_add_test(machine, fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine);
-    tcase_add_test(vcpus, changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu);
-    tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_true_in_its_generation);
-    tcase_add_test(vcpus, changes_vcpu_of_a_forgotten_guest_is_false_in_a_later_generation);
-    tcase_add_test(vcpus, changes_vcpu_of_a_guest_that_kept_its_number_remembers_the_vcpu);
-    tcase_add_test(vcpus, changes_vcpu_of_the_guest_left_in_a_new_generation_is_true);
-    add_deaths(suite);
-    return suite;
 }

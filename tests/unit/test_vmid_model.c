@@ -12,13 +12,15 @@
 
 #include "tests/model/random.h"
 #include "tests/model/vmid_model.h"
-#include "tests/unit/suites.h"
+#include "tests/unit/test.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+
+#define SUITE "vmid_model"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -137,7 +139,7 @@ static void try_all(const char *from, size_t cpus, size_t guests, size_t vcpus)
 
 /* Left out, what a CPU has to do that comes up again is missed: it is entered with a TLB full of who
  * knows what. */
-START_TEST(cpu_that_comes_up_without_a_tlbi_is_found_out)
+TEST_EACH(cpu_that_comes_up_without_a_tlbi_is_found_out, 2)
 {
     static const struct vmid_op ways[][3] = {
         {{VMID_SLEEP, 0, 0}, {VMID_WAKE, 0, 0}, {VMID_ENTER, 0, 0}},
@@ -156,7 +158,6 @@ START_TEST(cpu_that_comes_up_without_a_tlbi_is_found_out)
         ck_assert_int_eq(vmid_model_wrong() != NULL, is_mutant != 0);
     }
 }
-END_TEST
 
 static const struct {
     size_t cpus, guests, vcpus;
@@ -171,7 +172,7 @@ static const struct {
 
 #define BOUND_MAX 50000
 
-START_TEST(any_sequence_of_verbs_keeps_guests_apart)
+TEST_EACH(any_sequence_of_verbs_keeps_guests_apart, COUNT(machines))
 {
     const size_t bound = machines[_i].bound;
 
@@ -197,10 +198,9 @@ START_TEST(any_sequence_of_verbs_keeps_guests_apart)
     }
     free(queue.worlds);
 }
-END_TEST
 
 /* Where that does not come: one long way. */
-START_TEST(random_verbs_keep_guests_apart)
+TEST_EACH(random_verbs_keep_guests_apart, 6)
 {
     const size_t cpus = 2 + (size_t)_i % 2;
     struct random random = {(uint64_t)_i + 1};
@@ -219,7 +219,6 @@ START_TEST(random_verbs_keep_guests_apart)
     }
     ck_assert_uint_gt(vmid_model_rollovers(), 500);
 }
-END_TEST
 
 /* --- Step by step ----------------------------------------------------------------------------- */
 
@@ -607,7 +606,7 @@ static bool change_the_same(const struct program *a, const struct program *b)
     return false;
 }
 
-START_TEST(any_order_of_steps_on_two_cpus_keeps_guests_apart)
+TEST_EACH(any_order_of_steps_on_two_cpus_keeps_guests_apart, COUNT(prologues))
 {
     const struct prologue *prologue = &prologues[_i];
 
@@ -626,7 +625,6 @@ START_TEST(any_order_of_steps_on_two_cpus_keeps_guests_apart)
     }
     ck_assert_uint_gt(seen_count, 1000);
 }
-END_TEST
 
 /* Three CPUs, six numbers: all are given, and guests 4 and 5 have none. */
 static const struct prologue three = {"three CPUs",
@@ -647,7 +645,7 @@ static const struct program trios[][3] = {
     {{{E(3, 0)}, 1}, {{CHANGE(0)}, 1}, {{E(5, 0)}, 1}},
 };
 
-START_TEST(any_order_of_steps_on_three_cpus_keeps_guests_apart)
+TEST_EACH(any_order_of_steps_on_three_cpus_keeps_guests_apart, COUNT(trios))
 {
     begin(&three, 3, 6);
     explore(trios[_i], 3);
@@ -656,7 +654,6 @@ START_TEST(any_order_of_steps_on_three_cpus_keeps_guests_apart)
     }
     ck_assert_uint_gt(seen_count, 100);
 }
-END_TEST
 
 /* --- In weakly ordered memory ----------------------------------------------------------------- */
 
@@ -690,12 +687,11 @@ static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
     return is_wrong;
 }
 
-START_TEST(weakly_ordered_memory_keeps_guests_apart)
+TEST_EACH(weakly_ordered_memory_keeps_guests_apart, COUNT(weak_pairs))
 {
     ck_assert(!explore_weakly((size_t)_i, VMID_AS_IT_IS));
     ck_assert_uint_gt(seen_count, 100);
 }
-END_TEST
 
 /* Each of these is wrong, and found so; the first is how it was done before. */
 static const struct {
@@ -706,34 +702,7 @@ static const struct {
     {VMID_TAKE_BY_ACQUIRE, 0},  {VMID_GENERATION_BY_RELEASE, 0},
 };
 
-START_TEST(weakly_ordered_memory_finds_what_is_left_out)
+TEST_EACH(weakly_ordered_memory_finds_what_is_left_out, COUNT(weak_mutants))
 {
     ck_assert(explore_weakly(weak_mutants[_i].pair, weak_mutants[_i].mutant));
-}
-END_TEST
-
-Suite *suite_vmid_model(void)
-{
-    Suite *suite = suite_create("vmid_model");
-    TCase *verbs = tcase_create("verbs");
-    TCase *steps = tcase_create("steps");
-    TCase *weak = tcase_create("weak");
-
-    tcase_add_loop_test(verbs, any_sequence_of_verbs_keeps_guests_apart, 0, (int)COUNT(machines));
-    tcase_add_loop_test(verbs, random_verbs_keep_guests_apart, 0, 6);
-    tcase_add_loop_test(verbs, cpu_that_comes_up_without_a_tlbi_is_found_out, 0, 2);
-    if (!HAS_ONE_STACK) {
-        tcase_add_loop_test(steps, any_order_of_steps_on_two_cpus_keeps_guests_apart, 0,
-                            (int)COUNT(prologues));
-        tcase_add_loop_test(steps, any_order_of_steps_on_three_cpus_keeps_guests_apart, 0,
-                            (int)COUNT(trios));
-        tcase_add_loop_test(weak, weakly_ordered_memory_keeps_guests_apart, 0,
-                            (int)COUNT(weak_pairs));
-        tcase_add_loop_test(weak, weakly_ordered_memory_finds_what_is_left_out, 0,
-                            (int)COUNT(weak_mutants));
-    }
-    suite_add_tcase(suite, verbs);
-    suite_add_tcase(suite, steps);
-    suite_add_tcase(suite, weak);
-    return suite;
 }
