@@ -17,24 +17,11 @@ void crew_init(struct crew *crew, struct rig_setup setup, size_t count)
             .vmid = (uint16_t)(RIG_VMID + i),
         };
 
-        ck_assert_int_eq(s2_space_init(&crew->spaces[i], &config), MAPPING_OK);
+        MUST(s2_space_init(&crew->spaces[i], &config));
         rig_judge(&crew->rig, s2_space_table(&crew->spaces[i]));
     }
     rig_enter(s2_space_table(&crew->spaces[0]));
     sim_clear();
-}
-
-void crew_fini_last(struct crew *crew)
-{
-    struct s2_space *last = &crew->spaces[crew->count - 1];
-
-    ck_assert_uint_gt(crew->count, 0);
-    if (crew->rig.monitor != NULL) {
-        monitor_remove_guest(crew->rig.monitor, s2_table_vttbr(s2_space_table(last)));
-    }
-    ck_assert_int_eq(s2_space_fini(last), MAPPING_OK);
-    memset(last, 0xdb, sizeof(*last)); /* nobody looks at it again */
-    crew->count--;
 }
 
 void crew_fini(struct crew *crew)
@@ -43,16 +30,19 @@ void crew_fini(struct crew *crew)
         monitor_quiesce(crew->rig.monitor);
     }
     while (crew->count > 0) {
-        crew_fini_last(crew);
+        struct s2_space *last = &crew->spaces[--crew->count];
+
+        if (crew->rig.monitor != NULL) {
+            monitor_remove_guest(crew->rig.monitor, s2_table_vttbr(s2_space_table(last)));
+        }
+        MUST(s2_space_fini(last));
     }
     rig_fini_machine(&crew->rig);
 }
 
 void crew_map(struct crew *crew, size_t who, uint64_t ipa, uint64_t size, uint64_t pa)
 {
-    ck_assert_int_eq(
-        s2_space_map_linear(&crew->spaces[who], ipa_range(ipa, size), pa_of(pa), RIG_RW),
-        MAPPING_OK);
+    MUST(s2_space_map_linear(&crew->spaces[who], ipa_range(ipa, size), pa_of(pa), RIG_RW));
 }
 
 static bool ends_flush(const struct sim_event *event)

@@ -26,7 +26,6 @@ struct crew {
  * empty. fini fails the test unless every frame comes back. */
 void crew_init(struct crew *crew, struct rig_setup setup, size_t count);
 void crew_fini(struct crew *crew);
-void crew_fini_last(struct crew *crew);
 
 /* Without a batch, or fail the test. */
 void crew_map(struct crew *crew, size_t who, uint64_t ipa, uint64_t size, uint64_t pa);

@@ -91,11 +91,59 @@ void guest_fini(struct guest *guest)
     free(guest->memory.bytes);
 }
 
+/* --- Calls ----------------------------------------------------------------------------------- */
+
+enum mapping_error guest_call(struct s2_space *space, enum guest_verb verb, struct guest_area area)
+{
+    const struct ipa_range range = ipa_range(area.ipa, area.size);
+
+    switch (verb) {
+    case GUEST_MAP:
+        return s2_space_map_linear(space, range, pa_of(area.pa), area.flags);
+    case GUEST_REPLACE:
+        return s2_space_replace_linear(space, range, pa_of(area.pa), area.flags);
+    case GUEST_UNMAP:
+        return s2_space_unmap(space, range);
+    case GUEST_PROTECT:
+        return s2_space_protect(space, range, area.flags);
+    case GUEST_FOLD:
+        break;
+    }
+    return s2_space_fold(space, range);
+}
+
+enum mapping_error guest_batch(struct s2_batch *batch, struct s2_space *space, enum guest_verb verb,
+                               struct guest_area area)
+{
+    const struct ipa_range range = ipa_range(area.ipa, area.size);
+
+    switch (verb) {
+    case GUEST_MAP:
+        return s2_batch_map_linear(batch, space, range, pa_of(area.pa), area.flags);
+    case GUEST_REPLACE:
+        return s2_batch_replace_linear(batch, space, range, pa_of(area.pa), area.flags);
+    case GUEST_UNMAP:
+        return s2_batch_unmap(batch, space, range);
+    case GUEST_PROTECT:
+    case GUEST_FOLD: /* there is none in a batch */
+        break;
+    }
+    return s2_batch_protect(batch, space, range, area.flags);
+}
+
+enum mapping_error guest_step(struct s2_space *space, enum guest_verb verb,
+                              struct s2_cursor *cursor, mapping_flags_t flags, size_t budget)
+{
+    if (verb == GUEST_UNMAP) {
+        return s2_space_unmap_step(space, cursor, budget);
+    }
+    return verb == GUEST_PROTECT ? s2_space_protect_step(space, cursor, flags, budget)
+                                 : s2_space_fold_step(space, cursor, budget);
+}
+
 void guest_map(struct guest *guest, struct guest_area area)
 {
-    ck_assert_int_eq(s2_space_map_linear(&guest->space, ipa_range(area.ipa, area.size),
-                                         pa_of(area.pa), area.flags),
-                     MAPPING_OK);
+    MUST(guest_call(&guest->space, GUEST_MAP, area));
 }
 
 void guest_map_all(struct guest *guest, const struct guest_area areas[], size_t count)
@@ -107,7 +155,7 @@ void guest_map_all(struct guest *guest, const struct guest_area areas[], size_t 
 
 void guest_unmap(struct guest *guest, uint64_t ipa, uint64_t size)
 {
-    ck_assert_int_eq(s2_space_unmap(&guest->space, ipa_range(ipa, size)), MAPPING_OK);
+    MUST(s2_space_unmap(&guest->space, ipa_range(ipa, size)));
 }
 
 /* --- Looking --------------------------------------------------------------------------------- */
@@ -139,7 +187,7 @@ static void show_table(struct guest *guest)
     guest->rig.table = guest->space.table;
 }
 
-static size_t list_areas(const struct guest *guest, struct memory_area areas[])
+size_t guest_list(const struct guest *guest, struct memory_area areas[GUEST_NODES])
 {
     const struct memory_set *set = s2_space_areas(&guest->space);
     const struct memory_area *area = memory_set_first(set);
@@ -156,7 +204,7 @@ void guest_snapshot_take(struct guest_snapshot *snapshot, struct guest *guest)
 {
     show_table(guest);
     rig_snapshot_take(&snapshot->rig, &guest->rig);
-    snapshot->area_count = list_areas(guest, snapshot->areas);
+    snapshot->area_count = guest_list(guest, snapshot->areas);
 }
 
 void guest_snapshot_assert_same(const struct guest_snapshot *snapshot, struct guest *guest)
@@ -165,7 +213,7 @@ void guest_snapshot_assert_same(const struct guest_snapshot *snapshot, struct gu
 
     show_table(guest);
     rig_snapshot_assert_same(&snapshot->rig, &guest->rig);
-    ck_assert_uint_eq(list_areas(guest, areas), snapshot->area_count);
+    ck_assert_uint_eq(guest_list(guest, areas), snapshot->area_count);
     for (size_t i = 0; i < snapshot->area_count; i++) {
         const struct memory_area *old = &snapshot->areas[i];
 

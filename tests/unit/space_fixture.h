@@ -13,6 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define MUST(call) ck_assert_int_eq(call, MAPPING_OK)
+
+/* An initializer in a table: as a call, so that it stays in a line. */
+#define ROW(...)    \
+    {               \
+        __VA_ARGS__ \
+    }
+
 #define GUEST_NODES 16
 #define GUEST_LINE 64 /* bytes of a cache line of every rig */
 
@@ -53,6 +61,16 @@ struct guest_area {
     mapping_flags_t flags; /* with the cap */
 };
 
+/* A call on a space: by itself, in a batch, or one step of it. What the verb does not take is not
+ * looked at. */
+enum guest_verb { GUEST_MAP, GUEST_REPLACE, GUEST_UNMAP, GUEST_PROTECT, GUEST_FOLD };
+
+enum mapping_error guest_call(struct s2_space *space, enum guest_verb verb, struct guest_area area);
+enum mapping_error guest_batch(struct s2_batch *batch, struct s2_space *space, enum guest_verb verb,
+                               struct guest_area area);
+enum mapping_error guest_step(struct s2_space *space, enum guest_verb verb,
+                              struct s2_cursor *cursor, mapping_flags_t flags, size_t budget);
+
 /* Map or unmap, or fail the test. */
 void guest_map(struct guest *guest, struct guest_area area);
 void guest_map_all(struct guest *guest, const struct guest_area areas[], size_t count);
@@ -61,6 +79,9 @@ void guest_unmap(struct guest *guest, uint64_t ipa, uint64_t size);
 /* Fails the test unless these are the areas, the software MMU finds them and nothing else, and
  * s2_space_check() is content. */
 void guest_assert(struct guest *guest, const struct guest_area areas[], size_t count);
+
+/* The areas of the guest, in order; how many. */
+size_t guest_list(const struct guest *guest, struct memory_area areas[GUEST_NODES]);
 
 /* All that "nothing changed" is about. */
 struct guest_snapshot {

@@ -24,14 +24,10 @@ static struct crew crew;
 #define ROUNDS 120
 #define OPS_MAX 10
 
-enum verb { MAP, REPLACE, UNMAP, PROTECT, VERBS };
-
 struct op {
-    enum verb verb;
+    enum guest_verb verb;
     size_t who;
-    struct ipa_range range;
-    pa_t pa;
-    mapping_flags_t flags;
+    struct guest_area area;
 };
 
 static struct op random_op(struct random *random)
@@ -40,68 +36,28 @@ static struct op random_op(struct random *random)
                                             RIG_RWX | S2_CAP_PAGES};
     const uint64_t at = random_below(random, WORLD / KIB(4)) * KIB(4);
     const uint64_t pages = random_once_in(random, 3) ? 512 : 1 + random_below(random, 1024);
-    struct op op = {
-        .verb = (enum verb)random_below(random, VERBS),
-        .who = (size_t)random_below(random, PAIRS),
-        .range = ipa_range(BASE + at, pages * KIB(4)),
-        .flags = kinds[random_below(random, RIG_COUNT(kinds))],
-    };
+    struct op op = {.verb = (enum guest_verb)random_below(random, GUEST_PROTECT + 1),
+                    .who = (size_t)random_below(random, PAIRS)};
 
+    op.area = (struct guest_area){BASE + at, pages * KIB(4), 0,
+                                  kinds[random_below(random, RIG_COUNT(kinds))]};
     if (random_once_in(random, 3)) {
-        op.range = ipa_range(BASE + (at & ~(MIB(2) - 1)), MIB(2));
+        op.area.ipa = BASE + (at & ~(MIB(2) - 1));
+        op.area.size = MIB(2);
     }
-    op.pa =
-        pa_of(CREW_PA(op.who) + (op.range.start.raw - BASE) + random_below(random, 3) * KIB(64));
+    op.area.pa = CREW_PA(op.who) + (op.area.ipa - BASE) + random_below(random, 3) * KIB(64);
     return op;
 }
 
-static enum mapping_error do_batched(struct s2_batch *batch, const struct op *op)
-{
-    struct s2_space *space = &crew.spaces[op->who];
-
-    switch (op->verb) {
-    case MAP:
-        return s2_batch_map_linear(batch, space, op->range, op->pa, op->flags);
-    case REPLACE:
-        return s2_batch_replace_linear(batch, space, op->range, op->pa, op->flags);
-    case UNMAP:
-        return s2_batch_unmap(batch, space, op->range);
-    case PROTECT:
-    case VERBS:
-        break;
-    }
-    return s2_batch_protect(batch, space, op->range, op->flags);
-}
-
-static enum mapping_error do_alone(const struct op *op)
-{
-    struct s2_space *space = &crew.spaces[PAIRS + op->who];
-
-    switch (op->verb) {
-    case MAP:
-        return s2_space_map_linear(space, op->range, op->pa, op->flags);
-    case REPLACE:
-        return s2_space_replace_linear(space, op->range, op->pa, op->flags);
-    case UNMAP:
-        return s2_space_unmap(space, op->range);
-    case PROTECT:
-    case VERBS:
-        break;
-    }
-    return s2_space_protect(space, op->range, op->flags);
-}
-
-static void assert_areas_alike(struct s2_space *one, struct s2_space *other)
+static void assert_areas_alike(const struct s2_space *one, const struct s2_space *other)
 {
     const struct memory_set *sets[] = {s2_space_areas(one), s2_space_areas(other)};
     const struct memory_area *a = memory_set_first(sets[0]), *b = memory_set_first(sets[1]);
 
-    while (a != NULL && b != NULL) {
-        ck_assert(ipa_range_eq(a->range, b->range));
-        ck_assert_uint_eq(a->flags, b->flags);
+    for (; a != NULL && b != NULL;
+         a = memory_set_next(sets[0], a), b = memory_set_next(sets[1], b)) {
+        ck_assert(ipa_range_eq(a->range, b->range) && a->flags == b->flags);
         ck_assert(mapping_backend_eq(&a->backend, &b->backend));
-        a = memory_set_next(sets[0], a);
-        b = memory_set_next(sets[1], b);
     }
     ck_assert(a == NULL && b == NULL);
 }
@@ -128,9 +84,10 @@ static void random_batch(struct random *random, size_t *refused)
     s2_batch_begin(&batch);
     for (uint64_t i = 0; i < count; i++) {
         const struct op op = random_op(random);
-        const enum mapping_error error = do_batched(&batch, &op);
+        const enum mapping_error error =
+            guest_batch(&batch, &crew.spaces[op.who], op.verb, op.area);
 
-        ck_assert_int_eq(do_alone(&op), error);
+        ck_assert_int_eq(guest_call(&crew.spaces[PAIRS + op.who], op.verb, op.area), error);
         *refused += error == MAPPING_OK ? 0 : 1;
         rig_poison_free(&crew.rig);
         for (size_t k = 0; k < PAIRS; k++) {
@@ -188,58 +145,46 @@ struct worker {
     size_t changes;
 };
 
-static struct ipa_range cell_range(const struct worker *worker, size_t cell)
+static struct guest_area cell_area(const struct worker *worker, size_t who, size_t cell)
 {
-    return ipa_range(GIB(1) + (worker->number * CELLS + cell) * MIB(2) + KIB(4), KIB(4));
+    const uint64_t number = worker->number * CELLS + cell;
+
+    return (struct guest_area){GIB(1) + number * MIB(2) + KIB(4), KIB(4),
+                               CREW_PA(who) + number * KIB(4), 0};
 }
 
-static pa_t cell_pa(const struct worker *worker, size_t who, size_t cell)
-{
-    return pa_of(CREW_PA(who) + (worker->number * CELLS + cell) * KIB(4));
-}
-
-/* One change of a cell, in the batch or without it. */
+/* One change of a cell, in the batch or without it: mapped, protected, unmapped by turns. */
 static void cell_change(struct worker *worker, struct s2_batch *batch)
 {
     const size_t who = (size_t)random_below(&worker->random, SPACES);
     const size_t cell = (size_t)random_below(&worker->random, CELLS);
-    const struct ipa_range range = cell_range(worker, cell);
-    const bool is_batched = !random_once_in(&worker->random, 5);
     mapping_flags_t *flags = &worker->flags[who][cell];
-    struct s2_space *space = &crew.spaces[who];
+    const enum guest_verb verb = *flags == 0        ? GUEST_MAP
+                                 : *flags == RIG_RW ? GUEST_PROTECT
+                                                    : GUEST_UNMAP;
+    struct guest_area area = cell_area(worker, who, cell);
     enum mapping_error error;
 
-    if (*flags == 0) {
-        const pa_t pa = cell_pa(worker, who, cell);
-
-        error = is_batched ? s2_batch_map_linear(batch, space, range, pa, RIG_RW)
-                           : s2_space_map_linear(space, range, pa, RIG_RW);
-        *flags = error == MAPPING_OK ? RIG_RW : 0;
-        worker->surprises += error != MAPPING_OK && error != MAPPING_NO_FRAME ? 1 : 0;
-    } else if (*flags == RIG_RW) {
-        error = is_batched ? s2_batch_protect(batch, space, range, S2_READ)
-                           : s2_space_protect(space, range, S2_READ);
-        *flags = S2_READ;
-        worker->surprises += error != MAPPING_OK ? 1 : 0;
-    } else {
-        error = is_batched ? s2_batch_unmap(batch, space, range) : s2_space_unmap(space, range);
-        *flags = 0;
-        worker->surprises += error != MAPPING_OK ? 1 : 0;
+    area.flags = verb == GUEST_MAP ? RIG_RW : verb == GUEST_PROTECT ? S2_READ : 0;
+    error = random_once_in(&worker->random, 5) ? guest_call(&crew.spaces[who], verb, area)
+                                               : guest_batch(batch, &crew.spaces[who], verb, area);
+    if (error == MAPPING_OK) {
+        *flags = area.flags;
+        worker->changes++;
+    } else if (verb != GUEST_MAP || error != MAPPING_NO_FRAME) {
+        worker->surprises++;
     }
-    worker->changes += error == MAPPING_OK ? 1 : 0;
 }
 
 static void cell_look(struct worker *worker, size_t who, size_t cell)
 {
-    struct s2_leaf leaf;
-    const enum mapping_error error =
-        s2_space_lookup(&crew.spaces[who], cell_range(worker, cell).start, &leaf);
+    const struct guest_area area = cell_area(worker, who, cell);
     const mapping_flags_t flags = worker->flags[who][cell];
+    struct s2_leaf leaf;
+    const enum mapping_error error = s2_space_lookup(&crew.spaces[who], ipa_of(area.ipa), &leaf);
 
-    if (flags == 0) {
-        worker->surprises += error != MAPPING_NOT_FOUND ? 1 : 0;
-    } else if (error != MAPPING_OK || leaf.flags != flags ||
-               !pa_eq(leaf.pa, cell_pa(worker, who, cell))) {
+    if (flags == 0 ? error != MAPPING_NOT_FOUND
+                   : error != MAPPING_OK || leaf.flags != flags || leaf.pa.raw != area.pa) {
         worker->surprises++;
     }
 }
@@ -259,10 +204,8 @@ static void *work(void *arg)
             cell_change(worker, &batch);
         }
         s2_batch_end(&batch);
-        for (size_t who = 0; who < SPACES; who++) {
-            for (size_t cell = 0; cell < CELLS; cell++) {
-                cell_look(worker, who, cell);
-            }
+        for (size_t i = 0; i < SPACES * CELLS; i++) {
+            cell_look(worker, i / CELLS, i % CELLS);
         }
     }
     return NULL;

@@ -17,64 +17,37 @@ static struct s2_batch batch;
 #define PAGE KIB(4)
 #define AT GIB(1)
 #define PAGES 8
-#define MUST(call) ck_assert_int_eq(call, MAPPING_OK)
 
 /* --- The calls ------------------------------------------------------------------------------- */
 
-static enum mapping_error unmap(struct ipa_range range)
-{
-    return s2_space_unmap(&guest.space, range);
-}
+/* Those that may find nothing to change: as they are, and the first step of each. */
+static const struct {
+    enum guest_verb verb;
+    bool is_step;
+} calls[] = {
+    {GUEST_UNMAP, false}, {GUEST_PROTECT, false}, {GUEST_FOLD, false},
+    {GUEST_UNMAP, true},  {GUEST_PROTECT, true},  {GUEST_FOLD, true},
+};
 
-static enum mapping_error protect_read(struct ipa_range range)
-{
-    return s2_space_protect(&guest.space, range, S2_READ);
-}
+#define CALLS (int)RIG_COUNT(calls)
 
-static enum mapping_error unmap_step(struct ipa_range range)
+static enum mapping_error call(int which, struct ipa_range range)
 {
+    const struct guest_area area = {range.start.raw, range.size, 0, S2_READ};
     struct s2_cursor cursor = s2_cursor(range);
 
-    return s2_space_unmap_step(&guest.space, &cursor, 1);
+    return calls[which].is_step ? guest_step(&guest.space, calls[which].verb, &cursor, S2_READ, 1)
+                                : guest_call(&guest.space, calls[which].verb, area);
 }
-
-static enum mapping_error protect_read_step(struct ipa_range range)
-{
-    struct s2_cursor cursor = s2_cursor(range);
-
-    return s2_space_protect_step(&guest.space, &cursor, S2_READ, 1);
-}
-
-static enum mapping_error fold(struct ipa_range range)
-{
-    return s2_space_fold(&guest.space, range);
-}
-
-static enum mapping_error fold_step(struct ipa_range range)
-{
-    struct s2_cursor cursor = s2_cursor(range);
-
-    return s2_space_fold_step(&guest.space, &cursor, 1);
-}
-
-typedef enum mapping_error (*call_fn)(struct ipa_range range);
-
-static const call_fn calls[] = {unmap, protect_read, unmap_step, protect_read_step,
-                                fold,  fold_step};
-
-static enum mapping_error batch_unmap(struct ipa_range range)
-{
-    return s2_batch_unmap(&batch, &guest.space, range);
-}
-
-static enum mapping_error batch_protect(struct ipa_range range)
-{
-    return s2_batch_protect(&batch, &guest.space, range, S2_READ);
-}
-
-static const call_fn batched[] = {batch_unmap, batch_protect};
 
 /* --- Returned means gone --------------------------------------------------------------------- */
+
+/* The page is taken away in the batch, or the right to write it. */
+static void take_in_batch(enum guest_verb verb, uint64_t page)
+{
+    MUST(guest_batch(&batch, &guest.space, verb,
+                     (struct guest_area){AT + page * PAGE, PAGE, 0, S2_READ}));
+}
 
 static struct ipa_range page_at(uint64_t page)
 {
@@ -90,9 +63,11 @@ static void start(struct rig_setup setup)
     s2_batch_begin(&batch);
 }
 
-/* The batch is ended. */
 static void stop(void)
 {
+    if (batch.is_open) {
+        s2_batch_end(&batch);
+    }
     monitor_quiesce(guest.rig.monitor);
     ck_assert(s2_space_check(&guest.space));
     guest_fini(&guest);
@@ -100,47 +75,32 @@ static void stop(void)
 
 /* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds it
  * done, may rely on it. */
-TEST_EACH(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range,
-          4 * (int)RIG_COUNT(calls))
+TEST_EACH(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 4 * CALLS)
 {
-    const call_fn call = calls[_i / 4];
-    const bool is_fwb = _i % 2 == 0;
+    const bool is_fwb = _i % 2 == 0, is_unmap = _i / 2 % 2 == 0;
 
     start(is_fwb ? guest_setup_fwb() : guest_setup());
-    MUST(batched[_i / 2 % 2](page_at(1)));
+    take_in_batch(is_unmap ? GUEST_UNMAP : GUEST_PROTECT, 1);
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     ck_assert(s2_table_has_deferred(&guest.space.table));
-    MUST(call(page_at(1)));
+    MUST(call(_i / 4, page_at(1)));
     ck_assert(!s2_table_has_deferred(&guest.space.table));
     ck_assert_uint_ge(guest_flushes(), 1);
-    if (_i / 2 % 2 == 0) {
+    if (is_unmap) {
         ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), is_fwb ? 0 : PAGE / GUEST_LINE);
     }
-    s2_batch_end(&batch);
-    stop();
-}
-
-/* Also of a range with more in it than what the batch took. */
-TEST_EACH(call_over_a_hole_and_more_flushes_what_a_batch_deferred, RIG_COUNT(calls))
-{
-    start(guest_setup());
-    MUST(batch_unmap(page_at(1)));
-    MUST(calls[_i](ipa_range(AT, PAGES * PAGE)));
-    ck_assert(!s2_table_has_deferred(&guest.space.table));
-    s2_batch_end(&batch);
     stop();
 }
 
 /* Nothing is deferred: nothing is sent. */
-TEST_EACH(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, RIG_COUNT(calls))
+TEST_EACH(call_that_finds_nothing_to_change_sends_nothing_if_nothing_is_deferred, CALLS)
 {
     start(guest_setup());
     guest_unmap(&guest, AT + PAGE, PAGE);
     sim_clear();
-    MUST(calls[_i](page_at(1)));
+    MUST(call(_i, page_at(1)));
     ck_assert_uint_eq(sim_tlbi_count(), 0);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
-    s2_batch_end(&batch);
     stop();
 }
 
@@ -164,22 +124,18 @@ enum way { PLAIN, STEP, BATCH, WAYS };
 
 static enum mapping_error protect_by(enum way way, struct ipa_range range, mapping_flags_t flags)
 {
+    const struct guest_area area = {range.start.raw, range.size, 0, flags};
     struct s2_cursor cursor = s2_cursor(range);
     enum mapping_error error = MAPPING_OK;
 
-    switch (way) {
-    case PLAIN:
-        return s2_space_protect(&guest.space, range, flags);
-    case STEP:
-        while (error == MAPPING_OK && !s2_cursor_is_done(&cursor)) {
-            error = s2_space_protect_step(&guest.space, &cursor, flags, 3);
-        }
-        return error;
-    case BATCH:
-    case WAYS:
-        break;
+    if (way != STEP) {
+        return way == PLAIN ? guest_call(&guest.space, GUEST_PROTECT, area)
+                            : guest_batch(&batch, &guest.space, GUEST_PROTECT, area);
     }
-    return s2_batch_protect(&batch, &guest.space, range, flags);
+    while (error == MAPPING_OK && !s2_cursor_is_done(&cursor)) {
+        error = guest_step(&guest.space, GUEST_PROTECT, &cursor, flags, 3);
+    }
+    return error;
 }
 
 static void start_tracked(const struct state *state, size_t nodes)
@@ -229,22 +185,5 @@ TEST_EACH(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_n
     start(setup);
     MUST(protect_by((enum way)_i, ipa_range(AT, PAGES * PAGE), RIG_RW));
     ck_assert_uint_eq(sim_event_total(), 0);
-    s2_batch_end(&batch);
-    stop();
-}
-
-/* --- Batches --------------------------------------------------------------------------------- */
-
-TEST(begin_over_an_open_batch_flushes_what_it_deferred)
-{
-    start(guest_setup());
-    MUST(batch_unmap(page_at(1)));
-    ck_assert_uint_eq(sim_tlbi_count(), 0);
-    s2_batch_begin(&batch);
-    ck_assert(!s2_table_has_deferred(&guest.space.table));
-    ck_assert_uint_eq(guest_flushes(), 1);
-    MUST(batch_unmap(page_at(2)));
-    s2_batch_end(&batch);
-    ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }
