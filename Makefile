@@ -204,6 +204,7 @@ check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
 exhaustive: $(BUILD)/unit/tests/run ## All programs of 3 calls, and of 4 with few arguments; with faults put back
 	$(Q)TRESTLE_SCOPE_ALL=1 TRESTLE_SCOPE_DEPTH=3 $< scope
 	$(Q)TRESTLE_SCOPE_DEPTH=4 $< scope
+	$(Q)TRESTLE_MODEL_OPS=100000 $< table_model
 	$(Q)tests/tools/scope_mutants.sh '$(MAKE)'
 
 check-clang: $(BUILD)/clang/tests/run ## The same under clang, and its view of the EL2 code

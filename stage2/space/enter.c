@@ -35,7 +35,7 @@ enum mapping_error s2_enter(struct s2_table *table, struct s2_vmid_allocator *vm
     number = s2_vmid_take(vmids, &table->vmid, cpu);
     s2_regime_load(&regime, s2_geometry_vttbr(&table->geometry, table->root_pa, number));
     s2_vmid_settle(cpu);
-    if (s2_vmid_changes_vcpu(cpu, &table->vmid, vcpu_id)) {
+    if (s2_vmid_note_vcpu(cpu, &table->vmid, vcpu_id)) {
         forget_other_vcpus(&table->rules);
     }
     return MAPPING_OK;

@@ -460,7 +460,7 @@ uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_v
  * walked. What it is compared with is the tag's generation. The allocator's number runs ahead of
  * its ALLE1IS, and no tag is of a generation whose ALLE1IS is yet to come.
  */
-bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id)
+bool s2_vmid_note_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id)
 {
     const uint64_t tag = atomic_load_explicit(&vmid->tag, memory_order_acquire);
     const uint16_t number = number_of(tag);

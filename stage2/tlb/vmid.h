@@ -197,8 +197,8 @@ uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 /* Which number the guest holds in the present generation; S2_VMID_NOBODY: none. For dumps. */
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 
-/* Whether another vCPU of the guest than @vcpu_id may have left something in @cpu's TLB; from now
- * on @vcpu_id has. Context: @cpu has settled in the guest. */
-bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
+/* @vcpu_id is what @cpu's TLB may hold something of from now on. Returns: whether another vCPU of
+ * the guest may have left something there. Context: @cpu has settled in the guest. */
+bool s2_vmid_note_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 
 #endif

@@ -193,7 +193,8 @@ static bool is_loaded(const struct side *side)
     return !machine.has_numbers || root_in(sim_cpu()->vttbr) == side->root;
 }
 
-/* One more of what is there, or a new one. What has AF clear is not cached: hardware sets it first. */
+/* One more of what is there, or a new one. What has AF clear is not cached: hardware sets it
+ * first. */
 static void fill(struct side *side, size_t page)
 {
     struct copy *copies = side->copies[page];
@@ -480,8 +481,8 @@ static void expect_gone(const struct side *side, size_t page)
     }
 }
 
-/* What a call has returned for: the end of a batch for all. In a batch nothing has, and a lookup takes
- * nothing from anybody, nor does a guest. */
+/* What a call has returned for: the end of a batch for all. In a batch nothing has, and a lookup
+ * takes nothing from anybody, nor does a guest. */
 static void expect_all_gone(struct scope_op op)
 {
     const bool is_end = op.verb == SCOPE_BATCH_END;
@@ -515,8 +516,8 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ hash >> 31;
 }
 
-/* Areas and leaves of one guest. Not how many tables there are: a call that is refused may have flushed
- * those that waited for a batch. */
+/* Areas and leaves of one guest. Not how many tables there are: a call that is refused may have
+ * flushed those that waited for a batch. */
 static uint64_t hash_shape(const struct side *side)
 {
     const struct memory_set *set = &side->space.set;
@@ -539,8 +540,8 @@ static uint64_t hash_shape(const struct side *side)
     return hash;
 }
 
-/* Whether @op may have done something to that guest: its own, or any that a batch flushes. A guest that
- * enters, leaves or writes is looked at with the next call. */
+/* Whether @op may have done something to that guest: its own, or any that a batch flushes. A guest
+ * that enters, leaves or writes is looked at with the next call. */
 static bool is_reached(struct scope_op op, uint8_t space)
 {
     return verbs[op.verb].way == BY_BATCH || op.space == space;

@@ -1,16 +1,16 @@
 /*
- * scope.h - a machine so small that all short programs on it can be run: two guests and a batch over a
- * window of eight pages, and what must hold after every call.
+ * scope.h - a machine so small that all short programs on it can be run: two guests and a batch
+ * over a window of eight pages, and what must hold after every call.
  *
  *      pages      -4  -3  -2  -1 |  0   1   2   3         | a border of 2 MiB blocks
  *      rest      the first page of the lower block, outside the window: what no call names
  *
  * All of it lies in one object, and nothing of it anywhere else: it is saved and loaded as bytes.
  *
- * What watches shares no code with the library: a walker of its own; a naive model, page by page; and a
- * TLB that holds at every event all that a walk could have brought in, by address, each as a stage-2
- * copy and as a combined one, until the TLBIs and DSBs that remove either. It knows no level hints
- * and one CPU: tests/sim/monitor.h and stale_tlb.h do.
+ * What watches shares no code with the library: a walker of its own; a naive model, page by page;
+ * and a TLB that holds at every event all that a walk could have brought in, by address, each as a
+ * stage-2 copy and as a combined one, until the TLBIs and DSBs that remove either. It knows no
+ * level hints and one CPU: tests/sim/monitor.h and stale_tlb.h do.
  */
 #ifndef TRESTLE_TESTS_MODEL_SCOPE_H
 #define TRESTLE_TESTS_MODEL_SCOPE_H
@@ -69,7 +69,8 @@ struct scope_verdict {
     const char *what;
 };
 
-/* The machine as it begins; and which programs are written on it: their ops. @few: fewer arguments. */
+/* The machine as it begins; and which programs are written on it: their ops. @few: fewer
+ * arguments. */
 void scope_open(enum scope_start start);
 size_t scope_ops(enum scope_start start, bool few, struct scope_op ops[SCOPE_OPS_MAX]);
 
@@ -79,9 +80,9 @@ bool scope_allows(struct scope_op op);
 void scope_do(struct scope_op op, bool checks);
 struct scope_verdict scope_verdict(void);
 
-/* The pieces, of maps, replaces, unmaps and protects: together in one operation of the first guest's
- * table, each held and then each done; and if none is refused, one by one as verbs on the second's,
- * which is then equal. The machine is used up. */
+/* The pieces, of maps, replaces, unmaps and protects: together in one operation of the first
+ * guest's table, each held and then each done; and if none is refused, one by one as verbs on the
+ * second's, which is then equal. The machine is used up. */
 void scope_do_pieces(const struct scope_op pieces[], size_t count);
 
 /* All that a piece can be. */

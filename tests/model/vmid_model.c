@@ -180,8 +180,8 @@ static void expect_alone(size_t cpu, uint64_t vttbr)
     }
 }
 
-/* No two CPUs are in two guests under one number: what one sends would hit the other's, and the ways of
- * both meet in a TLB in the end. */
+/* No two CPUs are in two guests under one number: what one sends would hit the other's, and the
+ * ways of both meet in a TLB in the end. */
 static void expect_apart(uint64_t a, uint64_t b)
 {
     expect(a == 0 || b == 0 || number_in(a) != number_in(b) || guest_in(a) == guest_in(b),
@@ -218,8 +218,8 @@ static void shared_point(void)
     pass_point();
 }
 
-/* The same for all else. In weakly ordered memory there is enough to go on with: what such a step does
- * is done together with the access before it. */
+/* The same for all else. In weakly ordered memory there is enough to go on with: what such a step
+ * does is done together with the access before it. */
 static void point(void)
 {
     fill_all();
@@ -395,8 +395,8 @@ static void make_visible(size_t cpu, size_t location, struct written what)
     atomic_store(object_at(location), what.value);
 }
 
-/* Whether the @index-th store of @cpu may become visible: no other to the same place comes before it,
- * and none at all if it releases. */
+/* Whether the @index-th store of @cpu may become visible: no other to the same place comes before
+ * it, and none at all if it releases. */
 static bool may_show(size_t cpu, size_t index)
 {
     const struct view *of = &world.memory.views[cpu];
@@ -668,7 +668,7 @@ static void model_unlock(struct lock *lock)
 #define s2_vmid_number model_vmid_number
 #define s2_vmid_last_number model_vmid_last_number
 #define s2_vmid_is_held model_vmid_is_held
-#define s2_vmid_changes_vcpu model_vmid_changes_vcpu
+#define s2_vmid_note_vcpu model_vmid_note_vcpu
 #define s2_vmid_repeat model_vmid_repeat
 #define s2_regime_borrow model_regime_borrow
 #define s2_regime_return model_regime_return
@@ -692,7 +692,7 @@ void s2_vmid_repeat(struct s2_vmid_allocator *vmids);
 uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
 uint16_t s2_vmid_last_number(const struct s2_vmid *vmid);
 bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid);
-bool s2_vmid_changes_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
+bool s2_vmid_note_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
 bool s2_regime_borrow(const struct s2_regime *regime, struct s2_regime_before *before);
 void s2_regime_return(const struct s2_regime *regime, const struct s2_regime_before *before);
 void s2_regime_load(const struct s2_regime *regime, uint64_t vttbr);
@@ -779,8 +779,8 @@ static void expect_gone(size_t guest, entry_t what, const char *complaint)
     }
 }
 
-/* The tables have changed: what @cpu holds of them is old from now on. If all of it is on its way out
- * already, that is, too. */
+/* The tables have changed: what @cpu holds of them is old from now on. If all of it is on its way
+ * out already, that is, too. */
 static void make_stale(size_t cpu, size_t number, size_t guest)
 {
     entry_t *entry = &world.machine[cpu].tlb.entries[number][guest];
@@ -928,7 +928,8 @@ void vmid_model_do(size_t cpu, struct vmid_op op)
 
 /* --- Generations that mean the same ----------------------------------------------------------- */
 
-/* What a tag can still do: be of the present generation, be found in what a CPU holds, or neither. */
+/* What a tag can still do: be of the present generation, be found in what a CPU holds, or
+ * neither. */
 enum { GENERATION_GONE = 1, GENERATION_HELD, GENERATION_PRESENT };
 
 static bool is_held(uint64_t tag)

@@ -2,9 +2,9 @@
  * vmid_model.h - a machine of CPUs with TLBs, in which the library's own s2_vmid_*, s2_enter() and
  * s2_leave() run step by step.
  *
- * vmid_model.c compiles stage2/tlb/vmid.c and stage2/space/enter.c once more, so that each access to what CPUs
- * share, each register write, barrier and TLBI is a point where another CPU may go on. What the
- * primitives do is said here, apart from tests/sim, as that knows no VMIDs:
+ * vmid_model.c compiles stage2/tlb/vmid.c and stage2/space/enter.c once more, so that each access
+ * to what CPUs share, each register write, barrier and TLBI is a point where another CPU may go on.
+ * What the primitives do is said here, apart from tests/sim, as that knows no VMIDs:
  *
  *      TLB          of each CPU: what it may hold, by number and guest: stage 2 as the tables are,
  *                   stage 2 as they were, stage 1 of each vCPU
@@ -18,7 +18,8 @@
  *                   between locations; one with release not before all that came before it
  *      loads        may be satisfied early: they answer any value that the location has had since
  *                   the last acquire, DSB or lock of this CPU told it of a time, and since this CPU
- *                   last saw the location. An acquire learns the time at which the store that it reads
+ *                   last saw the location. An acquire learns the time at which the store that it
+ *                   reads
  *                   from was released; from others it learns nothing
  *      exchanges    read what is newest, and are visible at once; one without release does not wait
  *                   for what came before it
@@ -27,8 +28,9 @@
  * waited for another CPU's store by other means than these words (a message that says "now you")
  * has synchronised by it.
  *
- * What must hold is looked at after every step: no CPU has a number in VTTBR_EL2 under which its TLB
- * holds another guest, or another CPU is in another guest. And when a verb is done, what it promises.
+ * What must hold is looked at after every step: no CPU has a number in VTTBR_EL2 under which its
+ * TLB holds another guest, or another CPU is in another guest. And when a verb is done, what it
+ * promises.
  */
 #ifndef TRESTLE_TESTS_MODEL_VMID_MODEL_H
 #define TRESTLE_TESTS_MODEL_VMID_MODEL_H
@@ -73,7 +75,8 @@ struct vmid_op {
     uint8_t vcpu;
 };
 
-/* A machine of @cpus CPUs whose allocator has the numbers from 1 to @last; no TLB holds anything. */
+/* A machine of @cpus CPUs whose allocator has the numbers from 1 to @last; no TLB holds
+ * anything. */
 void vmid_model_init(size_t cpus, uint16_t last);
 
 /* Whether the contracts allow @op on @cpu now. */
@@ -88,8 +91,8 @@ const char *vmid_model_wrong(void);
 /* What is left out from now on. */
 void vmid_model_mutate(enum vmid_mutant what);
 
-/* Weakly ordered from now on, until the next vmid_model_init(). @choose: asked which of so many values
- * a load answers, the newest first. */
+/* Weakly ordered from now on, until the next vmid_model_init(). @choose: asked which of so many
+ * values a load answers, the newest first. */
 void vmid_model_weaken(size_t (*choose)(size_t count));
 
 /* Stores that may become visible next, of all CPUs; and to make one of them so. */

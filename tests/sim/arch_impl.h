@@ -179,8 +179,8 @@ ARCH_SIM_REGISTER(vtcr, SIM_WRITE_VTCR)
 ARCH_SIM_REGISTER(vttbr, SIM_WRITE_VTTBR)
 ARCH_SIM_REGISTER(hcr, SIM_WRITE_HCR)
 
-/* The guest's registers: under HCR_EL2.E2H by names of their own, which there are none of without it;
- * the usual ones are then the hypervisor's, and nobody's business here. */
+/* The guest's registers: under HCR_EL2.E2H by names of their own, which there are none of without
+ * it; the usual ones are then the hypervisor's, and nobody's business here. */
 #define ARCH_SIM_HCR_E2H BIT(34)
 
 static inline uint64_t *arch_sim_guest(uint64_t *reg, bool is_el12)

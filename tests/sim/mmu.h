@@ -8,7 +8,8 @@
  *
  * Modelled: 4K, 16K and 64K granules; FEAT_LPA, FEAT_LPA2, FEAT_TTST, FEAT_XNX, FEAT_S2FWB,
  * FEAT_HAFDBS, FEAT_BBM (nT); concatenated roots; the Contiguous bit; address sizes. Not modelled:
- * 128-bit descriptors, permission indirection and overlays, Realm and Secure state, MTE, HCR_EL2.TGE.
+ * 128-bit descriptors, permission indirection and overlays, Realm and Secure state, MTE,
+ * HCR_EL2.TGE.
  *
  * Source: Arm ARM DDI 0487, D8 "The AArch64 Virtual Memory System Architecture" and the pseudocode
  * AArch64.S2Translate, S2Walk, S2InvalidSL, S2InconsistentSL, S2TTBaseAddress, OAOutOfRange,

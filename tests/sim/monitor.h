@@ -10,25 +10,25 @@
  *        |                                                    v        v
  *        +---------------------- make ------------- clean <-- DSB <----+
  *
- * What is not clean is to be invalidated: an invalidation of its guest. An invalidation is of the VMID that it arose under, and a
- * TLBI counts for it only if it ran under that VMID, on registers that an ISB had made current,
- * with an operand that covers it. A frame belongs to the slot that led to it until that slot is
- * clean. A tightened permission asks for the same, without a break; a relaxed one at least the local
- * forms on the CPU that relaxed it.
+ * What is not clean is to be invalidated: an invalidation of its guest. An invalidation is of the
+ * VMID that it arose under, and a TLBI counts for it only if it ran under that VMID, on registers
+ * that an ISB had made current, with an operand that covers it. A frame belongs to the slot that
+ * led to it until that slot is clean. A tightened permission asks for the same, without a break; a
+ * relaxed one at least the local forms on the CPU that relaxed it.
  *
  * Direct changes (FEAT_BBM level 2): where monitor_config.is_direct says so, a block may become a
  * table that maps the same in the same way, a table whose leaves are all alike a block, and a leaf
- * may gain or lose the contiguous hint, each by one store. What was replaced is to be invalidated like a leaf or
- * table that was broken; until it is complete nothing else may be made in its place, as TLBs answer
- * with either.
+ * may gain or lose the contiguous hint, each by one store. What was replaced is to be invalidated
+ * like a leaf or table that was broken; until it is complete nothing else may be made in its place,
+ * as TLBs answer with either.
  *
  * nXS forms do not wait for slow accesses. They count only for what had XS = 0 for sure: leaves
  * that force write-back, and tables below which all leaves do, or did since the last payment.
  *
  * Guests with VMIDs from an allocator (monitor_guest.is_managed): only CPUs walk them that have
  * their root in VTTBR_EL2, from the write until the ISB after the next, and under the VMID of that
- * write. What no CPU can hold is complete once it is visible. A guest that is not managed may be walked
- * by every CPU at any time.
+ * write. What no CPU can hold is complete once it is visible. A guest that is not managed may be
+ * walked by every CPU at any time.
  *
  * It knows nothing of the library: it sees primitives, memory and registers, and decodes them on
  * its own. Time is the order of events.
@@ -158,7 +158,8 @@ struct monitor;
  * monitor_attach() - Listen to this thread's machine.
  * Context: after sim_reset(), which would end it, and after all banks were added.
  * Cost:    memory: 4 bytes for each byte of the banks that is used; time: O(1) an event, but for a
- *          DSB or a range, which look at the invalidations, and a link, which looks at the new tables.
+ *          DSB or a range, which look at the invalidations, and a link, which looks at the new
+ *          tables.
  */
 struct monitor *monitor_attach(const struct monitor_config *config);
 void monitor_detach(struct monitor *monitor);
@@ -177,7 +178,8 @@ void monitor_add_guest(struct monitor *monitor, const struct monitor_guest *gues
  * */
 void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr);
 
-/* The operation is over: nothing is left to invalidate, everything is visible, registers are as they were. */
+/* The operation is over: nothing is left to invalidate, everything is visible, registers are as
+ * they were. */
 void monitor_quiesce(struct monitor *monitor);
 
 /* The operation that is judged next is meant to leave another VTCR_EL2, VTTBR_EL2 and HCR_EL2

@@ -256,8 +256,8 @@ static void judge_above(struct monitor *monitor, struct table *table, struct slo
     }
 }
 
-/* The copy of its mate @invalidation translates for all of a run: what is made at @slot, a leaf or a table, must
- * answer likewise. */
+/* The copy of its mate @invalidation translates for all of a run: what is made at @slot, a leaf or
+ * a table, must answer likewise. */
 static void judge_mate(struct monitor *monitor, const struct invalidation *invalidation,
                        struct table *table, struct slot *slot, uint64_t raw)
 {

@@ -144,7 +144,8 @@ struct guest {
     size_t torn_capacity;
 };
 
-/* --- Invalidations ----------------------------------------------------------------------------------- */
+/* --- Invalidations
+ * ----------------------------------------------------------------------------------- */
 
 enum invalidation_kind {
     DEBT_RELAXED,   /* in place, and nothing was taken away */

@@ -2,7 +2,8 @@
 
 #define BITS(word, hi, lo) ((word) >> (lo) & (UINT64_MAX >> (63 - ((hi) - (lo)))))
 
-/* --- Invalidations on their way --------------------------------------------------------------------- */
+/* --- Invalidations on their way
+ * --------------------------------------------------------------------- */
 
 static void list_push(struct invalidation_list *list, struct invalidation *invalidation,
                       bool is_broadcast)
@@ -30,7 +31,8 @@ struct target {
     size_t cpu;
 };
 
-/* Whether the target, which touches the invalidation's span, completes what the invalidation asks for. */
+/* Whether the target, which touches the invalidation's span, completes what the invalidation asks
+ * for. */
 static bool target_covers(struct invalidation *invalidation, const struct target *target)
 {
     if (invalidation->kind != DEBT_TABLE) {

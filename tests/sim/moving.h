@@ -89,8 +89,8 @@ void moving_fini(struct moving *moving);
 void moving_watch(struct moving *moving, unsigned guest, uint64_t ipa);
 void moving_unwatch_all(struct moving *moving);
 
-/* The next operation may forget what was accessed and written in this range, as it unmaps it or says
- * anew what it is. */
+/* The next operation may forget what was accessed and written in this range, as it unmaps it or
+ * says anew what it is. */
 void moving_may_forget(struct moving *moving, unsigned guest, uint64_t ipa, uint64_t size);
 
 /* Around an operation. Outside nothing moves. end: NULL, or what went wrong. */

@@ -82,8 +82,8 @@ void reach_count(const struct reach *reach, uint64_t pa, uint64_t size, bool is_
 /* Where the descriptor at @pa stands; false: in no linked table. */
 bool reach_place(const struct reach *reach, uint64_t pa, struct reach_place *place);
 
-/* Mark the frames of one table, at @pa. link: false, and nothing is marked, if one is linked already
- * or none of them exists. */
+/* Mark the frames of one table, at @pa. link: false, and nothing is marked, if one is linked
+ * already or none of them exists. */
 bool reach_link(struct reach *reach, uint64_t pa, struct reach_place first);
 void reach_unlink(struct reach *reach, uint64_t pa, unsigned guest);
 

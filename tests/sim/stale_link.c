@@ -313,7 +313,8 @@ bool stale_pointer_is_live(const struct stale_tlb *tlb, const struct stale_entry
            reach_address(guest, walk.walk_desc[step]) == reach_address(guest, entry->desc);
 }
 
-/* Whether a stale entry at the place of the new descriptor, or above it, is a second translation. */
+/* Whether a stale entry at the place of the new descriptor, or above it, is a second
+ * translation. */
 static bool is_second(const struct stale_tlb *tlb, const struct stale_entry *entry,
                       struct reach_place made, uint64_t desc)
 {

@@ -5,7 +5,8 @@
  *      arch_xxx() -> event -> one record           the machine did it: written by listening
  *      the scenario        -> lock, hint, ...      what Casemate wants to be told besides
  *
- *      (mem-write (id 57) (tid 0) (mem-order plain) (address 0x80001000) (value 0x0) (src "split:412"))
+ *      (mem-write (id 57) (tid 0) (mem-order plain) (address 0x80001000) (value 0x0) (src
+ *      "split:412"))
  *
  * Written as what it is on the CPU: fills, stores, swaps and replaces are relaxed, so "plain"; a
  * publish is a "release". Casemate wants the writes to one live tree in one order, so it lets a

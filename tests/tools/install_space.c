@@ -1,4 +1,5 @@
-/* A stranger's program, built from what was installed: a guest's address space, split in the middle. */
+/* A stranger's program, built from what was installed: a guest's address space, split in the
+ * middle. */
 #include "stage2/trestle.h"
 
 #include <stdalign.h>

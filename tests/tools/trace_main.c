@@ -1,6 +1,6 @@
 /*
- * trace_main.c - write build/trace.log: two guests whose memory is mapped, split, protected, folded,
- * replaced, unmapped and destroyed by two CPUs, as a trace for casemate-check.
+ * trace_main.c - write build/trace.log: two guests whose memory is mapped, split, protected,
+ * folded, replaced, unmapped and destroyed by two CPUs, as a trace for casemate-check.
  *
  *   trace FILE [--batches] [--drop tlbi|dsb|break [N]]
  *
@@ -13,8 +13,8 @@
  * the whole run. Exit code 2: there is no N-th. Casemate then has to complain.
  *
  * What Casemate cannot follow is kept out: 4K granule; a root of one whole table, so 39 bits of
- * input; one VTCR_EL2 for all; no run, no TLBI by range; no table that is emptied entry by entry and
- * unlinked by one operation (it wants the entries clean before the link goes, though one
+ * input; one VTCR_EL2 for all; no run, no TLBI by range; no table that is emptied entry by entry
+ * and unlinked by one operation (it wants the entries clean before the link goes, though one
  * VMALLS12E1IS after both is enough).
  */
 #include "stage2/arch/arch.h"

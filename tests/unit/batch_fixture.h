@@ -44,8 +44,8 @@ struct frame_watch {
     size_t early;     /* events at which a frame was back too soon */
 };
 
-/* Watch the pool, and the table of pages that @ipa of @who is translated by: of the guest that is flushed
- * for first. */
+/* Watch the pool, and the table of pages that @ipa of @who is translated by: of the guest that is
+ * flushed for first. */
 void crew_watch(struct crew *crew, struct frame_watch *watch, size_t who, uint64_t ipa);
 void crew_unwatch(struct frame_watch *watch);
 

@@ -1,8 +1,10 @@
 /*
- * judged.h - two guests on tables of the library, under the adversarial TLB and hardware that moves.
+ * judged.h - two guests on tables of the library, under the adversarial TLB and hardware that
+ * moves.
  *
  * Every verb goes through judged_do(), which watches addresses around the range, lets the hardware
- * move meanwhile, and judges afterwards. A problem ends the test, or is answered, as the setup says.
+ * move meanwhile, and judges afterwards. A problem ends the test, or is answered, as the setup
+ * says.
  */
 #ifndef TRESTLE_TESTS_UNIT_JUDGED_H
 #define TRESTLE_TESTS_UNIT_JUDGED_H

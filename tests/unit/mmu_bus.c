@@ -1,4 +1,5 @@
 #include "tests/unit/mmu_bus.h"
+#include "tests/unit/test.h"
 
 #include <stdbool.h>
 

@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HCR_VM UINT64_C(0x0000000000000001)
 #define HCR_VM_FWB UINT64_C(0x0000400000000001)
 #define AF UINT64_C(0x400)

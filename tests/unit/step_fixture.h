@@ -1,6 +1,7 @@
 /*
  * step_fixture.h - portraits of tables, to compare what two ways of changing them left: every
- * descriptor in its place, but not in which frame a table happens to lie. And what a call looked at.
+ * descriptor in its place, but not in which frame a table happens to lie. And what a call looked
+ * at.
  */
 #ifndef TRESTLE_TESTS_UNIT_STEP_FIXTURE_H
 #define TRESTLE_TESTS_UNIT_STEP_FIXTURE_H

@@ -35,7 +35,7 @@ const struct rig_shape rig_shapes[] = {
      UINT64_C(0xd804040000000)},
 };
 
-const int rig_shape_count = (int)RIG_COUNT(rig_shapes);
+const int rig_shape_count = (int)COUNT(rig_shapes);
 
 /* --- Setting up ------------------------------------------------------------------------------ */
 
@@ -62,8 +62,8 @@ struct rig_setup rig_setup_of(const struct rig_shape *shape)
                 .has_dic = true,
                 .has_idc = true,
                 .dcache_line = 64},
-        /* Without the hint, so that a test says what it means by leaves of one size; table_runs.h has
-         * it on. */
+        /* Without the hint, so that a test says what it means by leaves of one size; table_runs.h
+         * has it on. */
         .config = {.contiguous = S2_CONTIGUOUS_OFF,
                    .granule = shape->granule,
                    .ipa_bits = shape->ipa_bits,

@@ -22,6 +22,7 @@
 #include "tests/sim/mmu.h"
 #include "tests/sim/monitor.h"
 #include "tests/sim/sim.h"
+#include "tests/unit/test.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +33,6 @@
 #define GIB(n) (UINT64_C(n) << 30)
 #define TIB(n) (UINT64_C(n) << 40)
 
-#define RIG_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define RIG_LEVELS 5 /* -1 to 3: what stands at index level + 1 */
 #define RIG_VMID 0x2a
 #define RIG_RW (S2_READ | S2_WRITE)

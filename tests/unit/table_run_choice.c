@@ -1,4 +1,5 @@
 #include "tests/unit/table_run.h"
+#include "tests/unit/test.h"
 
 #include <string.h>
 
@@ -44,7 +45,7 @@ const struct machine machines[] = {
      .anchors = {RIG_DATA, TIB(256) - GIB(1), TIB(1024) - GIB(1)}},
 };
 
-const int machine_count = (int)RIG_COUNT(machines);
+const int machine_count = (int)COUNT(machines);
 
 static const struct model_window *some_window(struct run *run)
 {
@@ -141,7 +142,7 @@ static mapping_flags_t some_flags(struct run *run)
     static const mapping_flags_t usual[] = {RIG_RWX, RIG_RW, RIG_RWX | S2_SOFT0,
                                             S2_READ | S2_NORMAL_NC};
     mapping_flags_t flags =
-        usual[random_below(&run->random, run->machine->updates ? 2 : RIG_COUNT(usual))];
+        usual[random_below(&run->random, run->machine->updates ? 2 : COUNT(usual))];
 
     if (random_once_in(&run->random, 6)) {
         flags = random_below(&run->random, 16) |

@@ -1,4 +1,5 @@
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -18,7 +19,7 @@ const struct run_form run_forms[] = {
     {SHAPE_64K_52, 2, 32, MIB(512)},
 };
 
-const int run_form_count = (int)RIG_COUNT(run_forms);
+const int run_form_count = (int)COUNT(run_forms);
 
 struct rig_setup runs_setup_of(const struct rig_shape *shape)
 {

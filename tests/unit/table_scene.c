@@ -1,6 +1,7 @@
 #include "tests/unit/table_scene.h"
 
 #include "tests/unit/table_runs.h"
+#include "tests/unit/test.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -114,7 +115,7 @@ static uint64_t unit_of(char unit)
                  {'M', MIB(1)},
                  {'G', GIB(1)}};
 
-    for (size_t i = 0; i < RIG_COUNT(units); i++) {
+    for (size_t i = 0; i < COUNT(units); i++) {
         if (units[i].name == unit) {
             return units[i].value;
         }
@@ -189,7 +190,7 @@ static const struct {
 
 static mapping_flags_t flag_of(const char *word, size_t length)
 {
-    for (size_t i = 0; i < RIG_COUNT(flag_words); i++) {
+    for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (strlen(flag_words[i].word) == length && memcmp(flag_words[i].word, word, length) == 0) {
             return flag_words[i].flag;
         }
@@ -225,7 +226,7 @@ static const struct {
 
 static bool step_of(char *words[], struct rig_step *step)
 {
-    for (size_t i = 0; i < RIG_COUNT(verbs); i++) {
+    for (size_t i = 0; i < COUNT(verbs); i++) {
         if (is(words[0], verbs[i].name)) {
             ipa = value_of(words[1]);
             *step = (struct rig_step){verbs[i].verb, ipa, value_of(words[2]), 0, 0};
@@ -252,7 +253,7 @@ static bool play_refusal(char *words[])
 {
     struct rig_step step;
 
-    for (size_t i = 0; i < RIG_COUNT(answers); i++) {
+    for (size_t i = 0; i < COUNT(answers); i++) {
         if (is(words[0], answers[i].word)) {
             ck_assert(step_of(words + 1, &step));
             rig_refused(&rig, step, answers[i].error);
@@ -597,7 +598,7 @@ static void plan_where(struct plan *plan)
     size_t length;
     const char *where = directive(plan, "on ", &length);
 
-    for (size_t i = 0; i < RIG_COUNT(places); i++) {
+    for (size_t i = 0; i < COUNT(places); i++) {
         if (strlen(places[i].word) == length && memcmp(places[i].word, where, length) == 0) {
             plan->kind = places[i].kind;
             plan->shapes = places[i].shapes;

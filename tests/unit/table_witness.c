@@ -1,4 +1,5 @@
 #include "tests/unit/table_witness.h"
+#include "tests/unit/test.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -139,7 +140,7 @@ static void note_attr(struct witness *witness, uint64_t attr)
             return;
         }
     }
-    if (witness->attr_count == RIG_COUNT(witness->attrs)) {
+    if (witness->attr_count == COUNT(witness->attrs)) {
         ck_abort_msg("too many attributes for a witness");
     }
     witness->attrs[witness->attr_count] = attr;

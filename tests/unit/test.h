@@ -13,8 +13,8 @@
  *          ...
  *      }
  *
- * SUITE is the file's; SETUP and TEARDOWN, functions of it, and SECONDS, the time that a test has, may be
- * defined anew before the first test that needs them. Nothing else has to be told of a test.
+ * SUITE is the file's; SETUP and TEARDOWN, functions of it, and SECONDS, the time that a test has,
+ * may be defined anew before the first test that needs them. Nothing else has to be told of a test.
  */
 #ifndef TRESTLE_TESTS_UNIT_TEST_H
 #define TRESTLE_TESTS_UNIT_TEST_H
@@ -29,6 +29,8 @@
 #else
 #define CONTRACT_DEATH SIGTRAP
 #endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define SETUP NULL
 #define TEARDOWN NULL

@@ -21,8 +21,6 @@
 #define SUITE "addr"
 
 #define TOP UINT64_MAX
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 /* err.h */
 
 static const struct {
@@ -40,7 +38,7 @@ static const struct {
     {MAPPING_UNSUPPORTED, "MAPPING_UNSUPPORTED"},
 };
 
-TEST_EACH(name_every_error_is_its_own_spelling, COUNT_OF(error_names))
+TEST_EACH(name_every_error_is_its_own_spelling, COUNT(error_names))
 {
     ck_assert_str_eq(mapping_error_name(error_names[_i].error), error_names[_i].name);
     ck_assert_int_eq((int)error_names[_i].error, _i);
@@ -48,7 +46,7 @@ TEST_EACH(name_every_error_is_its_own_spelling, COUNT_OF(error_names))
 
 TEST(name_no_error_is_a_question_mark)
 {
-    ck_assert_str_eq(mapping_error_name((enum mapping_error)COUNT_OF(error_names)), "MAPPING_?");
+    ck_assert_str_eq(mapping_error_name((enum mapping_error)COUNT(error_names)), "MAPPING_?");
     ck_assert_str_eq(mapping_error_name((enum mapping_error)1000), "MAPPING_?");
 }
 
@@ -203,7 +201,7 @@ TEST(align_down_and_offset_share_out_the_address)
 {
     static const uint64_t addresses[] = {0, 1, 0xfff, 0x1000, 0x12345678, TOP - 0x1000, TOP};
 
-    for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+    for (size_t i = 0; i < COUNT(addresses); i++) {
         ipa_t ipa = ipa_of(addresses[i]);
         pa_t pa = pa_of(addresses[i]);
 
@@ -336,7 +334,7 @@ static const struct {
     {BIT(63), BIT(63) - 1, true, false},
 };
 
-TEST_EACH(judge_range_at_the_top_is_exact, COUNT_OF(range_cases))
+TEST_EACH(judge_range_at_the_top_is_exact, COUNT(range_cases))
 {
     struct ipa_range range = ipa_range(range_cases[_i].start, range_cases[_i].size);
 
@@ -495,10 +493,10 @@ TEST(acquire_from_two_threads_excludes_one)
 
     lock_init(&lock);
     guarded = 0;
-    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+    for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, count_up, NULL), 0);
     }
-    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+    for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     }
     ck_assert_uint_eq(guarded, 2 * LOCK_ROUNDS);

@@ -73,7 +73,7 @@ static const struct scenario scenarios[] = {
         REPLACE(MIB(1), MIB(1023) + KIB(4), GIB(16) + MIB(1)), 3, 3, 3, 2, ROW(THREE)),
 };
 
-#define SCENARIO_COUNT ((int)RIG_COUNT(scenarios))
+#define SCENARIO_COUNT ((int)COUNT(scenarios))
 
 static size_t count_areas(const struct guest_area areas[])
 {
@@ -229,7 +229,8 @@ TEST_EACH(change_areas_with_exactly_the_nodes_it_needs_flushes_once, SCENARIO_CO
 
 /* --- Frames on their way out ----------------------------------------------------------------- */
 
-/* A table that is quarantined and needed again within the operation is not written before the flush. */
+/* A table that is quarantined and needed again within the operation is not written before the
+ * flush. */
 TEST(replace_tables_reuses_frames_after_the_flush)
 {
     const struct guest_area after = {GIB(1), MIB(2), DATA + KIB(8), RIG_RW};
@@ -265,7 +266,7 @@ static const struct {
     {0xfffffffff000, 0, 0xfffffffff008, 8},
 };
 
-TEST_EACH(linear_pa_of_address_keeps_its_distance, RIG_COUNT(cookies))
+TEST_EACH(linear_pa_of_address_keeps_its_distance, COUNT(cookies))
 {
     const struct mapping_backend backend =
         s2_linear_backend(ipa_of(cookies[_i].ipa), pa_of(cookies[_i].pa));

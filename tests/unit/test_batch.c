@@ -163,7 +163,8 @@ TEST(frames_of_tables_are_back_after_the_end_only)
     crew_unwatch(&watch);
     ck_assert_uint_eq(watch.early, 0);
     ck_assert_uint_eq(watch.flushes, 1);
-    /* One of the first; of the second those of level 2 at 1 GiB and at 2 GiB, and two of level 3. */
+    /* One of the first; of the second those of level 2 at 1 GiB and at 2 GiB, and two of level
+     * 3. */
     ck_assert_uint_eq(available(), watch.available + 1 + 4);
     assert_all_complete();
 }
@@ -183,7 +184,8 @@ TEST(check_is_content_while_a_batch_is_open)
     table->table_count++;
 }
 
-/* --- What is flushed at once -------------------------------------------------------------------- */
+/* --- What is flushed at once
+ * -------------------------------------------------------------------- */
 
 /* What was split stays, so it is made before the call returns. */
 TEST(split_in_a_batch_is_made_at_once_with_all_that_waits)
@@ -402,7 +404,7 @@ static const struct refusal {
     {MAPPING_NO_NODE, GUEST_PROTECT, {SECOND + KIB(4), KIB(4), 0, S2_READ}},
 };
 
-TEST_EACH(error_in_a_batch_changes_nothing_and_leaves_it_usable, RIG_COUNT(refusals))
+TEST_EACH(error_in_a_batch_changes_nothing_and_leaves_it_usable, COUNT(refusals))
 {
     const struct refusal *refusal = &refusals[_i];
     struct rig_snapshot before;

@@ -1,6 +1,6 @@
 /*
- * test_batch_model.c - batches at random: whatever is batched ends as if it were not, and two threads
- * with a batch each, on the same spaces, lose nothing.
+ * test_batch_model.c - batches at random: whatever is batched ends as if it were not, and two
+ * threads with a batch each, on the same spaces, lose nothing.
  */
 #include "stage2/space/batch.h"
 
@@ -40,7 +40,7 @@ static struct op random_op(struct random *random)
                     .who = (size_t)random_below(random, PAIRS)};
 
     op.area = (struct guest_area){BASE + at, pages * KIB(4), 0,
-                                  kinds[random_below(random, RIG_COUNT(kinds))]};
+                                  kinds[random_below(random, COUNT(kinds))]};
     if (random_once_in(random, 3)) {
         op.area.ipa = BASE + (at & ~(MIB(2) - 1));
         op.area.size = MIB(2);

@@ -11,8 +11,6 @@
 
 #define SUITE "desc_format"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define K4 S2_GRANULE_4K
 #define K16 S2_GRANULE_16K
 #define K64 S2_GRANULE_64K

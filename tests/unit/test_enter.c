@@ -1,14 +1,12 @@
 /*
- * test_enter.c - what a CPU is told when it goes from guest to guest: exact events. What other CPUs may
- * do in between is test_vmid_model.c's.
+ * test_enter.c - what a CPU is told when it goes from guest to guest: exact events. What other CPUs
+ * may do in between is test_vmid_model.c's.
  */
 #include "stage2/space/enter.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/test.h"
 
 #define SUITE "enter"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define LAST 6 /* numbers */
 #define TABLES 16
@@ -334,7 +332,8 @@ TEST(enter_of_a_finished_table_is_refused)
     expect_refused(&tables[0], &vmids, &cpus[0], MAPPING_BAD_STATE);
 }
 
-/* One that s2_cpu_init() has not seen, or another allocator's: nothing is named, nothing is loaded. */
+/* One that s2_cpu_init() has not seen, or another allocator's: nothing is named, nothing is
+ * loaded. */
 TEST(enter_on_a_cpu_of_other_vmids_is_refused)
 {
     static struct s2_vmid_allocator never_begun;

@@ -1,7 +1,7 @@
 /*
- * test_enter_life.c - spaces whose VMIDs an allocator gives, from their first s2_enter() to their end:
- * which guest a CPU is in after s2_leave(), wherever the tables lie, and that none ends while a CPU is
- * in it.
+ * test_enter_life.c - spaces whose VMIDs an allocator gives, from their first s2_enter() to their
+ * end: which guest a CPU is in after s2_leave(), wherever the tables lie, and that none ends while
+ * a CPU is in it.
  */
 #include "stage2/trestle.h"
 #include "tests/unit/table_fixture.h"
@@ -44,7 +44,7 @@ static void start(uint64_t base)
     rig_init_machine(&rig, setup);
     rig_unwatch(&rig); /* it knows no numbers that are given */
     s2_vmid_init(&vmids, 8);
-    for (size_t i = 0; i < RIG_COUNT(cpus); i++) {
+    for (size_t i = 0; i < COUNT(cpus); i++) {
         ck_assert_int_eq(s2_cpu_init(&cpus[i], &vmids), MAPPING_OK);
     }
     for (size_t i = 0; i < SPACES; i++) {
@@ -71,7 +71,7 @@ static void leave(size_t cpu)
 
 static void stop(void)
 {
-    for (size_t i = 0; i < RIG_COUNT(cpus); i++) {
+    for (size_t i = 0; i < COUNT(cpus); i++) {
         leave(i);
     }
     for (size_t i = 0; i < SPACES; i++) {
@@ -132,8 +132,8 @@ TEST(guest_whose_root_is_pa_0_is_not_current_before_its_first_enter)
     stop();
 }
 
-/* A dead guest's VTTBR_EL2 is still on this CPU, and its root's frame is another guest's root by now: who
- * changes that one is not in it. */
+/* A dead guest's VTTBR_EL2 is still on this CPU, and its root's frame is another guest's root by
+ * now: who changes that one is not in it. */
 TEST(guest_with_the_root_of_a_dead_one_is_not_current_where_that_was)
 {
     uint64_t dead;
@@ -205,7 +205,8 @@ TEST(guest_that_a_cpu_is_in_does_not_end)
     stop();
 }
 
-/* A generation begins while a CPU is in it: what it holds is reserved, and it is in it all the same. */
+/* A generation begins while a CPU is in it: what it holds is reserved, and it is in it all the
+ * same. */
 TEST(guest_that_a_cpu_was_in_as_a_generation_began_does_not_end)
 {
     start(RIG_4K_48->frames);

@@ -1,6 +1,6 @@
 /*
- * test_errata.c - what is known of a part by its number: the library's table is by erratum, this one
- * is by part, and every number and version of every maker is held against it.
+ * test_errata.c - what is known of a part by its number: the library's table is by erratum, this
+ * one is by part, and every number and version of every maker is held against it.
  */
 #include "stage2/arch/errata.h"
 #include "tests/unit/test.h"
@@ -8,8 +8,6 @@
 #include <stddef.h>
 
 #define SUITE "errata"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define AT S2_ERRATUM_SPECULATIVE_AT
 #define TWICE S2_ERRATUM_REPEAT_TLBI
@@ -26,7 +24,8 @@
 #define MICROSOFT 0x6d
 #define AMPERE 0xc0
 
-/* One part; of versions up to rXpY, written as 0xXY, each has the first line that it is not beyond. */
+/* One part; of versions up to rXpY, written as 0xXY, each has the first line that it is not
+ * beyond. */
 struct known {
     unsigned maker, part;
     struct {

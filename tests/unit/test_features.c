@@ -11,8 +11,6 @@
 
 #define SUITE "features"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define ABSENT S2_GRANULE_ABSENT
 #define TO_48 S2_GRANULE_48_BITS
 #define TO_52 S2_GRANULE_52_BITS
@@ -55,8 +53,8 @@ static void check_features(const char *name, const struct s2_features *a,
 #define TO_48_BITS .granule_4k = TO_48, .granule_64k = TO_48
 #define ARMV8_2 .has_xnx = true, .has_cnp = true, .has_vhe = true, .has_lse = true
 
-/* The registers as these CPU models of QEMU 7.2 show them at EL2: MMFR0 to MMFR2, ISAR0, ISAR1, CTR,
- * MIDR. */
+/* The registers as these CPU models of QEMU 7.2 show them at EL2: MMFR0 to MMFR2, ISAR0, ISAR1,
+ * CTR, MIDR. */
 static const struct part {
     const char *name;
     struct s2_id_regs regs;

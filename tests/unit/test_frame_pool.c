@@ -12,7 +12,6 @@
 
 #define SUITE "frame_pool"
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAME UINT64_C(4096)
 
 static struct frame_pool pool;
@@ -23,7 +22,7 @@ static void make_pool(pa_t base, size_t frame_count)
 {
     struct frame_region region = {base, NULL, frame_count, infos};
 
-    ck_assert_uint_le(frame_count, COUNT_OF(infos));
+    ck_assert_uint_le(frame_count, COUNT(infos));
     ck_assert_int_eq(frame_pool_init(&pool, 12, &region, 1), MAPPING_OK);
 }
 
@@ -106,7 +105,7 @@ static const struct {
       {PA_INIT(0x80000000), page + FRAME, 1, (struct frame_info *)(void *)page}}},
 };
 
-TEST_EACH(init_with_bad_argument_changes_nothing, COUNT_OF(bad_inits))
+TEST_EACH(init_with_bad_argument_changes_nothing, COUNT(bad_inits))
 {
     static unsigned char before[sizeof(pool)];
     struct frame_region regions[2] = {bad_inits[_i].regions[0], bad_inits[_i].regions[1]};
@@ -294,7 +293,7 @@ static const struct {
     {"top", UINT64_MAX - 0x40000000, 3},
 };
 
-TEST_EACH(free_of_what_was_not_taken_changes_nothing, COUNT_OF(bad_frees))
+TEST_EACH(free_of_what_was_not_taken_changes_nothing, COUNT(bad_frees))
 {
     pa_t base = pa_of(0x40000000 + bad_frees[_i].offset);
     enum mapping_error error;
@@ -332,23 +331,23 @@ TEST_EACH(free_in_any_order_merges_everything, 8)
     pa_t base = pa_of(0x40000000 + (uint64_t)_i * FRAME);
     size_t blocks[FRAME_POOL_ORDERS];
 
-    make_pool(base, COUNT_OF(frames));
-    for (unsigned order = 0; order < COUNT_OF(blocks); order++) {
-        make_pool(base, COUNT_OF(frames));
+    make_pool(base, COUNT(frames));
+    for (unsigned order = 0; order < COUNT(blocks); order++) {
+        make_pool(base, COUNT(frames));
         blocks[order] = drain(order);
     }
-    make_pool(base, COUNT_OF(frames));
-    for (size_t i = 0; i < COUNT_OF(frames); i++) {
+    make_pool(base, COUNT(frames));
+    for (size_t i = 0; i < COUNT(frames); i++) {
         frames[i] = must_alloc(0);
     }
-    for (size_t left = COUNT_OF(frames); left > 0; left--) {
+    for (size_t left = COUNT(frames); left > 0; left--) {
         size_t pick = (size_t)random_below(&random, left);
 
         must_free(frames[pick], 0);
         frames[pick] = frames[left - 1];
     }
     ck_assert(frame_pool_check(&pool));
-    for (unsigned order = COUNT_OF(blocks); order-- > 0;) {
+    for (unsigned order = COUNT(blocks); order-- > 0;) {
         struct frame_reserve held = FRAME_RESERVE_INIT;
 
         ck_assert_int_eq(frame_pool_reserve(&pool, order, blocks[order] + 1, &held),
@@ -546,14 +545,14 @@ TEST(list_answers_last_in_first_out)
     make_pool(pa_of(0x40000000), 64);
     ck_assert(!frame_list_pop(&pool, &list, &frame));
     ck_assert(pa_eq(frame, pa_of(1)));
-    for (unsigned i = 0; i < COUNT_OF(frames); i++) {
+    for (unsigned i = 0; i < COUNT(frames); i++) {
         frames[i] = must_alloc(i % 3);
         *frame_pool_count(&pool, frames[i]) = i;
         frame_list_push(&pool, &list, frames[i]);
         ck_assert_uint_eq(list.count, i + 1);
     }
     ck_assert(frame_pool_check(&pool));
-    for (unsigned i = COUNT_OF(frames); i-- > 0;) {
+    for (unsigned i = COUNT(frames); i-- > 0;) {
         ck_assert(frame_list_pop(&pool, &list, &frame));
         ck_assert(pa_eq(frame, frames[i]));
         ck_assert_uint_eq(*frame_pool_count(&pool, frame), i);
@@ -570,16 +569,16 @@ TEST(list_spans_regions)
     struct frame_list list;
     pa_t frame;
 
-    for (size_t i = 0; i < COUNT_OF(regions); i++) {
+    for (size_t i = 0; i < COUNT(regions); i++) {
         regions[i] = (struct frame_region){pa_of((i + 1) * BIT(32)), NULL, 1, infos + i};
     }
-    ck_assert_int_eq(frame_pool_init(&pool, 12, regions, COUNT_OF(regions)), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_init(&pool, 12, regions, COUNT(regions)), MAPPING_OK);
     frame_list_init(&list);
-    for (size_t i = 0; i < COUNT_OF(regions); i++) {
+    for (size_t i = 0; i < COUNT(regions); i++) {
         frame_list_push(&pool, &list, must_alloc(0));
     }
     ck_assert(frame_pool_check(&pool));
-    for (size_t i = COUNT_OF(regions); i > 0; i--) {
+    for (size_t i = COUNT(regions); i > 0; i--) {
         ck_assert(frame_list_pop(&pool, &list, &frame));
         ck_assert(pa_eq(frame, pa_of(i * BIT(32))));
         must_free(frame, 0);
@@ -604,7 +603,7 @@ TEST(is_taken_knows_exactly_the_block)
 {
     set_up_bad_frees();
     ck_assert(frame_pool_is_taken(&pool, eight, 3));
-    for (size_t i = 0; i < COUNT_OF(bad_frees); i++) {
+    for (size_t i = 0; i < COUNT(bad_frees); i++) {
         ck_assert_msg(!frame_pool_is_taken(&pool, pa_of(0x40000000 + bad_frees[i].offset),
                                            bad_frees[i].order),
                       "%s", bad_frees[i].what);
@@ -640,7 +639,7 @@ TEST(ptr_outside_memory_is_null)
         0x40005000, 0xffffffffffffe000, 0xfffffffffffff000, UINT64_MAX};
 
     make_three_regions();
-    for (size_t i = 0; i < COUNT_OF(nowhere); i++) {
+    for (size_t i = 0; i < COUNT(nowhere); i++) {
         ck_assert_ptr_null(frame_pool_ptr(&pool, pa_of(nowhere[i])));
     }
 }
@@ -688,7 +687,7 @@ static const struct {
     {0, UINT64_MAX, false, true},
 };
 
-TEST_EACH(cover_and_touch_at_borders_are_exact, COUNT_OF(span_cases))
+TEST_EACH(cover_and_touch_at_borders_are_exact, COUNT(span_cases))
 {
     pa_t start = pa_of(span_cases[_i].start);
 

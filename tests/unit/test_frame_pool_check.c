@@ -10,7 +10,6 @@
 
 #define SUITE "frame_pool_check"
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAME UINT64_C(4096)
 
 static struct frame_pool pool;
@@ -54,7 +53,7 @@ static struct frame_info *free_block(unsigned *order)
 
 static void set_scene(void)
 {
-    struct frame_region region = {PA_INIT(0), NULL, COUNT_OF(infos), infos};
+    struct frame_region region = {PA_INIT(0), NULL, COUNT(infos), infos};
 
     ck_assert_int_eq(frame_pool_init(&pool, 12, &region, 1), MAPPING_OK);
     frame_reserve_init(&scene.held);
@@ -379,7 +378,7 @@ static const struct {
     CORRUPTION(corrupt_ring_beside_a_list),
 };
 
-TEST_EACH(check_of_a_corrupt_pool_is_false, COUNT_OF(corruptions))
+TEST_EACH(check_of_a_corrupt_pool_is_false, COUNT(corruptions))
 {
     set_scene();
     corruptions[_i].apply();

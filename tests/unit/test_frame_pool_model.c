@@ -22,7 +22,6 @@
 #define MODEL_FRAMES 260
 #define MODEL_BLOCKS 300
 #define MODEL_ORDERS 7
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAME UINT64_C(4096)
 
 static struct frame_pool pool;
@@ -65,7 +64,7 @@ static unsigned char *model_frames(pa_t pa, unsigned order)
 {
     size_t before = 0;
 
-    for (size_t i = 0; i < COUNT_OF(model.regions); i++) {
+    for (size_t i = 0; i < COUNT(model.regions); i++) {
         const struct frame_region *region = &model.regions[i];
 
         if (!pa_lt(pa, region->base)) {
@@ -107,7 +106,7 @@ static size_t model_blocks(unsigned order)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < COUNT_OF(model.regions); i++) {
+    for (size_t i = 0; i < COUNT(model.regions); i++) {
         for (uint64_t k = 0; k + BIT(order) <= model.regions[i].frame_count; k++) {
             pa_t pa = pa_add(model.regions[i].base, k * FRAME);
 
@@ -283,7 +282,7 @@ TEST(random_sequence_agrees_with_the_bitmap)
     printf("frame_pool_model: TRESTLE_MODEL_OPS=%" PRIu64 " TRESTLE_SEED=%" PRIu64 "\n", ops, seed);
     model_init(seed);
     for (uint64_t op = 0; op < ops; op++) {
-        steps[random_below(&model.random, COUNT_OF(steps))]();
+        steps[random_below(&model.random, COUNT(steps))]();
         least = model.count[MODEL_FREE] < least ? model.count[MODEL_FREE] : least;
         ck_assert_msg(frame_pool_check(&pool), "after operation %" PRIu64, op);
         ck_assert_uint_eq(frame_pool_available(&pool), model.count[MODEL_FREE]);
@@ -358,10 +357,10 @@ TEST(two_threads_never_share_a_block)
     pa_t whole;
 
     ck_assert_int_eq(frame_pool_init(&pool, 12, &region, 1), MAPPING_OK);
-    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+    for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
-    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+    for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         ck_assert_uint_eq(workers[i].mistakes, 0);
     }

@@ -11,7 +11,6 @@
 
 #define SUITE "geometry"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HCR_VM UINT64_C(1)
 #define HCR_VM_FWB UINT64_C(0x0000400000000001)
 
@@ -413,8 +412,8 @@ static bool expect_sizes(const struct s2_config *config, unsigned *pa_bits, bool
     return *pa_bits <= reach;
 }
 
-/* Every input size has a start level on every part whose output size it does not exceed; and where it
- * starts, the plain blocks are kept: 1G with 4K, 32M with 16K, 512M with 64K. */
+/* Every input size has a start level on every part whose output size it does not exceed; and where
+ * it starts, the plain blocks are kept: 1G with 4K, 32M with 16K, 512M with 64K. */
 static void check_size(const struct s2_config *config)
 {
     const struct mmu_cpu cpu = mmu_part(config->cpu);

@@ -9,8 +9,6 @@
 
 #define SUITE "geometry_limits"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* A 48-bit part without LPA2 and without hardware updates. */
 static const struct s2_features PART = {.pa_bits = 48,
                                         .granule_4k = S2_GRANULE_48_BITS,

@@ -13,7 +13,6 @@
 
 #define SUITE "judge_library"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FRAMES 192
 #define DATA UINT64_C(0x1000000000)
 #define VMID 0x2a
@@ -261,7 +260,8 @@ static enum mapping_error do_step(const struct court *court, struct s2_table *ta
     return s2_table_fold(table, range);
 }
 
-/* Nearly all of it has to succeed, else it would tell nothing; what is refused is judged as well. */
+/* Nearly all of it has to succeed, else it would tell nothing; what is refused is judged as
+ * well. */
 static void tell_story(struct court *court)
 {
     size_t done = 0;

@@ -15,8 +15,6 @@
 
 #define SUITE "memory"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define OUTSIDE UINT64_C(0x40000000)
 #define MAPPED UINT64_C(0x80000000)
 #define REMOTE UINT64_C(0x100000000)
@@ -233,8 +231,8 @@ TEST(clean_nothing_cleans_nothing)
 
 /* --- Windows ---------------------------------------------------------------------------------- */
 
-/* Frames of the pool that are not mapped here are reached like any other memory, and as fast; those that
- * are need no window. */
+/* Frames of the pool that are not mapped here are reached like any other memory, and as fast; those
+ * that are need no window. */
 TEST(clean_long_range_goes_in_chunks)
 {
     clean_all(OUTSIDE, OUTSIDE + 0x101000, 0x500000);

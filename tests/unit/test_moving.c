@@ -13,7 +13,6 @@
 
 #define SUITE "moving"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define IPA UINT64_C(0x40000000)
 #define BROKEN (UINT64_C(1) << 63)
 #define VALID UINT64_C(1)
@@ -170,7 +169,7 @@ static const struct {
     {"a page that was accessed is not mapped any more", TYPE},
 };
 
-TEST_EACH(state_that_is_lost_is_found, 2 * (int)COUNT(losses))
+TEST_EACH(state_that_is_lost_is_found, 2 * COUNT(losses))
 {
     const bool may_forget = _i >= (int)COUNT(losses);
     const size_t which = (size_t)_i % COUNT(losses);

@@ -163,12 +163,12 @@ static void assert_order(const struct call *call)
     ck_assert_uint_ne(sim_find(SIM_DSB_ISH, call->events), SIM_NONE);
 }
 
-TEST_EACH(notify_tells_what_is_invalidated_before_the_tlbs, RIG_COUNT(verbs))
+TEST_EACH(notify_tells_what_is_invalidated_before_the_tlbs, COUNT(verbs))
 {
     size_t available;
 
     start(verbs[_i].size_change);
-    for (size_t i = 0; i < RIG_COUNT(verbs[_i].maps); i++) {
+    for (size_t i = 0; i < COUNT(verbs[_i].maps); i++) {
         if (verbs[_i].maps[i].size > 0) {
             rig_must(&rig, verbs[_i].maps[i]);
         }
@@ -176,7 +176,7 @@ TEST_EACH(notify_tells_what_is_invalidated_before_the_tlbs, RIG_COUNT(verbs))
     forget();
     available = frame_pool_available(&rig.pool);
     rig_must(&rig, verbs[_i].step);
-    assert_told(verbs[_i].told, RIG_COUNT(verbs[_i].told), verbs[_i].name);
+    assert_told(verbs[_i].told, COUNT(verbs[_i].told), verbs[_i].name);
     for (size_t i = 0; i < notes.count; i++) {
         assert_order(&notes.calls[i]);
         ck_assert_uint_le(notes.calls[i].available, available);
@@ -284,7 +284,7 @@ static const struct {
     {DIRTY, {S2_READ | S2_DBM, S2_READ | S2_DBM}, S2_READ, false},
 };
 
-TEST_EACH(protect_is_local_only_if_nothing_is_taken_away, RIG_COUNT(relaxations))
+TEST_EACH(protect_is_local_only_if_nothing_is_taken_away, COUNT(relaxations))
 {
     for (int relax = S2_RELAX_EVERYWHERE; relax <= S2_RELAX_HERE; relax++) {
         const bool is_local = relax == S2_RELAX_HERE && relaxations[_i].is_local;
@@ -413,7 +413,7 @@ TEST(refresh_and_recover_go_to_this_cpu_alone)
     const uint64_t beyond[] = {end, end + 1, UINT64_MAX};
 
     start_relaxed(S2_RELAX_HERE, S2_HARDWARE_UPDATE_NONE);
-    for (size_t i = 0; i < RIG_COUNT(beyond); i++) {
+    for (size_t i = 0; i < COUNT(beyond); i++) {
         s2_table_refresh(&rig.table, ipa_of(beyond[i]));
         ck_assert_uint_eq(sim_event_total(), 0);
     }

@@ -14,7 +14,6 @@
 
 #define SUITE "programs"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HINT_PAGE 0x7  /* 4K, level 3 */
 #define HINT_BLOCK 0x6 /* 4K, level 2 */
 #define OUT(n) (BENCH_DATA + (n)*UINT64_C(0x1000))
@@ -40,7 +39,8 @@
 #define MANAGED BENCH_MANAGED
 #define PAGE_1 (BENCH_AT_PAGE >> 12)
 
-/* --- What programs share ----------------------------------------------------------------------- */
+/* --- What programs share
+ * ----------------------------------------------------------------------- */
 
 static void broken_page_with(struct bench *bench, uint64_t operand)
 {
@@ -409,7 +409,8 @@ static void split_by_break(struct bench *bench)
     bench_end();
 }
 
-/* --- The programs ------------------------------------------------------------------------------ */
+/* --- The programs
+ * ------------------------------------------------------------------------------ */
 
 /* The words of the programs. */
 #define U(number) UINT64_C(number)

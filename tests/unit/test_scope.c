@@ -1,8 +1,9 @@
 /*
- * test_scope.c - all short programs of the public interface on a machine small enough (tests/model/scope.h),
- * breadth first; a machine that was met before is not gone on from again.
+ * test_scope.c - all short programs of the public interface on a machine small enough
+ * (tests/model/scope.h), breadth first; a machine that was met before is not gone on from again.
  *
- * TRESTLE_SCOPE_DEPTH: calls in a program, else 3. TRESTLE_SCOPE_ALL: with all arguments, else with few.
+ * TRESTLE_SCOPE_DEPTH: calls in a program, else 3. TRESTLE_SCOPE_ALL: with all arguments, else with
+ * few.
  */
 #define _POSIX_C_SOURCE 200809L /* sigsetjmp() */
 

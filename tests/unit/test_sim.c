@@ -14,8 +14,6 @@
 
 #define SUITE "sim"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static s2_desc_t desc_of(uint64_t value)
 {
     s2_desc_t desc;

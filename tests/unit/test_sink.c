@@ -1,6 +1,6 @@
 /*
- * test_sink.c - nothing that hardware wrote is lost: what a verb takes out of leaves is told to the sink,
- * once, and what it does not take out is still in them.
+ * test_sink.c - nothing that hardware wrote is lost: what a verb takes out of leaves is told to the
+ * sink, once, and what it does not take out is still in them.
  */
 #include "stage2/arch/sink.h"
 
@@ -125,7 +125,7 @@ static void write_at(uint64_t ipa)
     rig_slot(&rig, &rig.table, ipa)->raw |= BIT_AF | BIT_DIRTY;
 }
 
-TEST_EACH(verb_tells_of_the_state_that_it_takes_out, 2 * (int)RIG_COUNT(singles))
+TEST_EACH(verb_tells_of_the_state_that_it_takes_out, 2 * COUNT(singles))
 {
     const struct single *single = &singles[_i / 2];
     const size_t count = single->told.size != 0 ? 1 : 0;
@@ -139,8 +139,8 @@ TEST_EACH(verb_tells_of_the_state_that_it_takes_out, 2 * (int)RIG_COUNT(singles)
     ck_assert_uint_eq(told_count, count); /* the end of the guest tells nothing */
 }
 
-/* Two blocks of two runs, each with state of its own: what is split out of either is told what that one
- * had, and what stays of it has that, and not the other's. */
+/* Two blocks of two runs, each with state of its own: what is split out of either is told what that
+ * one had, and what stays of it has that, and not the other's. */
 TEST_EACH(split_block_inherits_the_state_of_its_own_run_alone, 4)
 {
     const unsigned which = (unsigned)_i % 2;
@@ -163,7 +163,8 @@ TEST_EACH(split_block_inherits_the_state_of_its_own_run_alone, 4)
     rig_fini(&rig);
 }
 
-/* A run that is opened has its size changed: that is no relaxation, whatever becomes of its members. */
+/* A run that is opened has its size changed: that is no relaxation, whatever becomes of its
+ * members. */
 TEST(opened_run_is_invalidated_on_all_cpus)
 {
     struct rig_setup setup = tracked_setup(RIG_4K_40, S2_SIZE_CHANGE_DIRECT);
@@ -269,8 +270,8 @@ TEST(bitmap_notes_each_page_in_it_of_its_states)
 
 /* --- Hardware at any moment ------------------------------------------------------------------ */
 
-/* Two blocks' worth of pages, at random, while a guest reads and writes between any two events. What it
- * did is kept apart from the tables. */
+/* Two blocks' worth of pages, at random, while a guest reads and writes between any two events.
+ * What it did is kept apart from the tables. */
 #define PAGES_MAX 16384
 #define ROUNDS 40
 
@@ -362,10 +363,10 @@ static struct rig_step random_step(void)
     const uint64_t most = random_once_in(&world.random, 3) ? 4 : world.count;
     const uint64_t size = 1 + random_below(&world.random, u64_min(most, world.count - first));
 
-    return (struct rig_step){verbs[random_below(&world.random, RIG_COUNT(verbs))],
+    return (struct rig_step){verbs[random_below(&world.random, COUNT(verbs))],
                              AT + first * world.page, size * world.page,
                              RIG_DATA + first * world.page,
-                             flags[random_below(&world.random, RIG_COUNT(flags))]};
+                             flags[random_below(&world.random, COUNT(flags))]};
 }
 
 static void world_round(const struct rig_step *step)
@@ -387,8 +388,8 @@ static void world_round(const struct rig_step *step)
     world.all_updates += world.updates;
 }
 
-/* Nothing lost, nothing invented, nothing twice. A refusal has told nothing. A fold tells nothing, and
- * spreads state over what it makes one: then it is looked at by what was lost alone. */
+/* Nothing lost, nothing invented, nothing twice. A refusal has told nothing. A fold tells nothing,
+ * and spreads state over what it makes one: then it is looked at by what was lost alone. */
 static void world_look(const struct rig_step *step)
 {
     ck_assert_uint_eq(world.told_twice, 0);

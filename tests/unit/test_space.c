@@ -54,8 +54,8 @@ static void close_nothing(void *ctx, void *ptr, uint64_t size)
 static const struct s2_memory_ops halves[] = {{.open = open_nothing}, {.close = close_nothing}};
 static struct s2_vmid_allocator never_begun;
 
-/* What is not as usual: 8 bits of VMID, 4K frames and granule, 40 bits of IPA and PA. Some of it would
- * be a trap later, with the root's frames already taken. */
+/* What is not as usual: 8 bits of VMID, 4K frames and granule, 40 bits of IPA and PA. Some of it
+ * would be a trap later, with the root's frames already taken. */
 static const struct {
     const char *reason; /* a word of it; NULL: none is asked for */
     enum mapping_error error;
@@ -113,7 +113,7 @@ static void spoil(struct s2_space_config *config, int how)
 }
 
 /* The pool has lost nothing then. */
-TEST_EACH(init_of_impossible_space_is_refused_with_its_reason, RIG_COUNT(impossible))
+TEST_EACH(init_of_impossible_space_is_refused_with_its_reason, COUNT(impossible))
 {
     const char *word = impossible[_i].reason;
     struct s2_space_config config;
@@ -176,7 +176,7 @@ static const struct guest_area there[] = {
     {GIB(2), KIB(16), DATA + GIB(2) + KIB(64), RIG_RW},
 };
 
-#define COUNT RIG_COUNT(there)
+#define THERE COUNT(there)
 
 static void start(void)
 {
@@ -186,7 +186,7 @@ static void start(void)
 static void start_there(void)
 {
     start();
-    guest_map_all(&guest, there, COUNT);
+    guest_map_all(&guest, there, THERE);
 }
 
 static void stop(void)
@@ -225,7 +225,7 @@ static const struct guest_area bad_ranges[] = {
     {GIB(1), UINT64_MAX - KIB(4) + 1, DATA, RIG_RW},
 };
 
-TEST_EACH(change_of_bad_range_is_refused, RIG_COUNT(bad_ranges))
+TEST_EACH(change_of_bad_range_is_refused, COUNT(bad_ranges))
 {
     start_there();
     for (enum guest_verb verb = GUEST_MAP; verb <= GUEST_FOLD; verb++) {
@@ -274,13 +274,13 @@ static const struct {
     {GUEST_PROTECT, MAPPING_DENIED, {GIB(8), GIB(2), 0, RIG_RWX | S2_DEVICE_nGRE}, 40, 16},
 };
 
-TEST_EACH(change_that_cannot_be_is_refused_and_changes_nothing, RIG_COUNT(refusals))
+TEST_EACH(change_that_cannot_be_is_refused_and_changes_nothing, COUNT(refusals))
 {
     guest_init(&guest, guest_setup_fwb(), refusals[_i].nodes, 0);
-    guest_map_all(&guest, there, COUNT);
+    guest_map_all(&guest, there, THERE);
     rig_leave(&guest.rig, refusals[_i].frames);
     expect_refusal(refusals[_i].verb, &refusals[_i].area, refusals[_i].error);
-    guest_assert(&guest, there, COUNT);
+    guest_assert(&guest, there, THERE);
     guest_fini(&guest);
 }
 
@@ -293,13 +293,13 @@ TEST_EACH(change_that_cannot_be_is_refused_and_changes_nothing, RIG_COUNT(refusa
 
 TEST(change_of_holes_is_fine)
 {
-    guest_map_all(&guest, there, COUNT);
+    guest_map_all(&guest, there, THERE);
     sim_clear();
     MUST(s2_space_unmap(&guest.space, ipa_range(0, GIB(1))));
     MUST(s2_space_protect(&guest.space, ipa_range(0, GIB(1)), 0));
     MUST(s2_space_fold(&guest.space, ipa_range(0, TOP)));
     ck_assert_uint_eq(sim_change_count(), 0);
-    guest_assert(&guest, there, COUNT);
+    guest_assert(&guest, there, THERE);
     MUST(s2_space_unmap(&guest.space, ipa_range(0, TOP)));
     guest_assert(&guest, NULL, 0);
 }
@@ -359,10 +359,11 @@ TEST(protect_with_cap_splits_no_area_inside_a_block)
     guest_unmap(&guest, GIB(1), MIB(2));
 }
 
-/* Taking everything apart must not need a frame that nobody has: the end of each test counts them. */
+/* Taking everything apart must not need a frame that nobody has: the end of each test counts
+ * them. */
 TEST(fini_with_empty_pool_gives_everything_back)
 {
-    guest_map_all(&guest, there, COUNT);
+    guest_map_all(&guest, there, THERE);
     MUST(s2_space_protect(&guest.space, ipa_range(GIB(1), MIB(1)), RIG_RWX | S2_CAP_PAGES));
     guest_unmap(&guest, GIB(1) + MIB(4), KIB(4));
     rig_leave(&guest.rig, 0);

@@ -131,7 +131,7 @@ static const struct guest_area shown[] = {
 #undef TEARDOWN
 #define TEARDOWN stop
 
-TEST_EACH(map_cleans_memory_before_it_is_visible, RIG_COUNT(shown))
+TEST_EACH(map_cleans_memory_before_it_is_visible, COUNT(shown))
 {
     const struct guest_area *area = &shown[_i];
 
@@ -170,7 +170,7 @@ static void expect_untouched(mapping_flags_t type)
 #undef TEARDOWN
 #define TEARDOWN stop
 
-TEST_EACH(device_memory_is_never_touched, RIG_COUNT(devices))
+TEST_EACH(device_memory_is_never_touched, COUNT(devices))
 {
     expect_untouched(devices[_i]);
 }
@@ -253,7 +253,7 @@ static const struct {
     uint64_t offset, size;
 } taken[] = {{0, MIB(4)}, {MIB(1), KIB(4)}, {MIB(1), MIB(2)}, {0, KIB(8)}};
 
-TEST_EACH(unmap_cleans_what_it_took_after_the_flush, RIG_COUNT(taken))
+TEST_EACH(unmap_cleans_what_it_took_after_the_flush, COUNT(taken))
 {
     map(MIB(4), 0, RIG_RW);
     guest_unmap(&guest, GIB(1) + taken[_i].offset, taken[_i].size);
@@ -269,8 +269,8 @@ static bool give_no_runs(mapping_flags_t old_flags, void *arg, mapping_flags_t *
     return true;
 }
 
-/* Areas that an embedder's set has split, and nothing differs between their leaves: they share a block. The
- * first is split, so the second finds its memory between break and make. */
+/* Areas that an embedder's set has split, and nothing differs between their leaves: they share a
+ * block. The first is split, so the second finds its memory between break and make. */
 TEST(unmap_of_areas_that_share_a_block_cleans_both)
 {
     guest_map(&guest, (struct guest_area){GIB(1), MIB(2), DATA, RIG_RW});
@@ -309,7 +309,7 @@ static const struct {
 #undef TEARDOWN
 #define TEARDOWN stop
 
-TEST_EACH(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible, RIG_COUNT(again))
+TEST_EACH(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible, COUNT(again))
 {
     const uint64_t size = again[_i].size, offset = again[_i].offset;
 
@@ -321,8 +321,8 @@ TEST_EACH(replace_by_the_same_memory_uncached_cleans_it_before_it_is_visible, RI
     ck_assert_uint_eq(guest_flushes(), 1);
 }
 
-/* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of them:
- * the guest had all of it through the caches until the flush, wherever it lies. */
+/* The memory of two areas, in IPA order, and a new area over both that is backed by that of one of
+ * them: the guest had all of it through the caches until the flush, wherever it lies. */
 static const struct {
     uint64_t pas[2]; /* of the old areas, in pages from DATA on */
     uint64_t pa;     /* of the new one */
@@ -331,7 +331,7 @@ static const struct {
 };
 
 TEST_EACH(replace_over_two_areas_by_memory_of_either_cleans_it_before_it_is_visible,
-          RIG_COUNT(over_two))
+          COUNT(over_two))
 {
     for (uint64_t i = 0; i < 2; i++) {
         guest_map(&guest, (struct guest_area){GIB(1) + i * KIB(4), KIB(4),
@@ -412,7 +412,7 @@ static const struct {
     {RIG_RW | S2_CAP_PAGES, RIG_RW | S2_DEVICE_GRE, KIB(8), KIB(16)},
 };
 
-TEST_EACH(changed_type_is_cleaned_between_break_and_make, RIG_COUNT(changes))
+TEST_EACH(changed_type_is_cleaned_between_break_and_make, COUNT(changes))
 {
     const uint64_t offset = changes[_i].offset;
     const uint64_t size = changes[_i].size;
@@ -459,7 +459,7 @@ static const struct {
 #undef TEARDOWN
 #define TEARDOWN NULL
 
-TEST_EACH(executable_memory_invalidates_instruction_caches_first, RIG_COUNT(code))
+TEST_EACH(executable_memory_invalidates_instruction_caches_first, COUNT(code))
 {
     struct rig_setup setup = guest_setup();
 

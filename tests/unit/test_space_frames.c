@@ -1,6 +1,6 @@
 /*
- * test_space_frames.c - frames of pools as guests' memory: none shows what it held before, none goes back
- * while a guest has it, and no pool of the machine is shown what is not data.
+ * test_space_frames.c - frames of pools as guests' memory: none shows what it held before, none
+ * goes back while a guest has it, and no pool of the machine is shown what is not data.
  */
 #define _POSIX_C_SOURCE 200809L /* nanosleep() */
 
@@ -140,8 +140,8 @@ TEST_EACH(frame_that_is_not_flushed_yet_cannot_be_freed, 2)
 #undef TEARDOWN
 #define TEARDOWN stop
 
-/* A block is free when the last of its frames is, whichever way and in whatever pieces they went; one
- * that is mapped twice, when both are. */
+/* A block is free when the last of its frames is, whichever way and in whatever pieces they went;
+ * one that is mapped twice, when both are. */
 TEST(block_is_free_when_the_last_mapping_of_any_of_its_frames_is_gone)
 {
     struct s2_cursor cursor = s2_cursor(ipa_range(GIB(2), 8 * PAGE));
@@ -194,7 +194,7 @@ static const struct {
 #undef TEARDOWN
 #define TEARDOWN NULL
 
-TEST_EACH(frame_of_a_refused_map_can_be_freed, RIG_COUNT(refused))
+TEST_EACH(frame_of_a_refused_map_can_be_freed, COUNT(refused))
 {
     pa_t frame;
 

@@ -128,7 +128,7 @@ static const struct {
     {"a block above all areas", GIB(1) + MIB(4), UINT64_C(0x0040001000400000 | 0x7d9), 1},
 };
 
-TEST_EACH(check_finds_descriptor_that_does_not_follow, RIG_COUNT(tampered))
+TEST_EACH(check_finds_descriptor_that_does_not_follow, COUNT(tampered))
 {
     const int added = tampered[_i].used;
     s2_desc_t *slot, was;

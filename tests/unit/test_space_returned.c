@@ -1,6 +1,7 @@
 /*
- * test_space_returned.c - two promises of every call on a space: what it returned for is gone for all
- * CPUs, whoever took it away; and it reaches what hardware has changed, though no area shows it.
+ * test_space_returned.c - two promises of every call on a space: what it returned for is gone for
+ * all CPUs, whoever took it away; and it reaches what hardware has changed, though no area shows
+ * it.
  */
 #include "stage2/space/batch.h"
 #include "stage2/space/step.h"
@@ -29,7 +30,7 @@ static const struct {
     {GUEST_UNMAP, true},  {GUEST_PROTECT, true},  {GUEST_FOLD, true},
 };
 
-#define CALLS (int)RIG_COUNT(calls)
+#define CALLS (int)COUNT(calls)
 
 static enum mapping_error call(int which, struct ipa_range range)
 {
@@ -73,8 +74,8 @@ static void stop(void)
     guest_fini(&guest);
 }
 
-/* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds it
- * done, may rely on it. */
+/* A batch takes the page away, or the right to write it. Then whoever asks for the same, and finds
+ * it done, may rely on it. */
 TEST_EACH(call_that_finds_nothing_to_change_flushes_what_a_batch_deferred_on_its_range, 4 * CALLS)
 {
     const bool is_fwb = _i % 2 == 0, is_unmap = _i / 2 % 2 == 0;
@@ -156,7 +157,7 @@ static void start_tracked(const struct state *state, size_t nodes)
 }
 
 /* One node is all there is: an area that would be split could not be. */
-TEST_EACH(protect_to_the_flags_that_an_area_has_rearms_its_leaves, WAYS *(int)RIG_COUNT(states))
+TEST_EACH(protect_to_the_flags_that_an_area_has_rearms_its_leaves, WAYS *COUNT(states))
 {
     const struct state *state = &states[_i / WAYS];
     const uint64_t first = 2, count = 3;
@@ -185,5 +186,21 @@ TEST_EACH(protect_to_the_flags_that_an_area_has_is_free_where_hardware_changes_n
     start(setup);
     MUST(protect_by((enum way)_i, ipa_range(AT, PAGES * PAGE), RIG_RW));
     ck_assert_uint_eq(sim_event_total(), 0);
+    stop();
+}
+
+/* --- Batches --------------------------------------------------------------------------------- */
+
+TEST(begin_over_an_open_batch_flushes_what_it_deferred)
+{
+    start(guest_setup());
+    take_in_batch(GUEST_UNMAP, 1);
+    ck_assert_uint_eq(sim_tlbi_count(), 0);
+    s2_batch_begin(&batch);
+    ck_assert(!s2_table_has_deferred(&guest.space.table));
+    ck_assert_uint_eq(guest_flushes(), 1);
+    take_in_batch(GUEST_UNMAP, 2);
+    s2_batch_end(&batch);
+    ck_assert_uint_eq(guest_flushes(), 2);
     stop();
 }

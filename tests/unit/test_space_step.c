@@ -26,7 +26,7 @@ static const struct guest_area layout[] = {
     {MIB(12), KIB(8), RIG_DATA + MIB(16), RIG_RW},
 };
 
-#define LAYOUT_AREAS RIG_COUNT(layout)
+#define LAYOUT_AREAS COUNT(layout)
 
 static void start(struct rig_setup setup, size_t nodes)
 {
@@ -48,7 +48,7 @@ static const struct kind {
     const char *name;
 } kinds[] = {{GUEST_UNMAP, "unmap"}, {GUEST_PROTECT, "protect"}, {GUEST_FOLD, "fold"}};
 
-#define KINDS (int)RIG_COUNT(kinds)
+#define KINDS (int)COUNT(kinds)
 
 static enum mapping_error take_step(enum guest_verb verb, struct s2_cursor *cursor, size_t budget)
 {
@@ -101,7 +101,8 @@ static void run_steps(enum guest_verb verb, struct ipa_range range, size_t budge
     ck_assert(s2_space_check(&guest.space));
 }
 
-/* Whole areas, ends inside areas, ends inside a block, everything, ends between two that are alike. */
+/* Whole areas, ends inside areas, ends inside a block, everything, ends between two that are
+ * alike. */
 static const struct ipa_range ranges[] = {
     IPA_RANGE_INIT(MIB(2), MIB(10)),
     IPA_RANGE_INIT(MIB(2) + KIB(4), MIB(6) + KIB(8)),
@@ -112,7 +113,7 @@ static const struct ipa_range ranges[] = {
     IPA_RANGE_INIT(MIB(8) + KIB(40), MIB(1)),
 };
 
-TEST_EACH(step_of_a_space_leaves_what_the_verb_leaves, KINDS *(int)RIG_COUNT(ranges))
+TEST_EACH(step_of_a_space_leaves_what_the_verb_leaves, KINDS *COUNT(ranges))
 {
     const struct kind *kind = &kinds[_i % KINDS];
     const struct ipa_range range = ranges[_i / KINDS];
@@ -147,7 +148,8 @@ TEST(step_protect_needs_one_node_however_often_it_pauses)
     guest_fini(&guest);
 }
 
-/* Every other call that the space takes may come between two steps: here one that takes the node. */
+/* Every other call that the space takes may come between two steps: here one that takes the
+ * node. */
 TEST_EACH(step_without_a_node_undoes_itself_alone, 2)
 {
     const enum guest_verb kind = _i == 0 ? GUEST_UNMAP : GUEST_PROTECT;
@@ -185,7 +187,7 @@ TEST(step_of_a_space_over_a_bad_range_is_refused)
 
     start(guest_setup_fwb(), GUEST_NODES);
     build();
-    for (size_t i = 0; i < RIG_COUNT(bad) * KINDS; i++) {
+    for (size_t i = 0; i < COUNT(bad) * KINDS; i++) {
         cursor = s2_cursor(bad[i / KINDS]);
         ck_assert(!s2_cursor_is_done(&cursor));
         ck_assert_int_eq(take_step(kinds[i % KINDS].verb, &cursor, 10), MAPPING_INVALID_PARAM);

@@ -25,8 +25,6 @@
 #define KIB(n) (UINT64_C(n) << 10)
 #define MIB(n) (UINT64_C(n) << 20)
 #define GIB(n) (UINT64_C(n) << 30)
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* RES1, PS 48 bits, inner shareable write-back, SL0 level 1, T0SZ 25. */
 #define VTCR UINT64_C(0x80053559)
 #define VTCR_HA (UINT64_C(1) << 21)
@@ -653,8 +651,8 @@ TEST_EACH(reuse_data_frame_before_its_flush_is_found, 2)
     close_box();
 }
 
-/* Relaxed with a local flush: other CPUs keep the stricter copy, and may. Once the page goes, so must
- * that copy. */
+/* Relaxed with a local flush: other CPUs keep the stricter copy, and may. Once the page goes, so
+ * must that copy. */
 TEST(relax_with_local_flush_leaves_stricter_copies_that_later_go)
 {
     open_box();

@@ -13,7 +13,6 @@
 
 #define SUITE "stale_tlb_library"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CLEAN (S2_READ | S2_DBM | S2_NO_AF) /* writable, not yet written or even accessed */
 #define RW (S2_READ | S2_WRITE)
 #define RWX (RW | S2_EXEC)

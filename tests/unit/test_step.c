@@ -1,6 +1,6 @@
 /*
- * test_step.c - changes to a table in steps: at the end what the verb would have left, at every pause
- * tables that are sound and a judge that is content, and no step that goes past its budget.
+ * test_step.c - changes to a table in steps: at the end what the verb would have left, at every
+ * pause tables that are sound and a judge that is content, and no step that goes past its budget.
  *
  * Tables of two layouts, the same numbers of pages and blocks for every granule:
  *
@@ -209,7 +209,7 @@ TEST_EACH(step_with_any_budget_leaves_what_the_verb_leaves, KINDS *rig_shape_cou
 
 /* Both ends in a block, tables of pages whole between them. After all shapes, three of them where
  * blocks become tables by one store, and runs are opened: other ways, the same ends. */
-TEST_EACH(step_over_torn_ends_leaves_what_the_verb_leaves, KINDS *(rig_shape_count + 3))
+TEST_EACH(step_over_torn_ends_leaves_what_the_verb_leaves, (rig_shape_count + 3) * KINDS)
 {
     static const size_t budgets[] = {3, 17, 100, 513, 2049, 9000, S2_STEP_ALL};
     const int shape = _i / KINDS % rig_shape_count;
@@ -220,7 +220,7 @@ TEST_EACH(step_over_torn_ends_leaves_what_the_verb_leaves, KINDS *(rig_shape_cou
     }
     start_with(setup);
     compare((enum kind)(_i % KINDS), build_mixed,
-            ipa_range(base + block + 3 * page, 3 * block + page), budgets, RIG_COUNT(budgets));
+            ipa_range(base + block + 3 * page, 3 * block + page), budgets, COUNT(budgets));
     rig_fini(&rig);
 }
 
@@ -335,7 +335,7 @@ TEST_EACH(step_over_a_bad_range_is_refused, rig_shape_count)
     map(0, block, RIG_DATA, RIG_RW | S2_CAP_PAGES);
     rig_poison_free(&rig);
     rig_snapshot_take(&before, &rig);
-    for (size_t i = 0; i < RIG_COUNT(bad) * KINDS; i++) {
+    for (size_t i = 0; i < COUNT(bad) * KINDS; i++) {
         struct s2_cursor cursor = s2_cursor(bad[i / KINDS]);
 
         ck_assert(!s2_cursor_is_done(&cursor));
@@ -385,8 +385,8 @@ static size_t slack(enum kind kind)
     return PATHS + RUN_MAX + (kind == FOLD ? 3 * entries : 0);
 }
 
-/* No step looks at more descriptors than it may, at any of them more often than a few times, or sends
- * more flushes than one, a fold one a level. */
+/* No step looks at more descriptors than it may, at any of them more often than a few times, or
+ * sends more flushes than one, a fold one a level. */
 static void assert_bounded(enum kind kind, struct ipa_range range, size_t budget)
 {
     struct s2_cursor cursor = s2_cursor(range);
@@ -407,7 +407,7 @@ TEST_EACH(step_looks_at_no_more_than_its_budget, KINDS *rig_shape_count)
     const enum kind kind = (enum kind)(_i % KINDS);
 
     start(&rig_shapes[_i / KINDS]);
-    for (size_t i = kind == UNMAP ? 0 : 2; i < RIG_COUNT(budgets); i++) {
+    for (size_t i = kind == UNMAP ? 0 : 2; i < COUNT(budgets); i++) {
         build_mixed();
         sim_set_loads(SIM_LOADS_ON);
         assert_bounded(kind, ipa_range(base, 5 * block), budgets[i]);
@@ -447,7 +447,7 @@ TEST_EACH(step_unmap_of_many_tables_never_sees_their_pages, 2)
 
     setup.frame_count = 600;
     start_with(setup);
-    for (size_t i = 0; i < RIG_COUNT(budgets); i++) {
+    for (size_t i = 0; i < COUNT(budgets); i++) {
         struct s2_cursor cursor = s2_cursor(ipa_range(GIB(1), GIB(1)));
 
         sim_set_log(SIM_LOG_COUNT);
@@ -637,7 +637,7 @@ TEST_EACH(fini_in_steps_gives_back_every_frame, rig_shape_count)
 
     setup.frame_count = 64;
     start_with(setup);
-    for (size_t i = 0; i < RIG_COUNT(budgets); i++) {
+    for (size_t i = 0; i < COUNT(budgets); i++) {
         init_deep(&table);
         fini_bounded(&table, budgets[i]);
     }

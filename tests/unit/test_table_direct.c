@@ -25,7 +25,7 @@ static const struct run_form block_forms[] = {
     {&rig_shapes[5], 1, 1, GIB(64)},  {&rig_shapes[6], 1, 1, TIB(4)},
 };
 
-#define BLOCK_FORMS ((int)RIG_COUNT(block_forms))
+#define BLOCK_FORMS ((int)COUNT(block_forms))
 
 static struct rig rig;
 static const struct run_form *form;
@@ -205,7 +205,7 @@ static bool is_small(struct ipa_range range)
     return range.size <= 8 * rig_page(form->shape) || form->level == 3;
 }
 
-TEST_EACH(split_goes_without_a_moment_of_invalidity, PLACES *(BLOCK_FORMS + run_form_count))
+TEST_EACH(split_goes_without_a_moment_of_invalidity, (BLOCK_FORMS + run_form_count) * PLACES)
 {
     const struct variant variant = {
         .size_change = S2_SIZE_CHANGE_DIRECT,
@@ -253,8 +253,8 @@ TEST(split_invalidates_the_block_at_its_level)
 
     punch(MIB(2));
     at = sim_find(SIM_REPLACE, 0);
-    ck_assert(sim_matches(at, script, RIG_COUNT(script)));
-    ck_assert_uint_eq(at + RIG_COUNT(script), sim_event_total());
+    ck_assert(sim_matches(at, script, COUNT(script)));
+    ck_assert_uint_eq(at + COUNT(script), sim_event_total());
     ck_assert_uint_eq(sim_events()[at + 4].operand, MIB(2) >> 12 | TTL_4K(2));
     ck_assert_uint_eq(sim_events()[at + 5].operand, (MIB(2) + KIB(8)) >> 12 | TTL_4K(3));
     rig_fini(&rig);
@@ -298,12 +298,12 @@ TEST(protect_of_a_would_be_run_in_a_block_opens_none)
 TEST_EACH(protect_of_a_run_opens_it_at_any_address, 4 * run_form_count)
 {
     static const uint64_t bases[] = {0, UINT64_C(1) << 50, UINT64_C(1) << 51, UINT64_C(3) << 50};
-    const uint64_t base = bases[_i % (int)RIG_COUNT(bases)];
+    const uint64_t base = bases[_i % (int)COUNT(bases)];
     struct witness witness;
     struct rig_setup setup;
     struct rig_map map;
 
-    form = &run_forms[_i / (int)RIG_COUNT(bases)];
+    form = &run_forms[_i / (int)COUNT(bases)];
     if (base >> form->shape->pa_bits != 0) {
         return;
     }
@@ -369,7 +369,7 @@ TEST_EACH(split_without_level_2_or_consent_goes_by_break, 2 * (BLOCK_FORMS + run
     form = form_at(_i / 2);
     broken = behaviour(&with_break, change, 3, &has_transient);
     ck_assert(has_transient);
-    for (size_t i = 0; i < RIG_COUNT(others); i++) {
+    for (size_t i = 0; i < COUNT(others); i++) {
         ck_assert_uint_eq(behaviour(&others[i], change, 3, &has_transient), broken);
         ck_assert(has_transient);
     }
@@ -399,12 +399,12 @@ static const struct fold {
              {3, MIB(512), false, {{0, MIB(4), PAGES}}},
              {4, MIB(4), true, {{0, MIB(4), PAGES}}}};
 
-#define FOLDS ((int)RIG_COUNT(folds))
+#define FOLDS ((int)COUNT(folds))
 
 static void start_fold(const struct fold *fold, const struct variant *variant)
 {
     rig_init(&rig, setup_of(&rig_shapes[fold->shape], variant));
-    for (size_t i = 0; i < RIG_COUNT(fold->maps) && fold->maps[i].size > 0; i++) {
+    for (size_t i = 0; i < COUNT(fold->maps) && fold->maps[i].size > 0; i++) {
         const uint64_t at = fold->maps[i].at;
 
         rig_must(&rig, (struct rig_step){RIG_MAP, at, fold->maps[i].size, RIG_DATA + at,

@@ -54,7 +54,7 @@ static const struct change changes[] = {
     {"fold to a block", 2048, S2_CAP_PAGES, {RIG_FOLD, 0, 2048, 0}, {0, 16, 24, 1024}, 0},
     {"unmap of a member, 64K", 2048, 0, {RIG_UNMAP, 128, 64, 0}, {0, 64, 192, 1024}, 3}};
 
-#define CHANGES ((int)RIG_COUNT(changes))
+#define CHANGES ((int)COUNT(changes))
 #define ALL_EVENTS SIZE_MAX
 
 /* Entries of a run. */
@@ -177,7 +177,7 @@ static uint64_t border(uint64_t block)
 {
     const uint64_t page = judged_page(&judged);
     const uint64_t grains[] = {page, 16 * page, block / 2, block};
-    const uint64_t grain = grains[judged_random(&judged, RIG_COUNT(grains))];
+    const uint64_t grain = grains[judged_random(&judged, COUNT(grains))];
 
     return block + judged_random(&judged, BLOCKS * block / grain + 1) * grain;
 }
@@ -195,11 +195,11 @@ static struct judged_step random_step(void)
 
     return (struct judged_step){
         .guest = (unsigned)judged_random(&judged, JUDGED_GUESTS),
-        .verb = verbs[judged_random(&judged, RIG_COUNT(verbs))],
+        .verb = verbs[judged_random(&judged, COUNT(verbs))],
         .ipa = start,
         .size = a == b ? judged_page(&judged) : (a < b ? b - a : a - b),
         .pa = JUDGED_DATA + start,
-        .flags = flags[judged_random(&judged, RIG_COUNT(flags))],
+        .flags = flags[judged_random(&judged, COUNT(flags))],
     };
 }
 

@@ -147,10 +147,10 @@ static const struct {
      "0x0000000000413000 0x0000000000413fff 0x0000001000412000 L3 1x4K r--- normal\n"
      "0x0000000000415000 0x0000000000415fff 0x0000001000413000 L3 1x4K r--- normal\n"}};
 
-TEST_EACH(dump_tells_what_is_mapped, RIG_COUNT(told))
+TEST_EACH(dump_tells_what_is_mapped, COUNT(told))
 {
     start(told[_i].as.shape, told[_i].as.contiguous);
-    for (size_t i = 0; i < RIG_COUNT(told[_i].as.maps) && told[_i].as.maps[i].size > 0; i++) {
+    for (size_t i = 0; i < COUNT(told[_i].as.maps) && told[_i].as.maps[i].size > 0; i++) {
         const struct rig_map *one = &told[_i].as.maps[i];
 
         map(one->ipa, one->size, one->pa, one->flags);
@@ -229,7 +229,7 @@ static const struct {
      "rw-- nc nonshareable noaf dbm soft0 soft1"},
 };
 
-TEST_EACH(dump_has_a_word_for_each_attribute, RIG_COUNT(plain_words))
+TEST_EACH(dump_has_a_word_for_each_attribute, COUNT(plain_words))
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     char expected[256];

@@ -1,7 +1,7 @@
 /*
  * test_table_needs.c - what is known beforehand: the frames of an operation (at random it is
- * test_table_model.c that asks), the tables of a layout, the cost of a configuration; and the policy
- * that a table is made with.
+ * test_table_model.c that asks), the tables of a layout, the cost of a configuration; and the
+ * policy that a table is made with.
  */
 #include "tests/unit/table_fixture.h"
 #include "tests/unit/test.h"
@@ -135,8 +135,8 @@ TEST_EACH(frames_needed_refuses_what_the_verb_refuses, rig_shape_count)
 
 /* --- Tables of a layout ---------------------------------------------------------------------- */
 
-/* Constant expressions: the sizes of arrays, and numbers known by drawing. Two pages astride a border
- * of the root's entries lie in two tables on every level. */
+/* Constant expressions: the sizes of arrays, and numbers known by drawing. Two pages astride a
+ * border of the root's entries lie in two tables on every level. */
 enum { GUEST_ROOT = 2, GUEST_FRAMES = GUEST_ROOT + S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, KIB(8)) };
 
 static _Alignas(4096) unsigned char guest_memory[(size_t)GUEST_FRAMES << 12];
@@ -201,7 +201,7 @@ TEST_EACH(layout_bounds_the_worst_that_is_done_to_it, 2 * rig_shape_count)
     setup.frame_count = 100;
     rig_init(&rig, setup);
     root = s2_table_frame_count(&rig.table);
-    for (size_t i = 0; i < RIG_COUNT(sizes); i++) {
+    for (size_t i = 0; i < COUNT(sizes); i++) {
         /* Each around another entry of level 1, beginning a page before it. */
         const uint64_t ipa = (i + 1) * shape->span[1 + 1] - page;
 
@@ -245,7 +245,7 @@ static const struct {
 };
 
 /* Of a table that is made so, too. */
-TEST_EACH(cost_of_a_configuration_is_known_before_it_is_made, RIG_COUNT(costs))
+TEST_EACH(cost_of_a_configuration_is_known_before_it_is_made, COUNT(costs))
 {
     struct rig_setup setup = rig_setup_of(RIG_4K_40);
     struct s2_cost cost;
@@ -305,12 +305,12 @@ TEST_EACH(write_and_execute_can_be_forbidden_per_table, rig_shape_count)
     setup.config.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
     rig_init(&rig, setup);
     rig_must(&rig, step_of(RIG_MAP, block, block, RIG_DATA, S2_READ));
-    for (size_t i = 0; i < RIG_COUNT(denied); i++) {
+    for (size_t i = 0; i < COUNT(denied); i++) {
         refused(step_of(RIG_MAP, 2 * block, page, RIG_DATA, denied[i]), MAPPING_DENIED);
         refused(step_of(RIG_PROTECT, block, page, 0, denied[i]), MAPPING_DENIED);
         refused(step_of(RIG_PROTECT, block, block, 0, denied[i]), MAPPING_DENIED);
     }
-    for (size_t i = 0; i < RIG_COUNT(allowed); i++) {
+    for (size_t i = 0; i < COUNT(allowed); i++) {
         rig_must(&rig, step_of(RIG_PROTECT, block, block, 0, allowed[i]));
         rig_assert_map(&rig, &rig.table, (struct rig_map){block, block, RIG_DATA, allowed[i]});
     }

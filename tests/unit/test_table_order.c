@@ -24,8 +24,8 @@ static void start(const struct rig_shape *shape)
     rig_init(&rig, rig_setup_of(shape));
 }
 
-/* Loops over all shapes, each on a CPU with TLBIs by range and on one without. With LPA2 they are off
- * unless somebody asks. */
+/* Loops over all shapes, each on a CPU with TLBIs by range and on one without. With LPA2 they are
+ * off unless somebody asks. */
 #define EITHER_COUNT (2 * rig_shape_count)
 
 static void start_either(int i)
@@ -191,8 +191,8 @@ TEST_EACH(unmap_flushes_all, EITHER_COUNT)
 }
 
 /* A table goes with its leaves: its whole span, every level. Here that is more than 64 granules: by
- * range, or else everything of the guest. So many ranges of 2 GiB at most are the span of the topmost
- * table that goes, which hangs at the root; 0: too many. */
+ * range, or else everything of the guest. So many ranges of 2 GiB at most are the span of the
+ * topmost table that goes, which hangs at the root; 0: too many. */
 static const size_t chunks[] = {1, 0, 0, 0, 0, 0, 0};
 
 TEST_EACH(unmap_that_empties_a_table_invalidates_all_of_it, EITHER_COUNT)
@@ -306,7 +306,7 @@ TEST_EACH(protect_in_place_never_breaks, EITHER_COUNT)
 
     start_either(_i);
     given(RIG_MAP, page, 4 * page, RIG_DATA, RIG_RW);
-    for (size_t i = 0; i < RIG_COUNT(kinds); i++) {
+    for (size_t i = 0; i < COUNT(kinds); i++) {
         expect(RIG_PROTECT, page, 4 * page, 0, kinds[i], either("RSDaDVDi", "RSDADVDi"));
         for (size_t n = 0; n < sim_event_total(); n++) {
             const struct sim_event *event = &sim_events()[n];
@@ -380,8 +380,8 @@ TEST(unmap_after_a_new_vmid_goes_to_the_new_one)
 
 /* --- The end --------------------------------------------------------------------------------- */
 
-/* Every frame comes back, the root's as well, after the whole VMID is gone from the TLBs. (While the
- * table lives that is the monitor's to see.) */
+/* Every frame comes back, the root's as well, after the whole VMID is gone from the TLBs. (While
+ * the table lives that is the monitor's to see.) */
 static void watch_fini(void *arg, enum sim_phase phase, const struct sim_event *event)
 {
     const size_t *available = arg;
@@ -410,7 +410,8 @@ TEST_EACH(fini_gives_everything_back_after_the_vmid_is_gone, rig_shape_count)
     rig_dismiss(&rig, &rig.table);
     ck_assert_int_eq(s2_table_fini(&rig.table), MAPPING_OK);
     ck_assert(sim_unlisten(watch_fini, &available));
-    /* The root is emptied before: while its VMID is in VTTBR_EL2 for the TLBI, this CPU may walk it. */
+    /* The root is emptied before: while its VMID is in VTTBR_EL2 for the TLBI, this CPU may walk
+     * it. */
     ck_assert_str_eq(script("()"), "SDXDi");
     ck_assert_uint_eq(frame_pool_available(&rig.pool), rig.setup.frame_count);
     rig_fini_machine(&rig);
@@ -418,8 +419,8 @@ TEST_EACH(fini_gives_everything_back_after_the_vmid_is_gone, rig_shape_count)
 
 /* --- nXS ------------------------------------------------------------------------------------- */
 
-/* Every type whose accesses may have XS = 1, as a leaf of every size, the root's blocks too, mapped or
- * protected so: from then on no TLBI may leave its accesses out. */
+/* Every type whose accesses may have XS = 1, as a leaf of every size, the root's blocks too, mapped
+ * or protected so: from then on no TLBI may leave its accesses out. */
 static const mapping_flags_t slow_types[] = {
     S2_NORMAL_NC,   S2_DEVICE_nGnRnE, S2_DEVICE_nGnRE,
     S2_DEVICE_nGRE, S2_DEVICE_GRE,    S2_NORMAL_STAGE1,
@@ -443,7 +444,7 @@ TEST_EACH(no_tlbi_leaves_out_slow_accesses_once_any_leaf_may_have_them, 2 * rig_
     for (int level = shape->top_leaf; level <= 3; level++) {
         const uint64_t size = shape->span[level + 1];
 
-        for (size_t i = 0; size != 0 && i < RIG_COUNT(slow_types); i++) {
+        for (size_t i = 0; size != 0 && i < COUNT(slow_types); i++) {
             struct rig_setup setup = rig_setup_of(shape);
 
             setup.cpu.has_fwb = true;

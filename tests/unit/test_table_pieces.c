@@ -363,7 +363,7 @@ static enum mapping_error do_pieces(struct s2_table *table, const struct rig_ste
 }
 
 /* Where sizes change directly: fewer waits, nothing else. */
-TEST_EACH(piece_that_touches_another_waits_until_it_is_made, 2 * (int)RIG_COUNT(pairs))
+TEST_EACH(piece_that_touches_another_waits_until_it_is_made, 2 * COUNT(pairs))
 {
     const struct pair *pair = &pairs[_i / 2];
     const bool is_direct = _i % 2 != 0;
@@ -381,15 +381,15 @@ TEST_EACH(piece_that_touches_another_waits_until_it_is_made, 2 * (int)RIG_COUNT(
     flushes = story_of_log().flushes;
     ck_assert_msg(is_direct ? flushes <= pair->flushes : flushes == pair->flushes,
                   "%s: %zu flushes", pair->name, flushes);
-    while (count < RIG_COUNT(pair->after) && pair->after[count].size != 0) {
+    while (count < COUNT(pair->after) && pair->after[count].size != 0) {
         count++;
     }
     rig_assert_maps(&rig, &rig.table, pair->after, count);
     rig_fini(&rig);
 }
 
-/* Verbs inside an open operation: each counts what the one before has made. Two tables for the first
- * page of a 1G block, one more for a page in another of its 2M blocks. */
+/* Verbs inside an open operation: each counts what the one before has made. Two tables for the
+ * first page of a 1G block, one more for a page in another of its 2M blocks. */
 TEST(verb_inside_an_operation_finds_the_one_before_made)
 {
     rig_init(&rig, rig_setup_of(RIG_4K_40));
@@ -438,7 +438,7 @@ static const struct rig_step splits[] = {
     {RIG_REPLACE, GIB(1) + MIB(3), GIB(1), OTHER + MIB(3), 0},
 };
 
-TEST_EACH(split_flushes_once, 2 * (int)RIG_COUNT(splits))
+TEST_EACH(split_flushes_once, 2 * COUNT(splits))
 {
     start_cost(_i, 64);
     rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(2), DATA, RIG_RW});
@@ -515,8 +515,8 @@ TEST_EACH(map_over_a_map_over_an_unmap_is_refused, 3)
     rig_fini(&rig);
 }
 
-/* What was held is done before anything else is held, or done: the page between the two is mapped, and
- * held by nobody, and a verb may not take it for a hole. */
+/* What was held is done before anything else is held, or done: the page between the two is mapped,
+ * and held by nobody, and a verb may not take it for a hole. */
 TEST_EACH_DIES(anything_else_between_held_and_done_is_death, 3)
 {
     start_three_pages();
@@ -577,7 +577,7 @@ static const struct overlap {
     OVERLAP("map of more than a hole", UNMAP_AT(4, 4), MAP_AT(4, 8, RIG_RW), ALREADY_EXISTS),
 };
 
-TEST_EACH(piece_over_what_another_leaves_is_held_against_it, RIG_COUNT(overlaps))
+TEST_EACH(piece_over_what_another_leaves_is_held_against_it, COUNT(overlaps))
 {
     const struct overlap *overlap = &overlaps[_i];
     struct rig_snapshot before;
@@ -596,8 +596,8 @@ TEST_EACH(piece_over_what_another_leaves_is_held_against_it, RIG_COUNT(overlaps)
     rig_fini(&rig);
 }
 
-/* A map inside a hole of a 1G block: what the split leaves is not counted once more, and what it does
- * not is. Both in KiB from the block on. */
+/* A map inside a hole of a 1G block: what the split leaves is not counted once more, and what it
+ * does not is. Both in KiB from the block on. */
 static const struct hole_map {
     uint64_t hole, hole_size, map, map_size;
     uint64_t pa;
@@ -644,7 +644,7 @@ static void assert_hole_map(const struct hole_map *each)
 }
 
 /* One frame short, the one or the other is refused. */
-TEST_EACH(hold_map_inside_a_held_hole_counts_what_the_split_leaves, RIG_COUNT(hole_maps))
+TEST_EACH(hold_map_inside_a_held_hole_counts_what_the_split_leaves, COUNT(hole_maps))
 {
     const struct hole_map *each = &hole_maps[_i];
     const struct rig_step steps[] = {
@@ -684,8 +684,8 @@ TEST(more_maps_apart_than_are_known_are_refused)
     rig_fini(&rig);
 }
 
-/* Held unmaps in any order: holes that touch, or have nothing between them, are one; of more than are
- * known, a map over the last is refused. */
+/* Held unmaps in any order: holes that touch, or have nothing between them, are one; of more than
+ * are known, a map over the last is refused. */
 TEST_EACH(holes_are_known_exactly_whatever_the_order, 4)
 {
     static const uint64_t orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 3, 1, 2}, {2, 0, 3, 1}};
@@ -770,7 +770,7 @@ static mapping_flags_t random_flags(struct random *random)
     static const mapping_flags_t kinds[] = {RIG_RW, S2_READ, RIG_RW | S2_NORMAL_NC,
                                             RIG_RW | S2_DEVICE_nGRE, RIG_RWX | S2_SOFT0};
 
-    return kinds[random_below(random, RIG_COUNT(kinds))];
+    return kinds[random_below(random, COUNT(kinds))];
 }
 
 /* Pieces of all sizes; ascending and apart, unless @run is wild. Returns: how many. */
@@ -790,7 +790,7 @@ static size_t random_pieces(struct random_run *run, struct rig_step steps[])
 
         at = (run->is_wild ? random_below(random, WORLD) : at + skip) & ~(KIB(4) - 1);
         steps[n] =
-            (struct rig_step){verbs[random_below(random, RIG_COUNT(verbs))], BASE + at,
+            (struct rig_step){verbs[random_below(random, COUNT(verbs))], BASE + at,
                               (size & ~(KIB(4) - 1)) + KIB(4), OTHER + pa, random_flags(random)};
         at += steps[n].size;
         n++;

@@ -65,7 +65,7 @@ static const mapping_flags_t kinds[] = {RIG_RW,
                                         RIG_RW | S2_DEVICE_nGnRE,
                                         S2_READ | S2_NORMAL_STAGE1 | S2_SOFT1};
 
-#define KINDS ((int)RIG_COUNT(kinds))
+#define KINDS ((int)COUNT(kinds))
 
 static struct rig rig;
 

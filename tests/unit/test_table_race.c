@@ -53,7 +53,7 @@ static const struct scene scenes[] = {
     {"protect a table", {{1, 0, 1, 0, PAGES}}, RIG_PROTECT, true, 1, 2, 0, 40, S2_NORMAL_NC},
 };
 
-#define SCENES ((int)RIG_COUNT(scenes))
+#define SCENES ((int)COUNT(scenes))
 
 static uint64_t bytes(unsigned block_count, unsigned page_count)
 {
@@ -63,7 +63,7 @@ static uint64_t bytes(unsigned block_count, unsigned page_count)
 /* What the scene starts from. Output follows input, so all of it is uniform. */
 static void scene_set(const struct scene *scene)
 {
-    for (size_t i = 0; i < RIG_COUNT(scene->maps); i++) {
+    for (size_t i = 0; i < COUNT(scene->maps); i++) {
         const uint64_t ipa = bytes(scene->maps[i].block, scene->maps[i].page);
         const uint64_t size = bytes(scene->maps[i].block_count, scene->maps[i].page_count);
 

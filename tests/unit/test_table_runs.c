@@ -121,7 +121,7 @@ TEST_EACH(check_finds_a_run_that_is_torn_or_mixed, run_form_count)
     s2_desc_t *slot = start(_i, S2_CONTIGUOUS_ON, RIG_DATA);
     const unsigned members[] = {0, 1, form->count / 2, form->count - 1};
 
-    for (size_t i = 0; i < RIG_COUNT(wrong) * RIG_COUNT(members); i++) {
+    for (size_t i = 0; i < COUNT(wrong) * COUNT(members); i++) {
         finds(slot + members[i % 4], 1, wrong[i / 4], 0);
     }
     rig_fini(&rig);

@@ -152,7 +152,7 @@ static const uint64_t vtcrs[] = {
     UINT64_C(0x00000000800e758c),
 };
 
-TEST_EACH(registers_are_what_the_manual_asks, RIG_COUNT(vtcrs))
+TEST_EACH(registers_are_what_the_manual_asks, COUNT(vtcrs))
 {
     const struct rig_shape *shape = &rig_shapes[_i];
     const uint64_t low = shape->frames & UINT64_C(0xffffffffffff);
@@ -251,7 +251,7 @@ TEST_EACH(check_finds_a_count_that_is_off_by_one, rig_shape_count)
     ck_assert_uint_eq(*counts[0], 2);
     ck_assert_uint_eq(*counts[1], 2);
     ck_assert_uint_eq(*counts[2], 1);
-    for (size_t i = 0; i < RIG_COUNT(counts); i++) {
+    for (size_t i = 0; i < COUNT(counts); i++) {
         *counts[i] += 1;
         ck_assert(!s2_table_check(&rig.table));
         *counts[i] -= 2;
@@ -310,7 +310,7 @@ static const struct {
 TEST_EACH(check_finds_what_is_wrong_with_a_descriptor, rig_shape_count)
 {
     check_start(&rig_shapes[_i]);
-    for (size_t i = 0; i < RIG_COUNT(wrong); i++) {
+    for (size_t i = 0; i < COUNT(wrong); i++) {
         s2_desc_t *const slots[] = {page_slot(), block_slot(), table_slot()};
         s2_desc_t *slot = slots[wrong[i].slot];
 
@@ -335,11 +335,11 @@ TEST_EACH(check_finds_a_stray_bit, rig_shape_count)
     static const unsigned table_bits[] = {2, 6, 10, 11, 52, 54, 55, 59, 60, 61, 62, 63};
 
     check_start(&rig_shapes[_i]);
-    for (size_t i = 0; i < RIG_COUNT(leaf_bits); i++) {
+    for (size_t i = 0; i < COUNT(leaf_bits); i++) {
         finds(page_slot(), page_slot()->raw | BIT_OF(leaf_bits[i]), "a stray bit of a page");
         finds(block_slot(), block_slot()->raw | BIT_OF(leaf_bits[i]), "a stray bit of a block");
     }
-    for (size_t i = 0; i < RIG_COUNT(table_bits); i++) {
+    for (size_t i = 0; i < COUNT(table_bits); i++) {
         finds(table_slot(), table_slot()->raw | BIT_OF(table_bits[i]), "a stray bit of a table");
     }
     rig_fini(&rig);

@@ -87,7 +87,7 @@ static const struct situation situations[] = {
     {"map beside", {{RUNS}}, {RIG_MAP, AT + KIB(192), KIB(8), RIG_DATA + KIB(192), RIG_RW}, NEVER},
 };
 
-#define SITUATIONS ((int)RIG_COUNT(situations))
+#define SITUATIONS ((int)COUNT(situations))
 
 static struct rig_setup setup_of(const struct rig_shape *shape, enum variant variant,
                                  enum s2_transient transient)
@@ -108,7 +108,7 @@ static void start(const struct situation *situation, enum variant variant,
                   enum s2_transient transient)
 {
     rig_init(&rig, setup_of(RIG_4K_40, variant, transient));
-    for (size_t i = 0; i < RIG_COUNT(situation->maps); i++) {
+    for (size_t i = 0; i < COUNT(situation->maps); i++) {
         if (situation->maps[i].size > 0) {
             rig_must(&rig, situation->maps[i]);
         }
@@ -190,7 +190,7 @@ TEST(wrong_arguments_come_before_the_denial)
     };
 
     start(&situations[0], BREAK, S2_TRANSIENT_REFUSED);
-    for (size_t i = 0; i < RIG_COUNT(wrong); i++) {
+    for (size_t i = 0; i < COUNT(wrong); i++) {
         rig_refused(&rig, wrong[i].step, wrong[i].error);
         ck_assert(wrong[i].step.verb == RIG_FOLD || ask(wrong[i].step) == wrong[i].error);
     }
@@ -213,7 +213,7 @@ static uint64_t random_border(struct random *random, const struct rig_shape *sha
 {
     const uint64_t page = rig_page(shape), block = rig_block(shape);
     const uint64_t grains[] = {page, 16 * page, 128 * page, block};
-    const uint64_t grain = grains[random_below(random, RIG_COUNT(grains))];
+    const uint64_t grain = grains[random_below(random, COUNT(grains))];
 
     return random_below(random, BLOCKS * block / grain + 1) * grain;
 }
@@ -227,7 +227,7 @@ static struct rig_step random_step(struct random *random, const struct rig_shape
 
     step.verb = (enum rig_verb)random_below(random, 5);
     step.pa = RIG_DATA + start + (random_below(random, 4) == 0 ? GIB(8) : 0);
-    step.flags = flag_choices[random_below(random, RIG_COUNT(flag_choices) - (has_dirty ? 0 : 1))];
+    step.flags = flag_choices[random_below(random, COUNT(flag_choices) - (has_dirty ? 0 : 1))];
     if (step.verb == RIG_UNMAP || step.verb == RIG_REPLACE) {
         step.flags = 0;
     }
@@ -360,7 +360,7 @@ static const struct {
     {"fold an area", SPACE_FOLD, MIB(6), MIB(1) - KIB(4), NEVER},
 };
 
-#define SPACE_CHANGES ((int)RIG_COUNT(space_changes))
+#define SPACE_CHANGES ((int)COUNT(space_changes))
 
 TEST_EACH(space_change_is_denied_or_done, VARIANTS *SPACE_CHANGES)
 {
@@ -368,7 +368,7 @@ TEST_EACH(space_change_is_denied_or_done, VARIANTS *SPACE_CHANGES)
     const int i = _i / VARIANTS;
     struct witness witness;
 
-    guest_start(variant, areas, RIG_COUNT(areas));
+    guest_start(variant, areas, COUNT(areas));
     if ((space_changes[i].denied >> variant & 1) != 0) {
         guest_refused(space_changes[i].verb, space_changes[i].ipa, space_changes[i].size);
     } else {
@@ -393,7 +393,7 @@ TEST(space_fold_changes_no_area_if_one_is_denied)
         {MIB(7), MIB(1), RIG_DATA + MIB(33), RIG_RW},
     };
 
-    guest_start(DIRECT_HARDWARE, mixed, RIG_COUNT(mixed));
+    guest_start(DIRECT_HARDWARE, mixed, COUNT(mixed));
     guest_refused(SPACE_FOLD, 0, MIB(16));
     ck_assert_int_eq(guest_do(SPACE_FOLD, 0, MIB(4)), MAPPING_OK);
     ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 3);

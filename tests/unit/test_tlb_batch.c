@@ -10,8 +10,6 @@
 
 #define SUITE "tlb_batch"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define K4 S2_GRANULE_4K
 #define K16 S2_GRANULE_16K
 #define K64 S2_GRANULE_64K
@@ -70,9 +68,9 @@ static unsigned rules_of(const struct s2_config *config)
            (rules.is_repeated ? TWICE : 0U) | (rules.is_local ? LOCAL : 0U);
 }
 
-/* Only what is write-back by force is known to have XS = 0; a walk that goes past the caches is itself
- * an access that a nXS form does not wait for. Errata are worked around unless the embedder says
- * otherwise, either way. */
+/* Only what is write-back by force is known to have XS = 0; a walk that goes past the caches is
+ * itself an access that a nXS form does not wait for. Errata are worked around unless the embedder
+ * says otherwise, either way. */
 static const struct rules_case {
     const char *name;
     unsigned lacks;
@@ -321,8 +319,8 @@ TEST_DIES(add_at_no_level_dies)
 }
 
 /*
- * A model of what is collected: for each of 64 pages, at each level, whether an entry there must go.
- * Level 2 stands for blocks of 8 pages here, as a batch knows no geometry.
+ * A model of what is collected: for each of 64 pages, at each level, whether an entry there must
+ * go. Level 2 stands for blocks of 8 pages here, as a batch knows no geometry.
  */
 #define PAGES 64
 #define BLOCK 8

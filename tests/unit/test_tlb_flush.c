@@ -11,8 +11,6 @@
 
 #define SUITE "tlb_flush"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define VTCR UINT64_C(0x80023558)          /* 4K, 40 bits */
 #define VTTBR UINT64_C(0x0007000040002000) /* of VMID 7 */
 #define ROOT UINT64_C(0x0000000040002000)  /* the same, of nobody's */
@@ -210,7 +208,8 @@ static void check_same_cpu(const struct sim_cpu *a, const struct sim_cpu *b)
 /* AT: the erratum of speculative translations. */
 enum part { NO_VHE = 0, VHE = 1, SPECULATIVE = 2, VHE_SPECULATIVE = 3 };
 
-/* What is live on this CPU, what the target's part is like, and the events of a flush of one page. */
+/* What is live on this CPU, what the target's part is like, and the events of a flush of one
+ * page. */
 static const struct regime_case {
     const char *name;
     uint64_t vtcr, vttbr, hcr;
@@ -457,7 +456,8 @@ TEST(flush_takes_nxs_forms_where_all_memory_is_fast)
     ck_assert(seen.count == 1 && seen.nxs == 0);
 }
 
-/* --- Parts that may miss one ------------------------------------------------------------------- */
+/* --- Parts that may miss one
+ * ------------------------------------------------------------------- */
 
 TEST(flush_on_forgetful_part_sends_each_phase_again)
 {

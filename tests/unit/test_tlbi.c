@@ -1,6 +1,6 @@
 /*
- * test_tlbi.c - TLBI operands, and the cover by ranges: every instruction is decoded by the manual's
- * formula and laid end to end.
+ * test_tlbi.c - TLBI operands, and the cover by ranges: every instruction is decoded by the
+ * manual's formula and laid end to end.
  */
 #include "stage2/tlb/tlbi.h"
 #include "tests/unit/test.h"
@@ -8,8 +8,6 @@
 #include <stddef.h>
 
 #define SUITE "tlbi"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define K4 S2_GRANULE_4K
 #define K16 S2_GRANULE_16K
@@ -133,8 +131,8 @@ static struct said decode(const struct shape *shape, const struct s2_tlbi *tlbi)
     return said;
 }
 
-/* Split all of @range, and see that it is covered from start to end without a gap, nothing twice, by
- * no instruction that emulators split short, and in no more of them than promised. */
+/* Split all of @range, and see that it is covered from start to end without a gap, nothing twice,
+ * by no instruction that emulators split short, and in no more of them than promised. */
 static void check_cover(const struct shape *shape, const struct s2_geometry *geometry,
                         struct ipa_range range, unsigned ttl)
 {

@@ -19,8 +19,6 @@
 
 #define SUITE "trace"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define BASE UINT64_C(0x80000000)
 #define FRAME UINT64_C(0x1000)
 #define FRAMES 16

@@ -1,6 +1,6 @@
 /*
- * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent. That
- * no guest meets another's entries is test_vmid_model.c's.
+ * test_vmid.c - who gets which VMID, who keeps it when a new generation begins, and what is sent.
+ * That no guest meets another's entries is test_vmid_model.c's.
  */
 #include "stage2/tlb/vmid.h"
 #include "tests/sim/sim.h"
@@ -9,8 +9,6 @@
 #include <stdlib.h>
 
 #define SUITE "vmid"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define CPUS 3
 #define GUESTS 32
@@ -207,7 +205,8 @@ TEST(generation_after_generation_leaves_what_runs)
     ck_assert_uint_eq(pin(0), S2_VMID_NOBODY);
 }
 
-/* --- Flushes ------------------------------------------------------------------------------------ */
+/* --- Flushes
+ * ------------------------------------------------------------------------------------ */
 
 TEST(pin_of_a_guest_that_ran_holds_the_lock)
 {
@@ -285,7 +284,7 @@ TEST(fini_of_a_cpu_that_was_idle_as_a_generation_began_is_fine)
 static bool changes(size_t cpu, size_t guest, uint32_t vcpu)
 {
     enter(cpu, guest);
-    return s2_vmid_changes_vcpu(&cpus[cpu], &guests[guest], vcpu);
+    return s2_vmid_note_vcpu(&cpus[cpu], &guests[guest], vcpu);
 }
 
 TEST(changes_vcpu_tells_vcpus_of_a_guest_apart_on_each_cpu)

@@ -2,9 +2,10 @@
  * test_vmid_model.c - all that CPUs can do with VMIDs, one verb after the other and step by step.
  *
  * Verbs: every machine that any sequence of them leads to, until there is none that is new.
- * Steps: programs of a few verbs on two or three CPUs, in every order of their steps. A machine that
- * was met before, with all CPUs where they were then, is not looked at again. Some of them again in
- * weakly ordered memory, where a store that becomes visible is a step, too, and a load has a choice.
+ * Steps: programs of a few verbs on two or three CPUs, in every order of their steps. A machine
+ * that was met before, with all CPUs where they were then, is not looked at again. Some of them
+ * again in weakly ordered memory, where a store that becomes visible is a step, too, and a load has
+ * a choice.
  *
  * Numbers are so scarce that a new generation begins all the time.
  */
@@ -21,8 +22,6 @@
 #include <ucontext.h>
 
 #define SUITE "vmid_model"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The address sanitizer does not follow jumps from one stack to another. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -137,8 +136,8 @@ static void try_all(const char *from, size_t cpus, size_t guests, size_t vcpus)
     }
 }
 
-/* Left out, what a CPU has to do that comes up again is missed: it is entered with a TLB full of who
- * knows what. */
+/* Left out, what a CPU has to do that comes up again is missed: it is entered with a TLB full of
+ * who knows what. */
 TEST_EACH(cpu_that_comes_up_without_a_tlbi_is_found_out, 2)
 {
     static const struct vmid_op ways[][3] = {
@@ -371,7 +370,8 @@ static void start_runners(const struct program programs[], size_t count)
     }
 }
 
-/* Which value a load answers: one more choice, with nothing to be recognised in the middle of a step. */
+/* Which value a load answers: one more choice, with nothing to be recognised in the middle of a
+ * step. */
 static size_t choose_value(size_t count)
 {
     must(search.depth < DEPTH_MAX, "an execution without end");
@@ -509,8 +509,8 @@ static void wear_in(size_t cpus)
     }
 }
 
-/* How the machine orders what its CPUs store and load, and what is left out of the library: then it is
- * enough that something goes wrong. */
+/* How the machine orders what its CPUs store and load, and what is left out of the library: then it
+ * is enough that something goes wrong. */
 struct order {
     bool is_weak;
     enum vmid_mutant mutant;
@@ -691,9 +691,9 @@ TEST_EACH(any_order_of_steps_on_three_cpus_keeps_guests_apart, COUNT(trios))
 
 /* --- In weakly ordered memory ----------------------------------------------------------------- */
 
-/* Few, as a load has several answers and a store several moments; those that the orders in vmid.c are
- * about: who takes a number without the lock, right after it left another guest or from that, while
- * others end the generation, or change the guest. */
+/* Few, as a load has several answers and a store several moments; those that the orders in vmid.c
+ * are about: who takes a number without the lock, right after it left another guest or from that,
+ * while others end the generation, or change the guest. */
 static const struct {
     size_t prologue;
     struct program first, second;
