@@ -30,6 +30,9 @@
 #define HAS_ONE_STACK false
 #endif
 
+/* How many tests there are of those that need a stack of their own. */
+#define WITH_STACKS(count) (HAS_ONE_STACK ? 0 : (count))
+
 /* As ck_assert(), which tells a file of every time it is passed. */
 static void must(bool is_so, const char *what)
 {
@@ -656,7 +659,7 @@ static bool change_the_same(const struct program *a, const struct program *b)
     return false;
 }
 
-TEST_EACH(any_order_of_steps_on_two_cpus_keeps_guests_apart, COUNT(prologues))
+TEST_EACH(any_order_of_steps_on_two_cpus_keeps_guests_apart, WITH_STACKS(COUNT(prologues)))
 {
     const struct prologue *prologue = &prologues[_i];
 
@@ -681,7 +684,7 @@ static const struct program trios[][3] = {
     {{{{E(3, 0)}}, 1}, {{{CHANGE(0)}}, 1}, {{{E(5, 0)}}, 1}},
 };
 
-TEST_EACH(any_order_of_steps_on_three_cpus_keeps_guests_apart, COUNT(trios))
+TEST_EACH(any_order_of_steps_on_three_cpus_keeps_guests_apart, WITH_STACKS(COUNT(trios)))
 {
     begin(&three, 3, 6);
     explore_in(&in_order, trios[_i], 3);
@@ -720,7 +723,7 @@ static bool explore_weakly(size_t pair, enum vmid_mutant mutant)
     return is_wrong;
 }
 
-TEST_EACH(weakly_ordered_memory_keeps_guests_apart, COUNT(weak_pairs))
+TEST_EACH(weakly_ordered_memory_keeps_guests_apart, WITH_STACKS(COUNT(weak_pairs)))
 {
     ck_assert(!explore_weakly((size_t)_i, VMID_AS_IT_IS));
     ck_assert_uint_gt(seen_count, 100);
@@ -735,7 +738,7 @@ static const struct {
     {VMID_TAKE_BY_ACQUIRE, 0},  {VMID_GENERATION_BY_RELEASE, 0},
 };
 
-TEST_EACH(weakly_ordered_memory_finds_what_is_left_out, COUNT(weak_mutants))
+TEST_EACH(weakly_ordered_memory_finds_what_is_left_out, WITH_STACKS(COUNT(weak_mutants)))
 {
     ck_assert(explore_weakly(weak_mutants[_i].pair, weak_mutants[_i].mutant));
 }
