@@ -552,6 +552,33 @@ TEST(hold_after_all_is_done_goes_on)
     rig_fini(&rig);
 }
 
+/* Also when what was done has broken a block that stays: it is made before the next is counted. */
+TEST(hold_after_a_block_was_broken_finds_it_made)
+{
+    const struct ipa_range first = ipa_range(GIB(1), KIB(4));
+    const struct ipa_range second = ipa_range(GIB(1) + MIB(512), KIB(4));
+
+    rig_init(&rig, rig_setup_of(RIG_4K_40));
+    rig_must(&rig, (struct rig_step){RIG_MAP, GIB(1), GIB(1), DATA, RIG_RW});
+    rig_leave(&rig, 3); /* two tables for the first page, one more for the second */
+    sim_clear();
+    s2_table_begin(&rig.table);
+    EXPECT(OK, hold_unmap(&rig.table, first));
+    do_unmap(&rig.table, first);
+    EXPECT(OK, hold_unmap(&rig.table, second));
+    do_unmap(&rig.table, second);
+    s2_table_end(&rig.table);
+    ck_assert_uint_eq(story_of_log().flushes, 2);
+    rig_assert_maps(
+        &rig, &rig.table,
+        (struct rig_map[]){
+            {GIB(1) + KIB(4), MIB(512) - KIB(4), DATA + KIB(4), RIG_RW},
+            {GIB(1) + MIB(512) + KIB(4), MIB(512) - KIB(4), DATA + MIB(512) + KIB(4), RIG_RW},
+        },
+        2);
+    rig_fini(&rig);
+}
+
 /* Pieces one of which is over what another leaves: held against that, or refused. */
 #define OVERLAP(name, first, second, error)        \
     {                                              \
