@@ -240,7 +240,7 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
         s2_change_flush(table);
     }
     s2_memory_show_code(&table->memory, change->flags);
-    s2_store_maps(table, change->flags);
+    s2_note_slow_memory(table, change->flags);
     s2_walk_begin(&walk, table, change->range);
     s2_map_fill(&walk, &change->to);
 }
@@ -262,7 +262,7 @@ static void prepare(struct s2_table *table, const struct s2_change *change)
 {
     if (change->verb == S2_VERB_PROTECT) {
         s2_memory_show_code(&table->memory, change->flags);
-        s2_store_maps(table, change->flags);
+        s2_note_slow_memory(table, change->flags);
     } else if (change->verb == S2_VERB_REPLACE) {
         s2_memory_show_code(&table->memory, S2_EXEC);
     }

@@ -111,7 +111,7 @@ struct s2_operation {
     uint8_t pending_count;
     uint8_t reclaim_count;
     bool is_stored;            /* live stores are not yet followed by a DSB */
-    bool is_worked_out;        /* the only piece that is held is at pending[pending_count] */
+    bool is_worked_out;        /* pending[0] is what the one piece that is held comes to */
     struct s2_reclaim counted; /* for a map that is held, and not yet done; size 0: none */
     pa_t taken, taken_end;     /* where unmapped pieces led that may still be reached, from
                                 * lowest to highest; equal: none */

@@ -66,7 +66,7 @@ void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int l
     invalidate(table, range, level, S2_TLB_RELAXED);
 }
 
-void s2_store_maps(struct s2_table *table, mapping_flags_t flags)
+void s2_note_slow_memory(struct s2_table *table, mapping_flags_t flags)
 {
     if (!table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL) {
         atomic_store_explicit(&table->has_slow_memory, true, memory_order_relaxed);

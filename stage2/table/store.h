@@ -32,8 +32,8 @@ s2_desc_t s2_store_break(s2_desc_t *slot);
 void s2_invalidate(struct s2_table *table, struct ipa_range range, int level);
 void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level);
 
-/* Memory with @flags is about to be mapped: whether a TLBI must wait for accesses to slow devices
- * (FEAT_XS). */
-void s2_store_maps(struct s2_table *table, mapping_flags_t flags);
+/* Memory with @flags is about to be mapped. If its accesses may be slow (XS = 1), TLBIs wait for
+ * them from now on: no nXS forms (FEAT_XS). */
+void s2_note_slow_memory(struct s2_table *table, mapping_flags_t flags);
 
 #endif
