@@ -252,13 +252,15 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 .PHONY: bench-instr
 
 # On the archive that ships.
-$(BUILD)/lib/tests/bench/bench_instr: tests/bench/bench_instr.c $(HOST_LIB)
+INSTR_SRCS := $(wildcard tests/bench/*instr*.c)
+
+$(BUILD)/lib/tests/bench/bench_instr: $(INSTR_SRCS) tests/bench/instr.h $(HOST_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(BASE) $(CFLAGS) -I. -o $@ $^
+	$(Q)$(CC) $(BASE) $(CFLAGS) -I. -o $@ $(INSTR_SRCS) $(HOST_LIB)
 
-bench-instr: need-valgrind $(BUILD)/lib/tests/bench/bench_instr ## Instructions of the verbs, with bounds
-	$(Q)tests/tools/bench_instr.sh $(BUILD)/lib/tests/bench/bench_instr $(BUILD)/bench-instr.json
+bench-instr: need-valgrind $(BUILD)/lib/tests/bench/bench_instr ## Instructions of the verbs, with bounds; CASES="table.map_page ..."
+	$(Q)tests/tools/bench_instr.sh $(BUILD)/lib/tests/bench/bench_instr $(BUILD)/bench-instr.json $(CASES)
 
 # --- Traces ---------------------------------------------------------------------------------------
 .PHONY: trace

@@ -1,0 +1,115 @@
+/*
+ * instr_space.c - what the verbs of a space cost: single pages among 1,000 areas, or 100,000.
+ *
+ * Every second page of a stretch is an area of its own. Areas do not join, as each has a page of
+ * nothing behind it.
+ */
+#include "tests/bench/instr.h"
+
+#define POOL_FRAMES 4096
+#define AREAS 1000
+#define AREAS_MANY 100000
+#define SINGLES UINT64_C(512)
+#define RW (S2_READ | S2_WRITE)
+
+static struct s2_space space;
+static struct frame_pool pool;
+static struct memory_node nodes[AREAS_MANY + 1024];
+
+static struct ipa_range area_at(uint64_t i)
+{
+    return ipa_range(GUEST_IPA + 2 * i * PAGE, PAGE);
+}
+
+static void map_area(uint64_t i)
+{
+    instr_must(s2_space_map_linear(&space, area_at(i),
+                                   pa_of(GUEST_PA + instr_shuffled(i, 1 << 20) * PAGE), RW),
+               "map");
+}
+
+static void with_areas(uint64_t count)
+{
+    static struct s2_features cpu;
+    const struct s2_space_config config = {
+        .table = {.cpu = &cpu, .granule = S2_GRANULE_4K, .ipa_bits = 40},
+        .table_pool = &pool,
+        .nodes = nodes,
+        .node_count = sizeof(nodes) / sizeof(nodes[0]),
+        .vmid = 1,
+    };
+
+    cpu = instr_cpu();
+    instr_pool_init(&pool, S2_GRANULE_4K, POOL_FRAMES);
+    instr_must(s2_space_init(&space, &config), "space");
+    for (uint64_t i = 0; i < count; i++) {
+        map_area(i);
+    }
+}
+
+static void with_1000(void)
+{
+    with_areas(AREAS);
+}
+
+/* Every one of the first so many areas but the first of each table, in random order. */
+static uint64_t single(uint64_t i)
+{
+    return instr_shuffled(i, SINGLES) | 1;
+}
+
+static void unmap_singles(void)
+{
+    for (uint64_t i = 0; i < SINGLES / 2; i++) {
+        instr_must(s2_space_unmap(&space, area_at(single(2 * i + 1))), "unmap");
+    }
+}
+
+static void map_singles(void)
+{
+    for (uint64_t i = 0; i < SINGLES / 2; i++) {
+        map_area(single(2 * i + 1));
+    }
+}
+
+static void with_gaps(void)
+{
+    with_1000();
+    unmap_singles();
+}
+
+static void protect_singles(void)
+{
+    for (uint64_t i = 0; i < SINGLES / 2; i++) {
+        instr_must(s2_space_protect(&space, area_at(single(2 * i + 1)), S2_READ), "protect");
+    }
+}
+
+static void look_up(void)
+{
+    for (uint64_t i = 0; i < SINGLES; i++) {
+        struct s2_leaf leaf;
+
+        instr_must(s2_space_lookup(&space, area_at(instr_shuffled(i, SINGLES)).start, &leaf),
+                   "lookup");
+    }
+}
+
+static void with_100000(void)
+{
+    with_areas(AREAS_MANY);
+}
+
+static void fold_page(void)
+{
+    instr_must(s2_space_fold(&space, area_at(AREAS_MANY / 2)), "fold");
+}
+
+const struct instr_case INSTR_SPACE[] = {
+    {"space.map_page", 1100, 5370, SINGLES / 2, with_gaps, map_singles},
+    {"space.unmap_page", 1300, 5236, SINGLES / 2, with_1000, unmap_singles},
+    {"space.protect_page", 900, 4757, SINGLES / 2, with_1000, protect_singles},
+    {"space.lookup", 150, 264, SINGLES, with_1000, look_up},
+    {"space.fold_page_1e5", 1500, 12832801, 1, with_100000, fold_page},
+    {NULL, 0, 0, 0, NULL, NULL},
+};
