@@ -180,6 +180,11 @@ static inline s2_desc_t s2_desc_and(s2_desc_t a, s2_desc_t b)
     return (s2_desc_t){a.raw & b.raw};
 }
 
+static inline s2_desc_t s2_desc_xor(s2_desc_t a, s2_desc_t b)
+{
+    return (s2_desc_t){a.raw ^ b.raw};
+}
+
 static inline s2_desc_t s2_desc_break(s2_desc_t desc)
 {
     return (s2_desc_t){(desc.raw & ~S2_DESC_VALID) | S2_DESC_BROKEN};
@@ -228,11 +233,16 @@ static inline uint64_t s2_address_room(const struct s2_format *format, pa_t pa)
     return bank == 0 ? UINT64_MAX : bank - (pa.raw & (bank - 1));
 }
 
+/* All bits of a leaf but those of where it leads. */
+static inline s2_desc_t s2_desc_rest_mask(const struct s2_format *format)
+{
+    return (s2_desc_t){~(format->address_mask | (format->high_mask >> format->high_shift))};
+}
+
 /* All of a leaf but where it leads. */
 static inline s2_desc_t s2_desc_without_address(const struct s2_format *format, s2_desc_t leaf)
 {
-    return (s2_desc_t){leaf.raw &
-                       ~(format->address_mask | (format->high_mask >> format->high_shift))};
+    return s2_desc_and(leaf, s2_desc_rest_mask(format));
 }
 
 /* A table descriptor: the address and nothing else. */

@@ -125,54 +125,103 @@ void s2_entries_clear(struct s2_table *table, struct ipa_range range)
 
 /* --- Protect and replace --------------------------------------------------------------------- */
 
-/* A stretch of leaves that differ in nothing but the address: what is there, and what shall be. */
-struct leaf_stretch {
-    s2_desc_t desc;
-    s2_desc_t next;
-    uint64_t size;
+/* What leaves become that are alike but for where they lead: the same bits change in all of them,
+ * or none does. */
+struct fate {
+    s2_desc_t mask;    /* all bits but the address, */
+    s2_desc_t pattern; /* and what they are */
+    s2_desc_t flip;    /* what changes; S2_DESC_NONE: nothing */
 };
 
-/* Store one leaf of the stretch, if it is what is expected at @slot. */
-static inline bool stretch_step(s2_desc_t *slot, struct leaf_stretch *stretch)
+static inline bool is_alike(s2_desc_t desc, const struct fate *fate)
 {
-    if (!s2_desc_eq(arch_desc_load(slot), stretch->desc)) {
+    return s2_desc_eq(s2_desc_and(desc, fate->mask), fate->pattern);
+}
+
+/* How many entries from @slot on, at most @count, have that fate, which is none. Here and below four
+ * a turn, as the loop itself would be a third of the work. */
+static unsigned pass_over(const s2_desc_t *slot, unsigned count, struct fate fate)
+{
+    const unsigned fours = count & ~3U;
+    unsigned i = 0;
+
+    for (; i != fours; i += 4) {
+        if (!is_alike(arch_desc_load(&slot[i]), &fate) ||
+            !is_alike(arch_desc_load(&slot[i + 1]), &fate) ||
+            !is_alike(arch_desc_load(&slot[i + 2]), &fate) ||
+            !is_alike(arch_desc_load(&slot[i + 3]), &fate)) {
+            break;
+        }
+    }
+    while (i < count && is_alike(arch_desc_load(&slot[i]), &fate)) {
+        i++;
+    }
+    return i;
+}
+
+/* Store what one entry becomes, if it has that fate. */
+static inline bool flip_one(s2_desc_t *slot, const struct fate *fate)
+{
+    const s2_desc_t desc = arch_desc_load(slot);
+
+    if (!is_alike(desc, fate)) {
         return false;
     }
-    arch_desc_store(slot, stretch->next);
-    stretch->desc = s2_desc_next(stretch->desc, stretch->size);
-    stretch->next = s2_desc_next(stretch->next, stretch->size);
+    arch_desc_store(slot, s2_desc_xor(desc, fate->flip));
     return true;
 }
 
-/* How many leaves from @slot on, at most @count, continue the stretch. Two a turn: the loop itself
- * would be a third of the work. For tables that the hardware does not write. */
-static unsigned stretch_store(s2_desc_t *slot, unsigned count, struct leaf_stretch stretch)
+/* The next four; how many of them. */
+static inline __attribute__((always_inline)) unsigned flip_four(s2_desc_t *at,
+                                                                const struct fate *fate)
 {
-    s2_desc_t *at = slot;
-    const s2_desc_t *end = slot + count;
+    if (!flip_one(&at[0], fate)) {
+        return 0;
+    }
+    if (!flip_one(&at[1], fate)) {
+        return 1;
+    }
+    if (!flip_one(&at[2], fate)) {
+        return 2;
+    }
+    return flip_one(&at[3], fate) ? 4 : 3;
+}
 
-    for (; end - at >= 2; at += 2) {
-        if (!stretch_step(&at[0], &stretch)) {
-            return (unsigned)(at - slot);
-        }
-        if (!stretch_step(&at[1], &stretch)) {
-            return (unsigned)(at - slot) + 1;
+/* All of them; how many they were. Eight a turn. For tables that the hardware does not write. */
+static unsigned flip(s2_desc_t *slot, unsigned count, struct fate fate)
+{
+    const s2_desc_t *const eights = slot + (count & ~7U);
+    const s2_desc_t *const end = slot + count;
+    s2_desc_t *at = slot;
+
+    for (; at != eights; at += 8) {
+        unsigned done = flip_four(at, &fate);
+
+        done += done == 4 ? flip_four(at + 4, &fate) : 0;
+        if (done < 8) {
+            return (unsigned)(at - slot) + done;
         }
     }
-    if (at != end && stretch_step(at, &stretch)) {
+    while (at != end && flip_one(at, &fate)) {
         at++;
     }
     return (unsigned)(at - slot);
 }
 
-/* Store what follows the leaf @desc, which became @next, as far as it continues both. */
-static unsigned stretch_follow(s2_desc_t *slot, unsigned count, s2_desc_t desc, s2_desc_t next,
-                               uint64_t size)
+/* The same where the hardware may set AF and dirty state at any moment. What it sets makes another
+ * fate: so nothing is overwritten that was not looked at. */
+static unsigned flip_exchanging(s2_desc_t *slot, unsigned count, struct fate fate)
 {
-    return stretch_store(slot, count,
-                         (struct leaf_stretch){.desc = s2_desc_next(desc, size),
-                                               .next = s2_desc_next(next, size),
-                                               .size = size});
+    for (unsigned i = 0; i < count; i++) {
+        s2_desc_t desc = arch_desc_load(&slot[i]);
+
+        do {
+            if (!is_alike(desc, &fate)) {
+                return i;
+            }
+        } while (!arch_desc_replace(&slot[i], &desc, s2_desc_xor(desc, fate.flip)));
+    }
+    return count;
 }
 
 /* What a leaf becomes in the first pass: what it shall be, or broken on the way there. */
@@ -185,30 +234,18 @@ static s2_desc_t first_pass(const struct s2_table *table, const struct s2_change
     return *is_broken ? s2_desc_break(desc) : next;
 }
 
-/* Change the leaf *@desc at the cursor's @i-th entry where the hardware may set AF and dirty state
- * at any moment. What it set just before is either kept, in a broken leaf, or overwritten
- * knowingly, as the new flags say it all; then *@desc is what was overwritten, as a TLB may know
- * it. A run goes as one: it lies whole in the range, as the splits took those that do not. Returns:
- * how many entries that were. */
-static unsigned change_leaf(struct s2_walk *walk, unsigned i, s2_desc_t *desc, s2_desc_t next,
-                            bool is_broken)
+/* The fate of @desc, an entry of @level, and of its like. */
+static struct fate fate_of(const struct s2_table *table, const struct s2_change *change,
+                           s2_desc_t desc, int level, bool *is_broken)
 {
-    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
-    s2_desc_t *slot = s2_walk_slot(walk) + i;
+    struct fate fate = {.mask = s2_desc_rest_mask(&table->format)};
 
-    if (is_broken && s2_desc_is_contiguous(*desc) && walk->table->format.has_access_flag) {
-        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0);
-        (void)s2_run_break(walk->table, slot, run);
-        return run;
+    *is_broken = false;
+    fate.pattern = s2_desc_and(desc, fate.mask);
+    if (s2_desc_is_leaf(desc, level) && s2_change_reaches(table, change, desc)) {
+        fate.flip = s2_desc_xor(desc, first_pass(table, change, desc, is_broken));
     }
-    if (is_broken) {
-        (void)s2_store_break(slot);
-    } else {
-        while (!arch_desc_replace(slot, desc, next)) {
-            MAPPING_ASSERT(s2_desc_is_valid(*desc));
-        }
-    }
-    return 1;
+    return fate;
 }
 
 /* Whether nothing that @desc allows is refused by @next. */
@@ -237,47 +274,70 @@ static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned la
     }
 }
 
-/* The cursor's @i-th entry, a leaf, was @desc and is @next. Apart, as few tables come here. */
-static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned i, s2_desc_t desc,
-                                                   s2_desc_t next)
+/* The cursor's entries [@first, @last) were like @desc, and have changed as @fate says. Apart, as few
+ * tables come here. */
+static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned first,
+                                                   unsigned last, s2_desc_t desc,
+                                                   const struct fate *fate)
 {
-    s2_state_removed(walk->table, entries_at(walk, i, i + 1), desc, next);
+    if (first < last) {
+        s2_state_removed(walk->table, entries_at(walk, first, last), desc,
+                         s2_desc_xor(desc, fate->flip));
+    }
+}
+
+/* Change the @i-th entry from the cursor, which is @desc, and those that follow it and are alike.
+ * Returns: how many those were; none: the hardware was faster, and it is another by now. Where it
+ * updates entries, a run that is broken goes as one: it lies whole in the range, as the splits took
+ * those that do not. */
+static unsigned change_alike(struct s2_walk *walk, unsigned i, unsigned count, s2_desc_t desc,
+                             const struct fate *fate, bool is_broken)
+{
+    const unsigned run = s2_run_entries(&walk->table->geometry, walk->level);
+    s2_desc_t *slot = s2_walk_slot(walk) + i;
+
+    if (!walk->table->format.has_access_flag) {
+        return flip(slot, count, *fate);
+    }
+    if (is_broken && s2_desc_is_contiguous(desc)) {
+        MAPPING_ASSERT((s2_walk_index(walk) + i) % run == 0);
+        (void)s2_run_break(walk->table, slot, run);
+        return run;
+    }
+    count = flip_exchanging(slot, count, *fate);
+    if (!is_broken) {
+        tell_changed(walk, i, i + count, desc, fate);
+    }
+    return count;
 }
 
 /* First pass over the next @count entries, up to the first table; how many entries that were. */
 static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
 {
     struct s2_change *change = arg;
-    struct s2_table *table = walk->table;
-    const uint64_t size = BIT(s2_walk_shift(walk));
-    s2_desc_t *slot = s2_walk_slot(walk);
+    const struct s2_table *table = walk->table;
+    const s2_desc_t *slot = s2_walk_slot(walk);
     unsigned first = count, last = 0, i = 0;
     bool has_revoked = false;
 
     MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
     while (i < count) {
-        s2_desc_t desc = arch_desc_load(&slot[i]);
-        s2_desc_t next;
+        const s2_desc_t desc = arch_desc_load(&slot[i]);
         bool is_broken;
+        const struct fate fate = fate_of(table, change, desc, walk->level, &is_broken);
 
         if (s2_desc_is_table(desc, walk->level)) {
             break;
         }
-        if (!s2_desc_is_leaf(desc, walk->level) || !s2_change_reaches(table, change, desc)) {
-            i++;
+        if (s2_desc_is_none(fate.flip)) {
+            i += pass_over(&slot[i], count - i, fate);
             continue;
         }
-        next = first_pass(table, change, desc, &is_broken);
         first = i < first ? i : first;
-        i += change_leaf(walk, i, &desc, next, is_broken);
-        change->has_broken |= is_broken;
-        has_revoked |= !is_relaxed(table, desc, next, is_broken);
-        if (!table->format.has_access_flag) {
-            i += stretch_follow(&slot[i], count - i, desc, next, size);
-        } else if (!is_broken) {
-            tell_changed(walk, i - 1, desc, next);
-        }
+        i += change_alike(walk, i, count - i, desc, &fate, is_broken);
         last = i;
+        change->has_broken |= is_broken;
+        has_revoked |= !is_relaxed(table, desc, s2_desc_xor(desc, fate.flip), is_broken);
     }
     MAPPING_ASSERT(i <= count);
     if (first < last) {
@@ -358,6 +418,7 @@ static unsigned make_protected(struct s2_walk *walk, unsigned count, void *arg)
     struct s2_change *change = arg;
     struct s2_table *table = walk->table;
     const uint64_t size = BIT(s2_walk_shift(walk));
+    struct fate fate = {.mask = s2_desc_rest_mask(&table->format)};
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned i = 0, start;
 
@@ -370,19 +431,19 @@ static unsigned make_protected(struct s2_walk *walk, unsigned count, void *arg)
         if (s2_desc_is_table(desc, walk->level)) {
             break;
         }
+        fate.pattern = s2_desc_and(desc, fate.mask);
         if (!s2_desc_is_broken(desc)) {
-            i++;
+            i += pass_over(&slot[i], count - i, fate);
             continue;
         }
         next = second_pass(walk, change, ipa_add(walk->at, i * size), desc);
+        fate.flip = s2_desc_xor(desc, next);
         start = i;
         if (!s2_attr_is_alike(s2_desc_attr(&table->format, desc), change->to.attr)) {
             s2_memory_reclaim(&table->memory, s2_desc_address(&table->format, desc), size);
-            arch_desc_store(&slot[i++], next);
+            i += flip(&slot[i], 1, fate);
         } else {
-            arch_desc_store(&slot[i++], next);
-            i += stretch_follow(&slot[i], stretch_left(walk, desc, next, i, count), desc, next,
-                                size);
+            i += flip(&slot[i], 1 + stretch_left(walk, desc, next, i + 1, count), fate);
         }
         s2_state_removed(table, entries_at(walk, start, i), desc, next);
     }

@@ -11,11 +11,15 @@ static bool enter(struct s2_walk *walk, s2_desc_t desc, const struct s2_visitor 
 /* Into a table, or past the entries that the visitor deals with. Returns: false: it stops. */
 static bool advance(struct s2_walk *walk, const struct s2_visitor *visitor, void *arg)
 {
-    const unsigned count = s2_walk_whole(walk);
     const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk));
-    unsigned done;
+    const bool is_table = s2_desc_is_table(desc, walk->level);
+    unsigned count, done;
 
-    if (s2_desc_is_table(desc, walk->level) && !(visitor->takes_tables && count > 0)) {
+    if (is_table && !visitor->takes_tables) {
+        return enter(walk, desc, visitor, arg);
+    }
+    count = s2_walk_whole(walk);
+    if (is_table && count == 0) {
         return enter(walk, desc, visitor, arg);
     }
     done = visitor->visit(walk, count, arg);

@@ -31,14 +31,27 @@ struct s2_walk_step {
 
 struct s2_walk {
     struct s2_table *table;
-    ipa_t at, end; /* the cursor, and where the range ends */
-    int top;       /* level of the topmost table */
-    int level;     /* of the table that the cursor is in */
-    int dark;      /* this level and below are not yet linked; S2_DARK_NONE: all is live */
-    int fresh;     /* this level and below were made by this walk: what it has not filled yet is
+    ipa_t at, end;        /* the cursor, and where the range ends */
+    int top;              /* level of the topmost table */
+    int level;            /* of the table that the cursor is in */
+    unsigned shift, mask; /* of its entries: log2 bytes that each spans, and their number less 1 */
+    int dark;             /* this level and below are not yet linked; S2_DARK_NONE: all is live */
+    int fresh; /* this level and below were made by this walk: what it has not filled yet is
                     * unwritten; S2_DARK_NONE: none was */
     struct s2_walk_step path[S2_LEVEL_COUNT];
 };
+
+/* The cursor is in a table of @level. */
+static inline void s2_walk_set_level(struct s2_walk *walk, int level)
+{
+    const struct s2_geometry *geometry = &walk->table->geometry;
+
+    walk->level = level;
+    walk->shift = s2_level_shift(geometry, level);
+    walk->mask =
+        (level == geometry->start_level ? s2_root_entries(geometry) : s2_table_entries(geometry)) -
+        1;
+}
 
 /* A table to walk and not to change. The cursor asks for one that may be changed; and a copy would
  * be large, and be taken while another CPU gives the guest a VMID. */
@@ -59,7 +72,7 @@ static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
     walk->at = range.start;
     walk->end = ipa_range_end(range);
     walk->top = table->geometry.start_level;
-    walk->level = table->geometry.start_level;
+    s2_walk_set_level(walk, walk->top);
     walk->dark = S2_DARK_NONE;
     walk->fresh = S2_DARK_NONE;
     walk->path[walk->top - S2_LEVEL_FIRST] =
@@ -76,7 +89,7 @@ static inline void s2_walk_begin_dark(struct s2_walk *walk, struct s2_table *tab
         (struct ipa_range){top.base, s2_level_size(&table->geometry, level - 1)}, range));
     s2_walk_begin(walk, table, range);
     walk->top = level;
-    walk->level = level;
+    s2_walk_set_level(walk, level);
     walk->dark = level;
     walk->path[level - S2_LEVEL_FIRST] = top;
 }
@@ -93,22 +106,19 @@ static inline struct s2_walk_step *s2_walk_step(struct s2_walk *walk)
 
 static inline unsigned s2_walk_shift(const struct s2_walk *walk)
 {
-    return s2_level_shift(&walk->table->geometry, walk->level);
+    return walk->shift;
 }
 
 /* Entries of the table that the cursor is in. */
 static inline unsigned s2_walk_entries(const struct s2_walk *walk)
 {
-    const struct s2_geometry *geometry = &walk->table->geometry;
-
-    return walk->level == geometry->start_level ? s2_root_entries(geometry)
-                                                : s2_table_entries(geometry);
+    return walk->mask + 1;
 }
 
 /* Which entry of it the cursor is at. */
 static inline unsigned s2_walk_index(const struct s2_walk *walk)
 {
-    return (unsigned)ipa_index(walk->at, s2_walk_shift(walk)) & (s2_walk_entries(walk) - 1);
+    return (unsigned)ipa_index(walk->at, walk->shift) & walk->mask;
 }
 
 static inline s2_desc_t *s2_walk_slot(struct s2_walk *walk)
@@ -183,6 +193,8 @@ static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
     MAPPING_ASSERT(entries != NULL);
     MAPPING_ASSERT(!s2_walk_is_done(walk));
     walk->level++;
+    walk->shift -= walk->table->geometry.stride;
+    walk->mask = s2_table_entries(&walk->table->geometry) - 1;
     *s2_walk_step(walk) = (struct s2_walk_step){entries, slot, pa, base};
 }
 
@@ -201,7 +213,7 @@ static inline bool s2_walk_is_leaving(const struct s2_walk *walk)
 
 static inline void s2_walk_ascend(struct s2_walk *walk)
 {
-    walk->level--;
+    s2_walk_set_level(walk, walk->level - 1);
 }
 
 static inline void s2_walk_ascend_all(struct s2_walk *walk)

@@ -203,9 +203,17 @@ static void on_event(void *arg, enum sim_phase phase, const struct sim_event *ev
 {
     struct witness *witness = arg;
 
+    if (phase != SIM_AFTER) {
+        return;
+    }
     /* Nothing else changes what a walk finds; what is wrong with a dark table shows once it is
-     * linked. */
-    if (phase != SIM_AFTER || event->kind < SIM_STORE || event->kind > SIM_REPLACE) {
+     * linked. But what comes after it is told from what came before. */
+    if (event->kind < SIM_STORE || event->kind > SIM_REPLACE) {
+        if (witness->alike > 0) {
+            look(witness);
+        }
+        witness->alike = 0;
+        witness->kind = event->kind;
         return;
     }
     witness->alike = event->kind == witness->kind ? witness->alike + 1 : 0;
