@@ -9,8 +9,22 @@
 
 /* --- What a request comes to ----------------------------------------------------------------- */
 
+/* What leaves with @flags hold: the same again as for the request before, most often. */
+static enum mapping_error attr_of(struct s2_table *table, mapping_flags_t flags, s2_desc_t *attr)
+{
+    struct s2_recent *recent = &table->recent;
+    enum mapping_error error = MAPPING_OK;
+
+    if (recent->flags != flags) {
+        error = s2_attr_encode(&table->format, flags, &recent->attr);
+        recent->flags = error == MAPPING_OK ? flags : S2_RECENT_NO_FLAGS;
+    }
+    *attr = recent->attr;
+    return error;
+}
+
 /* All of it but what is in the tables. */
-static enum mapping_error change_of(const struct s2_table *table, const struct s2_request *request,
+static enum mapping_error change_of(struct s2_table *table, const struct s2_request *request,
                                     struct s2_change *change)
 {
     const unsigned cap = (unsigned)FIELD_GET(S2_CAP, request->flags);
@@ -24,12 +38,13 @@ static enum mapping_error change_of(const struct s2_table *table, const struct s
     change->splits.run_count = 0;
     change->splits.block_count = 0;
     change->tables = 0;
+    change->is_recent = false;
     change->has_broken = false;
     if (request->verb == S2_VERB_UNMAP || request->verb == S2_VERB_REPLACE) {
         return MAPPING_OK;
     }
     change->flags = request->flags;
-    return s2_attr_encode(&table->format, request->flags, &change->to.attr);
+    return attr_of(table, request->flags, &change->to.attr);
 }
 
 void s2_change_work_out(struct s2_table *table, const struct s2_request *request,
@@ -170,27 +185,29 @@ static bool has_output(enum s2_verb verb)
     return verb == S2_VERB_MAP || verb == S2_VERB_REPLACE;
 }
 
-enum mapping_error s2_change_check(struct s2_table *table, const struct s2_request *request,
+enum mapping_error s2_change_begin(struct s2_table *table, const struct s2_request *request,
                                    struct s2_change *change)
 {
-    const struct ipa_range range = request->range;
     enum mapping_error error;
 
-    if (!s2_table_is_range(table, range) ||
-        (has_output(request->verb) && !s2_table_is_output(table, request->pa, range.size))) {
+    if (!s2_table_is_range(table, request->range) ||
+        (has_output(request->verb) &&
+         !s2_table_is_output(table, request->pa, request->range.size))) {
         return MAPPING_INVALID_PARAM;
     }
     error = change_of(table, request, change);
     if (error != MAPPING_OK) {
         return error;
     }
-    if (has_output(request->verb) && !s2_table_is_data(table, request->pa, range.size)) {
+    if (has_output(request->verb) && !s2_table_is_data(table, request->pa, request->range.size)) {
         return MAPPING_DENIED;
     }
-    if (will_be_mapped_over(table, range)) {
-        return MAPPING_ALREADY_EXISTS;
-    }
-    switch (request->verb) {
+    return will_be_mapped_over(table, request->range) ? MAPPING_ALREADY_EXISTS : MAPPING_OK;
+}
+
+enum mapping_error s2_change_count(struct s2_table *table, struct s2_change *change)
+{
+    switch (change->verb) {
     case S2_VERB_MAP:
         return check_map(table, change);
     case S2_VERB_UNMAP:
@@ -201,6 +218,61 @@ enum mapping_error s2_change_check(struct s2_table *table, const struct s2_reque
         return check_replace(table, change);
     }
     return MAPPING_INVALID_PARAM;
+}
+
+/* Whether @count entries from @slot on are all of the kind that a map, or a replace, is made of. */
+static bool are_all(const s2_desc_t *slot, unsigned count, enum s2_verb verb)
+{
+    unsigned i = 0;
+
+    if (verb == S2_VERB_MAP) {
+        while (i < count && s2_desc_is_none(arch_desc_load(&slot[i]))) {
+            i++;
+        }
+    } else {
+        while (i < count && s2_desc_is_leaf(arch_desc_load(&slot[i]), S2_LEVEL_PAGE)) {
+            i++;
+        }
+    }
+    return i == count;
+}
+
+/* A page of no run can be changed by itself; one of a run may leave others behind. */
+static bool sticks_out(const s2_desc_t *slot, unsigned count)
+{
+    return s2_desc_is_contiguous(arch_desc_load(&slot[0])) ||
+           s2_desc_is_contiguous(arch_desc_load(&slot[count - 1]));
+}
+
+bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
+{
+    const unsigned shift = table->geometry.granule_shift;
+    const struct s2_recent *recent = &table->recent;
+    const unsigned count = (unsigned)(change->range.size >> shift);
+    const s2_desc_t *slot;
+
+    if (table->operation.pieces.left > 0 || !s2_recent_find(table, change->range)) {
+        return false;
+    }
+    slot = recent->entries +
+           ipa_offset(change->range.start, BIT(shift + table->geometry.stride)) / BIT(shift);
+    switch (change->verb) {
+    case S2_VERB_MAP:
+        change->is_recent = are_all(slot, count, S2_VERB_MAP);
+        break;
+    case S2_VERB_UNMAP:
+        change->is_recent = count < *recent->count && !sticks_out(slot, count);
+        break;
+    case S2_VERB_PROTECT:
+        change->is_recent =
+            !table->refuses_transient && !table->is_direct && !sticks_out(slot, count);
+        break;
+    case S2_VERB_REPLACE:
+        change->is_recent = !table->refuses_transient && !sticks_out(slot, count) &&
+                            are_all(slot, count, S2_VERB_REPLACE);
+        break;
+    }
+    return change->is_recent;
 }
 
 /* --- Doing ----------------------------------------------------------------------------------- */
@@ -241,7 +313,11 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
     }
     s2_memory_show_code(&table->memory, change->flags);
     s2_note_slow_memory(table, change->flags);
-    s2_walk_begin(&walk, table, change->range);
+    if (change->is_recent) {
+        s2_walk_begin_recent(&walk, table, change->range);
+    } else {
+        s2_walk_begin(&walk, table, change->range);
+    }
     s2_map_fill(&walk, &change->to);
 }
 
@@ -253,6 +329,17 @@ static void split_directly(struct s2_table *table, struct s2_change *change)
     change->splits.block_count = 0;
     if (change->verb == S2_VERB_PROTECT) {
         s2_entries_open(table, change);
+    }
+}
+
+/* What sticks out of the range, if anything. */
+static void split(struct s2_table *table, struct s2_change *change)
+{
+    s2_splits_build(table, change);
+    if (table->is_direct) {
+        split_directly(table, change);
+    } else {
+        s2_splits_break(table, change);
     }
 }
 
@@ -274,14 +361,11 @@ static void do_to_mapped(struct s2_table *table, struct s2_change *change)
     struct s2_operation *operation = &table->operation;
 
     prepare(table, change);
-    s2_splits_build(table, change);
-    if (table->is_direct) {
-        split_directly(table, change);
-    } else {
-        s2_splits_break(table, change);
+    if (!change->is_recent) {
+        split(table, change);
     }
     if (change->verb == S2_VERB_UNMAP) {
-        s2_entries_clear(table, change->range);
+        s2_entries_clear(table, change);
     } else {
         s2_entries_change(table, change);
     }

@@ -25,13 +25,22 @@
 #include "stage2/table/table.h"
 
 /**
- * s2_change_check() - Check @request, had the pieces held so far been done, and work out what it
- * comes to.
+ * s2_change_begin() - Check what can be checked of @request without a look at the tables.
+ * s2_change_count() - Check the rest, had the pieces held so far been done, and work out what it
+ *                     comes to: the tables that it needs.
  * @change:  written, also on an error.
  * Returns:  as s2_table_hold(), MAPPING_NO_FRAME aside. Changes nothing else.
  */
 MAPPING_MUST_USE enum mapping_error
-s2_change_check(struct s2_table *table, const struct s2_request *request, struct s2_change *change);
+s2_change_begin(struct s2_table *table, const struct s2_request *request, struct s2_change *change);
+MAPPING_MUST_USE enum mapping_error s2_change_count(struct s2_table *table,
+                                                    struct s2_change *change);
+
+/* In place of the latter: whether the change is so simple that one look is enough, which is what
+ * most changes to single pages are. All of it lies in one table of pages, which stays; it can be
+ * done, needs no table, and nothing sticks out. That table is the recent one then, and @change says
+ * so. Nothing else may be held. O(entries in the range), a protect or an unmap O(levels). */
+bool s2_change_is_recent(struct s2_table *table, struct s2_change *change);
 
 /* Work out again what @request, which was checked, comes to: others were held or done since. */
 void s2_change_work_out(struct s2_table *table, const struct s2_request *request,

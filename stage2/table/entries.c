@@ -113,14 +113,23 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-/* Everything in @range but blocks that stick out, which are broken by now. */
-void s2_entries_clear(struct s2_table *table, struct ipa_range range)
+/* Everything in the range but blocks that stick out, which are broken by now. Where no table is
+ * emptied, as was found before, none is looked at above those of pages. */
+void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
 {
     static const struct s2_visitor clear = {
         .visit = clear_entries, .leave = unlink_if_empty, .takes_tables = true};
     static const struct s2_visitor take = {.visit = take_entries, .leave = unlink_if_empty};
+    static const struct s2_visitor clear_recent = {.visit = clear_entries};
+    static const struct s2_visitor take_recent = {.visit = take_entries};
+    const bool is_tracked = s2_state_is_tracked(table);
 
-    (void)s2_walk_visit(table, range, s2_state_is_tracked(table) ? &take : &clear, NULL);
+    MAPPING_ASSERT(change->verb == S2_VERB_UNMAP);
+    if (change->is_recent) {
+        (void)s2_walk_visit(table, change->range, is_tracked ? &take_recent : &clear_recent, NULL);
+    } else {
+        (void)s2_walk_visit(table, change->range, is_tracked ? &take : &clear, NULL);
+    }
 }
 
 /* --- Protect and replace --------------------------------------------------------------------- */

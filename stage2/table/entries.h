@@ -17,7 +17,7 @@
 #include "stage2/table/split.h"
 
 /* Whole tables go as they are, without a look at what is in them. */
-void s2_entries_clear(struct s2_table *table, struct ipa_range range);
+void s2_entries_clear(struct s2_table *table, const struct s2_change *change);
 
 void s2_entries_open(struct s2_table *table, struct s2_change *change);
 

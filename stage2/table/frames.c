@@ -1,6 +1,7 @@
 #include "stage2/table/frames.h"
 
 #include "stage2/arch/arch.h"
+#include "stage2/table/recent.h"
 
 enum mapping_error s2_frames_hold(struct s2_table *table, size_t count)
 {
@@ -29,6 +30,7 @@ void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level)
     MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
+    s2_recent_forget(table);
     frame_list_push(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST], pa);
 }
 
@@ -37,6 +39,7 @@ void s2_frames_release(struct s2_table *table, pa_t pa)
     MAPPING_ASSERT(table->table_count > 0);
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
+    s2_recent_forget(table);
     table->table_count--;
     frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
 }

@@ -49,6 +49,13 @@ static enum mapping_error hold_frames(struct s2_table *table, size_t count)
                : error;
 }
 
+static enum mapping_error count_and_hold(struct s2_table *table, struct s2_change *change)
+{
+    const enum mapping_error error = s2_change_count(table, change);
+
+    return error == MAPPING_OK ? hold_frames(table, change->tables) : error;
+}
+
 /* What the request comes to stays where s2_table_do() finds it, if no other is held. */
 enum mapping_error s2_table_hold(struct s2_table *table, const struct s2_request *request)
 {
@@ -61,9 +68,9 @@ enum mapping_error s2_table_hold(struct s2_table *table, const struct s2_request
         MAPPING_ASSERT(operation->pieces.left == 0);
         s2_change_flush(table);
     }
-    error = s2_change_check(table, request, change);
-    if (error == MAPPING_OK) {
-        error = hold_frames(table, change->tables);
+    error = s2_change_begin(table, request, change);
+    if (error == MAPPING_OK && !s2_change_is_recent(table, change)) {
+        error = count_and_hold(table, change);
     }
     if (error == MAPPING_OK) {
         s2_pieces_held(table, request->verb, request->range);

@@ -43,7 +43,7 @@ struct s2_split_run {
 struct s2_split_block {
     s2_desc_t *slot;
     s2_desc_t desc; /* what the dark table was built from */
-    struct ipa_range block;
+    ipa_t start;
     pa_t dark; /* the table that will take its place */
     int8_t level;
     uint8_t run; /* that it is a member of: index into runs[] */
@@ -65,7 +65,22 @@ struct s2_change {
     struct s2_splits splits;
     size_t tables; /* that it needs */
     enum s2_verb verb;
+    bool is_recent;  /* all of it in the table that was used last (stage2/table/recent.h) */
     bool has_broken; /* leaves inside the range were broken, and are still to be made */
+};
+
+#define S2_RECENT_NO_FLAGS UINT64_MAX /* no request has these */
+#define S2_RECENT_NO_BASE UINT64_MAX  /* no table begins there */
+
+/* The table of pages that was used last (stage2/table/recent.h), and what its flags were encoded as:
+ * what comes next is mostly beside it, and alike. */
+struct s2_recent {
+    ipa_t base; /* what the table's first entry maps */
+    s2_desc_t *entries;
+    pa_t pa;
+    uint32_t *count; /* of its entries in use */
+    mapping_flags_t flags;
+    s2_desc_t attr;
 };
 
 /* How many changes may wait for one flush; one more, and it is sent. */

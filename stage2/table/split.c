@@ -95,7 +95,7 @@ static void split_find(struct s2_table *table, const struct s2_change *change, i
     if (!ipa_range_covers(change->range, block)) {
         block_add(splits, (struct s2_split_block){.slot = s2_walk_slot(&walk),
                                                   .desc = desc,
-                                                  .block = block,
+                                                  .start = block.start,
                                                   .level = (int8_t)walk.level,
                                                   .run = run});
     }
@@ -115,12 +115,18 @@ void s2_splits_find(struct s2_table *table, struct s2_change *change)
 
 /* --- Building -------------------------------------------------------------------------------- */
 
+static struct ipa_range block_range(const struct s2_table *table,
+                                    const struct s2_split_block *split)
+{
+    return (struct ipa_range){split->start, s2_level_size(&table->geometry, split->level)};
+}
+
 /* How the block maps, as it is. */
 static struct s2_mapping block_mapping(const struct s2_table *table,
                                        const struct s2_split_block *split)
 {
     return (struct s2_mapping){
-        .offset = pa_minus_ipa(s2_desc_address(&table->format, split->desc), split->block.start),
+        .offset = pa_minus_ipa(s2_desc_address(&table->format, split->desc), split->start),
         .attr = s2_desc_attr(&table->format, split->desc),
         .cap = split->level + 1,
         .has_runs = true,
@@ -148,7 +154,8 @@ size_t s2_splits_tables(const struct s2_table *table, const struct s2_change *ch
         const struct s2_split_block *split = &splits->blocks[i];
         const struct s2_mapping mapping = block_mapping_inside(table, change, split);
 
-        tables += s2_map_tables(&table->geometry, ipa_range_meet(split->block, change->range),
+        tables += s2_map_tables(&table->geometry,
+                                ipa_range_meet(block_range(table, split), change->range),
                                 split->level, &mapping);
     }
     return tables;
@@ -161,7 +168,7 @@ static void block_fill(struct s2_table *table, const struct s2_split_block *spli
     struct s2_walk walk;
     const struct s2_walk_step dark = {.entries = frame_pool_ptr(table->pool, split->dark),
                                       .pa = split->dark,
-                                      .base = split->block.start};
+                                      .base = split->start};
 
     if (ipa_lt(start, end)) {
         s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), split->level + 1, dark);
@@ -174,12 +181,13 @@ static void block_fill(struct s2_table *table, const struct s2_split_block *spli
 static void block_fill_old(struct s2_table *table, const struct s2_change *change,
                            const struct s2_split_block *split, bool is_rewrite)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
+    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
     struct s2_mapping mapping = block_mapping(table, split);
 
     mapping.is_rewrite = is_rewrite;
-    block_fill(table, split, split->block.start, inside.start, &mapping);
-    block_fill(table, split, ipa_range_end(inside), ipa_range_end(split->block), &mapping);
+    block_fill(table, split, split->start, inside.start, &mapping);
+    block_fill(table, split, ipa_range_end(inside), ipa_range_end(block_range(table, split)),
+               &mapping);
     if (table->is_direct) {
         /* What is protected next, in place, must be no run, which would have to be opened first. */
         mapping.has_runs =
@@ -191,7 +199,7 @@ static void block_fill_old(struct s2_table *table, const struct s2_change *chang
 static void block_build(struct s2_table *table, const struct s2_change *change,
                         struct s2_split_block *split)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
+    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
     const unsigned entries = s2_table_entries(&table->geometry);
     const struct s2_mapping inner = block_mapping_inside(table, change, split);
     s2_desc_t *dark;
@@ -250,7 +258,7 @@ static void run_break(struct s2_table *table, struct s2_split_run *run)
 static void block_inherit(struct s2_table *table, const struct s2_change *change,
                           struct s2_split_block *split, s2_desc_t last)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
+    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
     const bool is_same =
         s2_desc_eq(s2_desc_attr(&table->format, split->desc), s2_desc_attr(&table->format, last));
     struct s2_mapping mapping;
@@ -283,7 +291,8 @@ void s2_splits_break(struct s2_table *table, struct s2_change *change)
         block_inherit(table, change, split,
                       s2_desc_or(split->desc, splits->runs[split->run].hardware));
         if (change->verb != S2_VERB_REPLACE) {
-            s2_state_removed(table, ipa_range_meet(split->block, change->range), split->desc,
+            s2_state_removed(table, ipa_range_meet(block_range(table, split), change->range),
+                             split->desc,
                              change->verb == S2_VERB_PROTECT ? change->to.attr : S2_DESC_NONE);
         }
     }
@@ -370,7 +379,7 @@ static void run_make(struct s2_table *table, const struct s2_change *change,
 static void block_clean(const struct s2_table *table, const struct s2_change *change,
                         const struct s2_split_block *split)
 {
-    const struct ipa_range inside = ipa_range_meet(split->block, change->range);
+    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
     const struct s2_mapping old = block_mapping(table, split);
 
     if (change->verb == S2_VERB_PROTECT && !s2_attr_is_alike(old.attr, change->to.attr)) {

@@ -66,6 +66,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .rules = s2_tlb_rules_of(geometry, config),
         .notifier = config->notifier,
         .sink = config->sink,
+        .recent = {.base = IPA_INIT(S2_RECENT_NO_BASE), .flags = S2_RECENT_NO_FLAGS},
         .is_direct = is_direct(config),
         .refuses_transient = config->transient == S2_TRANSIENT_REFUSED,
         .table_order = geometry->granule_shift - frame_pool_shift(pool),

@@ -55,6 +55,7 @@ struct s2_table {
     struct s2_sink sink;
     struct s2_memory memory; /* how memory is reached, and what of it is cleaned */
     struct s2_operation operation;
+    struct s2_recent recent;
     unsigned table_order; /* of a table's frames */
     unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked */
     bool is_forgotten;    /* likewise: no TLB holds anything of the guest */

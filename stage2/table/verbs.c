@@ -44,10 +44,14 @@ enum mapping_error s2_table_replace(struct s2_table *table, struct ipa_range ran
 enum mapping_error s2_table_frames_needed(const struct s2_table *table,
                                           const struct s2_request *request, size_t *frames)
 {
+    struct s2_table *view = s2_walk_reading(table);
     struct s2_change change;
-    const enum mapping_error error = s2_change_check(s2_walk_reading(table), request, &change);
+    enum mapping_error error = s2_change_begin(view, request, &change);
 
     MAPPING_ASSERT(frames != NULL);
+    if (error == MAPPING_OK) {
+        error = s2_change_count(view, &change);
+    }
     if (error == MAPPING_OK) {
         *frames = change.tables << table->table_order;
     }

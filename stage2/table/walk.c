@@ -40,7 +40,14 @@ bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct 
 {
     struct s2_walk walk;
 
-    s2_walk_begin(&walk, table, range);
+    if (range.size == 0) {
+        return true;
+    }
+    if (visitor->enter == NULL && visitor->leave == NULL && s2_recent_has(table, range)) {
+        s2_walk_begin_recent(&walk, table, range);
+    } else {
+        s2_walk_begin(&walk, table, range);
+    }
     while (!s2_walk_is_done(&walk)) {
         if (!advance(&walk, visitor, arg)) {
             return false;

@@ -18,6 +18,7 @@
 #define TRESTLE_STAGE2_TABLE_WALK_H
 
 #include "stage2/arch/arch.h"
+#include "stage2/table/recent.h"
 #include "stage2/table/table.h"
 
 #define S2_DARK_NONE (S2_LEVEL_PAGE + 1)
@@ -27,6 +28,7 @@ struct s2_walk_step {
     s2_desc_t *slot;    /* the entry that links it; NULL for the topmost */
     pa_t pa;            /* of the table */
     ipa_t base;         /* what its first entry maps */
+    uint32_t *count;    /* of its entries in use; NULL: not yet asked for */
 };
 
 struct s2_walk {
@@ -76,7 +78,27 @@ static inline void s2_walk_begin(struct s2_walk *walk, struct s2_table *table,
     walk->dark = S2_DARK_NONE;
     walk->fresh = S2_DARK_NONE;
     walk->path[walk->top - S2_LEVEL_FIRST] =
-        (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0)};
+        (struct s2_walk_step){table->root, NULL, table->root_pa, IPA_INIT(0), NULL};
+}
+
+/* Over @range, which lies in the table that was used last, from there. */
+static inline void s2_walk_begin_recent(struct s2_walk *walk, struct s2_table *table,
+                                        struct ipa_range range)
+{
+    const struct s2_recent *recent = &table->recent;
+
+    MAPPING_ASSERT(s2_recent_has(table, range));
+    walk->table = table;
+    walk->at = range.start;
+    walk->end = ipa_range_end(range);
+    walk->top = S2_LEVEL_PAGE;
+    walk->level = S2_LEVEL_PAGE;
+    walk->shift = table->geometry.granule_shift;
+    walk->mask = s2_table_entries(&table->geometry) - 1;
+    walk->dark = S2_DARK_NONE;
+    walk->fresh = S2_DARK_NONE;
+    walk->path[S2_LEVEL_PAGE - S2_LEVEL_FIRST] =
+        (struct s2_walk_step){recent->entries, NULL, recent->pa, recent->base, recent->count};
 }
 
 /* Over @range below a table of @level that nobody else can reach yet. @range: inside its span. */
@@ -195,7 +217,7 @@ static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
     walk->level++;
     walk->shift -= walk->table->geometry.stride;
     walk->mask = s2_table_entries(&walk->table->geometry) - 1;
-    *s2_walk_step(walk) = (struct s2_walk_step){entries, slot, pa, base};
+    *s2_walk_step(walk) = (struct s2_walk_step){entries, slot, pa, base, NULL};
 }
 
 /* Into the table that @desc, the entry at the cursor, links. */
@@ -226,7 +248,12 @@ static inline void s2_walk_ascend_all(struct s2_walk *walk)
 /* The number of entries in use of the table that the cursor is in. */
 static inline uint32_t *s2_walk_count(struct s2_walk *walk)
 {
-    return frame_pool_count(walk->table->pool, s2_walk_step(walk)->pa);
+    struct s2_walk_step *step = s2_walk_step(walk);
+
+    if (step->count == NULL) {
+        step->count = frame_pool_count(walk->table->pool, step->pa);
+    }
+    return step->count;
 }
 
 /* --- Visitors -------------------------------------------------------------------------------- */
@@ -250,7 +277,7 @@ struct s2_visitor {
     bool takes_tables;
 };
 
-/* Show @visitor all of @range, from the root. Returns: whether it went on to the end. */
+/* Show @visitor all of @range, which may be empty. Returns: whether it went on to the end. */
 bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
                    void *arg);
 
