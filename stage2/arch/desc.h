@@ -212,10 +212,9 @@ static inline pa_t s2_desc_address(const struct s2_format *format, s2_desc_t des
 
 /* The table that @desc links, where all tables lie at one distance from their PA and all of the
  * address lies in place. @bias: pointer - PA, modulo 2^64. */
-static inline const s2_desc_t *s2_desc_near_table(s2_desc_t desc, uint64_t address_mask,
-                                                  uint64_t bias)
+static inline s2_desc_t *s2_desc_near_table(s2_desc_t desc, uint64_t address_mask, uint64_t bias)
 {
-    return (const s2_desc_t *)(uintptr_t)((desc.raw & address_mask) + bias);
+    return (s2_desc_t *)(uintptr_t)((desc.raw & address_mask) + bias);
 }
 
 /* The output of a leaf whose address lies in place, @offset bytes in. */

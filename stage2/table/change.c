@@ -2,6 +2,7 @@
 
 #include "stage2/table/entries.h"
 #include "stage2/table/flush.h"
+#include "stage2/table/frames.h"
 #include "stage2/table/map.h"
 #include "stage2/table/pieces.h"
 #include "stage2/table/split.h"
@@ -246,22 +247,19 @@ static bool sticks_out(const s2_desc_t *slot, unsigned count)
 
 bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
 {
-    const unsigned shift = table->geometry.granule_shift;
-    const struct s2_recent *recent = &table->recent;
-    const unsigned count = (unsigned)(change->range.size >> shift);
+    const unsigned count = (unsigned)(change->range.size >> table->geometry.granule_shift);
     const s2_desc_t *slot;
 
     if (table->operation.pieces.left > 0 || !s2_recent_find(table, change->range)) {
         return false;
     }
-    slot = recent->entries +
-           ipa_offset(change->range.start, BIT(shift + table->geometry.stride)) / BIT(shift);
+    slot = s2_recent_slot(table, change->range.start);
     switch (change->verb) {
     case S2_VERB_MAP:
         change->is_recent = are_all(slot, count, S2_VERB_MAP);
         break;
     case S2_VERB_UNMAP:
-        change->is_recent = count < *recent->count && !sticks_out(slot, count);
+        change->is_recent = count < *table->recent.count && !sticks_out(slot, count);
         break;
     case S2_VERB_PROTECT:
         change->is_recent =
@@ -308,11 +306,16 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
     /* What was removed here may still be cached; a make before its flush would put two translations
      * of one IPA into the world. It also frees the tables that are needed again: what they spanned
      * is among the invalidations. */
-    if (s2_tlb_batch_touches(&table->operation.invalidations, change->range)) {
+    if (!s2_tlb_batch_is_empty(&table->operation.invalidations) &&
+        s2_tlb_batch_touches(&table->operation.invalidations, change->range)) {
         s2_change_flush(table);
     }
     s2_memory_show_code(&table->memory, change->flags);
     s2_note_slow_memory(table, change->flags);
+    if (change->is_recent && change->range.size == s2_granule_size(&table->geometry)) {
+        s2_map_recent_page(table, change->range.start, &change->to);
+        return;
+    }
     if (change->is_recent) {
         s2_walk_begin_recent(&walk, table, change->range);
     } else {
@@ -392,6 +395,10 @@ void s2_change_flush(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
+    if (!s2_flush_has_work(table)) {
+        MAPPING_ASSERT(operation->pending_count == 0 && s2_frames_quarantined(table) == 0);
+        return;
+    }
     s2_flush(table);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
     for (unsigned i = 0; i < operation->pending_count; i++) {

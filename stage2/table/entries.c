@@ -6,8 +6,15 @@
 #include "stage2/table/entries.h"
 
 #include "stage2/table/frames.h"
+#include "stage2/table/recent.h"
 #include "stage2/table/state.h"
 #include "stage2/table/store.h"
+
+/* Most changes are to one page of the table that was used last: written out, without a walk. */
+static bool is_recent_page(const struct s2_table *table, struct ipa_range range)
+{
+    return range.size == s2_granule_size(&table->geometry) && s2_recent_has(table, range);
+}
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
@@ -113,6 +120,24 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
+static void clear_page(struct s2_table *table, struct ipa_range page)
+{
+    s2_desc_t *slot = s2_recent_slot(table, page.start);
+
+    if (s2_desc_is_none(arch_desc_load(slot))) {
+        return;
+    }
+    if (s2_state_is_tracked(table)) {
+        take_run(table, slot, 1, page);
+    } else {
+        arch_desc_store(slot, S2_DESC_NONE);
+    }
+    MAPPING_ASSERT(*table->recent.count > 1);
+    *table->recent.count -= 1;
+    s2_stored(table, slot, 1);
+    s2_invalidate(table, page, S2_LEVEL_PAGE);
+}
+
 /* Everything in the range but blocks that stick out, which are broken by now. Where no table is
  * emptied, as was found before, none is looked at above those of pages. */
 void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
@@ -125,7 +150,9 @@ void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
     const bool is_tracked = s2_state_is_tracked(table);
 
     MAPPING_ASSERT(change->verb == S2_VERB_UNMAP);
-    if (change->is_recent) {
+    if (change->is_recent && is_recent_page(table, change->range)) {
+        clear_page(table, change->range);
+    } else if (change->is_recent) {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take_recent : &clear_recent, NULL);
     } else {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take : &clear, NULL);
@@ -355,6 +382,41 @@ static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
+/* Whether the leaf in @slot was given its @fate. Where the hardware writes, it may be another by
+ * now. */
+static bool flip_page(const struct s2_table *table, s2_desc_t *slot, const struct fate *fate)
+{
+    return table->format.has_access_flag ? flip_exchanging(slot, 1, *fate) == 1
+                                         : flip_one(slot, fate);
+}
+
+static void change_page(struct s2_table *table, struct s2_change *change)
+{
+    s2_desc_t *slot = s2_recent_slot(table, change->range.start);
+    s2_desc_t desc, next;
+    struct fate fate;
+    bool is_broken;
+
+    do {
+        desc = arch_desc_load(slot);
+        fate = fate_of(table, change, desc, S2_LEVEL_PAGE, &is_broken);
+        if (s2_desc_is_none(fate.flip)) {
+            return;
+        }
+    } while (!flip_page(table, slot, &fate));
+    next = s2_desc_xor(desc, fate.flip);
+    if (!is_broken) {
+        s2_state_removed(table, change->range, desc, next);
+    }
+    change->has_broken = is_broken;
+    s2_stored(table, slot, 1);
+    if (is_relaxed(table, desc, next, is_broken)) {
+        s2_invalidate_relaxed(table, change->range, S2_LEVEL_PAGE);
+    } else {
+        s2_invalidate(table, change->range, S2_LEVEL_PAGE);
+    }
+}
+
 /* Before it, where sizes change directly: the runs that a protect changes are opened, so that each
  * member can be changed in place. Folding makes them runs again. One whose type changes has to be
  * broken anyway, and stays a run. */
@@ -522,6 +584,18 @@ static unsigned make_replaced(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
+static void replace_page(struct s2_table *table, const struct s2_change *change)
+{
+    s2_desc_t *slot = s2_recent_slot(table, change->range.start);
+    const s2_desc_t broken = arch_desc_load(slot);
+    const pa_t pa = ipa_plus_offset(change->range.start, change->to.offset);
+
+    MAPPING_ASSERT(s2_desc_is_broken(broken));
+    arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa,
+                                       s2_desc_attr(&table->format, broken)));
+    s2_stored(table, slot, 1);
+}
+
 void s2_entries_open(struct s2_table *table, struct s2_change *change)
 {
     static const struct s2_visitor visitor = {.visit = open_runs};
@@ -535,7 +609,11 @@ void s2_entries_change(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor visitor = {.visit = change_entries};
 
     MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
-    (void)s2_walk_visit(table, change->range, &visitor, change);
+    if (change->is_recent && is_recent_page(table, change->range)) {
+        change_page(table, change);
+    } else {
+        (void)s2_walk_visit(table, change->range, &visitor, change);
+    }
 }
 
 void s2_entries_make(struct s2_table *table, struct s2_change *change)
@@ -544,6 +622,11 @@ void s2_entries_make(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor replaced = {.visit = make_replaced};
 
     MAPPING_ASSERT(change->has_broken);
+    if (change->verb == S2_VERB_REPLACE && change->is_recent &&
+        is_recent_page(table, change->range)) {
+        replace_page(table, change);
+        return;
+    }
     (void)s2_walk_visit(table, change->range,
                         change->verb == S2_VERB_PROTECT ? &protected : &replaced, change);
 }

@@ -52,8 +52,12 @@ void s2_flush(struct s2_table *table)
         s2_tlb_flush(&target, &operation->invalidations);
         operation->is_stored = false;
     }
-    s2_frames_release_all(table);
-    reclaim_all(table);
+    if (s2_frames_quarantined(table) > 0) {
+        s2_frames_release_all(table);
+    }
+    if (operation->reclaim_count > 0) {
+        reclaim_all(table);
+    }
 }
 
 void s2_flush_vmid(struct s2_table *table)
@@ -63,7 +67,7 @@ void s2_flush_vmid(struct s2_table *table)
     MAPPING_ASSERT(table->operation.depth > 0);
 
     s2_tlb_flush_vmid(&target);
-    table->operation.invalidations = (struct s2_tlb_batch){.count = 0};
+    s2_tlb_batch_clear(&table->operation.invalidations);
     table->operation.is_stored = false;
     reclaim_all(table);
 }

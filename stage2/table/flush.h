@@ -13,6 +13,13 @@
 /* The guest as invalidations are sent for it. */
 struct s2_tlb_target s2_flush_target(struct s2_table *table);
 
+/* Whether there is anything to do. */
+static inline bool s2_flush_has_work(const struct s2_table *table)
+{
+    return !s2_tlb_batch_is_empty(&table->operation.invalidations) ||
+           table->operation.reclaim_count > 0;
+}
+
 /* Send what was collected, then hold the tables that were quarantined, and do with memory what is
  * to be done (S2_RECLAIM_...). What was broken stays so: s2_change_flush(). */
 void s2_flush(struct s2_table *table);

@@ -31,6 +31,7 @@ void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level)
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
     s2_recent_forget(table);
+    table->operation.quarantined++;
     frame_list_push(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST], pa);
 }
 
@@ -71,10 +72,12 @@ static size_t release_pages(struct s2_table *table, size_t budget)
     MAPPING_ASSERT(table->table_count >= count);
     if (count <= budget) {
         table->table_count -= count;
+        table->operation.quarantined -= count;
         frame_pool_untake_all(table->pool, list, table->table_order, &table->operation.held);
         return count;
     }
     for (size_t i = 0; i < budget && frame_list_pop(table->pool, list, &pa); i++) {
+        table->operation.quarantined--;
         s2_frames_release(table, pa);
     }
     return budget;
@@ -97,6 +100,7 @@ bool s2_frames_release_some(struct s2_table *table, size_t *budget)
     } else if (level >= S2_LEVEL_FIRST &&
                frame_list_pop(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST],
                               &pa)) {
+        table->operation.quarantined--;
         quarantine_children(table, pa, level);
         s2_frames_release(table, pa);
         *budget -= entries < *budget ? entries : *budget;
@@ -108,17 +112,7 @@ void s2_frames_release_all(struct s2_table *table)
 {
     size_t budget = SIZE_MAX;
 
-    while (s2_frames_release_some(table, &budget)) {
+    while (s2_frames_quarantined(table) > 0 && s2_frames_release_some(table, &budget)) {
     }
     MAPPING_ASSERT(s2_frames_quarantined(table) == 0);
-}
-
-size_t s2_frames_quarantined(const struct s2_table *table)
-{
-    size_t count = 0;
-
-    for (int i = 0; i < S2_LEVEL_COUNT; i++) {
-        count += table->operation.quarantine[i].count;
-    }
-    return count;
 }

@@ -25,7 +25,10 @@ pa_t s2_frames_take(struct s2_table *table);
 void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level);
 
 /* Tables that are; of those that were unlinked with a subtree, the topmost. */
-size_t s2_frames_quarantined(const struct s2_table *table);
+static inline size_t s2_frames_quarantined(const struct s2_table *table)
+{
+    return table->operation.quarantined;
+}
 
 /* A table that no walker can reach any more, without what hangs below it: held at once. */
 void s2_frames_release(struct s2_table *table, pa_t pa);

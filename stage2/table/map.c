@@ -239,6 +239,17 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
     MAPPING_ASSERT(walk->dark == S2_DARK_NONE || walk->dark == walk->top);
 }
 
+void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapping *mapping)
+{
+    const pa_t pa = ipa_plus_offset(addr, mapping->offset);
+    s2_desc_t *slot = s2_recent_slot(table, addr);
+
+    MAPPING_ASSERT(s2_desc_is_none(arch_desc_load(slot)));
+    arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa, mapping->attr));
+    *table->recent.count += 1;
+    s2_stored(table, slot, 1);
+}
+
 /* --- Counting a range ------------------------------------------------------------------------ */
 
 struct count {

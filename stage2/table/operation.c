@@ -7,7 +7,7 @@
 #include "stage2/table/pieces.h"
 #include "stage2/table/state.h"
 
-void s2_table_begin(struct s2_table *table)
+static inline void begin(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
@@ -22,6 +22,11 @@ void s2_table_begin(struct s2_table *table)
         s2_change_flush(table);
     }
     operation->depth++;
+}
+
+void s2_table_begin(struct s2_table *table)
+{
+    begin(table);
 }
 
 /* --- Pieces ---------------------------------------------------------------------------------- */
@@ -56,6 +61,17 @@ static enum mapping_error count_and_hold(struct s2_table *table, struct s2_chang
     return error == MAPPING_OK ? hold_frames(table, change->tables) : error;
 }
 
+static enum mapping_error check_and_hold(struct s2_table *table, const struct s2_request *request,
+                                         struct s2_change *change)
+{
+    enum mapping_error error = s2_change_begin(table, request, change);
+
+    if (error == MAPPING_OK && !s2_change_is_recent(table, change)) {
+        error = count_and_hold(table, change);
+    }
+    return error;
+}
+
 /* What the request comes to stays where s2_table_do() finds it, if no other is held. */
 enum mapping_error s2_table_hold(struct s2_table *table, const struct s2_request *request)
 {
@@ -68,10 +84,7 @@ enum mapping_error s2_table_hold(struct s2_table *table, const struct s2_request
         MAPPING_ASSERT(operation->pieces.left == 0);
         s2_change_flush(table);
     }
-    error = s2_change_begin(table, request, change);
-    if (error == MAPPING_OK && !s2_change_is_recent(table, change)) {
-        error = count_and_hold(table, change);
-    }
+    error = check_and_hold(table, request, change);
     if (error == MAPPING_OK) {
         s2_pieces_held(table, request->verb, request->range);
     }
@@ -128,8 +141,10 @@ static void let_go(struct s2_table *table)
 {
     struct s2_reclaim *counted = &table->operation.counted;
 
-    s2_pieces_forget(table);
-    table->operation.is_worked_out = false;
+    if (table->operation.pieces.left > 0) {
+        s2_pieces_forget(table);
+        table->operation.is_worked_out = false;
+    }
     if (counted->size != 0) {
         s2_mapcount_drop(table, counted->pa, counted->size);
         counted->size = 0;
@@ -137,27 +152,30 @@ static void let_go(struct s2_table *table)
 }
 
 /* All that the operation promised has been kept, but for invalidations that may wait. */
-static void operation_close(struct s2_table *table)
+static void operation_close(struct s2_table *table, bool has_deferred)
 {
     struct s2_operation *operation = &table->operation;
 
     MAPPING_ASSERT(operation->depth == 1);
     MAPPING_ASSERT(operation->pending_count == 0);
-    s2_state_tell(table);
+    if (operation->removed_state != 0) {
+        s2_state_tell(table);
+    }
     if (operation->is_stored) {
         s2_memory_publish(&table->memory);
         operation->is_stored = false;
     }
-    if (!s2_table_has_deferred(table)) {
+    if (!has_deferred) {
         operation->taken = pa_of(0);
         operation->taken_end = pa_of(0);
     }
-    frame_pool_unreserve(table->pool, &operation->held);
+    if (frame_reserve_count(&operation->held) > 0) {
+        frame_pool_unreserve(table->pool, &operation->held);
+    }
     operation->depth = 0;
-    MAPPING_ASSERT(frame_reserve_count(&operation->held) == 0);
 }
 
-void s2_table_end(struct s2_table *table)
+static inline void end(struct s2_table *table)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
 
@@ -166,8 +184,15 @@ void s2_table_end(struct s2_table *table)
         table->operation.depth--;
         return;
     }
-    s2_change_flush(table);
-    operation_close(table);
+    if (s2_flush_has_work(table)) {
+        s2_change_flush(table);
+    }
+    operation_close(table, false);
+}
+
+void s2_table_end(struct s2_table *table)
+{
+    end(table);
 }
 
 bool s2_table_has_deferred(const struct s2_table *table)
@@ -178,6 +203,8 @@ bool s2_table_has_deferred(const struct s2_table *table)
 
 bool s2_table_end_deferred(struct s2_table *table, size_t frames)
 {
+    bool has_deferred;
+
     MAPPING_ASSERT(table->operation.depth == 1);
 
     let_go(table);
@@ -185,6 +212,23 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
     if (table->operation.pending_count > 0 || s2_frames_quarantined(table) > frames) {
         s2_change_flush(table);
     }
-    operation_close(table);
-    return s2_table_has_deferred(table);
+    has_deferred = s2_table_has_deferred(table);
+    operation_close(table, has_deferred);
+    return has_deferred;
+}
+
+/* --- One by itself ------------------------------------------------------------------------------ */
+
+enum mapping_error s2_table_perform(struct s2_table *table, const struct s2_request *request)
+{
+    struct s2_change *change = &table->operation.pending[0];
+    enum mapping_error error;
+
+    begin(table);
+    error = check_and_hold(table, request, change);
+    if (error == MAPPING_OK) {
+        s2_change_do(table, change);
+    }
+    end(table);
+    return error;
 }

@@ -23,6 +23,11 @@
  * be done. */
 void s2_table_begin(struct s2_table *table);
 
+/* One request as an operation of its own, or as the only piece of one that nests. Returns: as the
+ * verb. */
+MAPPING_MUST_USE enum mapping_error s2_table_perform(struct s2_table *table,
+                                                     const struct s2_request *request);
+
 /**
  * s2_table_hold() - Check one piece of the open operation and hold what it will need.
  * @request: read, not kept.

@@ -120,6 +120,7 @@ struct s2_operation {
     unsigned depth;            /* begins without their end */
     struct frame_reserve held; /* frames promised to it, and those it unlinked and flushed */
     struct frame_list quarantine[S2_LEVEL_COUNT]; /* unlinked, and not yet invalidated; by level */
+    size_t quarantined;                           /* on all of these */
     struct s2_tlb_batch invalidations;            /* of what was broken or tightened */
     struct s2_change pending[S2_PENDING_MAX];     /* what was broken and is to be made */
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];

@@ -2,8 +2,7 @@
 
 #include "stage2/arch/arch.h"
 
-/* The table that @desc links. */
-static s2_desc_t *entries_of(const struct s2_table *table, s2_desc_t desc)
+static s2_desc_t *linked(const struct s2_table *table, s2_desc_t desc)
 {
     s2_desc_t *entries = frame_pool_ptr(table->pool, s2_desc_address(&table->format, desc));
 
@@ -11,7 +10,16 @@ static s2_desc_t *entries_of(const struct s2_table *table, s2_desc_t desc)
     return entries;
 }
 
-static bool find(struct s2_table *table, ipa_t addr)
+/* The table that @desc links. */
+static inline s2_desc_t *entries_of(const struct s2_table *table, s2_desc_t desc)
+{
+    if (table->fast_granule != 0) {
+        return s2_desc_near_table(desc, table->format.address_mask, table->fast_bias);
+    }
+    return linked(table, desc);
+}
+
+bool s2_recent_walk(struct s2_table *table, ipa_t addr)
 {
     const struct s2_geometry *geometry = &table->geometry;
     const unsigned mask = s2_table_entries(geometry) - 1;
@@ -19,6 +27,7 @@ static bool find(struct s2_table *table, ipa_t addr)
     s2_desc_t *slot = &table->root[ipa_index(addr, shift)];
     s2_desc_t desc = S2_DESC_NONE;
 
+    MAPPING_ASSERT(ipa_lt(addr, table->end));
     if (geometry->start_level == S2_LEVEL_PAGE) {
         return false;
     }
@@ -35,10 +44,4 @@ static bool find(struct s2_table *table, ipa_t addr)
     table->recent.pa = s2_desc_address(&table->format, desc);
     table->recent.count = frame_pool_count(table->pool, table->recent.pa);
     return true;
-}
-
-bool s2_recent_find(struct s2_table *table, struct ipa_range range)
-{
-    MAPPING_ASSERT(table->root != NULL);
-    return s2_recent_has(table, range) || (find(table, range.start) && s2_recent_has(table, range));
 }

@@ -33,7 +33,23 @@ static inline bool s2_recent_has(const struct s2_table *table, struct ipa_range 
            ipa_index(ipa_range_last(range), shift) == index && range.size >> shift == 0;
 }
 
-/* Remember the table of pages that holds all of @range, and more. Returns: false: there is none. O(levels), or O(1) if it is remembered. */
-bool s2_recent_find(struct s2_table *table, struct ipa_range range);
+/* The entry of @addr, which lies in it. */
+static inline s2_desc_t *s2_recent_slot(const struct s2_table *table, ipa_t addr)
+{
+    const uint64_t index = ipa_index(addr, table->geometry.granule_shift);
+
+    return &table->recent.entries[index & (s2_table_entries(&table->geometry) - 1)];
+}
+
+/* Remember the table of pages that holds @addr. Returns: false: there is none, and the one before is
+ * remembered. O(levels). */
+bool s2_recent_walk(struct s2_table *table, ipa_t addr);
+
+/* Remember the table of pages that holds all of @range, and more. Returns: false: there is none. */
+static inline bool s2_recent_find(struct s2_table *table, struct ipa_range range)
+{
+    return s2_recent_has(table, range) ||
+           (s2_recent_walk(table, range.start) && s2_recent_has(table, range));
+}
 
 #endif

@@ -1,13 +1,5 @@
 #include "stage2/table/store.h"
 
-void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count)
-{
-    MAPPING_ASSERT(table->operation.depth > 0);
-
-    s2_memory_clean_tables(&table->memory, slot, count);
-    table->operation.is_stored = true;
-}
-
 void s2_store_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
 {
     MAPPING_ASSERT(s2_desc_is_valid(desc));
@@ -64,11 +56,4 @@ void s2_invalidate(struct s2_table *table, struct ipa_range range, int level)
 void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level)
 {
     invalidate(table, range, level, S2_TLB_RELAXED);
-}
-
-void s2_note_slow_memory(struct s2_table *table, mapping_flags_t flags)
-{
-    if (!table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL) {
-        atomic_store_explicit(&table->has_slow_memory, true, memory_order_relaxed);
-    }
 }

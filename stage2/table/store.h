@@ -13,7 +13,12 @@
 #include "stage2/table/table.h"
 
 /* @count descriptors from @slot on were stored. */
-void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count);
+static inline void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count)
+{
+    MAPPING_ASSERT(table->operation.depth > 0);
+    s2_memory_clean_tables(&table->memory, slot, count);
+    table->operation.is_stored = true;
+}
 
 /* Link what is filled, or make what was broken: one store-release. */
 void s2_store_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc);
@@ -34,6 +39,11 @@ void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int l
 
 /* Memory with @flags is about to be mapped. If its accesses may be slow (XS = 1), TLBIs wait for
  * them from now on: no nXS forms (FEAT_XS). */
-void s2_note_slow_memory(struct s2_table *table, mapping_flags_t flags);
+static inline void s2_note_slow_memory(struct s2_table *table, mapping_flags_t flags)
+{
+    if (!table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL) {
+        atomic_store_explicit(&table->has_slow_memory, true, memory_order_relaxed);
+    }
+}
 
 #endif

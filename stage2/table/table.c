@@ -125,6 +125,7 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
     table_decide_fast(table);
     frame_pool_seal(pool, root);
     table->root_pa = root;
+    table->vttbr = s2_geometry_vttbr(&geometry, root, 0);
     table->root = frame_pool_ptr(pool, root);
     MAPPING_ASSERT(table->root != NULL);
     entries = (size_t)(s2_root_size(&geometry) / sizeof(s2_desc_t));
@@ -143,7 +144,7 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&table->operation.invalidations));
     MAPPING_ASSERT(table->operation.reclaim_count == 0);
 
-    table->given_vmid = vmid;
+    table->vttbr = s2_vttbr_with_vmid(table->vttbr, vmid);
 }
 
 /* Released for whoever finds the pointer: nothing but the pointer is new, yet a change that goes on
@@ -172,20 +173,6 @@ void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops
     MAPPING_ASSERT(ops == NULL || (ops->open != NULL && ops->close != NULL));
 
     table->memory.ops = ops;
-}
-
-bool s2_table_is_range(const struct s2_table *table, struct ipa_range range)
-{
-    MAPPING_ASSERT(table->root != NULL);
-    return ipa_range_is_valid(range) &&
-           ipa_range_is_aligned(range, s2_granule_size(&table->geometry)) &&
-           ipa_le(ipa_range_end(range), table->end);
-}
-
-bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size)
-{
-    return pa_is_aligned(pa, s2_granule_size(&table->geometry)) &&
-           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
 }
 
 bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size)
@@ -219,9 +206,9 @@ uint64_t s2_table_vttbr(const struct s2_table *table)
 {
     const struct s2_vmid_allocator *vmids =
         atomic_load_explicit(&table->vmids, memory_order_acquire);
-    const uint16_t vmid = vmids == NULL ? table->given_vmid : s2_vmid_number(vmids, &table->vmid);
 
-    return s2_geometry_vttbr(&table->geometry, table->root_pa, vmid);
+    return vmids == NULL ? table->vttbr
+                         : s2_vttbr_with_vmid(table->vttbr, s2_vmid_number(vmids, &table->vmid));
 }
 
 /* The other side of the compilers' own atomics by which they are counted. */

@@ -64,7 +64,7 @@ struct s2_table {
     bool is_direct;         /* sizes change by one store (FEAT_BBM level 2) */
     bool refuses_transient; /* nothing that stays may be invalid for a moment */
     struct s2_tlb_rules rules;
-    uint16_t given_vmid; /* by s2_table_set_vmid(), as long as no allocator gives one */
+    uint64_t vttbr; /* with the VMID of s2_table_set_vmid(), as long as no allocator gives one */
 };
 
 /**
@@ -112,10 +112,20 @@ MAPPING_MUST_USE enum mapping_error s2_table_set_vmids(struct s2_table *table,
 void s2_table_set_memory(struct s2_table *table, const struct s2_memory_ops *ops);
 
 /* Whether @range is one that the verbs take: granule-aligned, not empty, inside the input size. */
-bool s2_table_is_range(const struct s2_table *table, struct ipa_range range);
+static inline bool s2_table_is_range(const struct s2_table *table, struct ipa_range range)
+{
+    MAPPING_ASSERT(table->root != NULL);
+    return ipa_range_is_valid(range) &&
+           ipa_range_is_aligned(range, s2_granule_size(&table->geometry)) &&
+           ipa_le(ipa_range_end(range), table->end);
+}
 
 /* Whether @size bytes from @pa on can be an output: granule-aligned, inside the output size. */
-bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size);
+static inline bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size)
+{
+    return pa_is_aligned(pa, s2_granule_size(&table->geometry)) &&
+           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
+}
 
 /* Whether a leaf with @flags can be made here: MAPPING_OK, or what s2_table_map() would answer. */
 MAPPING_MUST_USE enum mapping_error s2_table_check_flags(const struct s2_table *table,

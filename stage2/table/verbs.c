@@ -4,41 +4,28 @@
 #include "stage2/table/operation.h"
 #include "stage2/table/walk.h"
 
-/* One request as an operation of its own. */
-static enum mapping_error perform(struct s2_table *table, const struct s2_request *request)
-{
-    enum mapping_error error;
-
-    s2_table_begin(table);
-    error = s2_table_hold(table, request);
-    if (error == MAPPING_OK) {
-        s2_table_do(table, request);
-    }
-    s2_table_end(table);
-    return error;
-}
-
 enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range, pa_t pa,
                                 mapping_flags_t flags)
 {
-    return perform(table, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
+    return s2_table_perform(table, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
 enum mapping_error s2_table_unmap(struct s2_table *table, struct ipa_range range)
 {
-    return perform(table, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
+    return s2_table_perform(table, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
 }
 
 enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,
                                     mapping_flags_t flags)
 {
-    return perform(table,
-                   &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
+    return s2_table_perform(
+        table, &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
 }
 
 enum mapping_error s2_table_replace(struct s2_table *table, struct ipa_range range, pa_t pa)
 {
-    return perform(table, &(struct s2_request){.verb = S2_VERB_REPLACE, .range = range, .pa = pa});
+    return s2_table_perform(
+        table, &(struct s2_request){.verb = S2_VERB_REPLACE, .range = range, .pa = pa});
 }
 
 enum mapping_error s2_table_frames_needed(const struct s2_table *table,

@@ -35,19 +35,22 @@ static bool advance(struct s2_walk *walk, const struct s2_visitor *visitor, void
     return done == count || enter(walk, arch_desc_load(s2_walk_slot(walk)), visitor, arg);
 }
 
-bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
-                   void *arg)
+/* In the table that was used last there are only pages. */
+static bool visit_recent(struct s2_table *table, struct ipa_range range,
+                         const struct s2_visitor *visitor, void *arg)
 {
     struct s2_walk walk;
 
-    if (range.size == 0) {
-        return true;
-    }
-    if (visitor->enter == NULL && visitor->leave == NULL && s2_recent_has(table, range)) {
-        s2_walk_begin_recent(&walk, table, range);
-    } else {
-        s2_walk_begin(&walk, table, range);
-    }
+    s2_walk_begin_recent(&walk, table, range);
+    return visitor->visit(&walk, (unsigned)(range.size >> walk.shift), arg) != S2_WALK_STOP;
+}
+
+static bool visit_from_root(struct s2_table *table, struct ipa_range range,
+                            const struct s2_visitor *visitor, void *arg)
+{
+    struct s2_walk walk;
+
+    s2_walk_begin(&walk, table, range);
     while (!s2_walk_is_done(&walk)) {
         if (!advance(&walk, visitor, arg)) {
             return false;
@@ -60,6 +63,18 @@ bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct 
         }
     }
     return true;
+}
+
+bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
+                   void *arg)
+{
+    if (range.size == 0) {
+        return true;
+    }
+    if (visitor->enter == NULL && visitor->leave == NULL && s2_recent_has(table, range)) {
+        return visit_recent(table, range, visitor, arg);
+    }
+    return visit_from_root(table, range, visitor, arg);
 }
 
 unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count)

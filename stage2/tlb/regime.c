@@ -121,7 +121,9 @@ static bool is_entered_by_hand(const struct s2_regime *regime, uint64_t vttbr)
 
 static void mask_and_look(const struct s2_regime *regime, struct s2_regime_before *before)
 {
-    *before = (struct s2_regime_before){.daif = arch_irq_mask()};
+    before->daif = arch_irq_mask();
+    before->is_switched = false;
+    before->is_pinned = false;
     before->vtcr = arch_read_vtcr();
     before->vttbr = arch_read_vttbr();
     before->is_here = is_vttbr_of(regime, before->vttbr) && before->vtcr == regime->geometry->vtcr;

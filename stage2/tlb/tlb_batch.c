@@ -28,8 +28,7 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     };
 }
 
-/* --- What is collected
- * ---------------------------------------------------------------------------- */
+/* --- What is collected -------------------------------------------------------------------------- */
 
 /* Whether they share a byte or a border. */
 static bool is_touching(struct ipa_range a, struct ipa_range b)
@@ -143,6 +142,10 @@ void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int le
     MAPPING_ASSERT(batch->count <= S2_TLB_BATCH_RANGES);
 
     batch->is_revoked = batch->is_revoked || reason == S2_TLB_REVOKED;
+    if (batch->count == 0 && !batch->is_whole) {
+        batch_append(batch, range, level);
+        return;
+    }
     if (batch->is_whole || batch_extend(batch, range, level)) {
         return;
     }
@@ -171,17 +174,13 @@ bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range ran
 
 /* --- How it is sent -------------------------------------------------------------------------- */
 
-uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch)
-{
-    return stretch->level == S2_TLB_LEVEL_ANY ? s2_granule_size(geometry)
-                                              : s2_level_size(geometry, stretch->level);
-}
-
 /* TLBIs by address that a stretch takes: 2^40 at most, so that sums over a batch do not wrap. */
 static uint64_t naive_of(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch)
 {
-    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, s2_tlb_step(geometry, stretch)));
-    return stretch->range.size / s2_tlb_step(geometry, stretch);
+    const unsigned shift = s2_tlb_step_shift(geometry, stretch);
+
+    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, BIT(shift)));
+    return stretch->range.size >> shift;
 }
 
 bool s2_tlb_goes_by_range(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
@@ -207,7 +206,8 @@ struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct 
     for (uint8_t i = 0; i < batch->count; i++) {
         const struct s2_tlb_range *stretch = &batch->ranges[i];
         const uint64_t naive = naive_of(geometry, stretch);
-        const bool by_range = !plan.is_local && s2_tlb_goes_by_range(geometry, rules, stretch);
+        const bool by_range = rules->has_ranges && naive > 1 && !plan.is_local &&
+                              s2_tlb_goes_by_range(geometry, rules, stretch);
 
         plan.naive += naive;
         plan.parts += by_range ? s2_tlbi_count(geometry, stretch->range) : naive;

@@ -108,6 +108,13 @@ static inline bool s2_tlb_batch_is_empty(const struct s2_tlb_batch *batch)
     return batch->count == 0 && !batch->is_whole;
 }
 
+static inline void s2_tlb_batch_clear(struct s2_tlb_batch *batch)
+{
+    batch->count = 0;
+    batch->is_whole = false;
+    batch->is_revoked = false;
+}
+
 /**
  * s2_tlb_batch_add() - Remember that the entries of @range must go.
  * @level:   of every leaf in it; S2_TLB_LEVEL_ANY if a table was unlinked or levels are mixed.
@@ -122,9 +129,20 @@ void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int le
 /* Whether @range has anything to do with what is collected. */
 bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range range);
 
-/* How far apart the IPAs of TLBIs by address are: a leaf, or a granule where the level is not
- * known. */
-uint64_t s2_tlb_step(const struct s2_geometry *geometry, const struct s2_tlb_range *stretch);
+/* How far apart the IPAs of TLBIs by address are: a leaf, or a granule where the level is not known.
+ * And log2 of it. */
+static inline unsigned s2_tlb_step_shift(const struct s2_geometry *geometry,
+                                         const struct s2_tlb_range *stretch)
+{
+    return stretch->level == S2_TLB_LEVEL_ANY ? geometry->granule_shift
+                                              : s2_level_shift(geometry, stretch->level);
+}
+
+static inline uint64_t s2_tlb_step(const struct s2_geometry *geometry,
+                                   const struct s2_tlb_range *stretch)
+{
+    return BIT(s2_tlb_step_shift(geometry, stretch));
+}
 
 /* Whether a stretch goes by ranges (s2_tlbi_next()) and not by address, in a flush that is not
  * local: ranges have no local form here. */

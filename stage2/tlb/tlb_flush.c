@@ -7,7 +7,9 @@
 /* NOLINTNEXTLINE(readability-non-const-parameter): it is written */
 static void count(uint64_t *counter, uint64_t more)
 {
-    (void)__atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
+    if (more > 0) {
+        (void)__atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
+    }
 }
 
 /* How a flush is sent, once that is decided. */
@@ -30,8 +32,7 @@ static struct flush flush_of(const struct s2_tlb_target *target, bool is_local)
     };
 }
 
-/* --- One instruction, in the form that the flush takes
- * ------------------------------------------ */
+/* --- One instruction, in the form that the flush takes ------------------------------------------ */
 
 static void send_by_address(const struct flush *flush, uint64_t operand)
 {
@@ -91,8 +92,7 @@ static void await(const struct flush *flush)
     }
 }
 
-/* --- What is sent
- * ------------------------------------------------------------------------------ */
+/* --- What is sent ------------------------------------------------------------------------------- */
 
 static void send_stretch(const struct flush *flush, const struct s2_tlb_range *stretch)
 {
@@ -102,7 +102,7 @@ static void send_stretch(const struct flush *flush, const struct s2_tlb_range *s
 
     MAPPING_ASSERT(ipa_range_is_valid(stretch->range));
     MAPPING_ASSERT(ipa_le(ipa_range_end(stretch->range), ipa_of(BIT(geometry->ipa_bits))));
-    if (!flush->is_local && s2_tlb_goes_by_range(geometry, rules, stretch)) {
+    if (rules->has_ranges && !flush->is_local && s2_tlb_goes_by_range(geometry, rules, stretch)) {
         struct ipa_range left = stretch->range;
 
         while (left.size != 0) {
@@ -146,6 +146,20 @@ static void flush_parts(const struct flush *flush, const struct s2_tlb_batch *ba
     flush_stage1(flush);
 }
 
+/* The same for what most flushes are for, as faults, balloons and logs go page by page: one leaf, on
+ * all CPUs. */
+static void flush_one_leaf(const struct flush *flush, const struct s2_tlb_range *stretch)
+{
+    const struct s2_regime *regime = &flush->target->regime;
+    const unsigned ttl = regime->rules->has_ttl ? s2_tlbi_ttl(regime->geometry, stretch->level) : 0;
+
+    for (unsigned i = 0; i < flush->times; i++) {
+        send_by_address(flush, s2_tlbi_by_ipa(stretch->range.start, ttl));
+        await(flush);
+    }
+    flush_stage1(flush);
+}
+
 static void flush_whole(const struct flush *flush)
 {
     for (unsigned i = 0; i < flush->times; i++) {
@@ -154,8 +168,7 @@ static void flush_whole(const struct flush *flush)
     }
 }
 
-/* --- The notifier
- * ------------------------------------------------------------------------------ */
+/* --- The notifier ------------------------------------------------------------------------------- */
 
 static void tell(const struct s2_tlb_target *target, struct ipa_range range, int level)
 {
@@ -171,6 +184,9 @@ static void tell_whole(const struct s2_tlb_target *target)
 
 static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch)
 {
+    if (target->notifier->invalidated == NULL) {
+        return;
+    }
     if (batch->is_whole) {
         tell_whole(target);
         return;
@@ -180,8 +196,7 @@ static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batc
     }
 }
 
-/* --- The flushes
- * --------------------------------------------------------------------------------- */
+/* --- The flushes -------------------------------------------------------------------------------- */
 
 static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_plan *plan,
                         const struct s2_tlb_batch *batch)
@@ -194,23 +209,41 @@ static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_pl
     count(&counters->saved_flushes, batch->is_whole ? batch->count : batch->count - 1U);
 }
 
-/* The guest is current. @is_here: it was so before, so that what is local is what it asks for. */
+/* How @batch is sent. What is local is so only where the guest was current before, @is_here, so that
+ * this CPU is the one that asks for it. */
+static struct s2_tlb_plan plan_of(const struct s2_tlb_target *target,
+                                  const struct s2_tlb_batch *batch, bool is_here)
+{
+    const struct s2_tlb_rules *rules = target->regime.rules;
+    struct s2_tlb_rules everywhere;
+
+    if (!rules->is_local || is_here) {
+        return s2_tlb_plan(target->regime.geometry, rules, batch);
+    }
+    everywhere = *rules;
+    everywhere.is_local = false;
+    return s2_tlb_plan(target->regime.geometry, &everywhere, batch);
+}
+
+/* The guest is current. */
 static void flush_guest(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch,
                         bool is_here)
 {
-    struct s2_tlb_rules rules = *target->regime.rules;
-    struct s2_tlb_plan plan;
-    struct flush flush;
+    const struct s2_tlb_plan plan = plan_of(target, batch, is_here);
+    const struct flush flush = flush_of(target, plan.is_local);
 
-    rules.is_local = rules.is_local && is_here;
-    plan = s2_tlb_plan(target->regime.geometry, &rules, batch);
-    flush = flush_of(target, plan.is_local);
     if (plan.is_whole) {
         flush_whole(&flush);
     } else {
         flush_parts(&flush, batch);
     }
     count_flush(target->counters, &plan, batch);
+}
+
+static bool is_one_leaf(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch)
+{
+    return batch->count == 1 && !batch->is_whole && !target->regime.rules->is_local &&
+           batch->ranges[0].range.size == s2_tlb_step(target->regime.geometry, &batch->ranges[0]);
 }
 
 void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
@@ -224,15 +257,20 @@ void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch
      * is cached again; and before the registers change, as stores are for all guests. */
     arch_dsb_ish();
     tell_of(target, batch);
-    if (s2_regime_borrow(&target->regime, &before)) {
-        flush_guest(target, batch, before.is_here);
-    } else {
+    if (!s2_regime_borrow(&target->regime, &before)) {
         count(&target->counters->skipped_flushes, 1);
+    } else if (is_one_leaf(target, batch)) {
+        const struct flush flush = flush_of(target, false);
+
+        flush_one_leaf(&flush, &batch->ranges[0]);
+        count(&target->counters->flushes, 1);
+    } else {
+        flush_guest(target, batch, before.is_here);
     }
     /* What follows on this CPU sees the tables as they are now. */
     arch_isb();
     s2_regime_return(&target->regime, &before);
-    *batch = (struct s2_tlb_batch){.count = 0};
+    s2_tlb_batch_clear(batch);
 }
 
 void s2_tlb_flush_vmid(const struct s2_tlb_target *target)
