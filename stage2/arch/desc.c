@@ -100,20 +100,62 @@ static unsigned xn_encode(mapping_flags_t flags)
     }
 }
 
-static mapping_flags_t xn_decode(unsigned xn)
-{
-    switch (xn) {
-    case S2_XN_NONE:
-        return S2_EXEC;
-    case S2_XN_EL1:
-        return S2_EXEC_EL0;
-    case S2_XN_EL0:
-        return S2_EXEC_EL1;
-    default:
-        return 0;
-    }
-}
+/* What XN, MemAttr and SH read back as. */
+static const uint8_t EXEC[4] = {
+    [S2_XN_NONE] = S2_EXEC,
+    [S2_XN_EL1] = S2_EXEC_EL0,
+    [S2_XN_ALL] = 0,
+    [S2_XN_EL0] = S2_EXEC_EL1,
+};
 
+/* By the four bits of MemAttr, without FWB and with; a reserved code reads as the strictest type. */
+static const uint8_t TYPES[2][16] = {
+    {[S2_MEMATTR_DEVICE_nGnRnE] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_DEVICE_nGnRE] = S2_DEVICE_nGnRE,
+     [S2_MEMATTR_DEVICE_nGRE] = S2_DEVICE_nGRE,
+     [S2_MEMATTR_DEVICE_GRE] = S2_DEVICE_GRE,
+     [0x4] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_NC] = S2_NORMAL_NC,
+     [0x6] = S2_DEVICE_nGnRnE,
+     [0x7] = S2_DEVICE_nGnRnE,
+     [0x8] = S2_DEVICE_nGnRnE,
+     [0x9] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_WT] = S2_NORMAL_WT,
+     [0xb] = S2_DEVICE_nGnRnE,
+     [0xc] = S2_DEVICE_nGnRnE,
+     [0xd] = S2_DEVICE_nGnRnE,
+     [0xe] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_WB] = S2_NORMAL},
+    {[S2_MEMATTR_DEVICE_nGnRnE] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_DEVICE_nGnRE] = S2_DEVICE_nGnRE,
+     [S2_MEMATTR_DEVICE_nGRE] = S2_DEVICE_nGRE,
+     [S2_MEMATTR_DEVICE_GRE] = S2_DEVICE_GRE,
+     [0x4] = S2_DEVICE_nGnRnE,
+     [S2_MEMATTR_NC] = S2_NORMAL_NC,
+     [S2_MEMATTR_FWB_WB] = S2_NORMAL,
+     [S2_MEMATTR_FWB_STAGE1] = S2_NORMAL_STAGE1,
+     [0x8] = S2_DEVICE_nGnRnE,
+     [0x9] = S2_DEVICE_nGnRnE,
+     [0xa] = S2_DEVICE_nGnRnE,
+     [0xb] = S2_DEVICE_nGnRnE,
+     [0xc] = S2_DEVICE_nGnRnE,
+     [0xd] = S2_DEVICE_nGnRnE,
+     [0xe] = S2_DEVICE_nGnRnE,
+     [0xf] = S2_DEVICE_nGnRnE},
+};
+
+static const uint16_t SHAREABILITIES[4] = {
+    [SH_NONE] = S2_SH_NONE,
+    [1] = S2_SH_INNER, /* reserved */
+    [SH_OUTER] = S2_SH_OUTER,
+    [SH_INNER] = S2_SH_INNER,
+};
+
+/* The bits of @from in @raw as those of @to, a mask as wide. */
+static uint64_t moved(uint64_t raw, uint64_t from, uint64_t to)
+{
+    return FIELD_PREP(to, FIELD_GET(from, raw));
+}
 enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_t flags,
                                   s2_desc_t *attr)
 {
@@ -138,33 +180,18 @@ enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_
     return MAPPING_OK;
 }
 
-/* Where @value stands in @codes, or @count: it does not. */
-static unsigned code_find(const uint8_t codes[], unsigned count, uint64_t value)
-{
-    unsigned i = 0;
-
-    while (i < count && codes[i] != value) {
-        i++;
-    }
-    return i;
-}
-
 mapping_flags_t s2_attr_decode(const struct s2_format *format, s2_desc_t leaf)
 {
     const uint64_t raw = leaf.raw;
-    const unsigned type = code_find(MEMATTR[format->has_fwb], 8, FIELD_GET(S2_DESC_MEMATTR, raw));
-    mapping_flags_t flags = type < 8 ? FIELD_PREP(S2_TYPE, type) : S2_DEVICE_nGnRnE;
+    mapping_flags_t flags = TYPES[format->has_fwb][FIELD_GET(S2_DESC_MEMATTR, raw)];
 
-    flags |= xn_decode((unsigned)FIELD_GET(S2_DESC_XN, raw));
-    flags |= FIELD_PREP(S2_SOFT0 | S2_SOFT1, FIELD_GET(S2_DESC_SOFT, raw));
-    flags |= (raw & S2_DESC_S2AP_READ) != 0 ? S2_READ : 0;
-    flags |= (raw & S2_DESC_S2AP_WRITE) != 0 ? S2_WRITE : 0;
-    flags |= (raw & S2_DESC_AF) != 0 ? 0 : S2_NO_AF;
-    flags |= (raw & S2_DESC_DBM) != 0 ? S2_DBM : 0;
+    flags |= EXEC[FIELD_GET(S2_DESC_XN, raw)];
+    flags |= moved(raw, S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE, S2_READ | S2_WRITE);
+    flags |= moved(raw, S2_DESC_SOFT, S2_SOFT0 | S2_SOFT1);
+    flags |= moved(raw, S2_DESC_DBM, S2_DBM);
+    flags |= moved(~raw, S2_DESC_AF, S2_NO_AF);
     if (!format->has_lpa2) {
-        const unsigned sh = code_find(SHAREABILITY, 3, FIELD_GET(S2_DESC_SH, raw));
-
-        flags |= sh < 3 ? FIELD_PREP(S2_SHAREABILITY, sh) : S2_SH_INNER;
+        flags |= SHAREABILITIES[FIELD_GET(S2_DESC_SH, raw)];
     }
     return flags;
 }
@@ -173,8 +200,8 @@ bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from
 {
     const uint64_t granted =
         S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | (format->has_dirty ? S2_DESC_DBM : 0);
-    const mapping_flags_t lost = xn_decode((unsigned)FIELD_GET(S2_DESC_XN, from.raw)) &
-                                 ~xn_decode((unsigned)FIELD_GET(S2_DESC_XN, to.raw));
+    const unsigned lost =
+        EXEC[FIELD_GET(S2_DESC_XN, from.raw)] & ~(unsigned)EXEC[FIELD_GET(S2_DESC_XN, to.raw)];
 
     return (from.raw & granted & ~to.raw) == 0 && lost == 0;
 }

@@ -135,11 +135,12 @@ static inline bool s2_desc_is_broken(s2_desc_t desc)
     return (desc.raw & (S2_DESC_VALID | S2_DESC_BROKEN)) == S2_DESC_BROKEN;
 }
 
-/* Valid, and leads to a table. */
+/* Valid, and leads to a table. Both of the low bits are set if one more leaves none: an instruction
+ * less, on every level of every walk. */
 static inline bool s2_desc_is_table(s2_desc_t desc, int level)
 {
     return level < S2_LEVEL_PAGE &&
-           (desc.raw & (S2_DESC_VALID | S2_DESC_TABLE)) == (S2_DESC_VALID | S2_DESC_TABLE);
+           ((desc.raw + S2_DESC_VALID) & (S2_DESC_VALID | S2_DESC_TABLE)) == 0;
 }
 
 /* Valid, and maps memory. */
@@ -210,11 +211,11 @@ static inline pa_t s2_desc_address(const struct s2_format *format, s2_desc_t des
                  ((desc.raw << format->high_shift) & format->high_mask));
 }
 
-/* The table that @desc links, where all tables lie at one distance from their PA and all of the
- * address lies in place. @bias: pointer - PA, modulo 2^64. */
-static inline s2_desc_t *s2_desc_near_table(s2_desc_t desc, uint64_t address_mask, uint64_t bias)
+/* The table that @desc links, as s2_desc_table() made it, where all tables lie at one distance from
+ * their PA and all of the address lies in place. @bias: pointer - PA, modulo 2^64. */
+static inline s2_desc_t *s2_desc_near_table(s2_desc_t desc, uint64_t bias)
 {
-    return (s2_desc_t *)(uintptr_t)((desc.raw & address_mask) + bias);
+    return (s2_desc_t *)(uintptr_t)(desc.raw - (S2_DESC_TABLE | S2_DESC_VALID) + bias);
 }
 
 /* The output of a leaf whose address lies in place, @offset bytes in. */

@@ -12,15 +12,13 @@ struct found {
     unsigned shift; /* log2 bytes that an entry of this level spans */
 };
 
-static struct found find(const struct s2_table *table, ipa_t addr)
+static struct found general_find(const struct s2_table *table, ipa_t addr)
 {
     const struct s2_geometry *geometry = &table->geometry;
     const unsigned mask = s2_table_entries(geometry) - 1;
     struct found found = {.level = geometry->start_level,
                           .shift = s2_level_shift(geometry, geometry->start_level)};
 
-    MAPPING_ASSERT(table->root != NULL);
-    MAPPING_ASSERT(ipa_lt(addr, table->end));
     /* Inside the input size, so the root needs no mask. */
     found.slot = &table->root[ipa_index(addr, found.shift)];
     found.desc = arch_desc_load(found.slot);
@@ -37,135 +35,148 @@ static struct found find(const struct s2_table *table, ipa_t addr)
     return found;
 }
 
+/*
+ * The fast way. Granule and start level are constants in each of its copies, and the levels are
+ * written out, so that a level is an extract, a load, a test and an add. It needs tables in one
+ * region, which are all at one distance from their PA, and addresses that lie in place in
+ * descriptors.
+ */
+#define INLINE static inline __attribute__((always_inline))
+
+/* Into the table that found->desc links; false: it links none. */
+INLINE bool fast_step(struct found *found, uint64_t bias, ipa_t addr, unsigned stride)
+{
+    /* Above level 3, where every caller is, the two low bits are all it takes. */
+    if (!s2_desc_is_table(found->desc, S2_LEVEL_FIRST)) {
+        return false;
+    }
+    found->shift -= stride;
+    found->level++;
+    found->slot =
+        s2_desc_near_table(found->desc, bias) + (ipa_index(addr, found->shift) & (BIT(stride) - 1));
+    found->desc = arch_desc_load(found->slot);
+    return true;
+}
+
+INLINE struct found fast_find(const struct s2_table *table, ipa_t addr, unsigned granule, int start)
+{
+    const unsigned stride = granule - 3;
+    const uint64_t bias = table->fast_bias;
+    struct found found = {.level = start,
+                          .shift = granule + (unsigned)(S2_LEVEL_PAGE - start) * stride};
+
+    found.slot = &table->root[ipa_index(addr, found.shift)];
+    found.desc = arch_desc_load(found.slot);
+    if (start <= 0 && !fast_step(&found, bias, addr, stride)) {
+        return found;
+    }
+    if (start <= 1 && !fast_step(&found, bias, addr, stride)) {
+        return found;
+    }
+    (void)fast_step(&found, bias, addr, stride);
+    return found;
+}
+
 static bool is_inside(const struct s2_table *table, ipa_t addr)
 {
     return ipa_lt(addr, table->end);
 }
 
-/* A leaf with the AF and dirty state of its run, which hardware may have set in any member. */
-static s2_desc_t run_state(const struct s2_table *table, const struct found *found, ipa_t addr)
+/* A leaf of a run tells of all the run: AF and dirty state, which hardware may have set in any
+ * member, and its size. Apart, so that other leaves are answered without. */
+static __attribute__((noinline)) void tell_run(const struct s2_table *table, struct found found,
+                                               ipa_t addr, struct s2_leaf *leaf)
 {
-    const unsigned count = s2_run_entries(&table->geometry, found->level);
-    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, found->desc);
-    const s2_desc_t *run = found->slot - ipa_index(addr, found->shift) % count;
-    s2_desc_t state = found->desc;
+    const unsigned count = s2_run_entries(&table->geometry, found.level);
+    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, found.desc);
+    const s2_desc_t *run = found.slot - ipa_index(addr, found.shift) % count;
+    s2_desc_t state = found.desc;
 
     MAPPING_ASSERT(count > 1);
     for (unsigned i = 0; i < count && !s2_desc_is_none(bits); i++) {
         state = s2_desc_or(state, s2_desc_and(arch_desc_load(&run[i]), bits));
     }
-    return state;
+    leaf->run = leaf->size * count;
+    leaf->flags = s2_attr_decode(&table->format, state);
 }
 
-enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, struct s2_leaf *leaf)
+static enum mapping_error tell_hole(struct found found, struct s2_leaf *leaf)
 {
-    struct found found;
-    uint64_t size;
-
-    MAPPING_ASSERT(leaf != NULL);
-    if (!is_inside(table, addr)) {
-        return MAPPING_INVALID_PARAM;
-    }
-    found = find(table, addr);
-    size = BIT(found.shift);
-    if (s2_desc_is_none(found.desc)) {
-        *leaf = (struct s2_leaf){.size = size, .level = found.level};
-        return MAPPING_NOT_FOUND;
-    }
-    if (!s2_desc_is_leaf(found.desc, found.level)) {
+    if (!s2_desc_is_none(found.desc)) {
         return MAPPING_BAD_STATE;
     }
-    *leaf = (struct s2_leaf){
-        .pa = pa_add(s2_desc_address(&table->format, found.desc), ipa_offset(addr, size)),
-        .size = size,
-        .level = found.level,
-        .run = size,
-        .flags = s2_attr_decode(&table->format, found.desc),
-    };
+    *leaf = (struct s2_leaf){.size = BIT(found.shift), .level = found.level};
+    return MAPPING_NOT_FOUND;
+}
+
+INLINE enum mapping_error answer(const struct s2_table *table, struct found found, ipa_t addr,
+                                 pa_t pa, struct s2_leaf *leaf)
+{
+    if (!s2_desc_is_leaf(found.desc, found.level)) {
+        return tell_hole(found, leaf);
+    }
+    leaf->pa = pa;
+    leaf->size = BIT(found.shift);
+    leaf->run = BIT(found.shift);
+    leaf->level = found.level;
     if (s2_desc_is_contiguous(found.desc)) {
-        leaf->run = size * s2_run_entries(&table->geometry, found.level);
-        leaf->flags = s2_attr_decode(&table->format, run_state(table, &found, addr));
+        tell_run(table, found, addr, leaf);
+    } else {
+        leaf->flags = s2_attr_decode(&table->format, found.desc);
     }
     return MAPPING_OK;
 }
 
-/*
- * The fast path. The granule is a constant in each of three copies, and the levels are written out,
- * so that one level is an extract, a load, a test, a mask and an add. It needs tables in one
- * region, which are all at one distance from their PA, and addresses that lie in place in
- * descriptors.
- */
-struct fast_walk {
-    const s2_desc_t *entries;
-    uint64_t bias; /* pointer - PA of every table */
-    uint64_t address_mask;
-    uint64_t index_mask; /* of the table at entries: the root's indices need none */
-    s2_desc_t desc;
-};
-
-/* The entry for @addr, where each spans 2^@shift bytes. */
-static inline void fast_load(struct fast_walk *walk, ipa_t addr, unsigned shift)
+static __attribute__((noinline)) enum mapping_error general_lookup(const struct s2_table *table,
+                                                                   ipa_t addr, struct s2_leaf *leaf)
 {
-    walk->desc = arch_desc_load(&walk->entries[ipa_index(addr, shift) & walk->index_mask]);
+    const struct found found = general_find(table, addr);
+    const pa_t pa =
+        pa_add(s2_desc_address(&table->format, found.desc), ipa_offset(addr, BIT(found.shift)));
+
+    return answer(table, found, addr, pa, leaf);
 }
 
-/* The same, and into the table that it links; false: it links none. */
-static inline bool fast_step(struct fast_walk *walk, ipa_t addr, unsigned shift, unsigned stride)
+enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, struct s2_leaf *leaf)
 {
-    fast_load(walk, addr, shift);
-    /* Above level 3, where every caller is, these two bits are all it takes. */
-    if (!s2_desc_is_table(walk->desc, S2_LEVEL_FIRST)) {
+    MAPPING_ASSERT(leaf != NULL);
+    MAPPING_ASSERT(table->root != NULL);
+    if (!is_inside(table, addr)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    if (table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1)) {
+        const struct found found = fast_find(table, addr, S2_GRANULE_4K, 1);
+        const pa_t pa = s2_desc_output(found.desc, table->format.address_mask,
+                                       ipa_offset(addr, BIT(found.shift)));
+
+        return answer(table, found, addr, pa, leaf);
+    }
+    return general_lookup(table, addr, leaf);
+}
+
+/* --- The address alone ------------------------------------------------------------------------ */
+
+INLINE bool finish(const struct s2_table *table, struct found found, ipa_t addr, pa_t *pa)
+{
+    /* Nothing is looked for below a leaf, so what is valid is one. */
+    if (!s2_desc_is_valid(found.desc)) {
         return false;
     }
-    walk->entries = s2_desc_near_table(walk->desc, walk->address_mask, walk->bias);
-    walk->index_mask = BIT(stride) - 1;
+    *pa =
+        s2_desc_output(found.desc, table->format.address_mask, ipa_offset(addr, BIT(found.shift)));
     return true;
 }
 
-static inline bool fast_finish(const struct fast_walk *walk, ipa_t addr, unsigned shift, pa_t *pa)
+INLINE bool fast_translate(const struct s2_table *table, ipa_t addr, unsigned granule, int start,
+                           pa_t *pa)
 {
-    if (!s2_desc_is_valid(walk->desc)) {
-        return false;
-    }
-    *pa = s2_desc_output(walk->desc, walk->address_mask, ipa_offset(addr, BIT(shift)));
-    return true;
-}
-
-static inline __attribute__((always_inline)) bool
-fast_translate(const struct s2_table *table, ipa_t addr, unsigned granule, pa_t *pa)
-{
-    const unsigned stride = granule - 3;
-    struct fast_walk walk = {
-        .entries = table->root,
-        .bias = table->fast_bias,
-        .address_mask = table->format.address_mask,
-        .index_mask = UINT64_MAX,
-    };
-
-    switch (table->geometry.start_level) {
-    case 0:
-        if (!fast_step(&walk, addr, granule + 3 * stride, stride)) {
-            return fast_finish(&walk, addr, granule + 3 * stride, pa);
-        }
-        __attribute__((fallthrough));
-    case 1:
-        if (!fast_step(&walk, addr, granule + 2 * stride, stride)) {
-            return fast_finish(&walk, addr, granule + 2 * stride, pa);
-        }
-        __attribute__((fallthrough));
-    default:
-        if (!fast_step(&walk, addr, granule + stride, stride)) {
-            return fast_finish(&walk, addr, granule + stride, pa);
-        }
-        fast_load(&walk, addr, granule);
-        return fast_finish(&walk, addr, granule, pa);
-    }
+    return finish(table, fast_find(table, addr, granule, start), addr, pa);
 }
 
 static __attribute__((noinline)) bool general_translate(const struct s2_table *table, ipa_t addr,
                                                         pa_t *pa)
 {
-    const struct found found = find(table, addr);
+    const struct found found = general_find(table, addr);
 
     if (!s2_desc_is_leaf(found.desc, found.level)) {
         return false;
@@ -179,14 +190,24 @@ bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
     if (!is_inside(table, addr)) {
         return false;
     }
-    if (table->fast_granule == S2_GRANULE_4K) {
-        return fast_translate(table, addr, S2_GRANULE_4K, pa);
+    /* Up to 40 bits, and so most guests. */
+    if (table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1)) {
+        return fast_translate(table, addr, S2_GRANULE_4K, 1, pa);
     }
-    if (table->fast_granule == S2_GRANULE_16K) {
-        return fast_translate(table, addr, S2_GRANULE_16K, pa);
+    switch (table->fast_shape) {
+    case S2_FAST_SHAPE(S2_GRANULE_4K, 0):
+        return fast_translate(table, addr, S2_GRANULE_4K, 0, pa);
+    case S2_FAST_SHAPE(S2_GRANULE_4K, 2):
+        return fast_translate(table, addr, S2_GRANULE_4K, 2, pa);
+    case S2_FAST_SHAPE(S2_GRANULE_16K, 1):
+        return fast_translate(table, addr, S2_GRANULE_16K, 1, pa);
+    case S2_FAST_SHAPE(S2_GRANULE_16K, 2):
+        return fast_translate(table, addr, S2_GRANULE_16K, 2, pa);
+    case S2_FAST_SHAPE(S2_GRANULE_64K, 1):
+        return fast_translate(table, addr, S2_GRANULE_64K, 1, pa);
+    case S2_FAST_SHAPE(S2_GRANULE_64K, 2):
+        return fast_translate(table, addr, S2_GRANULE_64K, 2, pa);
+    default:
+        return general_translate(table, addr, pa);
     }
-    if (table->fast_granule == S2_GRANULE_64K) {
-        return fast_translate(table, addr, S2_GRANULE_64K, pa);
-    }
-    return general_translate(table, addr, pa);
 }

@@ -13,8 +13,8 @@ static s2_desc_t *linked(const struct s2_table *table, s2_desc_t desc)
 /* The table that @desc links. */
 static inline s2_desc_t *entries_of(const struct s2_table *table, s2_desc_t desc)
 {
-    if (table->fast_granule != 0) {
-        return s2_desc_near_table(desc, table->format.address_mask, table->fast_bias);
+    if (table->fast_shape != S2_FAST_NONE) {
+        return s2_desc_near_table(desc, table->fast_bias);
     }
     return linked(table, desc);
 }

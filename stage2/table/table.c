@@ -89,7 +89,7 @@ static unsigned root_order(const struct s2_table *table)
     return table->table_order + table->geometry.root_order;
 }
 
-/* Whether s2_table_translate() may go the fast way; see there. */
+/* Whether lookups may go the fast way (lookup.c). */
 static void table_decide_fast(struct s2_table *table)
 {
     uint64_t bias;
@@ -97,7 +97,8 @@ static void table_decide_fast(struct s2_table *table)
     if (frame_pool_bias(table->pool, &bias) && table->format.high_mask == 0 &&
         table->geometry.start_level >= 0 && table->geometry.start_level < S2_LEVEL_PAGE) {
         table->fast_bias = bias;
-        table->fast_granule = table->geometry.granule_shift;
+        table->fast_shape =
+            S2_FAST_SHAPE(table->geometry.granule_shift, table->geometry.start_level);
     }
 }
 

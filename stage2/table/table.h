@@ -35,6 +35,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define S2_FAST_NONE 0U
+#define S2_FAST_SHAPE(granule_shift, start_level) \
+    ((unsigned)(granule_shift) * (S2_LEVEL_PAGE + 1) + (unsigned)(start_level))
+
 /* Fields are private. The object does not move once initialised. */
 struct s2_table {
     struct s2_geometry geometry;
@@ -43,10 +47,10 @@ struct s2_table {
     struct frame_guard *guard; /* or NULL */
     s2_desc_t *root;
     pa_t root_pa;
-    ipa_t end;             /* of the input size */
-    size_t table_count;    /* below the root */
-    uint64_t fast_bias;    /* pointer - PA of every table, if fast_granule is not 0 */
-    unsigned fast_granule; /* the granule's shift; 0: s2_table_translate() goes the general way */
+    ipa_t end;           /* of the input size */
+    size_t table_count;  /* below the root */
+    uint64_t fast_bias;  /* pointer - PA of every table, if there is one */
+    unsigned fast_shape; /* S2_FAST_NONE: there is none; else of what shape the tables are */
     unsigned vmid_bits;
     struct s2_vmid vmid;                     /* the allocator's */
     struct s2_vmid_allocator *_Atomic vmids; /* NULL: none */
