@@ -21,6 +21,38 @@
 #include "stage2/table/store.h"
 #include "stage2/table/walk.h"
 
+static inline bool is_expected(const s2_desc_t *entry, s2_desc_t expected, s2_desc_t ignored)
+{
+    return s2_desc_eq(s2_desc_or(arch_desc_load(entry), ignored), expected);
+}
+
+/* Whether all entries up to @end are what is @expected of the first, each @size bytes after the one
+ * before, with the @ignored bits set. Four a turn: of entries there is a power of two. */
+static bool continues_to(const s2_desc_t *entry, const s2_desc_t *end, s2_desc_t expected,
+                         s2_desc_t ignored, uint64_t size)
+{
+    MAPPING_ASSERT((end - entry) % 4 == 0);
+    for (; entry != end; entry += 4) {
+        if (!is_expected(&entry[0], expected, ignored)) {
+            return false;
+        }
+        expected = s2_desc_next(expected, size);
+        if (!is_expected(&entry[1], expected, ignored)) {
+            return false;
+        }
+        expected = s2_desc_next(expected, size);
+        if (!is_expected(&entry[2], expected, ignored)) {
+            return false;
+        }
+        expected = s2_desc_next(expected, size);
+        if (!is_expected(&entry[3], expected, ignored)) {
+            return false;
+        }
+        expected = s2_desc_next(expected, size);
+    }
+    return true;
+}
+
 /* Whether the @count leaves of @level at @entries map one stretch that is aligned to its size, and
  * are alike but for the hint and for AF and dirty state where the hardware sets them. */
 static bool is_uniform(const struct s2_table *table, const s2_desc_t *entries, unsigned count,
@@ -36,13 +68,7 @@ static bool is_uniform(const struct s2_table *table, const s2_desc_t *entries, u
         !pa_is_aligned(s2_desc_address(&table->format, first), count * size)) {
         return false;
     }
-    for (unsigned i = 0; i < count; i++) {
-        if (!s2_desc_eq(s2_desc_or(arch_desc_load(&entries[i]), ignored), expected)) {
-            return false;
-        }
-        expected = s2_desc_next(expected, size);
-    }
-    return true;
+    return continues_to(entries, entries + count, expected, ignored, size);
 }
 
 /* AF and dirty state of any of @count leaves that are uniform. */
@@ -84,7 +110,8 @@ static unsigned count_tables(struct s2_walk *walk, unsigned count)
 {
     unsigned found = 0;
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = s2_walk_next_table(walk, 0, count); i < count;
+         i = s2_walk_next_table(walk, i + 1, count)) {
         found += is_foldable(walk, i) ? 1 : 0;
     }
     return found;
@@ -105,7 +132,8 @@ static unsigned break_tables(struct s2_walk *walk, unsigned count)
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned broken = 0;
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = s2_walk_next_table(walk, 0, count); i < count;
+         i = s2_walk_next_table(walk, i + 1, count)) {
         if (is_foldable(walk, i)) {
             arch_desc_store(&slot[i], s2_desc_break(arch_desc_load(&slot[i])));
             invalidate_entries(walk, i, i + 1, S2_TLB_LEVEL_ANY);
@@ -135,7 +163,8 @@ static unsigned swap_tables(struct s2_walk *walk, unsigned count)
     unsigned swapped = 0;
 
     MAPPING_ASSERT(table->is_direct && !table->format.has_access_flag);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = s2_walk_next_table(walk, 0, count); i < count;
+         i = s2_walk_next_table(walk, i + 1, count)) {
         if (is_foldable(walk, i)) {
             const s2_desc_t old = arch_desc_load(&slot[i]);
 
@@ -306,6 +335,22 @@ static bool goes_directly(const struct s2_table *table, const struct fold_way *w
     return table->is_direct && (way == &INTO_RUNS || !table->format.has_access_flag);
 }
 
+/* Where in @range the first pass has broken anything: it lies in what is to be invalidated. */
+static struct ipa_range broken_part(const struct s2_table *table, struct ipa_range range)
+{
+    const struct s2_tlb_batch *batch = &table->operation.invalidations;
+    struct ipa_range part = batch->ranges[0].range;
+
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(batch));
+    if (batch->is_whole) {
+        return range;
+    }
+    for (unsigned i = 1; i < batch->count; i++) {
+        part = ipa_range_join(part, batch->ranges[i].range);
+    }
+    return ipa_range_meet(part, range);
+}
+
 /* One level. @is_trial: only ask whether something that stays would be invalid for a moment. */
 static enum mapping_error fold_level(struct s2_table *table, struct ipa_range range, int level,
                                      const struct fold_way *way, bool is_trial)
@@ -323,8 +368,10 @@ static enum mapping_error fold_level(struct s2_table *table, struct ipa_range ra
     }
     broken = fold_pass(table, range, level, way->first);
     if (broken > 0) {
+        const struct ipa_range part = broken_part(table, range);
+
         s2_flush(table);
-        made = fold_pass(table, range, level, way->second);
+        made = fold_pass(table, part, level, way->second);
         MAPPING_ASSERT(made == broken);
         (void)made;
     }

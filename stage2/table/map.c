@@ -143,10 +143,11 @@ static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, 
     }
 }
 
-/* How many leaves can stand at this level, from the cursor on. */
-static unsigned leaves_here(const struct s2_walk *walk, const struct s2_mapping *mapping)
+/* How many leaves can stand at this level, from the cursor on and before @end. */
+static unsigned leaves_here(const struct s2_walk *walk, ipa_t end, const struct s2_mapping *mapping)
 {
-    return may_be_leaf(&walk->table->geometry, walk->level, mapping) ? s2_walk_whole(walk) : 0;
+    return may_be_leaf(&walk->table->geometry, walk->level, mapping) ? s2_walk_whole_to(walk, end)
+                                                                     : 0;
 }
 
 /* What the range does not reach of a table that is new, and that the cursor has just entered. */
@@ -223,10 +224,11 @@ static void leave_tables(struct s2_walk *walk)
     }
 }
 
-void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
+void s2_map_fill_to(struct s2_walk *walk, ipa_t end, const struct s2_mapping *mapping)
 {
-    while (!s2_walk_is_done(walk)) {
-        const unsigned count = leaves_here(walk, mapping);
+    MAPPING_ASSERT(ipa_le(end, walk->end));
+    while (ipa_lt(walk->at, end)) {
+        const unsigned count = leaves_here(walk, end, mapping);
 
         if (count > 0) {
             fill_leaves(walk, mapping, count);
@@ -235,6 +237,11 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
         }
         leave_tables(walk);
     }
+}
+
+void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
+{
+    s2_map_fill_to(walk, walk->end, mapping);
     MAPPING_ASSERT(walk->level == walk->top);
     MAPPING_ASSERT(walk->dark == S2_DARK_NONE || walk->dark == walk->top);
 }

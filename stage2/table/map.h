@@ -13,6 +13,10 @@
  * are filled. Takes held frames; cannot fail. */
 void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
 
+/* The same up to @end, which is not behind the range's: what is left of it is filled by further
+ * calls. */
+void s2_map_fill_to(struct s2_walk *walk, ipa_t end, const struct s2_mapping *mapping);
+
 /* The same for one page, where nothing is, in the table that was used last. */
 void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapping *mapping);
 

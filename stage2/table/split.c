@@ -104,12 +104,16 @@ static void split_find(struct s2_table *table, const struct s2_change *change, i
 void s2_splits_find(struct s2_table *table, struct s2_change *change)
 {
     struct s2_splits *splits = &change->splits;
-    const uint64_t granule = s2_granule_size(&table->geometry);
+    const ipa_t first = change->range.start;
+    const ipa_t last =
+        ipa_align_down(ipa_range_last(change->range), s2_granule_size(&table->geometry));
 
     splits->run_count = 0;
     splits->block_count = 0;
-    split_find(table, change, change->range.start, splits);
-    split_find(table, change, ipa_align_down(ipa_range_last(change->range), granule), splits);
+    split_find(table, change, first, splits);
+    if (!ipa_eq(first, last)) {
+        split_find(table, change, last, splits);
+    }
     MAPPING_ASSERT(splits->block_count == 0 || splits->run_count > 0);
 }
 
@@ -161,66 +165,96 @@ size_t s2_splits_tables(const struct s2_table *table, const struct s2_change *ch
     return tables;
 }
 
-/* Fill [@start, @end) of the dark table; may be empty. */
-static void block_fill(struct s2_table *table, const struct s2_split_block *split, ipa_t start,
-                       ipa_t end, const struct s2_mapping *mapping)
+static struct s2_walk_step dark_top(const struct s2_table *table,
+                                    const struct s2_split_block *split)
+{
+    return (struct s2_walk_step){.entries = frame_pool_ptr(table->pool, split->dark),
+                                 .pa = split->dark,
+                                 .base = split->start};
+}
+
+/* Fill [@start, @end) of the dark table, where nothing is but zeros, or what is filled anew; may be
+ * empty. */
+static void block_fill_part(struct s2_table *table, const struct s2_split_block *split, ipa_t start,
+                            ipa_t end, const struct s2_mapping *mapping)
 {
     struct s2_walk walk;
-    const struct s2_walk_step dark = {.entries = frame_pool_ptr(table->pool, split->dark),
-                                      .pa = split->dark,
-                                      .base = split->start};
 
     if (ipa_lt(start, end)) {
-        s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), split->level + 1, dark);
+        s2_walk_begin_dark(&walk, table, ipa_range_between(start, end), split->level + 1,
+                           dark_top(table, split), false);
         s2_map_fill(&walk, mapping);
     }
 }
 
-/* What the block maps, as it is, with the border of the range as a border of leaves. Directly: all
- * of it; else what is outside. */
-static void block_fill_old(struct s2_table *table, const struct s2_change *change,
-                           const struct s2_split_block *split, bool is_rewrite)
+/* All of it: what lies outside of @inside as @outer, what lies inside as @inner. */
+static void block_fill_all(struct s2_table *table, const struct s2_split_block *split,
+                           struct ipa_range inside, const struct s2_mapping *outer,
+                           const struct s2_mapping *inner)
 {
-    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
-    struct s2_mapping mapping = block_mapping(table, split);
+    struct s2_walk walk;
 
-    mapping.is_rewrite = is_rewrite;
-    block_fill(table, split, split->start, inside.start, &mapping);
-    block_fill(table, split, ipa_range_end(inside), ipa_range_end(block_range(table, split)),
-               &mapping);
+    s2_walk_begin_dark(&walk, table, block_range(table, split), split->level + 1,
+                       dark_top(table, split), !outer->is_rewrite);
+    s2_map_fill_to(&walk, inside.start, outer);
+    s2_map_fill_to(&walk, ipa_range_end(inside), inner);
+    s2_map_fill(&walk, outer);
+}
+
+/* The entries of the dark table that @inside touches, where all or part of them stays empty. */
+static void block_zero(const struct s2_table *table, const struct s2_split_block *split,
+                       struct ipa_range inside)
+{
+    const unsigned shift = s2_level_shift(&table->geometry, split->level + 1);
+    const uint64_t first = ipa_distance(split->start, inside.start) >> shift;
+    const uint64_t last = ipa_distance(split->start, ipa_range_last(inside)) >> shift;
+
+    s2_dark_zero(dark_top(table, split).entries + first, (size_t)(last - first + 1));
+}
+
+/* How the block is once the operation is over; where sizes change directly, how it is now, with the
+ * border of the range as a border of leaves. @is_rewrite: it has been filled before, and
+ * split->desc is another by now. */
+static void block_fill(struct s2_table *table, const struct s2_change *change,
+                       const struct s2_split_block *split, bool is_rewrite)
+{
+    const struct ipa_range block = block_range(table, split);
+    const struct ipa_range inside = ipa_range_meet(block, change->range);
+    struct s2_mapping outer = block_mapping(table, split);
+    struct s2_mapping inner = table->is_direct ? outer : block_mapping_inside(table, change, split);
+
+    outer.is_rewrite = is_rewrite;
+    inner.is_rewrite = is_rewrite;
+    if (change->verb == S2_VERB_UNMAP && !table->is_direct) {
+        if (!is_rewrite) {
+            block_zero(table, split, inside);
+        }
+        block_fill_part(table, split, block.start, inside.start, &outer);
+        block_fill_part(table, split, ipa_range_end(inside), ipa_range_end(block), &outer);
+        return;
+    }
     if (table->is_direct) {
         /* What is protected next, in place, must be no run, which would have to be opened first. */
-        mapping.has_runs =
-            change->verb != S2_VERB_PROTECT || !s2_attr_is_alike(mapping.attr, change->to.attr);
-        block_fill(table, split, inside.start, ipa_range_end(inside), &mapping);
+        inner.has_runs =
+            change->verb != S2_VERB_PROTECT || !s2_attr_is_alike(inner.attr, change->to.attr);
     }
+    block_fill_all(table, split, inside, &outer, &inner);
 }
 
 static void block_build(struct s2_table *table, const struct s2_change *change,
                         struct s2_split_block *split)
 {
-    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
-    const unsigned entries = s2_table_entries(&table->geometry);
-    const struct s2_mapping inner = block_mapping_inside(table, change, split);
-    s2_desc_t *dark;
-
     split->dark = s2_frames_take(table);
-    dark = frame_pool_ptr(table->pool, split->dark);
-    MAPPING_ASSERT(dark != NULL);
     MAPPING_ASSERT(*frame_pool_count(table->pool, split->dark) == 0);
-    s2_dark_zero(dark, entries);
-    block_fill_old(table, change, split, false);
-    if (change->verb != S2_VERB_UNMAP && !table->is_direct) {
-        block_fill(table, split, inside.start, ipa_range_end(inside), &inner);
-    }
-    s2_memory_clean_tables(&table->memory, dark, entries);
+    block_fill(table, change, split, false);
+    s2_memory_clean_tables(&table->memory, dark_top(table, split).entries,
+                           s2_table_entries(&table->geometry));
 }
 
 void s2_splits_build(struct s2_table *table, struct s2_change *change)
 {
     struct s2_splits *splits = &change->splits;
 
-    MAPPING_ASSERT(frame_reserve_count(&table->operation.held) >= s2_splits_tables(table, change));
     for (unsigned i = 0; i < splits->block_count; i++) {
         block_build(table, change, &splits->blocks[i]);
     }
@@ -258,22 +292,15 @@ static void run_break(struct s2_table *table, struct s2_split_run *run)
 static void block_inherit(struct s2_table *table, const struct s2_change *change,
                           struct s2_split_block *split, s2_desc_t last)
 {
-    const struct ipa_range inside = ipa_range_meet(block_range(table, split), change->range);
     const bool is_same =
         s2_desc_eq(s2_desc_attr(&table->format, split->desc), s2_desc_attr(&table->format, last));
-    struct s2_mapping mapping;
 
     if (is_same) {
         return;
     }
     split->desc = last;
-    block_fill_old(table, change, split, true);
-    if (change->verb == S2_VERB_REPLACE && !table->is_direct) {
-        mapping = block_mapping_inside(table, change, split);
-        mapping.is_rewrite = true;
-        block_fill(table, split, inside.start, ipa_range_end(inside), &mapping);
-    }
-    s2_memory_clean_tables(&table->memory, frame_pool_ptr(table->pool, split->dark),
+    block_fill(table, change, split, true);
+    s2_memory_clean_tables(&table->memory, dark_top(table, split).entries,
                            s2_table_entries(&table->geometry));
 }
 

@@ -77,15 +77,29 @@ bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct 
     return visit_from_root(table, range, visitor, arg);
 }
 
-unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count)
+/* Above level 3 the two low bits are all it takes. */
+static inline bool links(const s2_desc_t *slot)
+{
+    return s2_desc_is_table(arch_desc_load(slot), S2_LEVEL_FIRST);
+}
+
+unsigned s2_walk_next_table(struct s2_walk *walk, unsigned from, unsigned count)
 {
     const s2_desc_t *slot = s2_walk_slot(walk);
-    unsigned i = 0;
+    const s2_desc_t *at = slot + from;
+    const s2_desc_t *const end = slot + count;
 
-    while (i < count && !s2_desc_is_table(arch_desc_load(&slot[i]), walk->level)) {
-        i++;
+    if (walk->level == S2_LEVEL_PAGE) {
+        return count;
     }
-    return i;
+    /* Four a turn, as the loop itself would be half of the work. */
+    while (end - at >= 4 && !links(&at[0]) && !links(&at[1]) && !links(&at[2]) && !links(&at[3])) {
+        at += 4;
+    }
+    while (at < end && !links(at)) {
+        at++;
+    }
+    return (unsigned)(at - slot);
 }
 
 /* No table is empty, so one that lies whole in the range is no hole. */

@@ -101,9 +101,11 @@ static inline void s2_walk_begin_recent(struct s2_walk *walk, struct s2_table *t
         (struct s2_walk_step){recent->entries, NULL, recent->pa, recent->base, recent->count};
 }
 
-/* Over @range below a table of @level that nobody else can reach yet. @range: inside its span. */
+/* Over @range below a table of @level that nobody else can reach yet. @range: inside its span.
+ * @is_fresh: nothing is in it yet, not even zeros, and all that it maps is in the range. */
 static inline void s2_walk_begin_dark(struct s2_walk *walk, struct s2_table *table,
-                                      struct ipa_range range, int level, struct s2_walk_step top)
+                                      struct ipa_range range, int level, struct s2_walk_step top,
+                                      bool is_fresh)
 {
     MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
     MAPPING_ASSERT(top.entries != NULL);
@@ -113,6 +115,7 @@ static inline void s2_walk_begin_dark(struct s2_walk *walk, struct s2_table *tab
     walk->top = level;
     s2_walk_set_level(walk, level);
     walk->dark = level;
+    walk->fresh = is_fresh ? level : S2_DARK_NONE;
     walk->path[level - S2_LEVEL_FIRST] = top;
 }
 
@@ -166,16 +169,22 @@ static inline struct ipa_range s2_walk_piece(const struct s2_walk *walk)
     return ipa_range_between(walk->at, ipa_min(ipa_range_end(s2_walk_entry(walk)), walk->end));
 }
 
-/* How many entries of this table, from the cursor on, lie whole in the range. */
-static inline unsigned s2_walk_whole(const struct s2_walk *walk)
+/* How many entries of this table, from the cursor on, lie whole before @end. */
+static inline unsigned s2_walk_whole_to(const struct s2_walk *walk, ipa_t end)
 {
     const unsigned shift = s2_walk_shift(walk);
-    const uint64_t left = ipa_distance(walk->at, walk->end) >> shift;
+    const uint64_t left = ipa_distance(walk->at, end) >> shift;
 
     if (left == 0 || !ipa_is_aligned(walk->at, BIT(shift))) {
         return 0;
     }
     return (unsigned)u64_min(left, s2_walk_entries(walk) - s2_walk_index(walk));
+}
+
+/* ... and in the range. */
+static inline unsigned s2_walk_whole(const struct s2_walk *walk)
+{
+    return s2_walk_whole_to(walk, walk->end);
 }
 
 /* The stretch of the next @count entries, from the cursor on. */
@@ -281,9 +290,14 @@ struct s2_visitor {
 bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
                    void *arg);
 
-/* How many of the next @count entries come before the first table: for a visitor that only
- * looks for tables. */
-unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count);
+/* Which of the next entries, from the @from-th from the cursor on, is the first table; @count: none
+ * of so many. And for a visitor that only looks for tables. */
+unsigned s2_walk_next_table(struct s2_walk *walk, unsigned from, unsigned count);
+
+static inline unsigned s2_walk_to_table(struct s2_walk *walk, unsigned count)
+{
+    return s2_walk_next_table(walk, 0, count);
+}
 
 /* Whether nothing is mapped in [@start, @end), which may be empty. O(tables that exist there). */
 bool s2_walk_is_free(struct s2_table *table, ipa_t start, ipa_t end);
