@@ -12,6 +12,8 @@
  */
 #include "stage2/table/budget.h"
 
+#include "stage2/table/store.h"
+
 struct s2_budget s2_budget_of(bool sees_pages, enum s2_cleaning cleaning, size_t count)
 {
     return (struct s2_budget){.sees_pages = sees_pages, .cleaning = cleaning, .left = count};
@@ -101,28 +103,71 @@ static unsigned entries_behind(const struct reach *reach, const struct s2_walk *
                : 0;
 }
 
-/* Unit by unit, up to the first table that is entered, or as far as the budget goes. A unit may
- * have begun in the entries that were shown before. */
-static unsigned spend_on_entries(struct s2_walk *walk, unsigned count, void *arg)
+/* Pages that are not cleaned cost one each, whatever they are: as many as the budget has, from the
+ * @i-th of @count on, less what would tear a run. Returns: false: that is none. */
+static bool spend_on_pages(struct reach *reach, struct s2_walk *walk, unsigned i, unsigned count)
+{
+    const unsigned run = s2_run_entries(&walk->table->geometry, S2_LEVEL_PAGE);
+    const s2_desc_t *slot = s2_walk_slot(walk) + i;
+    struct s2_budget *budget = reach->budget;
+    unsigned pages;
+
+    if (walk->level != S2_LEVEL_PAGE || budget->cleaning != S2_CLEAN_NONE || budget->left == 0) {
+        return false;
+    }
+    pages = (unsigned)u64_min(count - i, budget->left);
+    if (pages < count - i && s2_desc_is_contiguous(arch_desc_load(&slot[pages - 1]))) {
+        const unsigned torn = (s2_walk_index(walk) + i + pages) % run;
+
+        pages = torn < pages ? pages - torn : 0;
+    }
+    if (pages == 0) {
+        return false;
+    }
+    s2_budget_spend(budget, pages);
+    budget->has_any = true;
+    reach->end = ipa_range_end(
+        s2_entry_stretch(&walk->table->geometry, S2_LEVEL_PAGE, walk->at, i, i + pages));
+    return true;
+}
+
+enum spent { SPENT, SPENT_ALL, SPENT_ON_TABLE };
+
+/* The unit that the @i-th entry from the cursor is, or goes on with. */
+static enum spent spend_on_unit(struct reach *reach, struct s2_walk *walk, unsigned i)
 {
     const unsigned shift = s2_walk_shift(walk);
-    const s2_desc_t *slot = s2_walk_slot(walk);
+    const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk) + i);
+    const struct ipa_range unit = unit_at(walk, ipa_max(reach->end, walk->at), desc);
+    const uint64_t entries = (unit.size + BIT(shift) - 1) >> shift;
+
+    if (budget_enters(reach->budget, walk, desc)) {
+        return SPENT_ON_TABLE;
+    }
+    if (!budget_take(reach->budget,
+                     entries + lines_of(reach->budget, walk->table, desc, unit.size))) {
+        return SPENT_ALL;
+    }
+    reach->end = ipa_range_end(unit);
+    return SPENT;
+}
+
+/* Up to the first table that is entered, or as far as the budget goes. A unit may have begun in the
+ * entries that were shown before. */
+static unsigned spend_on_entries(struct s2_walk *walk, unsigned count, void *arg)
+{
     struct reach *reach = arg;
     unsigned i;
 
     while ((i = entries_behind(reach, walk)) < (count > 0 ? count : 1)) {
-        const s2_desc_t desc = arch_desc_load(&slot[i]);
-        const struct ipa_range unit = unit_at(walk, ipa_max(reach->end, walk->at), desc);
-        const uint64_t entries = (unit.size + BIT(shift) - 1) >> shift;
+        enum spent spent = SPENT;
 
-        if (budget_enters(reach->budget, walk, desc)) {
-            return i;
+        if (!spend_on_pages(reach, walk, i, count)) {
+            spent = spend_on_unit(reach, walk, i);
         }
-        if (!budget_take(reach->budget,
-                         entries + lines_of(reach->budget, walk->table, desc, unit.size))) {
-            return S2_WALK_STOP;
+        if (spent != SPENT) {
+            return spent == SPENT_ALL ? S2_WALK_STOP : i;
         }
-        reach->end = ipa_range_end(unit);
     }
     return count;
 }
@@ -136,6 +181,9 @@ ipa_t s2_budget_end(struct s2_budget *budget, struct s2_table *table, struct ipa
     MAPPING_ASSERT(rest.size > 0);
     if (budget->left == SIZE_MAX) {
         return ipa_range_end(rest);
+    }
+    if (budget->cleaning == S2_CLEAN_RETYPED && s2_has_only(table, budget->attr)) {
+        budget->cleaning = S2_CLEAN_NONE;
     }
     (void)s2_walk_visit(table, rest, &visitor, &reach);
     MAPPING_ASSERT(budget->has_any);

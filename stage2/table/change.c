@@ -275,12 +275,14 @@ bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
 
 /* --- Doing ----------------------------------------------------------------------------------- */
 
-static bool touches(const struct s2_change *change, struct ipa_range range)
+static bool touches(const struct s2_table *table, const struct s2_change *change,
+                    struct ipa_range range)
 {
     bool is_touching = ipa_range_overlaps(change->range, range);
 
     for (unsigned i = 0; i < change->splits.run_count; i++) {
-        is_touching |= ipa_range_overlaps(change->splits.runs[i].range, range);
+        is_touching |=
+            ipa_range_overlaps(s2_split_range(&table->geometry, &change->splits.runs[i]), range);
     }
     return is_touching;
 }
@@ -291,7 +293,7 @@ struct s2_change *s2_change_room(struct s2_table *table, struct ipa_range range)
     bool has_room = operation->pending_count < S2_PENDING_MAX;
 
     for (unsigned i = 0; i < operation->pending_count && has_room; i++) {
-        has_room = !touches(&operation->pending[i], range);
+        has_room = !touches(table, &operation->pending[i], range);
     }
     if (!has_room) {
         s2_change_flush(table);
@@ -311,7 +313,7 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
         s2_change_flush(table);
     }
     s2_memory_show_code(&table->memory, change->flags);
-    s2_note_slow_memory(table, change->flags);
+    s2_note_memory(table, change);
     if (change->is_recent && change->range.size == s2_granule_size(&table->geometry)) {
         s2_map_recent_page(table, change->range.start, &change->to);
         return;
@@ -352,7 +354,7 @@ static void prepare(struct s2_table *table, const struct s2_change *change)
 {
     if (change->verb == S2_VERB_PROTECT) {
         s2_memory_show_code(&table->memory, change->flags);
-        s2_note_slow_memory(table, change->flags);
+        s2_note_memory(table, change);
     } else if (change->verb == S2_VERB_REPLACE) {
         s2_memory_show_code(&table->memory, S2_EXEC);
     }

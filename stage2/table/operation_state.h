@@ -33,7 +33,7 @@ struct s2_mapping {
 /* A contiguous run that sticks out of a range; or a single block, as a run of one. */
 struct s2_split_run {
     s2_desc_t *slot; /* its first member */
-    struct ipa_range range;
+    ipa_t start;
     s2_desc_t hardware; /* what the hardware had set in any member */
     uint16_t count;
     int8_t level;

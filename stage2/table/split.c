@@ -49,7 +49,7 @@ static struct s2_split_run run_at(struct s2_walk *walk, s2_desc_t leaf)
     MAPPING_ASSERT(s2_level_is_leaf(&walk->table->geometry, walk->level));
     return (struct s2_split_run){
         .slot = s2_walk_slot(walk) - s2_walk_index(walk) % count,
-        .range = {ipa_align_down(walk->at, size), size},
+        .start = ipa_align_down(walk->at, size),
         .count = (uint16_t)count,
         .level = (int8_t)walk->level,
     };
@@ -88,7 +88,7 @@ static void split_find(struct s2_table *table, const struct s2_change *change, i
         return;
     }
     found = run_at(&walk, desc);
-    if (ipa_range_covers(change->range, found.range)) {
+    if (ipa_range_covers(change->range, s2_split_range(&table->geometry, &found))) {
         return;
     }
     run = run_add(splits, found);
@@ -280,10 +280,12 @@ s2_desc_t s2_run_break(const struct s2_table *table, s2_desc_t *slot, unsigned c
 
 static void run_break(struct s2_table *table, struct s2_split_run *run)
 {
-    MAPPING_ASSERT(ipa_range_is_aligned(run->range, run->range.size));
+    const struct ipa_range range = s2_split_range(&table->geometry, run);
+
+    MAPPING_ASSERT(ipa_range_is_aligned(range, range.size));
     run->hardware = s2_run_break(table, run->slot, run->count);
     s2_stored(table, run->slot, run->count);
-    s2_invalidate(table, run->range, run->level);
+    s2_invalidate(table, range, run->level);
 }
 
 /* What the hardware has set in the block, up to the last moment, every leaf that is left of it
@@ -376,7 +378,7 @@ void s2_splits_directly(struct s2_table *table, struct s2_change *change)
             s2_run_open(table, run->slot, run->count);
             s2_stored(table, run->slot, run->count);
         }
-        s2_invalidate(table, run->range, run->level);
+        s2_invalidate(table, s2_split_range(&table->geometry, run), run->level);
     }
     for (unsigned i = 0; i < splits->block_count; i++) {
         block_link_over(table, change, &splits->blocks[i]);
@@ -391,7 +393,7 @@ static void run_make(struct s2_table *table, const struct s2_change *change,
 {
     for (unsigned i = 0; i < run->count; i++) {
         const struct ipa_range member =
-            s2_entry_stretch(&table->geometry, run->level, run->range.start, i, i + 1);
+            s2_entry_stretch(&table->geometry, run->level, run->start, i, i + 1);
 
         if (!ipa_range_overlaps(member, change->range)) {
             const s2_desc_t desc = s2_desc_mend(arch_desc_load(&run->slot[i]));

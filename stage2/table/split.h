@@ -37,6 +37,13 @@
 bool s2_change_reaches(const struct s2_table *table, const struct s2_change *change,
                        s2_desc_t desc);
 
+/* All that the members of @run map. */
+static inline struct ipa_range s2_split_range(const struct s2_geometry *geometry,
+                                              const struct s2_split_run *run)
+{
+    return s2_entry_stretch(geometry, run->level, run->start, 0, run->count);
+}
+
 /* Note what sticks out of the range of @change and would be changed by it. Reads only.
  * O(levels). */
 void s2_splits_find(struct s2_table *table, struct s2_change *change);

@@ -64,9 +64,11 @@ struct s2_table {
     unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked */
     bool is_forgotten;    /* likewise: no TLB holds anything of the guest */
     _Atomic bool
-        has_slow_memory;    /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
-    bool is_direct;         /* sizes change by one store (FEAT_BBM level 2) */
-    bool refuses_transient; /* nothing that stays may be invalid for a moment */
+        has_slow_memory; /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
+    bool has_memory, has_mixed_memory; /* something was mapped; of more than one type */
+    s2_desc_t memory_attr;             /* of what was mapped first */
+    bool is_direct;                    /* sizes change by one store (FEAT_BBM level 2) */
+    bool refuses_transient;            /* nothing that stays may be invalid for a moment */
     struct s2_tlb_rules rules;
     uint64_t vttbr; /* with the VMID of s2_table_set_vmid(), as long as no allocator gives one */
 };
