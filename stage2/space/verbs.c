@@ -39,25 +39,44 @@ enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range ran
 
 /* --- Folding --------------------------------------------------------------------------------- */
 
+/* The first area that overlaps @range, from @area on; NULL: none does. */
+static const struct memory_area *overlapping(const struct memory_area *area, struct ipa_range range)
+{
+    return area != NULL && ipa_range_overlaps(area->range, range) ? area : NULL;
+}
+
+static const struct memory_area *first_in(const struct s2_space *space, struct ipa_range range)
+{
+    return overlapping(memory_set_find_from(&space->set, range.start), range);
+}
+
+static const struct memory_area *next_in(const struct s2_space *space,
+                                         const struct memory_area *area, struct ipa_range range)
+{
+    return overlapping(memory_set_next(&space->set, area), range);
+}
+
 /* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one
  * that cannot is known before anything is joined. */
 static bool may_fold(const struct s2_space *space, struct ipa_range range)
 {
-    const struct memory_area *area = memory_set_first(&space->set);
+    const struct memory_area *area = first_in(space, range);
     const struct memory_area *next;
     bool is_allowed = true;
 
+    if (!space->table.refuses_transient) {
+        return true;
+    }
     for (; area != NULL && is_allowed; area = next) {
         struct ipa_range joined = area->range;
 
-        next = memory_set_next(&space->set, area);
+        next = next_in(space, area, range);
         while (next != NULL && memory_area_continues(area, next)) {
             joined = ipa_range_join(joined, next->range);
             area = next;
-            next = memory_set_next(&space->set, area);
+            next = next_in(space, area, range);
         }
-        is_allowed = !ipa_range_overlaps(joined, range) ||
-                     s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
+        is_allowed = s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
     }
     return is_allowed;
 }
@@ -65,15 +84,13 @@ static bool may_fold(const struct s2_space *space, struct ipa_range range)
 /* Area by area, so that no block or run spans two, and each keeps to its own caps. */
 static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range range)
 {
-    const struct memory_area *area = memory_set_first(&space->set);
+    const struct memory_area *area = first_in(space, range);
     enum mapping_error error = MAPPING_OK;
 
     MAPPING_ASSERT(lock_is_held(&space->lock));
-    for (; area != NULL && error == MAPPING_OK; area = memory_set_next(&space->set, area)) {
-        if (ipa_range_overlaps(area->range, range)) {
-            error = s2_table_fold_within(&space->table, ipa_range_meet(area->range, range),
-                                         area->flags);
-        }
+    for (; area != NULL && error == MAPPING_OK; area = next_in(space, area, range)) {
+        error =
+            s2_table_fold_within(&space->table, ipa_range_meet(area->range, range), area->flags);
     }
     return error;
 }

@@ -351,11 +351,23 @@ static struct ipa_range broken_part(const struct s2_table *table, struct ipa_ran
     return ipa_range_meet(part, range);
 }
 
+/* Bytes of what it would be. */
+static uint64_t folded_size(const struct s2_table *table, int level, const struct fold_way *way)
+{
+    const unsigned run = way == &INTO_RUNS ? s2_run_entries(&table->geometry, level) : 1;
+
+    return run * s2_level_size(&table->geometry, level);
+}
+
 /* One level. @is_trial: only ask whether something that stays would be invalid for a moment. */
 static enum mapping_error fold_level(struct s2_table *table, struct ipa_range range, int level,
                                      const struct fold_way *way, bool is_trial)
 {
     unsigned broken, made;
+
+    if (range.size < folded_size(table, level, way)) {
+        return MAPPING_OK;
+    }
 
     if (is_trial) {
         return !goes_directly(table, way) && fold_pass(table, range, level, way->find) > 0
