@@ -39,7 +39,7 @@ static enum mapping_error change_of(struct s2_table *table, const struct s2_requ
     change->splits.run_count = 0;
     change->splits.block_count = 0;
     change->tables = 0;
-    change->is_recent = false;
+    change->recent = 0;
     change->has_broken = false;
     if (request->verb == S2_VERB_UNMAP || request->verb == S2_VERB_REPLACE) {
         return MAPPING_OK;
@@ -245,32 +245,34 @@ static bool sticks_out(const s2_desc_t *slot, unsigned count)
            s2_desc_is_contiguous(arch_desc_load(&slot[count - 1]));
 }
 
+static bool is_simple(struct s2_table *table, enum s2_verb verb, const s2_desc_t *slot,
+                      unsigned count)
+{
+    switch (verb) {
+    case S2_VERB_MAP:
+        return are_all(slot, count, S2_VERB_MAP);
+    case S2_VERB_UNMAP:
+        return count < *s2_recent_count(table) && !sticks_out(slot, count);
+    case S2_VERB_PROTECT:
+        return !table->refuses_transient && !table->is_direct && !sticks_out(slot, count);
+    case S2_VERB_REPLACE:
+        return !table->refuses_transient && !sticks_out(slot, count) &&
+               are_all(slot, count, S2_VERB_REPLACE);
+    }
+    return false;
+}
+
 bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
 {
-    const unsigned count = (unsigned)(change->range.size >> table->geometry.granule_shift);
-    const s2_desc_t *slot;
+    const struct ipa_range range = change->range;
+    const unsigned count = (unsigned)(range.size >> table->geometry.granule_shift);
 
-    if (table->operation.pieces.left > 0 || !s2_recent_find(table, change->range)) {
+    if (table->operation.pieces.left > 0 || !s2_recent_find(table, range) ||
+        !is_simple(table, change->verb, s2_recent_slot(table, range.start), count)) {
         return false;
     }
-    slot = s2_recent_slot(table, change->range.start);
-    switch (change->verb) {
-    case S2_VERB_MAP:
-        change->is_recent = are_all(slot, count, S2_VERB_MAP);
-        break;
-    case S2_VERB_UNMAP:
-        change->is_recent = count < *table->recent.count && !sticks_out(slot, count);
-        break;
-    case S2_VERB_PROTECT:
-        change->is_recent =
-            !table->refuses_transient && !table->is_direct && !sticks_out(slot, count);
-        break;
-    case S2_VERB_REPLACE:
-        change->is_recent = !table->refuses_transient && !sticks_out(slot, count) &&
-                            are_all(slot, count, S2_VERB_REPLACE);
-        break;
-    }
-    return change->is_recent;
+    change->recent = (uint16_t)count;
+    return true;
 }
 
 /* --- Doing ----------------------------------------------------------------------------------- */
@@ -314,11 +316,11 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
     }
     s2_memory_show_code(&table->memory, change->flags);
     s2_note_memory(table, change);
-    if (change->is_recent && change->range.size == s2_granule_size(&table->geometry)) {
+    if (change->recent == 1) {
         s2_map_recent_page(table, change->range.start, &change->to);
         return;
     }
-    if (change->is_recent) {
+    if (change->recent > 0) {
         s2_walk_begin_recent(&walk, table, change->range);
     } else {
         s2_walk_begin(&walk, table, change->range);
@@ -366,7 +368,7 @@ static void do_to_mapped(struct s2_table *table, struct s2_change *change)
     struct s2_operation *operation = &table->operation;
 
     prepare(table, change);
-    if (!change->is_recent) {
+    if (change->recent == 0) {
         split(table, change);
     }
     if (change->verb == S2_VERB_UNMAP) {

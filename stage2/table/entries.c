@@ -10,11 +10,8 @@
 #include "stage2/table/state.h"
 #include "stage2/table/store.h"
 
-/* Most changes are to one page of the table that was used last: written out, without a walk. */
-static bool is_recent_page(const struct s2_table *table, struct ipa_range range)
-{
-    return range.size == s2_granule_size(&table->geometry) && s2_recent_has(table, range);
-}
+/* Most changes are to one page of the table that was used last (s2_change.recent). They are written
+ * out, without a walk. */
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
@@ -132,8 +129,8 @@ static void clear_page(struct s2_table *table, struct ipa_range page)
     } else {
         arch_desc_store(slot, S2_DESC_NONE);
     }
-    MAPPING_ASSERT(*table->recent.count > 1);
-    *table->recent.count -= 1;
+    MAPPING_ASSERT(*s2_recent_count(table) > 1);
+    *s2_recent_count(table) -= 1;
     s2_stored(table, slot, 1);
     s2_invalidate(table, page, S2_LEVEL_PAGE);
 }
@@ -150,9 +147,9 @@ void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
     const bool is_tracked = s2_state_is_tracked(table);
 
     MAPPING_ASSERT(change->verb == S2_VERB_UNMAP);
-    if (change->is_recent && is_recent_page(table, change->range)) {
+    if (change->recent == 1) {
         clear_page(table, change->range);
-    } else if (change->is_recent) {
+    } else if (change->recent > 0) {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take_recent : &clear_recent, NULL);
     } else {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take : &clear, NULL);
@@ -609,7 +606,7 @@ void s2_entries_change(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor visitor = {.visit = change_entries};
 
     MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
-    if (change->is_recent && is_recent_page(table, change->range)) {
+    if (change->recent == 1) {
         change_page(table, change);
     } else {
         (void)s2_walk_visit(table, change->range, &visitor, change);
@@ -622,8 +619,9 @@ void s2_entries_make(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor replaced = {.visit = make_replaced};
 
     MAPPING_ASSERT(change->has_broken);
-    if (change->verb == S2_VERB_REPLACE && change->is_recent &&
-        is_recent_page(table, change->range)) {
+    /* By now another table may be the recent one. */
+    if (change->verb == S2_VERB_REPLACE && change->recent == 1 &&
+        s2_recent_has(table, change->range)) {
         replace_page(table, change);
         return;
     }

@@ -17,6 +17,7 @@
 #include "stage2/table/dark.h"
 #include "stage2/table/frames.h"
 #include "stage2/table/pieces.h"
+#include "stage2/table/recent.h"
 #include "stage2/table/store.h"
 
 /* --- Counting -------------------------------------------------------------------------------- */
@@ -253,7 +254,7 @@ void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapp
 
     MAPPING_ASSERT(s2_desc_is_none(arch_desc_load(slot)));
     arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa, mapping->attr));
-    *table->recent.count += 1;
+    *s2_recent_count(table) += 1;
     s2_stored(table, slot, 1);
 }
 

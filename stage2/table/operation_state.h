@@ -65,20 +65,22 @@ struct s2_change {
     struct s2_splits splits;
     size_t tables; /* that it needs */
     enum s2_verb verb;
-    bool is_recent;  /* all of it in the table that was used last (stage2/table/recent.h) */
+    uint16_t recent; /* so many pages of the table that was used last are all of it, and it is
+                      * simple (s2_change_is_recent()); 0: it is not */
     bool has_broken; /* leaves inside the range were broken, and are still to be made */
 };
 
 #define S2_RECENT_NO_FLAGS UINT64_MAX /* no request has these */
-#define S2_RECENT_NO_BASE UINT64_MAX  /* no table begins there */
+#define S2_RECENT_NO_BASE BIT(63)     /* no table begins there, nor near */
 
 /* The table of pages that was used last (stage2/table/recent.h), and what its flags were encoded as:
  * what comes next is mostly beside it, and alike. */
 struct s2_recent {
-    ipa_t base; /* what the table's first entry maps */
+    ipa_t base;    /* what the table's first entry maps */
+    uint64_t span; /* of a table of pages, in bytes */
     s2_desc_t *entries;
     pa_t pa;
-    uint32_t *count; /* of its entries in use */
+    uint32_t *count; /* of its entries in use; NULL: not yet asked for */
     mapping_flags_t flags;
     s2_desc_t attr;
 };

@@ -16,29 +16,25 @@ static inline void s2_recent_forget(struct s2_table *table)
     table->recent.base = ipa_of(S2_RECENT_NO_BASE);
 }
 
-/* log2 of the bytes that a table of pages spans. */
-static inline unsigned s2_recent_shift(const struct s2_table *table)
+/* How far @addr lies behind the first byte of the table that is remembered; modulo 2^64. */
+static inline uint64_t s2_recent_offset(const struct s2_table *table, ipa_t addr)
 {
-    return table->geometry.granule_shift + table->geometry.stride;
+    return addr.raw - table->recent.base.raw;
 }
 
-/* Whether all of @range, which is valid, lies in the table that is remembered, and is not all of
- * it: that would be an entry of the table above, too. */
+/* Whether all of @range, which is valid, lies in that table, and is not all of it: that would be an
+ * entry of the table above, too. */
 static inline bool s2_recent_has(const struct s2_table *table, struct ipa_range range)
 {
-    const unsigned shift = s2_recent_shift(table);
-    const uint64_t index = ipa_index(table->recent.base, shift);
+    const uint64_t span = table->recent.span;
 
-    return ipa_index(range.start, shift) == index &&
-           ipa_index(ipa_range_last(range), shift) == index && range.size >> shift == 0;
+    return range.size < span && s2_recent_offset(table, range.start) <= span - range.size;
 }
 
 /* The entry of @addr, which lies in it. */
 static inline s2_desc_t *s2_recent_slot(const struct s2_table *table, ipa_t addr)
 {
-    const uint64_t index = ipa_index(addr, table->geometry.granule_shift);
-
-    return &table->recent.entries[index & (s2_table_entries(&table->geometry) - 1)];
+    return &table->recent.entries[s2_recent_offset(table, addr) >> table->geometry.granule_shift];
 }
 
 /* Remember the table of pages that holds @addr. Returns: false: there is none, and the one before is
@@ -50,6 +46,14 @@ static inline bool s2_recent_find(struct s2_table *table, struct ipa_range range
 {
     return s2_recent_has(table, range) ||
            (s2_recent_walk(table, range.start) && s2_recent_has(table, range));
+}
+
+/* How many of its entries are in use. */
+uint32_t *s2_recent_find_count(struct s2_table *table);
+
+static inline uint32_t *s2_recent_count(struct s2_table *table)
+{
+    return table->recent.count != NULL ? table->recent.count : s2_recent_find_count(table);
 }
 
 #endif

@@ -45,7 +45,11 @@ static void invalidate(struct s2_table *table, struct ipa_range range, int level
     MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_level_is_leaf(&table->geometry, level));
     MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
 
-    s2_tlb_batch_add(&table->operation.invalidations, range, level, reason);
+    if (s2_tlb_batch_is_empty(&table->operation.invalidations)) {
+        s2_tlb_batch_start(&table->operation.invalidations, range, level, reason);
+    } else {
+        s2_tlb_batch_add(&table->operation.invalidations, range, level, reason);
+    }
 }
 
 void s2_invalidate(struct s2_table *table, struct ipa_range range, int level)

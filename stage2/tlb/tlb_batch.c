@@ -141,11 +141,11 @@ void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int le
     MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_is_level(level));
     MAPPING_ASSERT(batch->count <= S2_TLB_BATCH_RANGES);
 
-    batch->is_revoked = batch->is_revoked || reason == S2_TLB_REVOKED;
-    if (batch->count == 0 && !batch->is_whole) {
-        batch_append(batch, range, level);
+    if (s2_tlb_batch_is_empty(batch)) {
+        s2_tlb_batch_start(batch, range, level, reason);
         return;
     }
+    batch->is_revoked = batch->is_revoked || reason == S2_TLB_REVOKED;
     if (batch->is_whole || batch_extend(batch, range, level)) {
         return;
     }

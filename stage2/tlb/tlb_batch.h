@@ -126,6 +126,15 @@ static inline void s2_tlb_batch_clear(struct s2_tlb_batch *batch)
 void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int level,
                       enum s2_tlb_reason reason);
 
+/* The same for the first that is remembered: @batch is empty. O(1). */
+static inline void s2_tlb_batch_start(struct s2_tlb_batch *batch, struct ipa_range range, int level,
+                                      enum s2_tlb_reason reason)
+{
+    batch->ranges[0] = (struct s2_tlb_range){range, (int8_t)level};
+    batch->count = 1;
+    batch->is_revoked = reason == S2_TLB_REVOKED;
+}
+
 /* Whether @range has anything to do with what is collected. */
 bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range range);
 
