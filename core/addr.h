@@ -197,6 +197,12 @@ static inline uint64_t pa_distance(pa_t from, pa_t to)
     return to.raw - from.raw;
 }
 
+/* How far @addr lies behind @base; modulo 2^64 where it does not. */
+static inline uint64_t ipa_minus(ipa_t addr, ipa_t base)
+{
+    return addr.raw - base.raw;
+}
+
 /* Whether [start, start + size) is not empty and ends at or below @limit bytes. */
 static inline bool pa_span_fits(pa_t start, uint64_t size, uint64_t limit)
 {

@@ -10,20 +10,6 @@
 
 /* --- What a request comes to ----------------------------------------------------------------- */
 
-/* What leaves with @flags hold: the same again as for the request before, most often. */
-static enum mapping_error attr_of(struct s2_table *table, mapping_flags_t flags, s2_desc_t *attr)
-{
-    struct s2_recent *recent = &table->recent;
-    enum mapping_error error = MAPPING_OK;
-
-    if (recent->flags != flags) {
-        error = s2_attr_encode(&table->format, flags, &recent->attr);
-        recent->flags = error == MAPPING_OK ? flags : S2_RECENT_NO_FLAGS;
-    }
-    *attr = recent->attr;
-    return error;
-}
-
 /* All of it but what is in the tables. */
 static enum mapping_error change_of(struct s2_table *table, const struct s2_request *request,
                                     struct s2_change *change)
@@ -45,7 +31,7 @@ static enum mapping_error change_of(struct s2_table *table, const struct s2_requ
         return MAPPING_OK;
     }
     change->flags = request->flags;
-    return attr_of(table, request->flags, &change->to.attr);
+    return s2_recent_attr(table, request->flags, &change->to.attr);
 }
 
 void s2_change_work_out(struct s2_table *table, const struct s2_request *request,
@@ -315,7 +301,7 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
         s2_change_flush(table);
     }
     s2_memory_show_code(&table->memory, change->flags);
-    s2_note_memory(table, change);
+    s2_note_memory(table, change->flags, change->to.attr);
     if (change->recent == 1) {
         s2_map_recent_page(table, change->range.start, &change->to);
         return;
@@ -356,7 +342,7 @@ static void prepare(struct s2_table *table, const struct s2_change *change)
 {
     if (change->verb == S2_VERB_PROTECT) {
         s2_memory_show_code(&table->memory, change->flags);
-        s2_note_memory(table, change);
+        s2_note_memory(table, change->flags, change->to.attr);
     } else if (change->verb == S2_VERB_REPLACE) {
         s2_memory_show_code(&table->memory, S2_EXEC);
     }

@@ -3,22 +3,6 @@
 #include "stage2/table/frames.h"
 #include "stage2/table/mapcount.h"
 
-struct s2_tlb_target s2_flush_target(struct s2_table *table)
-{
-    return (struct s2_tlb_target){
-        .regime = {.geometry = &table->geometry,
-                   .rules = &table->rules,
-                   .vttbr = s2_table_vttbr(table),
-                   .vmids = atomic_load_explicit(&table->vmids, memory_order_acquire),
-                   .vmid = &table->vmid},
-        .notifier = &table->notifier,
-        .counters = &table->counters,
-        /* Relaxed: it decides on forms that all CPUs hear, and those are sent under the lock alone,
-         * under which it changes. */
-        .has_slow_memory = atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed),
-    };
-}
-
 /* Nobody reaches it any more: what the guest wrote past the caches is what is there, and whoever it
  * belongs to may have it back. */
 static void reclaim_all(struct s2_table *table)

@@ -11,7 +11,23 @@
 #include "stage2/tlb/tlb_flush.h"
 
 /* The guest as invalidations are sent for it. */
-struct s2_tlb_target s2_flush_target(struct s2_table *table);
+static inline struct s2_tlb_target s2_flush_target(struct s2_table *table)
+{
+    struct s2_vmid_allocator *vmids = atomic_load_explicit(&table->vmids, memory_order_acquire);
+
+    return (struct s2_tlb_target){
+        .regime = {.geometry = &table->geometry,
+                   .rules = &table->rules,
+                   .vttbr = vmids == NULL ? table->vttbr : s2_table_vttbr(table),
+                   .vmids = vmids,
+                   .vmid = &table->vmid},
+        .notifier = &table->notifier,
+        .counters = &table->counters,
+        /* Relaxed: it decides on forms that all CPUs hear, and those are sent under the lock alone,
+         * under which it changes. */
+        .has_slow_memory = atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed),
+    };
+}
 
 /* Whether there is anything to do. */
 static inline bool s2_flush_has_work(const struct s2_table *table)

@@ -4,6 +4,7 @@
 #include "stage2/table/flush.h"
 #include "stage2/table/frames.h"
 #include "stage2/table/mapcount.h"
+#include "stage2/table/page.h"
 #include "stage2/table/pieces.h"
 #include "stage2/table/state.h"
 
@@ -219,7 +220,7 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
 
 /* --- One by itself ------------------------------------------------------------------------------ */
 
-enum mapping_error s2_table_perform(struct s2_table *table, const struct s2_request *request)
+static enum mapping_error perform(struct s2_table *table, const struct s2_request *request)
 {
     struct s2_change *change = &table->operation.pending[0];
     enum mapping_error error;
@@ -231,4 +232,9 @@ enum mapping_error s2_table_perform(struct s2_table *table, const struct s2_requ
     }
     end(table);
     return error;
+}
+
+enum mapping_error s2_table_perform(struct s2_table *table, const struct s2_request *request)
+{
+    return s2_page_perform(table, request) ? MAPPING_OK : perform(table, request);
 }

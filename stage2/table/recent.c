@@ -71,6 +71,17 @@ bool s2_recent_walk(struct s2_table *table, ipa_t addr)
     return true;
 }
 
+enum mapping_error s2_recent_encode(struct s2_table *table, mapping_flags_t flags, s2_desc_t *attr)
+{
+    const enum mapping_error error = s2_attr_encode(&table->format, flags, attr);
+
+    if (error == MAPPING_OK) {
+        table->recent.flags = flags;
+        table->recent.attr = *attr;
+    }
+    return error;
+}
+
 uint32_t *s2_recent_find_count(struct s2_table *table)
 {
     table->recent.count = frame_pool_count(table->pool, table->recent.pa);

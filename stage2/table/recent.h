@@ -16,25 +16,20 @@ static inline void s2_recent_forget(struct s2_table *table)
     table->recent.base = ipa_of(S2_RECENT_NO_BASE);
 }
 
-/* How far @addr lies behind the first byte of the table that is remembered; modulo 2^64. */
-static inline uint64_t s2_recent_offset(const struct s2_table *table, ipa_t addr)
-{
-    return addr.raw - table->recent.base.raw;
-}
-
-/* Whether all of @range, which is valid, lies in that table, and is not all of it: that would be an
- * entry of the table above, too. */
+/* Whether all of @range, which is valid, lies in the table that is remembered, and is not all of it: that would be an entry of the table above, too. */
 static inline bool s2_recent_has(const struct s2_table *table, struct ipa_range range)
 {
     const uint64_t span = table->recent.span;
 
-    return range.size < span && s2_recent_offset(table, range.start) <= span - range.size;
+    return range.size < span && ipa_minus(range.start, table->recent.base) <= span - range.size;
 }
 
 /* The entry of @addr, which lies in it. */
 static inline s2_desc_t *s2_recent_slot(const struct s2_table *table, ipa_t addr)
 {
-    return &table->recent.entries[s2_recent_offset(table, addr) >> table->geometry.granule_shift];
+    const uint64_t offset = ipa_minus(addr, table->recent.base);
+
+    return &table->recent.entries[offset >> table->geometry.granule_shift];
 }
 
 /* Remember the table of pages that holds @addr. Returns: false: there is none, and the one before is
@@ -46,6 +41,21 @@ static inline bool s2_recent_find(struct s2_table *table, struct ipa_range range
 {
     return s2_recent_has(table, range) ||
            (s2_recent_walk(table, range.start) && s2_recent_has(table, range));
+}
+
+/* What leaves with @flags hold: the same again as for the request before, most often. Returns and
+ * @attr: as s2_attr_encode(). */
+MAPPING_MUST_USE enum mapping_error s2_recent_encode(struct s2_table *table, mapping_flags_t flags,
+                                                     s2_desc_t *attr);
+
+MAPPING_MUST_USE static inline enum mapping_error
+s2_recent_attr(struct s2_table *table, mapping_flags_t flags, s2_desc_t *attr)
+{
+    if (table->recent.flags != flags) {
+        return s2_recent_encode(table, flags, attr);
+    }
+    *attr = table->recent.attr;
+    return MAPPING_OK;
 }
 
 /* How many of its entries are in use. */

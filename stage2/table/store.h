@@ -37,19 +37,19 @@ s2_desc_t s2_store_break(s2_desc_t *slot);
 void s2_invalidate(struct s2_table *table, struct ipa_range range, int level);
 void s2_invalidate_relaxed(struct s2_table *table, struct ipa_range range, int level);
 
-/* Memory with the flags of @change is about to be mapped. If its accesses may be slow (XS = 1), TLBIs
- * wait for them from now on: no nXS forms (FEAT_XS). And whether it is of one type with all that was
- * ever mapped: then no leaf has to be looked at to know its type. */
-static inline void s2_note_memory(struct s2_table *table, const struct s2_change *change)
+/* Memory with @flags, in leaves @attr, is about to be mapped. If its accesses may be slow (XS = 1),
+ * TLBIs wait for them from now on: no nXS forms (FEAT_XS). And whether it is of one type with all
+ * that was ever mapped: then no leaf has to be looked at to know its type. */
+static inline void s2_note_memory(struct s2_table *table, mapping_flags_t flags, s2_desc_t attr)
 {
-    if (!table->format.has_fwb || (change->flags & S2_TYPE) != S2_NORMAL) {
+    if (!table->format.has_fwb || (flags & S2_TYPE) != S2_NORMAL) {
         atomic_store_explicit(&table->has_slow_memory, true, memory_order_relaxed);
     }
     if (!table->has_memory) {
         table->has_memory = true;
-        table->memory_attr = change->to.attr;
+        table->memory_attr = attr;
     }
-    table->has_mixed_memory |= !s2_attr_is_alike(table->memory_attr, change->to.attr);
+    table->has_mixed_memory |= !s2_attr_is_alike(table->memory_attr, attr);
 }
 
 /* Whether no leaf is, nor was, of another type and shareability than @attr. */

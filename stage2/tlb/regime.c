@@ -134,8 +134,8 @@ static void mask_and_look(const struct s2_regime *regime, struct s2_regime_befor
 static void switch_to(const struct s2_regime *regime, struct s2_regime_before *before,
                       uint64_t vttbr)
 {
-    MAPPING_ASSERT(before->is_here || s2_vttbr_vmid(vttbr) != S2_VMID_NOBODY ||
-                   regime->vmids == NULL);
+    MAPPING_ASSERT(regime->vmids == NULL || before->is_here ||
+                   s2_vttbr_vmid(vttbr) != S2_VMID_NOBODY);
     MAPPING_ASSERT(!before->is_switched);
 
     if (regime->rules->has_speculative_at) {

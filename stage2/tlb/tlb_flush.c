@@ -20,7 +20,7 @@ struct flush {
     unsigned times; /* each TLBI is sent so often */
 };
 
-static struct flush flush_of(const struct s2_tlb_target *target, bool is_local)
+static inline struct flush flush_of(const struct s2_tlb_target *target, bool is_local)
 {
     MAPPING_ASSERT(target->regime.rules != NULL && target->counters != NULL);
 
@@ -146,20 +146,6 @@ static void flush_parts(const struct flush *flush, const struct s2_tlb_batch *ba
     flush_stage1(flush);
 }
 
-/* The same for what most flushes are for, as faults, balloons and logs go page by page: one leaf, on
- * all CPUs. */
-static void flush_one_leaf(const struct flush *flush, const struct s2_tlb_range *stretch)
-{
-    const struct s2_regime *regime = &flush->target->regime;
-    const unsigned ttl = regime->rules->has_ttl ? s2_tlbi_ttl(regime->geometry, stretch->level) : 0;
-
-    for (unsigned i = 0; i < flush->times; i++) {
-        send_by_address(flush, s2_tlbi_by_ipa(stretch->range.start, ttl));
-        await(flush);
-    }
-    flush_stage1(flush);
-}
-
 static void flush_whole(const struct flush *flush)
 {
     for (unsigned i = 0; i < flush->times; i++) {
@@ -240,10 +226,40 @@ static void flush_guest(const struct s2_tlb_target *target, const struct s2_tlb_
     count_flush(target->counters, &plan, batch);
 }
 
+/* One leaf needs no plan. */
 static bool is_one_leaf(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch)
 {
     return batch->count == 1 && !batch->is_whole && !target->regime.rules->is_local &&
            batch->ranges[0].range.size == s2_tlb_step(target->regime.geometry, &batch->ranges[0]);
+}
+
+static void send_leaf(const struct s2_tlb_target *target, struct ipa_range range, int level)
+{
+    const struct s2_regime *regime = &target->regime;
+    const unsigned ttl = regime->rules->has_ttl ? s2_tlbi_ttl(regime->geometry, level) : 0;
+    const struct flush flush = flush_of(target, false);
+
+    for (unsigned i = 0; i < flush.times; i++) {
+        send_by_address(&flush, s2_tlbi_by_ipa(range.start, ttl));
+        await(&flush);
+    }
+    flush_stage1(&flush);
+    count(&target->counters->flushes, 1);
+}
+
+void s2_tlb_flush_leaf(const struct s2_tlb_target *target, struct ipa_range range, int level)
+{
+    struct s2_regime_before before;
+
+    arch_dsb_ish(); /* as below */
+    tell(target, range, level);
+    if (s2_regime_borrow(&target->regime, &before)) {
+        send_leaf(target, range, level);
+    } else {
+        count(&target->counters->skipped_flushes, 1);
+    }
+    arch_isb();
+    s2_regime_return(&target->regime, &before);
 }
 
 void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
@@ -253,19 +269,19 @@ void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch
     if (s2_tlb_batch_is_empty(batch)) {
         return;
     }
+    if (is_one_leaf(target, batch)) {
+        s2_tlb_flush_leaf(target, batch->ranges[0].range, batch->ranges[0].level);
+        s2_tlb_batch_clear(batch);
+        return;
+    }
     /* The broken descriptors are visible to every walker before anything is invalidated, else it
      * is cached again; and before the registers change, as stores are for all guests. */
     arch_dsb_ish();
     tell_of(target, batch);
-    if (!s2_regime_borrow(&target->regime, &before)) {
-        count(&target->counters->skipped_flushes, 1);
-    } else if (is_one_leaf(target, batch)) {
-        const struct flush flush = flush_of(target, false);
-
-        flush_one_leaf(&flush, &batch->ranges[0]);
-        count(&target->counters->flushes, 1);
-    } else {
+    if (s2_regime_borrow(&target->regime, &before)) {
         flush_guest(target, batch, before.is_here);
+    } else {
+        count(&target->counters->skipped_flushes, 1);
     }
     /* What follows on this CPU sees the tables as they are now. */
     arch_isb();

@@ -52,6 +52,9 @@ struct s2_tlb_target {
  */
 void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch);
 
+/* The same for one leaf of @level, @range, that was revoked: what most flushes are for. */
+void s2_tlb_flush_leaf(const struct s2_tlb_target *target, struct ipa_range range, int level);
+
 /* The same for everything that the guest's VMID tags, both stages; neither local nor nXS. */
 void s2_tlb_flush_vmid(const struct s2_tlb_target *target);
 

@@ -3,9 +3,6 @@
 #include "core/assert.h"
 #include "core/bits.h"
 
-#define TLBI_IPA FIELD(39, 0)
-#define TLBI_TTL FIELD(47, 44)
-#define TLBI_IPA_SHIFT 12 /* whatever the granule */
 #define TTL_TG FIELD(3, 2)
 #define TTL_LEVEL FIELD(1, 0)
 
@@ -61,11 +58,6 @@ unsigned s2_tlbi_ttl(const struct s2_geometry *geometry, int level)
     }
     return (unsigned)(FIELD_PREP(TTL_TG, tlbi_granule(geometry)) |
                       FIELD_PREP(TTL_LEVEL, (unsigned)level));
-}
-
-uint64_t s2_tlbi_by_ipa(ipa_t ipa, unsigned ttl)
-{
-    return FIELD_PREP(TLBI_IPA, ipa_index(ipa, TLBI_IPA_SHIFT)) | FIELD_PREP(TLBI_TTL, ttl);
 }
 
 /* log2 of the bytes that a range's base counts. */

@@ -20,10 +20,13 @@ static struct ipa_range guest(uint64_t offset, uint64_t size)
     return ipa_range(GUEST_IPA + offset, size);
 }
 
-/* The @i-th of the single pages, in random order; never the first of a table. */
-static uint64_t single(uint64_t i)
+/* The single pages in an order that looks random: the offset of the first, and of the one that
+ * follows @offset. Never the first page of a table. */
+#define FIRST_SINGLE (5 * PAGE)
+
+static uint64_t next_single(uint64_t offset)
 {
-    return (instr_shuffled(i, SINGLES) * 16 + 5) * PAGE;
+    return (offset + UINT64_C(0x9e3779b1) * 16 * PAGE) & (GIB - 1);
 }
 
 /* --- Tables ---------------------------------------------------------------------------------- */
@@ -178,32 +181,36 @@ static void protect_in_steps(void)
 
 static void map_singles(void)
 {
-    for (uint64_t i = 0; i < SINGLES; i++) {
-        const uint64_t offset = single(i);
+    uint64_t offset = FIRST_SINGLE;
 
+    for (uint64_t i = 0; i < SINGLES; i++, offset = next_single(offset)) {
         instr_must(s2_table_map(&table, guest(offset, PAGE), pa_of(GUEST_PA + offset), RWX), "map");
     }
 }
 
 static void unmap_singles(void)
 {
-    for (uint64_t i = 0; i < SINGLES; i++) {
-        instr_must(s2_table_unmap(&table, guest(single(i), PAGE)), "unmap");
+    uint64_t offset = FIRST_SINGLE;
+
+    for (uint64_t i = 0; i < SINGLES; i++, offset = next_single(offset)) {
+        instr_must(s2_table_unmap(&table, guest(offset, PAGE)), "unmap");
     }
 }
 
 static void protect_singles(void)
 {
-    for (uint64_t i = 0; i < SINGLES; i++) {
-        instr_must(s2_table_protect(&table, guest(single(i), PAGE), S2_READ), "protect");
+    uint64_t offset = FIRST_SINGLE;
+
+    for (uint64_t i = 0; i < SINGLES; i++, offset = next_single(offset)) {
+        instr_must(s2_table_protect(&table, guest(offset, PAGE), S2_READ), "protect");
     }
 }
 
 static void replace_singles(void)
 {
-    for (uint64_t i = 0; i < SINGLES; i++) {
-        const uint64_t offset = single(i);
+    uint64_t offset = FIRST_SINGLE;
 
+    for (uint64_t i = 0; i < SINGLES; i++, offset = next_single(offset)) {
         instr_must(
             s2_table_replace(&table, guest(offset, PAGE), pa_of(GUEST_PA + 2 * GIB + offset)),
             "replace");

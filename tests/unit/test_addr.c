@@ -194,6 +194,8 @@ TEST(sum_and_distance_are_inverse)
     ck_assert(pa_eq(pa_add(pa_of(0), TOP), pa_of(TOP)));
     ck_assert_uint_eq(ipa_distance(ipa_of(0), ipa_of(TOP)), TOP);
     ck_assert_uint_eq(ipa_distance(ipa_of(9), ipa_of(9)), 0);
+    ck_assert_uint_eq(ipa_minus(ipa_of(9), ipa_of(2)), 7);
+    ck_assert_uint_eq(ipa_minus(ipa_of(2), ipa_of(9)), UINT64_MAX - 6);
     ck_assert_uint_eq(pa_distance(pa_of(1), pa_of(TOP)), TOP - 1);
 }
 
