@@ -124,11 +124,16 @@ $(eval $(call variant,clang,$(CLANG) $(BASE) $(CFLAGS),tests/sim))
 $(eval $(call variant,asan,$(CC) $(BASE) -O1 -g $(SANITIZE),tests/sim))
 $(eval $(call variant,coverage,$(CC) $(BASE) $$(COVER_LEVEL) $(COVER),tests/sim))
 $(eval $(call variant,lib,$(CC) $(BASE) $(CFLAGS) $(FREESTANDING),tests/bench))
+$(eval $(call variant,bench,$(CC) $(BASE) $(CFLAGS) $$(PEER_FLAGS),tests/bench))
 $(eval $(call variant,lib-aarch64,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 $(eval $(call variant,hyp,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 $(eval $(call variant,clang-aarch64,$(CLANG_EL2) $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 
 $(BUILD)/coverage/tests/%.o: private COVER_LEVEL = -O1
+# The benches need no libcheck, and what they are compared with may be missing.
+$(BUILD)/bench/tests/bench/%.o: private INCLUDES = -I. -Itests/bench
+PEER_FLAGS = $(shell tests/bench/peers.sh cflags)
+PEER_LIBS = $(shell tests/bench/peers.sh libs)
 
 $(eval $(call runner,unit,$(CC) $(CFLAGS)))
 $(eval $(call runner,clang,$(CLANG) $(CFLAGS)))
@@ -143,7 +148,7 @@ $(addprefix $(BUILD)/,unit/flags asan/flags coverage/flags): | need-cc need-chec
 $(BUILD)/clang/flags: | need-clang need-check
 $(BUILD)/clang-aarch64/flags: | need-clang
 $(BUILD)/coverage/flags: | need-gcovr
-$(BUILD)/lib/flags: | need-cc
+$(addprefix $(BUILD)/,lib/flags bench/flags): | need-cc
 $(addprefix $(BUILD)/,lib-aarch64/flags hyp/flags): | need-cross
 
 need-%: FORCE
@@ -249,7 +254,25 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
 
 # --- Benchmarks -----------------------------------------------------------------------------------
-.PHONY: bench-instr
+.PHONY: bench bench.svg bench-instr
+
+BENCH := $(BUILD)/bench/tests/bench/bench
+BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set
+BENCH_SRCS := $(addsuffix .c,$(BENCH_PARTS) bench_main bench_bounds bench_report bench_table_page \
+	bench_table_range bench_table_dirty bench_table_block bench_space bench_pool)
+
+# All on the archive that ships.
+$(BENCH): $(addprefix $(BUILD)/bench/tests/bench/,$(BENCH_SRCS:.c=.o)) $(HOST_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(PEER_LIBS)
+
+bench: $(BENCH) ## Nanoseconds of the verbs, beside a floor and peers, with bounds (QUICK=1)
+	@tests/tools/setup.sh need bsd glib ck || true
+	$(Q)$< $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(BUILD)/bench.json
+
+bench.svg: ## What make bench measured last, as a picture: build/bench.svg
+	$(Q)test -f $(BUILD)/bench.json || $(MAKE) bench
+	$(Q)LC_ALL=C awk -f tests/bench/bench_svg.awk $(BUILD)/bench.json >$(BUILD)/bench.svg
 
 # On the archive that ships.
 INSTR_SRCS := $(wildcard tests/bench/*instr*.c)
@@ -307,9 +330,10 @@ uninstall: ## Remove exactly what install put there
 # Only what this file made: BUILD may be a directory that holds other things too. The roots of
 # check-distros are kept.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers bench-instr.json trace.log)
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers trace.log \
+		bench-instr.json bench.json bench.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z.-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT prefix DESTDIR TARGET V=1'

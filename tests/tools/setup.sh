@@ -24,6 +24,9 @@ have() {
     cross) command -v "${CROSS_COMPILE}gcc" >/dev/null ;;
     check) pkg-config --exists check 2>/dev/null ;;
     qemu) command -v "$QEMU" >/dev/null ;;
+    bsd) pkg-config --exists libbsd 2>/dev/null ;;
+    glib) pkg-config --exists glib-2.0 2>/dev/null ;;
+    ck) pkg-config --exists ck 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -34,6 +37,9 @@ packages_of() {
     cross) echo gcc-aarch64-linux-gnu ;;
     check) echo pkg-config check ;;
     qemu) echo qemu-system-arm ;;
+    bsd) echo pkg-config libbsd-dev ;;
+    glib) echo pkg-config libglib2.0-dev ;;
+    ck) echo pkg-config libck-dev ;;
     *) echo "$1" ;;
     esac
 }
@@ -44,6 +50,9 @@ name_of() {
     cross) echo "${CROSS_COMPILE}gcc" ;;
     check) echo 'pkg-config and libcheck' ;;
     qemu) echo "$QEMU" ;;
+    bsd) echo 'pkg-config and libbsd' ;;
+    glib) echo 'pkg-config and GLib' ;;
+    ck) echo 'pkg-config and Concurrency Kit' ;;
     *) echo "$1" ;;
     esac
 }
