@@ -127,11 +127,14 @@ $(eval $(call variant,lib,$(CC) $(BASE) $(CFLAGS) $(FREESTANDING),tests/bench))
 $(eval $(call variant,bench,$(CC) $(BASE) $(CFLAGS) $$(PEER_FLAGS),tests/bench))
 $(eval $(call variant,lib-aarch64,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 $(eval $(call variant,hyp,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
+$(eval $(call variant,hyp-counted,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),tests/bench/counted))
 $(eval $(call variant,clang-aarch64,$(CLANG_EL2) $(BASE) $(CFLAGS) $(EL2),stage2/el2))
 
 $(BUILD)/coverage/tests/%.o: private COVER_LEVEL = -O1
 # The benches need no libcheck, and what they are compared with may be missing.
 $(BUILD)/bench/tests/bench/%.o: private INCLUDES = -I. -Itests/bench
+$(BUILD)/hyp/tests/bench/%.o: private INCLUDES = -I. -Istage2/el2
+$(BUILD)/hyp-counted/tests/bench/%.o: private INCLUDES = -I. -Itests/bench/counted
 PEER_FLAGS = $(shell tests/bench/peers.sh cflags)
 PEER_LIBS = $(shell tests/bench/peers.sh libs)
 
@@ -149,7 +152,7 @@ $(BUILD)/clang/flags: | need-clang need-check
 $(BUILD)/clang-aarch64/flags: | need-clang
 $(BUILD)/coverage/flags: | need-gcovr
 $(addprefix $(BUILD)/,lib/flags bench/flags): | need-cc
-$(addprefix $(BUILD)/,lib-aarch64/flags hyp/flags): | need-cross
+$(addprefix $(BUILD)/,lib-aarch64/flags hyp/flags hyp-counted/flags): | need-cross
 
 need-%: FORCE
 	@tests/tools/setup.sh need $*
@@ -164,15 +167,33 @@ $(error TARGET=$(TARGET) is not known: leave it empty for this machine, or say a
 endif
 
 # The loops in string.c are memcpy itself; the compiler must not turn them into a call to it.
-$(BUILD)/hyp/hyp/machine/string.o: private INCLUDES = -I. -Istage2/el2 -fno-tree-loop-distribute-patterns
+$(BUILD)/hyp/hyp/machine/string.o $(BUILD)/hyp-counted/hyp/machine/string.o: \
+	private INCLUDES = -I. -Istage2/el2 -fno-tree-loop-distribute-patterns
+
+# $(call link_el2,linker script): an EL2 image of the prerequisites.
+define link_el2
+$(call say,LD,$@)
+$(Q)$(CROSS_COMPILE)gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--fatal-warnings \
+	-Wl,-z,max-page-size=4096 -T $1 -Wl,-Map=$(@:.elf=.map) -o $@ $(filter %.o %.a,$^)
+endef
 
 # The hypervisor links the archive that ships, as a stranger would.
 $(IMAGE): $(patsubst %,$(BUILD)/hyp/%.o,$(basename $(HYP_SRCS))) $(TARGET_LIB) linker/hyp.ld \
 		$(BUILD)/hyp/sources
-	$(call say,LD,$@)
-	$(Q)$(CROSS_COMPILE)gcc -nostdlib -static -no-pie -Wl,--build-id=none \
-		-Wl,--fatal-warnings -Wl,-z,max-page-size=4096 -T linker/hyp.ld -Wl,-Map=$(@:.elf=.map) -o $@ \
-		$(filter %.o,$^) $(TARGET_LIB)
+	$(call link_el2,linker/hyp.ld)
+
+# So does what measures the verbs at EL2; its twin counts barriers.
+EL2_BENCH_SRCS := $(wildcard hyp/machine/*.c hyp/machine/*.S) hyp/vm/vectors.S hyp/story/checks.c \
+	tests/bench/qemu_main.c tests/bench/qemu_counts.c
+EL2_BENCH := $(BUILD)/hyp/bench.elf
+EL2_BENCH_COUNTED := $(BUILD)/hyp-counted/bench.elf
+
+$(EL2_BENCH): $(patsubst %,$(BUILD)/hyp/%.o,$(basename $(EL2_BENCH_SRCS))) $(TARGET_LIB) linker/bench.ld
+	$(call link_el2,linker/bench.ld)
+
+$(EL2_BENCH_COUNTED): $(patsubst %,$(BUILD)/hyp-counted/%.o,$(basename $(EL2_BENCH_SRCS) $(LIB_SRCS))) \
+		linker/bench.ld
+	$(call link_el2,linker/bench.ld)
 
 # --- What a user wants ----------------------------------------------------------------------------
 .PHONY: FORCE all lib hyp run check
@@ -254,7 +275,7 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
 
 # --- Benchmarks -----------------------------------------------------------------------------------
-.PHONY: bench bench.svg bench-instr
+.PHONY: bench bench.svg bench-qemu bench-instr
 
 BENCH := $(BUILD)/bench/tests/bench/bench
 BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set
@@ -274,7 +295,10 @@ bench.svg: ## What make bench measured last, as a picture: build/bench.svg
 	$(Q)test -f $(BUILD)/bench.json || $(MAKE) bench
 	$(Q)LC_ALL=C awk -f tests/bench/bench_svg.awk $(BUILD)/bench.json >$(BUILD)/bench.svg
 
-# On the archive that ships.
+bench-qemu: $(EL2_BENCH) $(EL2_BENCH_COUNTED) need-qemu ## Instructions, barriers and TLBIs of the verbs at EL2 (CPU=max)
+	$(Q)tests/bench/bench_qemu.sh $(EL2_BENCH) $(EL2_BENCH_COUNTED) $(or $(CPU),max) \
+		$(BUILD)/qemu/bench-$(or $(CPU),max).log
+
 INSTR_SRCS := $(wildcard tests/bench/*instr*.c)
 
 $(BUILD)/lib/tests/bench/bench_instr: $(INSTR_SRCS) tests/bench/instr.h $(HOST_LIB)

@@ -1,7 +1,9 @@
 #!/bin/sh
 # run.sh - boot the EL2 image on one CPU model and judge how it ended.
 #
-#   run.sh show|quiet|any IMAGE CPU LOG      QEMU, QEMU_TIMEOUT, QEMU_MEMORY in the environment
+#   run.sh show|quiet|any IMAGE CPU LOG
+#
+# In the environment: QEMU QEMU_TIMEOUT QEMU_MEMORY, and QEMU_OPTIONS for what else it is told.
 #
 # The memory suffices for a block of 512 MiB, which is the larger leaf of the 64K granule; with
 # 512M the image leaves out that one, and says so.
@@ -13,13 +15,13 @@
 set -u
 
 mode=$1 image=$2 cpu=$3 log=$4
-: "${QEMU:=qemu-system-aarch64}" "${QEMU_TIMEOUT:=120}" "${QEMU_MEMORY:=1536M}"
+: "${QEMU:=qemu-system-aarch64}" "${QEMU_TIMEOUT:=120}" "${QEMU_MEMORY:=1536M}" "${QEMU_OPTIONS:=}"
 mkdir -p "$(dirname "$log")"
 
 boot() {
     timeout -k 5 "$QEMU_TIMEOUT" "$QEMU" -M virt,virtualization=on,gic-version=3 -cpu "$cpu" \
         -m "$QEMU_MEMORY" -nographic -nic none -semihosting-config enable=on,target=native \
-        -kernel "$image" </dev/null 2>&1
+        $QEMU_OPTIONS -kernel "$image" </dev/null 2>&1
     echo "$?" >"$log.code"
 }
 
