@@ -275,15 +275,21 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
 
 # --- Benchmarks -----------------------------------------------------------------------------------
-.PHONY: bench bench.svg bench-qemu bench-instr
+.PHONY: bench bench.svg bench-qemu bench-scale bench-instr
 
 BENCH := $(BUILD)/bench/tests/bench/bench
-BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set
-BENCH_SRCS := $(addsuffix .c,$(BENCH_PARTS) bench_main bench_bounds bench_report bench_table_page \
-	bench_table_range bench_table_dirty bench_table_block bench_space bench_pool)
+BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set \
+	bench_report
+BENCH_CASES := bench_table_page bench_table_range bench_table_dirty bench_table_block bench_space \
+	bench_pool
+SCALE := $(BUILD)/bench/tests/bench/scale
 
 # All on the archive that ships.
-$(BENCH): $(addprefix $(BUILD)/bench/tests/bench/,$(BENCH_SRCS:.c=.o)) $(HOST_LIB)
+$(BENCH): $(patsubst %,$(BUILD)/bench/tests/bench/%.o,bench_main bench_bounds $(BENCH_CASES) \
+		$(BENCH_PARTS)) $(HOST_LIB)
+$(SCALE): $(patsubst %,$(BUILD)/bench/tests/bench/%.o,scale_main scale_scenes $(BENCH_PARTS)) $(HOST_LIB)
+
+$(BENCH) $(SCALE):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(PEER_LIBS)
 
@@ -298,6 +304,10 @@ bench.svg: ## What make bench measured last, as a picture: build/bench.svg
 bench-qemu: $(EL2_BENCH) $(EL2_BENCH_COUNTED) need-qemu ## Instructions, barriers and TLBIs of the verbs at EL2 (CPU=max)
 	$(Q)tests/bench/bench_qemu.sh $(EL2_BENCH) $(EL2_BENCH_COUNTED) $(or $(CPU),max) \
 		$(BUILD)/qemu/bench-$(or $(CPU),max).log
+
+bench-scale: $(SCALE) ## Time and memory of large machines; growth of sets: build/bench-scale.svg
+	$(Q)$< $(BUILD)/bench-scale.json
+	$(Q)LC_ALL=C awk -f tests/bench/scale_svg.awk $(BUILD)/bench-scale.json >$(BUILD)/bench-scale.svg
 
 INSTR_SRCS := $(wildcard tests/bench/*instr*.c)
 
@@ -355,7 +365,7 @@ uninstall: ## Remove exactly what install put there
 # check-distros are kept.
 clean: ## Remove everything built
 	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers trace.log \
-		bench-instr.json bench.json bench.svg)
+		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
 help: ## Show this list
