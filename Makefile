@@ -133,7 +133,8 @@ $(eval $(call variant,clang-aarch64,$(CLANG_EL2) $(BASE) $(CFLAGS) $(EL2),stage2
 $(BUILD)/coverage/tests/%.o: private COVER_LEVEL = -O1
 # The benches need no libcheck, and what they are compared with may be missing.
 $(BUILD)/bench/tests/bench/%.o: private INCLUDES = -I. -Itests/bench
-$(BUILD)/hyp/tests/bench/%.o: private INCLUDES = -I. -Istage2/el2
+$(addprefix $(BUILD)/,hyp/tests/bench/%.o clang-aarch64/tests/bench/%.o): \
+	private INCLUDES = -I. -Istage2/el2
 $(BUILD)/hyp-counted/tests/bench/%.o: private INCLUDES = -I. -Itests/bench/counted
 PEER_FLAGS = $(shell tests/bench/peers.sh cflags)
 PEER_LIBS = $(shell tests/bench/peers.sh libs)
@@ -234,7 +235,9 @@ exhaustive: $(BUILD)/unit/tests/run ## All programs of 3 calls, and of 4 with fe
 	$(Q)tests/tools/scope_mutants.sh '$(MAKE)'
 
 check-clang: $(BUILD)/clang/tests/run ## The same under clang, and its view of the EL2 code
-check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,$(HYP_SRCS)))
+check-clang: $(patsubst %.c,$(BUILD)/clang-aarch64/%.o,$(LIB_SRCS) $(filter %.c,$(HYP_SRCS)) \
+	$(wildcard tests/bench/qemu_*.c))
+check-clang: $(patsubst %.c,$(BUILD)/clang/%.o,$(filter-out tests/bench/qemu_%,$(wildcard tests/bench/*.c)))
 	$(Q)tests/tools/run_suites.sh $(BUILD)/clang/tests/run
 
 check-asan: $(BUILD)/asan/tests/run ## Unit tests under AddressSanitizer and UBSan

@@ -1,20 +1,6 @@
 #include "tests/bench/qemu_counts.h"
 
-#include "core/bits.h"
-#include "hyp/machine/sysreg.h"
-
-/* Arm ARM DDI 0487, chapter D "The Performance Monitors Extension". */
-#define PMCR_E BIT(0)
-#define PMEVTYPER_NSH BIT(27) /* EL2 counts, too */
-#define EVENT_INST_RETIRED 0x08
-#define PMCEID0_INST_RETIRED BIT(EVENT_INST_RETIRED)
-#define COUNTER_0 BIT(0)
-
-SYSREG_RO(pmceid0_el0)
-SYSREG_RO(pmevcntr0_el0)
-SYSREG(pmevtyper0_el0)
-SYSREG(pmcntenset_el0)
-SYSREG(pmcr_el0)
+#include "tests/bench/qemu_monitor.h"
 
 struct arch_counts arch_counts;
 
@@ -24,7 +10,7 @@ bool counts_begin(void)
         return false;
     }
     write_pmevtyper0_el0(PMEVTYPER_NSH | EVENT_INST_RETIRED);
-    write_pmcntenset_el0(COUNTER_0);
+    write_pmcntenset_el0(PMCNTEN_COUNTER_0);
     write_pmcr_el0(read_pmcr_el0() | PMCR_E);
     isb();
     return true;
