@@ -16,6 +16,7 @@
 #define AREAS_PAGE_SHIFT 12
 #define AREAS_PAGE (UINT64_C(1) << AREAS_PAGE_SHIFT)
 #define AREAS_WIDE_EVERY 64
+#define AREAS_NEAR 256 /* neighbours that a guest is busy with for a while */
 
 /* The first page of an area, and the hole behind it: page numbers. */
 static inline uint64_t areas_page(uint64_t slot)
@@ -37,6 +38,13 @@ static inline uint64_t areas_address(uint64_t slot)
 static inline uint64_t areas_hole_address(uint64_t slot)
 {
     return areas_hole(slot) << AREAS_PAGE_SHIFT;
+}
+
+/* The slots of AREAS_NEAR areas in the middle of @count, @i anything: those after each other are not
+ * neighbours, and AREAS_NEAR numbers in a row make each slot once. */
+static inline uint64_t areas_near(uint64_t count, uint64_t i)
+{
+    return count / 2 - AREAS_NEAR / 2 + i * 97 % AREAS_NEAR;
 }
 
 /* The lowest place for two pages at or above area @slot, of @count. */

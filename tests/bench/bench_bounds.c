@@ -37,8 +37,7 @@ static const struct bound BOUNDS[] = {
     {"set.find", 10000, PEER, "tree.h", NOISE, NOT_YET},
     {"set.find", 1000000, PEER, "tree.h", NOISE, NOT_YET},
 
-    /* Nodes of 1,000 areas stay in the caches, those of a million do not: twice the levels, and most
-     * of them from memory. */
+    /* Anywhere: nodes of 1,000 areas stay in the caches, most of a million come from memory. */
     {"set.find", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"set.overlaps", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"set.find_free", MANY_AREAS, FEW, NULL, 3, NOT_YET},
@@ -50,6 +49,19 @@ static const struct bound BOUNDS[] = {
     {"space.unmap_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"space.protect_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"space.lookup", MANY_AREAS, FEW, NULL, 3, NOT_YET},
+
+    /* Near each other: twice the levels, and no more. */
+    {"set.find_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.overlaps_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.find_free_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.map_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.unmap_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.protect_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"set.merge_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"space.map_page_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"space.unmap_page_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"space.protect_page_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
+    {"space.lookup_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
 
     /* It looks at every area there is. */
     {"space.fold_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
@@ -116,7 +128,7 @@ static bool judge(const struct bound *bound, const struct bench_result *result, 
     const bool is_met = ratio <= bound->most;
     const bool is_fine = is_met || bound->standing == NOT_YET;
 
-    printf("%-22s %9llu  %6.2f times %-12s at most %.2f: %s\n", bound->name,
+    printf("%-26s %9llu  %6.2f times %-12s at most %.2f: %s\n", bound->name,
            (unsigned long long)result->n, ratio, words_of(bound), bound->most,
            is_met ? "met" : (is_fine ? "NOT MET YET, not enforced" : "NOT MET"));
     if (!is_fine) {
@@ -142,7 +154,7 @@ bool bench_bounds_hold(const struct bench_result results[], size_t count)
         if (bench_is_there(than)) {
             all = judge(&BOUNDS[i], result, than) && all;
         } else {
-            printf("%-22s %9llu  %s was not measured\n", BOUNDS[i].name,
+            printf("%-26s %9llu  %s was not measured\n", BOUNDS[i].name,
                    (unsigned long long)result->n, words_of(&BOUNDS[i]));
         }
     }

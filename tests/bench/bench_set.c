@@ -105,44 +105,100 @@ static void fini(void)
     bench_order_fini(&order);
 }
 
-/* --- What a round asks for ----------------------------------------------------------------------- */
+/* --- What a round asks for: anywhere, or near each other ------------------------------------------- */
 
-/* Areas, one of them perhaps more than once. */
-static void pick_any(size_t calls)
+static uint64_t any_slot(size_t i)
+{
+    (void)i;
+    return bench_random_below(area_count);
+}
+
+/* Any of AREAS_NEAR in the middle. */
+static uint64_t near_slot(size_t i)
+{
+    (void)i;
+    return areas_near(area_count, bench_random_below(AREAS_NEAR));
+}
+
+/* Each another one. */
+static uint64_t picked_slot(size_t i)
+{
+    return order.numbers[i];
+}
+
+static uint64_t picked_near_slot(size_t i)
+{
+    return areas_near(area_count, i);
+}
+
+static void ask_for_areas(size_t calls, uint64_t (*slot_of)(size_t i))
 {
     expected = 0;
     new_flags++;
     for (size_t i = 0; i < calls; i++) {
-        addresses[i] = areas_address(bench_random_below(area_count));
+        addresses[i] = areas_address(slot_of(i));
         expected += addresses[i];
     }
 }
 
-static void pick_wide(size_t calls)
+static void ask_for_wide_holes(size_t calls, uint64_t (*slot_of)(size_t i))
 {
     expected = 0;
     for (size_t i = 0; i < calls; i++) {
-        const uint64_t slot = bench_random_below(area_count);
+        const uint64_t slot = slot_of(i);
 
         addresses[i] = areas_address(slot);
         expected += areas_wide_address(slot, area_count);
     }
 }
 
+static void ask_for_holes(size_t calls, uint64_t (*slot_of)(size_t i))
+{
+    for (size_t i = 0; i < calls; i++) {
+        addresses[i] = areas_hole_address(slot_of(i));
+    }
+}
+
+static void pick_any(size_t calls)
+{
+    ask_for_areas(calls, any_slot);
+}
+
+static void pick_near(size_t calls)
+{
+    ask_for_areas(calls, near_slot);
+}
+
+static void pick_wide(size_t calls)
+{
+    ask_for_wide_holes(calls, any_slot);
+}
+
+static void pick_near_wide(size_t calls)
+{
+    ask_for_wide_holes(calls, near_slot);
+}
+
 static void pick_areas(size_t calls)
 {
     bench_order_pick(&order, calls);
-    for (size_t i = 0; i < calls; i++) {
-        addresses[i] = areas_address(order.numbers[i]);
-    }
+    ask_for_areas(calls, picked_slot);
+}
+
+static void pick_near_areas(size_t calls)
+{
+    ask_for_areas(calls, picked_near_slot);
 }
 
 static void pick_holes(size_t calls)
 {
     bench_order_pick(&order, calls);
-    for (size_t i = 0; i < calls; i++) {
-        addresses[i] = areas_hole_address(order.numbers[i]);
-    }
+    ask_for_holes(calls, picked_slot);
+}
+
+static void pick_near_holes(size_t calls)
+{
+    ask_for_holes(calls, picked_near_slot);
 }
 
 /* --- Questions ----------------------------------------------------------------------------------- */
@@ -356,62 +412,77 @@ static void gtree_protect(size_t calls)
 
 /* --------------------------------------------------------------------------------------------- */
 
+#define FIND                                      \
+    .ours = {.run = find, .holds = sum_is_right}, \
+    .floor = {.run = floor_find, .holds = sum_is_right}
+#define OVERLAPS                                      \
+    .ours = {.run = overlaps, .holds = sum_is_right}, \
+    .floor = {.run = floor_find, .holds = sum_is_right}
+#define FIND_FREE \
+    .ours = {.run = find_free, .holds = sum_is_right}, .floor = {.run = floor_find_free}
+#define MAP .ours = {.run = map, .holds = are_areas, .after = unmap}, .floor = {.run = floor_map}
+#define UNMAP \
+    .ours = {.run = unmap, .holds = are_holes, .after = map}, .floor = {.run = floor_unmap}
+#define PROTECT .ours = {.run = protect, .holds = have_new_flags}, .floor = {.run = floor_protect}
+#define MERGE                                         \
+    .ours = {.run = merge, .holds = none_was_joined}, \
+    .floor = {.run = floor_find, .holds = sum_is_right}
+
 static const struct bench_case CASES[] = {
     {.name = "set.find",
      .calls = CALLS,
      .pick = pick_any,
-     .ours = {.run = find, .holds = sum_is_right},
-     .floor = {.run = floor_find, .holds = sum_is_right},
+     FIND,
      .peers = {{TREE, .run = tree_find, .holds = sum_is_right},
                {GTREE, .run = gtree_find, .holds = sum_is_right}}},
-    {.name = "set.overlaps",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = overlaps, .holds = sum_is_right},
-     .floor = {.run = floor_find, .holds = sum_is_right}},
+    {.name = "set.overlaps", .calls = CALLS, .pick = pick_any, OVERLAPS},
     {.name = "set.find_free",
      .calls = CALLS,
      .pick = pick_wide,
-     .ours = {.run = find_free, .holds = sum_is_right},
-     .floor = {.run = floor_find_free},
+     FIND_FREE,
      .peers = {{TREE, .run = tree_find_free, .holds = sum_is_right}}},
     {.name = "set.map",
      .calls = CALLS,
      .is_distinct = true,
      .pick = pick_holes,
-     .ours = {.run = map, .holds = are_areas, .after = unmap},
-     .floor = {.run = floor_map},
+     MAP,
      .peers = {{TREE, .run = tree_map, .after = tree_unmap},
                {GTREE, .run = gtree_map, .after = gtree_unmap}}},
     {.name = "set.unmap",
      .calls = CALLS,
      .is_distinct = true,
      .pick = pick_areas,
-     .ours = {.run = unmap, .holds = are_holes, .after = map},
-     .floor = {.run = floor_unmap},
+     UNMAP,
      .peers = {{TREE, .run = tree_unmap, .after = tree_map},
                {GTREE, .run = gtree_unmap, .after = gtree_map}}},
     {.name = "set.protect",
      .calls = CALLS,
      .pick = pick_any,
-     .ours = {.run = protect, .holds = have_new_flags},
-     .floor = {.run = floor_protect},
+     PROTECT,
      .peers = {{TREE, .run = tree_protect}, {GTREE, .run = gtree_protect}}},
-    {.name = "set.merge",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = merge, .holds = none_was_joined},
-     .floor = {.run = floor_find, .holds = sum_is_right}},
+    {.name = "set.merge", .calls = CALLS, .pick = pick_any, MERGE},
+
+    /* Near each other: what the size of the tree costs, and not what memory does. */
+    {.name = "set.find_near", .calls = CALLS, .pick = pick_near, FIND},
+    {.name = "set.overlaps_near", .calls = CALLS, .pick = pick_near, OVERLAPS},
+    {.name = "set.find_free_near", .calls = CALLS, .pick = pick_near_wide, FIND_FREE},
+    {.name = "set.map_near", .calls = AREAS_NEAR, .pick = pick_near_holes, MAP},
+    {.name = "set.unmap_near", .calls = AREAS_NEAR, .pick = pick_near_areas, UNMAP},
+    {.name = "set.protect_near", .calls = CALLS, .pick = pick_near, PROTECT},
+    {.name = "set.merge_near", .calls = CALLS, .pick = pick_near, MERGE},
 };
 
-#define GROUP(count_of_areas)                                              \
+#define ANYWHERE 7 /* the first of CASES */
+#define ALL (sizeof(CASES) / sizeof(CASES[0]))
+
+#define GROUP(count_of_areas, count_of_cases)                              \
     {                                                                      \
         .n = (count_of_areas), .init = init, .fini = fini, .cases = CASES, \
-        .count = sizeof(CASES) / sizeof(CASES[0])                          \
+        .count = (count_of_cases)                                          \
     }
 
-const struct bench_group bench_set_1e2 = GROUP(100);
-const struct bench_group bench_set_1e3 = GROUP(1000);
-const struct bench_group bench_set_1e4 = GROUP(10000);
-const struct bench_group bench_set_1e5 = GROUP(100000);
-const struct bench_group bench_set_1e6 = GROUP(1000000);
+const struct bench_group bench_set_1e2 = GROUP(100, ANYWHERE);
+const struct bench_group bench_set_1e3 = GROUP(1000, ALL);
+const struct bench_group bench_set_1e4 = GROUP(10000, ANYWHERE);
+const struct bench_group bench_set_1e5 = GROUP(100000, ANYWHERE);
+const struct bench_group bench_set_1e6 = GROUP(1000000, ALL);

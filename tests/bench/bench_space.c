@@ -81,15 +81,33 @@ static void fini(void)
     bench_order_fini(&order);
 }
 
-/* --- What a round is about ----------------------------------------------------------------------- */
+/* --- What a round is about: anywhere, or near each other ------------------------------------------- */
 
-static void pick_any(size_t calls)
+static void ask_for(size_t i, uint64_t slot)
+{
+    asked[i] = areas_page(slot);
+    expected += pa_distance(pa_of(0), memory_of(asked[i]));
+}
+
+static void begin_round(void)
 {
     expected = 0;
     flags_now = flags_now == SPACE_FLAGS ? S2_READ : SPACE_FLAGS;
+}
+
+static void pick_any(size_t calls)
+{
+    begin_round();
     for (size_t i = 0; i < calls; i++) {
-        asked[i] = areas_page(bench_random_below(area_count));
-        expected += pa_distance(pa_of(0), memory_of(asked[i]));
+        ask_for(i, bench_random_below(area_count));
+    }
+}
+
+static void pick_near(size_t calls)
+{
+    begin_round();
+    for (size_t i = 0; i < calls; i++) {
+        ask_for(i, areas_near(area_count, bench_random_below(AREAS_NEAR)));
     }
 }
 
@@ -101,11 +119,25 @@ static void pick_areas(size_t calls)
     }
 }
 
+static void pick_near_areas(size_t calls)
+{
+    for (size_t i = 0; i < calls; i++) {
+        asked[i] = areas_page(areas_near(area_count, i));
+    }
+}
+
 static void pick_holes(size_t calls)
 {
     bench_order_pick(&order, calls);
     for (size_t i = 0; i < calls; i++) {
         asked[i] = areas_hole(order.numbers[i]);
+    }
+}
+
+static void pick_near_holes(size_t calls)
+{
+    for (size_t i = 0; i < calls; i++) {
+        asked[i] = areas_hole(areas_near(area_count, i));
     }
 }
 
@@ -247,42 +279,29 @@ static void floor_fold(size_t calls)
 
 /* --------------------------------------------------------------------------------------------- */
 
+#define MAP .ours = {.run = map, .holds = are_mapped, .after = unmap}, .floor = {.run = floor_map}
+#define UNMAP \
+    .ours = {.run = unmap, .holds = are_holes, .after = map}, .floor = {.run = floor_unmap}
+#define PROTECT .ours = {.run = protect, .holds = have_flags}, .floor = {.run = floor_protect}
+#define LOOKUP .ours = {.run = lookup, .holds = sum_is_right}, .floor = {.run = floor_lookup}
+#define FOLD .ours = {.run = fold, .holds = are_as_before}, .floor = {.run = floor_fold}
+
 static const struct bench_case CASES[] = {
-    {.name = "space.map_page",
-     .calls = CALLS,
-     .is_distinct = true,
-     .pick = pick_holes,
-     .ours = {.run = map, .holds = are_mapped, .after = unmap},
-     .floor = {.run = floor_map}},
-    {.name = "space.unmap_page",
-     .calls = CALLS,
-     .is_distinct = true,
-     .pick = pick_areas,
-     .ours = {.run = unmap, .holds = are_holes, .after = map},
-     .floor = {.run = floor_unmap}},
-    {.name = "space.protect_page",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = protect, .holds = have_flags},
-     .floor = {.run = floor_protect}},
-    {.name = "space.lookup",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = lookup, .holds = sum_is_right},
-     .floor = {.run = floor_lookup}},
-    {.name = "space.fold_page",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = fold, .holds = are_as_before},
-     .floor = {.run = floor_fold}},
+    {.name = "space.map_page", .calls = CALLS, .is_distinct = true, .pick = pick_holes, MAP},
+    {.name = "space.unmap_page", .calls = CALLS, .is_distinct = true, .pick = pick_areas, UNMAP},
+    {.name = "space.protect_page", .calls = CALLS, .pick = pick_any, PROTECT},
+    {.name = "space.lookup", .calls = CALLS, .pick = pick_any, LOOKUP},
+    {.name = "space.fold_page", .calls = CALLS, .pick = pick_any, FOLD},
+
+    /* Near each other: what the size of the space costs, and not what memory does. */
+    {.name = "space.map_page_near", .calls = AREAS_NEAR, .pick = pick_near_holes, MAP},
+    {.name = "space.unmap_page_near", .calls = AREAS_NEAR, .pick = pick_near_areas, UNMAP},
+    {.name = "space.protect_page_near", .calls = CALLS, .pick = pick_near, PROTECT},
+    {.name = "space.lookup_near", .calls = CALLS, .pick = pick_near, LOOKUP},
 };
 
 static const struct bench_case FOLD_CASES[] = {
-    {.name = "space.fold_page_1e5",
-     .calls = CALLS,
-     .pick = pick_any,
-     .ours = {.run = fold, .holds = are_as_before},
-     .floor = {.run = floor_fold}},
+    {.name = "space.fold_page_1e5", .calls = CALLS, .pick = pick_any, FOLD},
 };
 
 #define GROUP(count_of_areas, of)                                         \
