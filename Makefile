@@ -21,6 +21,9 @@ WERROR ?= -Werror
 CPU ?=
 QEMU ?= qemu-system-aarch64
 QEMU_TIMEOUT ?= 120
+# make bench: QUICK=1 for fewer rounds, ONLY= for the cases whose names begin so.
+QUICK ?=
+ONLY ?=
 # SETUP=no: `make run` and `make check` install nothing.
 SETUP ?= yes
 prefix ?= /usr/local
@@ -373,4 +376,4 @@ clean: ## Remove everything built
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z.-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
-	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT prefix DESTDIR TARGET V=1'
+	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT QUICK=1 ONLY= prefix DESTDIR TARGET V=1'
