@@ -47,20 +47,30 @@ function put_grid(    number) {
     put_text((left + right) / 2, bottom + 30, "middle", "areas in the set")
 }
 
-function put_verb(verb,    i, points) {
+# A verb among neighbours has the colour of the verb, and a dashed line.
+function style_of(verb,    base) {
+    base = names[verb]
+    sub(/_near$/, "", base)
+    if (!(base in colour_of)) colour_of[base] = colours[++used]
+    return sprintf("fill=\"none\" stroke=\"%s\" stroke-width=\"2\"%s", colour_of[base],
+        names[verb] == base ? "" : " stroke-dasharray=\"5 3\"")
+}
+
+function put_verb(verb,    i, points, y) {
     points = ""
     for (i = 1; i <= count[verb]; i++) {
         points = points sprintf("%.1f,%.1f ", x_of(n_at[verb, i]), y_of(ns_at[verb, i]))
     }
-    printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"2\"/>\n", points, colours[verb]
-    printf "<rect x=\"%d\" y=\"%d\" width=\"20\" height=\"3\" fill=\"%s\"/>\n", right + 20, top + verb * 16 - 5,
-        colours[verb]
-    put_text(right + 46, top + verb * 16, "start", names[verb])
+    y = top + verb * 16
+    printf "<polyline points=\"%s\" %s/>\n", points, style_of(verb)
+    printf "<polyline points=\"%d,%d %d,%d\" %s/>\n", right + 20, y - 4, right + 40, y - 4, style_of(verb)
+    put_text(right + 46, y, "start", names[verb])
 }
 
 BEGIN {
     left = 70; top = 50; x_decade = 120; y_decade = 80; verbs = 0; least_n = 0; least_ns = 0
     split("#2a6f97 #e09f3e #9e2a2b #540b0e #5f8f4e #7b4ea3 #444444 #1b998b", colours, " ")
+    used = 0
 }
 
 /"name"/ {
@@ -101,7 +111,7 @@ END {
     print "<style>text{font-family:sans-serif;font-size:11px;fill:#222}.title{font-size:14px}"
     print ".end{text-anchor:end}.middle{text-anchor:middle}.grid{stroke:#ddd}</style>"
     printf "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, bottom + 40
-    put_text(left, 26, "title", "Time of one call on a MemorySet")
+    put_text(left, 26, "title", "Time of one call on a MemorySet; dashed: among 256 neighbours")
     put_grid()
     for (verb = 1; verb <= verbs; verb++) put_verb(verb)
     print "</svg>"
