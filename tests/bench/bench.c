@@ -15,9 +15,10 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define SIDES (2 + BENCH_PEERS)
 
-/* A round of ours takes about so long at most, and where one call alone does, there are few. */
+/* A round of ours takes about so long at most; where one call alone takes longer, of so many rounds
+ * one is made. */
 #define LONG_ROUND_NS 20e6
-#define LONG_ROUNDS 3
+#define LONG_ROUNDS_SHARE 5
 
 volatile uint64_t bench_sink;
 
@@ -204,7 +205,7 @@ static struct plan make_plan(const struct bench_case *one, uint64_t n, unsigned 
     }
     took = time_round(&one->ours, 1);
     if (took > LONG_ROUND_NS) {
-        return (struct plan){1, rounds < LONG_ROUNDS ? rounds : LONG_ROUNDS};
+        return (struct plan){1, (rounds + LONG_ROUNDS_SHARE - 1) / LONG_ROUNDS_SHARE};
     }
     if (took * (double)plan.calls > LONG_ROUND_NS) {
         plan.calls = (size_t)(LONG_ROUND_NS / took);
