@@ -124,8 +124,13 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
 static bool was_uncached(struct s2_table *table, struct ipa_range range)
 {
     struct s2_leaf leaf;
-    enum mapping_error error = s2_table_lookup(table, range.start, &leaf);
+    enum mapping_error error;
 
+    /* What goes past the caches is slow memory, too. */
+    if (!atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed)) {
+        return false;
+    }
+    error = s2_table_lookup(table, range.start, &leaf);
     if (error == MAPPING_BAD_STATE) {
         s2_table_flush(table);
         error = s2_table_lookup(table, range.start, &leaf);

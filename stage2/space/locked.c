@@ -2,6 +2,7 @@
 
 #include "stage2/space/backend.h"
 #include "stage2/table/operation.h"
+#include "stage2/table/recent.h"
 
 void s2_space_open(struct s2_space *space)
 {
@@ -38,8 +39,9 @@ static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *ne
 
 static enum mapping_error protect(struct s2_space *space, const struct s2_request *request)
 {
-    const enum mapping_error error = s2_table_check_flags(&space->table, request->flags);
     struct new_flags given = {&space->table.format, request->flags};
+    s2_desc_t attr;
+    const enum mapping_error error = s2_recent_attr(&space->table, request->flags, &attr);
 
     return error == MAPPING_OK
                ? memory_set_protect(&space->set, request->range, give_flags, &given, &space->table)

@@ -1,15 +1,22 @@
 #include "stage2/space/verbs.h"
 
 #include "stage2/space/locked.h"
+#include "stage2/table/flush.h"
 #include "stage2/table/fold.h"
+#include "stage2/table/operation.h"
 
 static enum mapping_error perform(struct s2_space *space, const struct s2_request *request)
 {
     enum mapping_error error;
 
-    s2_space_open(space);
+    lock_acquire(&space->lock);
     error = s2_locked_perform(space, request);
-    s2_space_close(space);
+    /* What was deferred before went along, unless there was nothing to do now. */
+    if (s2_flush_has_work(&space->table)) {
+        s2_table_begin(&space->table);
+        s2_table_end(&space->table);
+    }
+    lock_release(&space->lock);
     return error;
 }
 

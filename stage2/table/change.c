@@ -2,7 +2,6 @@
 
 #include "stage2/table/entries.h"
 #include "stage2/table/flush.h"
-#include "stage2/table/frames.h"
 #include "stage2/table/map.h"
 #include "stage2/table/pieces.h"
 #include "stage2/table/split.h"
@@ -385,10 +384,6 @@ void s2_change_flush(struct s2_table *table)
 {
     struct s2_operation *operation = &table->operation;
 
-    if (!s2_flush_has_work(table)) {
-        MAPPING_ASSERT(operation->pending_count == 0 && s2_frames_quarantined(table) == 0);
-        return;
-    }
     s2_flush(table);
     MAPPING_ASSERT(s2_tlb_batch_is_empty(&operation->invalidations));
     for (unsigned i = 0; i < operation->pending_count; i++) {

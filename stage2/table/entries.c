@@ -379,38 +379,60 @@ static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-/* Whether the leaf in @slot was given its @fate. Where the hardware writes, it may be another by
- * now. */
-static bool flip_page(const struct s2_table *table, s2_desc_t *slot, const struct fate *fate)
+/* Store what one page's leaf becomes, which the hardware does not write. Returns: whether it changed. */
+static bool change_quiet_page(struct s2_table *table, struct s2_change *change, s2_desc_t *slot,
+                              bool *is_revoked)
 {
-    return table->format.has_access_flag ? flip_exchanging(slot, 1, *fate) == 1
-                                         : flip_one(slot, fate);
+    const s2_desc_t desc = arch_desc_load(slot);
+    s2_desc_t next;
+
+    if (!s2_desc_is_leaf(desc, S2_LEVEL_PAGE) || !s2_change_reaches(table, change, desc)) {
+        return false;
+    }
+    next = first_pass(table, change, desc, &change->has_broken);
+    arch_desc_store(slot, next);
+    *is_revoked = !is_relaxed(table, desc, next, change->has_broken);
+    return true;
+}
+
+/* The same by exchange, as often as the hardware is faster. */
+static bool change_written_page(struct s2_table *table, struct s2_change *change, s2_desc_t *slot,
+                                bool *is_revoked)
+{
+    s2_desc_t desc, next;
+    struct fate fate;
+
+    do {
+        desc = arch_desc_load(slot);
+        fate = fate_of(table, change, desc, S2_LEVEL_PAGE, &change->has_broken);
+        if (s2_desc_is_none(fate.flip)) {
+            return false;
+        }
+    } while (flip_exchanging(slot, 1, fate) == 0);
+    next = s2_desc_xor(desc, fate.flip);
+    if (!change->has_broken) {
+        s2_state_removed(table, change->range, desc, next);
+    }
+    *is_revoked = !is_relaxed(table, desc, next, change->has_broken);
+    return true;
 }
 
 static void change_page(struct s2_table *table, struct s2_change *change)
 {
     s2_desc_t *slot = s2_recent_slot(table, change->range.start);
-    s2_desc_t desc, next;
-    struct fate fate;
-    bool is_broken;
+    bool is_revoked = false;
+    const bool is_changed = table->format.has_access_flag
+                                ? change_written_page(table, change, slot, &is_revoked)
+                                : change_quiet_page(table, change, slot, &is_revoked);
 
-    do {
-        desc = arch_desc_load(slot);
-        fate = fate_of(table, change, desc, S2_LEVEL_PAGE, &is_broken);
-        if (s2_desc_is_none(fate.flip)) {
-            return;
-        }
-    } while (!flip_page(table, slot, &fate));
-    next = s2_desc_xor(desc, fate.flip);
-    if (!is_broken) {
-        s2_state_removed(table, change->range, desc, next);
+    if (!is_changed) {
+        return;
     }
-    change->has_broken = is_broken;
     s2_stored(table, slot, 1);
-    if (is_relaxed(table, desc, next, is_broken)) {
-        s2_invalidate_relaxed(table, change->range, S2_LEVEL_PAGE);
-    } else {
+    if (is_revoked) {
         s2_invalidate(table, change->range, S2_LEVEL_PAGE);
+    } else {
+        s2_invalidate_relaxed(table, change->range, S2_LEVEL_PAGE);
     }
 }
 

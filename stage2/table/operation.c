@@ -97,7 +97,9 @@ void s2_table_do(struct s2_table *table, const struct s2_request *request)
 {
     struct s2_operation *operation = &table->operation;
     const bool is_worked_out = operation->is_worked_out;
-    struct s2_change *change = s2_change_room(table, request->range);
+    struct s2_change *change = operation->pending_count == 0
+                                   ? &operation->pending[0]
+                                   : s2_change_room(table, request->range);
 
     MAPPING_ASSERT(operation->depth > 0);
     s2_pieces_do(table);

@@ -146,43 +146,16 @@ static void add_hole(struct s2_table *table, struct ipa_range range)
     }
 }
 
-void s2_pieces_held(struct s2_table *table, enum s2_verb verb, struct ipa_range range)
+void s2_pieces_add(struct s2_table *table, enum s2_verb verb, struct ipa_range range)
 {
-    struct s2_pieces *pieces = &table->operation.pieces;
-
-    MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(!pieces->is_doing);
     if (verb == S2_VERB_UNMAP) {
         add_hole(table, range);
     } else if (verb == S2_VERB_MAP) {
-        add(&pieces->maps, range);
+        add(&table->operation.pieces.maps, range);
     }
-    pieces->left++;
 }
 
 bool s2_pieces_have_room(const struct s2_table *table, struct ipa_range range)
 {
     return has_room(&table->operation.pieces.maps, range);
-}
-
-void s2_pieces_forget(struct s2_table *table)
-{
-    struct s2_pieces *pieces = &table->operation.pieces;
-
-    pieces->holes.count = 0;
-    pieces->maps.count = 0;
-    pieces->left = 0;
-    pieces->is_doing = false;
-}
-
-void s2_pieces_do(struct s2_table *table)
-{
-    struct s2_pieces *pieces = &table->operation.pieces;
-
-    MAPPING_ASSERT(table->operation.depth > 0);
-    MAPPING_ASSERT(pieces->left > 0);
-    pieces->is_doing = true;
-    if (--pieces->left == 0) {
-        s2_pieces_forget(table);
-    }
 }

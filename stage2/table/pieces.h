@@ -47,11 +47,47 @@ size_t s2_pieces_tables_left(const struct s2_table *table, struct ipa_range bloc
 /* Whether a map of @range can be held beside the others. */
 bool s2_pieces_have_room(const struct s2_table *table, struct ipa_range range);
 
-/* A piece was held: @verb over @range. Of what is held nothing has been done yet. */
-void s2_pieces_held(struct s2_table *table, enum s2_verb verb, struct ipa_range range);
+/* A piece was held beside others: @verb over @range. Of what is held nothing has been done yet. */
+void s2_pieces_add(struct s2_table *table, enum s2_verb verb, struct ipa_range range);
 
-/* One of them is done now; or none of them will be. */
-void s2_pieces_do(struct s2_table *table);
-void s2_pieces_forget(struct s2_table *table);
+/* None of what is held will be done any more, or all of it is. */
+static inline void s2_pieces_forget(struct s2_table *table)
+{
+    struct s2_pieces *pieces = &table->operation.pieces;
+
+    pieces->holes.count = 0;
+    pieces->maps.count = 0;
+    pieces->left = 0;
+    pieces->is_doing = false;
+}
+
+/* A piece was held. The first has nothing to be joined to. */
+static inline void s2_pieces_held(struct s2_table *table, enum s2_verb verb, struct ipa_range range)
+{
+    struct s2_pieces *pieces = &table->operation.pieces;
+
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(!pieces->is_doing);
+    if (pieces->left++ > 0) {
+        s2_pieces_add(table, verb, range);
+    } else if (verb == S2_VERB_UNMAP) {
+        pieces->holes.at[pieces->holes.count++] = range;
+    } else if (verb == S2_VERB_MAP) {
+        pieces->maps.at[pieces->maps.count++] = range;
+    }
+}
+
+/* One of them is done now. */
+static inline void s2_pieces_do(struct s2_table *table)
+{
+    struct s2_pieces *pieces = &table->operation.pieces;
+
+    MAPPING_ASSERT(table->operation.depth > 0);
+    MAPPING_ASSERT(pieces->left > 0);
+    pieces->is_doing = true;
+    if (--pieces->left == 0) {
+        s2_pieces_forget(table);
+    }
+}
 
 #endif

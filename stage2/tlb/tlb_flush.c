@@ -262,18 +262,12 @@ void s2_tlb_flush_leaf(const struct s2_tlb_target *target, struct ipa_range rang
     s2_regime_return(&target->regime, &before);
 }
 
-void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
+/* Apart, so that what goes without a plan costs none of it. */
+static __attribute__((noinline)) void flush_planned(const struct s2_tlb_target *target,
+                                                    const struct s2_tlb_batch *batch)
 {
     struct s2_regime_before before;
 
-    if (s2_tlb_batch_is_empty(batch)) {
-        return;
-    }
-    if (is_one_leaf(target, batch)) {
-        s2_tlb_flush_leaf(target, batch->ranges[0].range, batch->ranges[0].level);
-        s2_tlb_batch_clear(batch);
-        return;
-    }
     /* The broken descriptors are visible to every walker before anything is invalidated, else it
      * is cached again; and before the registers change, as stores are for all guests. */
     arch_dsb_ish();
@@ -286,6 +280,18 @@ void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch
     /* What follows on this CPU sees the tables as they are now. */
     arch_isb();
     s2_regime_return(&target->regime, &before);
+}
+
+void s2_tlb_flush(const struct s2_tlb_target *target, struct s2_tlb_batch *batch)
+{
+    if (s2_tlb_batch_is_empty(batch)) {
+        return;
+    }
+    if (is_one_leaf(target, batch)) {
+        s2_tlb_flush_leaf(target, batch->ranges[0].range, batch->ranges[0].level);
+    } else {
+        flush_planned(target, batch);
+    }
     s2_tlb_batch_clear(batch);
 }
 
