@@ -290,7 +290,11 @@ static bool is_relaxed(const struct s2_table *table, s2_desc_t desc, s2_desc_t n
 /* What the entries [@first, @last), counted from the cursor, span. */
 static struct ipa_range entries_at(const struct s2_walk *walk, unsigned first, unsigned last)
 {
-    return s2_entry_stretch(&walk->table->geometry, walk->level, walk->at, first, last);
+    const unsigned shift = s2_walk_shift(walk);
+
+    MAPPING_ASSERT(first <= last);
+    return (struct ipa_range){ipa_add(walk->at, (uint64_t)first << shift), (uint64_t)(last - first)
+                                                                               << shift};
 }
 
 /* They were changed. */

@@ -197,11 +197,14 @@ static void enter_table(struct s2_walk *walk)
     const bool is_new = !s2_desc_is_table(desc, walk->level);
 
     MAPPING_ASSERT(!is_new || !s2_desc_is_valid(desc));
-    s2_walk_enter(walk,
-                  is_new ? add_table(walk, is_fresh) : s2_desc_address(&walk->table->format, desc));
     if (is_new) {
+        const pa_t pa = add_table(walk, is_fresh);
+
+        s2_walk_enter(walk, pa, frame_pool_ptr(walk->table->pool, pa));
         MAPPING_ASSERT(*s2_walk_count(walk) == 0);
         zero_rest(walk);
+    } else {
+        s2_walk_descend(walk, desc);
     }
 }
 

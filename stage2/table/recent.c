@@ -1,23 +1,7 @@
 #include "stage2/table/recent.h"
 
 #include "stage2/arch/arch.h"
-
-static s2_desc_t *linked(const struct s2_table *table, s2_desc_t desc)
-{
-    s2_desc_t *entries = frame_pool_ptr(table->pool, s2_desc_address(&table->format, desc));
-
-    MAPPING_ASSERT(entries != NULL);
-    return entries;
-}
-
-/* The table that @desc links. */
-static inline s2_desc_t *entries_of(const struct s2_table *table, s2_desc_t desc)
-{
-    if (table->fast_shape != S2_FAST_NONE) {
-        return s2_desc_near_table(desc, table->fast_bias);
-    }
-    return linked(table, desc);
-}
+#include "stage2/table/link.h"
 
 /* The entry that links the table of pages of @addr; NULL: there is none. */
 static s2_desc_t *find_link(const struct s2_table *table, ipa_t addr)
@@ -34,7 +18,7 @@ static s2_desc_t *find_link(const struct s2_table *table, ipa_t addr)
             return NULL;
         }
         shift -= geometry->stride;
-        slot = entries_of(table, desc) + (ipa_index(addr, shift) & mask);
+        slot = s2_linked(table, desc) + (ipa_index(addr, shift) & mask);
     }
     return geometry->start_level < S2_LEVEL_PAGE ? slot : NULL;
 }
@@ -65,7 +49,7 @@ bool s2_recent_walk(struct s2_table *table, ipa_t addr)
         return false;
     }
     table->recent.base = ipa_align_down(addr, table->recent.span);
-    table->recent.entries = entries_of(table, desc);
+    table->recent.entries = s2_linked(table, desc);
     table->recent.pa = s2_desc_address(&table->format, desc);
     table->recent.count = NULL;
     return true;

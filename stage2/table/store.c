@@ -41,14 +41,16 @@ s2_desc_t s2_store_break(s2_desc_t *slot)
 static void invalidate(struct s2_table *table, struct ipa_range range, int level,
                        enum s2_tlb_reason reason)
 {
+    struct s2_tlb_batch *batch = &table->operation.invalidations;
+
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(level == S2_TLB_LEVEL_ANY || s2_level_is_leaf(&table->geometry, level));
     MAPPING_ASSERT(ipa_le(ipa_range_end(range), table->end));
 
-    if (s2_tlb_batch_is_empty(&table->operation.invalidations)) {
-        s2_tlb_batch_start(&table->operation.invalidations, range, level, reason);
-    } else {
-        s2_tlb_batch_add(&table->operation.invalidations, range, level, reason);
+    if (s2_tlb_batch_is_empty(batch)) {
+        s2_tlb_batch_start(batch, range, level, reason);
+    } else if (!s2_tlb_batch_extend(batch, range, level, reason)) {
+        s2_tlb_batch_add(batch, range, level, reason);
     }
 }
 

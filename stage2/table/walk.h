@@ -18,6 +18,7 @@
 #define TRESTLE_STAGE2_TABLE_WALK_H
 
 #include "stage2/arch/arch.h"
+#include "stage2/table/link.h"
 #include "stage2/table/recent.h"
 #include "stage2/table/table.h"
 
@@ -213,11 +214,10 @@ static inline void s2_walk_skip_entry(struct s2_walk *walk)
     walk->at = ipa_range_end(s2_walk_piece(walk));
 }
 
-/* Into the table at @pa that the entry at the cursor links, or will. */
-static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
+/* Into the table at @pa, whose entries those are, that the entry at the cursor links, or will. */
+static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa, s2_desc_t *entries)
 {
     s2_desc_t *slot = s2_walk_slot(walk);
-    s2_desc_t *entries = frame_pool_ptr(walk->table->pool, pa);
     const ipa_t base = s2_walk_entry(walk).start;
 
     MAPPING_ASSERT(walk->level < S2_LEVEL_PAGE);
@@ -232,19 +232,28 @@ static inline void s2_walk_enter(struct s2_walk *walk, pa_t pa)
 /* Into the table that @desc, the entry at the cursor, links. */
 static inline void s2_walk_descend(struct s2_walk *walk, s2_desc_t desc)
 {
-    s2_walk_enter(walk, s2_desc_address(&walk->table->format, desc));
+    s2_walk_enter(walk, s2_desc_address(&walk->table->format, desc), s2_linked(walk->table, desc));
 }
 
 /* Whether the cursor has left this level's table: past its span, or done. */
 static inline bool s2_walk_is_leaving(const struct s2_walk *walk)
 {
+    const uint64_t span = BIT(walk->shift) * (walk->mask + 1); /* of a table below the topmost */
+
     return walk->level > walk->top &&
-           (s2_walk_is_done(walk) || !ipa_range_has(s2_walk_span(walk), walk->at));
+           (s2_walk_is_done(walk) ||
+            ipa_minus(walk->at, walk->path[walk->level - S2_LEVEL_FIRST].base) >= span);
 }
 
 static inline void s2_walk_ascend(struct s2_walk *walk)
 {
-    s2_walk_set_level(walk, walk->level - 1);
+    const struct s2_geometry *geometry = &walk->table->geometry;
+
+    walk->level--;
+    walk->shift += geometry->stride;
+    walk->mask = (walk->level == geometry->start_level ? s2_root_entries(geometry)
+                                                       : s2_table_entries(geometry)) -
+                 1;
 }
 
 static inline void s2_walk_ascend_all(struct s2_walk *walk)

@@ -118,19 +118,6 @@ static unsigned count_touching(struct s2_tlb_batch *batch, struct ipa_range rang
     return count;
 }
 
-/* The only stretch there is goes on: what a long change adds, table after table. */
-static bool batch_extend(struct s2_tlb_batch *batch, struct ipa_range range, int level)
-{
-    struct s2_tlb_range *only = &batch->ranges[0];
-
-    if (batch->count != 1 || only->level != level ||
-        !ipa_eq(ipa_range_end(only->range), range.start)) {
-        return false;
-    }
-    only->range.size += range.size;
-    return true;
-}
-
 void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int level,
                       enum s2_tlb_reason reason)
 {
@@ -146,7 +133,7 @@ void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int le
         return;
     }
     batch->is_revoked = batch->is_revoked || reason == S2_TLB_REVOKED;
-    if (batch->is_whole || batch_extend(batch, range, level)) {
+    if (batch->is_whole) {
         return;
     }
     touching = count_touching(batch, range, &other);

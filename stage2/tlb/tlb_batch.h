@@ -135,6 +135,22 @@ static inline void s2_tlb_batch_start(struct s2_tlb_batch *batch, struct ipa_ran
     batch->is_revoked = reason == S2_TLB_REVOKED;
 }
 
+/* The same where the only stretch there is goes on, and is sent as before: what a long change adds,
+ * table after table. Returns: false: it is not so, and nothing was added. O(1). */
+static inline bool s2_tlb_batch_extend(struct s2_tlb_batch *batch, struct ipa_range range,
+                                       int level, enum s2_tlb_reason reason)
+{
+    struct s2_tlb_range *only = &batch->ranges[0];
+
+    if (batch->count != 1 || batch->is_whole || only->level != level ||
+        !ipa_eq(ipa_range_end(only->range), range.start) ||
+        !(batch->is_revoked || reason == S2_TLB_RELAXED)) {
+        return false;
+    }
+    only->range.size += range.size;
+    return true;
+}
+
 /* Whether @range has anything to do with what is collected. */
 bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range range);
 
