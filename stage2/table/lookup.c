@@ -83,14 +83,15 @@ static bool is_inside(const struct s2_table *table, ipa_t addr)
 }
 
 /* A leaf of a run tells of all the run: AF and dirty state, which hardware may have set in any
- * member, and its size. Apart, so that other leaves are answered without. */
-static __attribute__((noinline)) void tell_run(const struct s2_table *table, struct found found,
+ * member, and its size. Apart, so that other leaves are answered without. @slot: of @addr. */
+static __attribute__((noinline)) void tell_run(const struct s2_table *table, const s2_desc_t *slot,
                                                ipa_t addr, struct s2_leaf *leaf)
 {
-    const unsigned count = s2_run_entries(&table->geometry, found.level);
-    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, found.desc);
-    const s2_desc_t *run = found.slot - ipa_index(addr, found.shift) % count;
-    s2_desc_t state = found.desc;
+    const unsigned count = s2_run_entries(&table->geometry, leaf->level);
+    const unsigned shift = s2_level_shift(&table->geometry, leaf->level);
+    const s2_desc_t *run = slot - ipa_index(addr, shift) % count;
+    s2_desc_t state = arch_desc_load(slot);
+    const s2_desc_t bits = s2_desc_hardware_bits(&table->format, state);
 
     MAPPING_ASSERT(count > 1);
     for (unsigned i = 0; i < count && !s2_desc_is_none(bits); i++) {
@@ -100,12 +101,13 @@ static __attribute__((noinline)) void tell_run(const struct s2_table *table, str
     leaf->flags = s2_attr_decode(&table->format, state);
 }
 
-static enum mapping_error tell_hole(struct found found, struct s2_leaf *leaf)
+static __attribute__((noinline)) enum mapping_error tell_hole(s2_desc_t desc, int level,
+                                                              unsigned shift, struct s2_leaf *leaf)
 {
-    if (!s2_desc_is_none(found.desc)) {
+    if (!s2_desc_is_none(desc)) {
         return MAPPING_BAD_STATE;
     }
-    *leaf = (struct s2_leaf){.size = BIT(found.shift), .level = found.level};
+    *leaf = (struct s2_leaf){.size = BIT(shift), .level = level};
     return MAPPING_NOT_FOUND;
 }
 
@@ -113,14 +115,14 @@ INLINE enum mapping_error answer(const struct s2_table *table, struct found foun
                                  pa_t pa, struct s2_leaf *leaf)
 {
     if (!s2_desc_is_leaf(found.desc, found.level)) {
-        return tell_hole(found, leaf);
+        return tell_hole(found.desc, found.level, found.shift, leaf);
     }
     leaf->pa = pa;
     leaf->size = BIT(found.shift);
     leaf->run = BIT(found.shift);
     leaf->level = found.level;
     if (s2_desc_is_contiguous(found.desc)) {
-        tell_run(table, found, addr, leaf);
+        tell_run(table, found.slot, addr, leaf);
     } else {
         leaf->flags = s2_attr_decode(&table->format, found.desc);
     }

@@ -109,7 +109,8 @@ bool s2_page_perform(struct s2_table *table, const struct s2_request *request)
 {
     s2_desc_t *slot;
 
-    if (!is_alone(table) || !is_sound(table, request) || !s2_recent_find(table, request->range)) {
+    if (!is_alone(table) || !is_sound(table, request) ||
+        !(s2_recent_has(table, request->range) || s2_recent_walk(table, request->range.start))) {
         return false;
     }
     slot = s2_recent_slot(table, request->range.start);
