@@ -225,6 +225,23 @@ static inline bool pa_span_offset(pa_t start, uint64_t size, pa_t addr, uint64_t
     return true;
 }
 
+/* Number of the unit of 2^@shift bytes that begins at @addr, counted from @start. One comparison
+ * with their number then decides about everything: an address inside of a unit has its lowest bits
+ * rotated to the top, and one below @start wraps, so either is larger than any number of units that
+ * fit behind @start. @shift: 1..63. */
+static inline uint64_t pa_unit_number(pa_t start, pa_t addr, unsigned shift)
+{
+    uint64_t distance = addr.raw - start.raw;
+
+    return distance >> shift | distance << (64 - shift);
+}
+
+/* The opposite: where unit @number begins. The caller knows that there is one. */
+static inline pa_t pa_unit(pa_t start, uint64_t number, unsigned shift)
+{
+    return (pa_t){start.raw + (number << shift)};
+}
+
 static inline bool ipa_range_is_valid(struct ipa_range range)
 {
     return range.size != 0 && range.start.raw <= UINT64_MAX - range.size;

@@ -12,59 +12,48 @@
  * the invariant after every call; it is why no order of frees leaves the pool in pieces, and why
  * a request fails only when no block of its size is free.
  *
- * Outside of it stand the warm frames: bits of one word, for a window of neighbours. Single frames,
- * which is what tables are made of, come from there and go back there, so that cutting and merging
- * is done for up to 64 of them at once:
+ * Outside of it stand the loose frames: a list, last in, first out, of single frames that came back
+ * and were not merged, or that were cut off to go out next. Single frames come from there and go
+ * back there, whatever their order:
  *
- *      warm_first                       free 5: in the window, so bit 4 is set again
- *      | 1   2   3   4   5   6   7 ..   free 99: the window is flushed (what it holds is merged into
- *        0   0   1   1   0   1   1      the free lists) and moves to where 99 is
+ *      loose -> 7 -> 99 -> 3 -> 12           free 5: loose -> 5 -> 7 -> ...
+ *                                            alloc: 5 again
+ *      none: the smallest free block, or 64 frames of it, become loose, lowest first
  *
- * Anybody who asks for more than one frame has the window flushed first, so it withholds nothing.
+ * The set of frames that are free or loose decides what can be had all the same: who asks for more
+ * than one frame, and finds no block, merges loose frames into the free lists until he does. A
+ * frame is merged once for each time that it was freed, so this adds no more to the cost of a free
+ * than to merge at once would. There may be many, so the lock is passed on after every 64 steps.
+ * That ends: others add one frame by a turn of the lock at most, as what is unreserved meanwhile is
+ * merged at once (mergers).
+ *
+ * Loose frames and single frames on a reserve have one state, HELD: the loose list is a reserve of
+ * the pool's own. So any number of them goes from one to the other by a change of a link at either
+ * end.
  *
  * An info's words have one meaning each per state, and those without one are zero (or
  * FRAME_REF_NONE for a link), so that frame_pool_check() can hold every word to account.
  */
 #include "core/frame_pool.h"
 
-#define REF_REGION_SHIFT 28
-#define REF_INDEX_MASK (UINT32_MAX >> (32 - REF_REGION_SHIFT))
-#define WARM_ORDER 6
-#define WARM_FRAMES 64 /* bits of frame_pool.warm */
+#define REFILL_ORDER 6 /* of a block that becomes loose at once */
+#define MERGE_STEPS 64 /* list steps in one turn of the lock */
 
-/* So that FRAME_REF_NONE names no frame, and no window reaches into the next region. */
-#define REGION_FRAMES_MAX (REF_INDEX_MASK + 1 - WARM_FRAMES)
+/* So that FRAME_REF_NONE names no frame. */
+#define REGION_FRAMES_MAX (FRAME_REF_INDEX_MASK - 63)
 
 _Static_assert(FRAME_POOL_MAX_REGIONS <= 15, "region 15 is left to FRAME_REF_NONE");
-_Static_assert(FRAME_POOL_ORDERS <= REF_REGION_SHIFT, "a block lies in one region");
-_Static_assert(WARM_FRAMES == 1U << WARM_ORDER, "the window holds one block of that order");
-_Static_assert(FRAME_POOL_ORDERS > WARM_ORDER, "the window is no larger than a block");
-
-enum frame_state {
-    FRAME_INSIDE, /* not the first frame of its block; or warm, then its bit says so */
-    FRAME_FREE,
-    FRAME_HELD,
-    FRAME_TAKEN,
-};
-
-/* State and order in one word, as they are nearly always asked for together. */
-#define KIND_STATE FIELD(31, 8)
-#define KIND_ORDER FIELD(7, 0)
-
-/* The order is added as it is. One that is too large gives a kind that no block has. */
-static uint32_t kind_of(enum frame_state state, unsigned order)
-{
-    return (uint32_t)FIELD_PREP(KIND_STATE, state) + order;
-}
+_Static_assert(FRAME_POOL_ORDERS <= FRAME_REF_REGION_SHIFT, "a block lies in one region");
+_Static_assert(FRAME_POOL_ORDERS > REFILL_ORDER, "what is refilled is no larger than a block");
 
 static unsigned kind_state(uint32_t kind)
 {
-    return (unsigned)FIELD_GET(KIND_STATE, kind);
+    return (unsigned)FIELD_GET(FRAME_KIND_STATE, kind);
 }
 
 static unsigned kind_order(uint32_t kind)
 {
-    return (unsigned)FIELD_GET(KIND_ORDER, kind);
+    return (unsigned)FIELD_GET(FRAME_KIND_ORDER, kind);
 }
 
 static uint32_t frames_of(unsigned order)
@@ -74,42 +63,24 @@ static uint32_t frames_of(unsigned order)
 
 static size_t ref_region(uint32_t ref)
 {
-    return ref >> REF_REGION_SHIFT;
+    return ref >> FRAME_REF_REGION_SHIFT;
 }
 
 static uint32_t ref_index(uint32_t ref)
 {
-    return ref & REF_INDEX_MASK;
+    return ref & FRAME_REF_INDEX_MASK;
 }
 
-static inline struct frame_info *ref_info(const struct frame_pool *pool, uint32_t ref)
+bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
 {
-    return &pool->infos[ref_region(ref)][ref_index(ref)];
-}
+    for (size_t i = 0; i < pool->region_count; i++) {
+        const uint64_t index = pa_unit_number(pool->bases[i], frame, pool->frame_shift);
 
-static inline pa_t ref_pa(const struct frame_pool *pool, uint32_t ref)
-{
-    return pa_add(pool->spans[ref_region(ref)].base, (uint64_t)ref_index(ref) << pool->frame_shift);
-}
-
-/* *ref: the frame that begins at @frame; false, and unchanged, if none does. */
-static inline bool ref_at(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
-{
-    size_t i = 0;
-
-    do {
-        const struct frame_span *span = &pool->spans[i];
-        uint64_t offset;
-
-        if (pa_span_offset(span->base, span->size, frame, &offset)) {
-            if ((offset & pool->offset_mask) != 0) {
-                return false;
-            }
-            *ref = span->first_ref | (uint32_t)(offset >> pool->frame_shift);
+        if (index < pool->spans[i].frame_count) {
+            *ref = pool->spans[i].first_ref | (uint32_t)index;
             return true;
         }
-        i++;
-    } while (i < pool->region_count);
+    }
     return false;
 }
 
@@ -123,25 +94,37 @@ static size_t load_count(const _Atomic size_t *count)
     return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-/* Plain arithmetic under the lock; atomic only so that a snapshot may be read without it. */
-static inline void available_add(struct frame_pool *pool, size_t frames)
+/* @ready: not above @available, less than 2^31 as all frames are. */
+static void stock_split(struct frame_pool *pool, size_t available, size_t ready)
 {
-    atomic_store_explicit(&pool->available, load_count(&pool->available) + frames,
-                          memory_order_relaxed);
+    MAPPING_ASSERT(ready <= available);
+    frame_stock_set(pool, (uint64_t)(available - ready) << 32 | ready);
 }
 
-static inline void available_sub(struct frame_pool *pool, size_t frames)
+/* @frames are available no more. So many fewer are ready: whether they were loose or the low-water
+ * mark comes nearer, no bound of what is ready has shrunk by more. */
+static void stock_take(struct frame_pool *pool, size_t frames)
 {
-    size_t before = load_count(&pool->available);
+    const uint64_t stock = frame_stock(pool);
+    const size_t available = frame_stock_available(stock);
+    const size_t ready = frame_stock_ready(stock);
 
-    MAPPING_ASSERT(before >= frames);
-    atomic_store_explicit(&pool->available, before - frames, memory_order_relaxed);
+    MAPPING_ASSERT(available >= frames);
+    stock_split(pool, available - frames, ready > frames ? ready - frames : 0);
+}
+
+/* @frames are available again, @loose of them at the head of the loose list. */
+static void stock_give(struct frame_pool *pool, size_t frames, size_t loose)
+{
+    const uint64_t stock = frame_stock(pool);
+
+    stock_split(pool, frame_stock_available(stock) + frames, frame_stock_ready(stock) + loose);
 }
 
 /* Called when an operation has succeeded, so that one that is rolled back leaves no mark. */
-static inline void low_water_note(struct frame_pool *pool)
+static void low_water_note(struct frame_pool *pool)
 {
-    size_t available = load_count(&pool->available);
+    size_t available = frame_stock_available(frame_stock(pool));
 
     if (available < load_count(&pool->low_water)) {
         atomic_store_explicit(&pool->low_water, available, memory_order_relaxed);
@@ -152,9 +135,9 @@ static inline void free_list_push(struct frame_pool *pool, uint32_t ref, unsigne
 {
     uint32_t next = pool->free_head[order];
 
-    info_set(ref_info(pool, ref), next, kind_of(FRAME_FREE, order));
+    info_set(frame_ref_info(pool, ref), next, frame_kind(FRAME_FREE, order));
     if (next != FRAME_REF_NONE) {
-        ref_info(pool, next)->prev = ref;
+        frame_ref_info(pool, next)->prev = ref;
     }
     pool->free_head[order] = ref;
     pool->free_orders |= frames_of(order);
@@ -168,10 +151,10 @@ static inline void free_list_remove(struct frame_pool *pool, const struct frame_
     uint32_t prev = info->prev;
 
     if (next != FRAME_REF_NONE) {
-        ref_info(pool, next)->prev = prev;
+        frame_ref_info(pool, next)->prev = prev;
     }
     if (prev != FRAME_REF_NONE) {
-        ref_info(pool, prev)->next = next;
+        frame_ref_info(pool, prev)->next = next;
         return;
     }
     pool->free_head[order] = next;
@@ -201,13 +184,13 @@ static uint32_t block_cut(struct frame_pool *pool, unsigned order)
     }
     from = u64_trailing_zeros(fitting);
     ref = pool->free_head[from];
-    info = ref_info(pool, ref);
-    MAPPING_ASSERT(info->kind == kind_of(FRAME_FREE, from));
+    info = frame_ref_info(pool, ref);
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_FREE, from));
     free_list_remove(pool, info, from);
     pool->free_orders |= frames_of(from) - frames_of(order);
     while (from > order) {
         from--;
-        info_set(info + frames_of(from), FRAME_REF_NONE, kind_of(FRAME_FREE, from));
+        info_set(info + frames_of(from), FRAME_REF_NONE, frame_kind(FRAME_FREE, from));
         pool->free_head[from] = ref + frames_of(from);
     }
     return ref;
@@ -221,11 +204,13 @@ static uint32_t buddy_index(const struct frame_span *span, uint32_t number, unsi
     return (number ^ frames_of(order)) - span->first_number;
 }
 
-/* Put a block on the free lists, joined with its buddy as often as that is free too. */
-static void block_merge(struct frame_pool *pool, uint32_t ref, unsigned order)
+/* Put a block on the free lists, joined with its buddy as often as that is free too.
+ * Returns: how many list steps that took. */
+static unsigned block_merge(struct frame_pool *pool, uint32_t ref, unsigned order)
 {
     const struct frame_span *span = &pool->spans[ref_region(ref)];
     struct frame_info *infos = pool->infos[ref_region(ref)];
+    const unsigned first_order = order;
     uint32_t number = span->first_number + ref_index(ref);
 
     MAPPING_ASSERT(lock_is_held(&pool->lock));
@@ -234,138 +219,131 @@ static void block_merge(struct frame_pool *pool, uint32_t ref, unsigned order)
         uint32_t buddy = buddy_index(span, number, order);
         uint32_t upper = (number | frames_of(order)) - span->first_number;
 
-        if (buddy >= span->frame_count || infos[buddy].kind != kind_of(FRAME_FREE, order)) {
+        if (buddy >= span->frame_count || infos[buddy].kind != frame_kind(FRAME_FREE, order)) {
             break;
         }
         free_list_remove(pool, &infos[buddy], order);
-        infos[upper] = (struct frame_info){.kind = kind_of(FRAME_INSIDE, 0)};
+        infos[upper] = (struct frame_info){.kind = frame_kind(FRAME_INSIDE, 0)};
         number &= ~frames_of(order);
         order++;
     }
     free_list_push(pool, span->first_ref | (number - span->first_number), order);
+    return order - first_order + 1;
 }
 
-/* The @count lowest bits. @count: 1..64. */
-static uint64_t low_bits(uint32_t count)
+/* --- Loose frames ---------------------------------------------------------------------------- */
+
+/* What is ready cannot exceed what is on the list, so it shrinks with it. */
+static uint32_t loose_pop(struct frame_pool *pool)
 {
-    MAPPING_ASSERT(count != 0 && count <= WARM_FRAMES);
-    return UINT64_MAX >> (WARM_FRAMES - count);
-}
+    const uint64_t stock = frame_stock(pool);
+    const size_t ready = frame_stock_ready(stock);
+    const uint32_t ref = pool->loose;
+    const struct frame_info *info = frame_ref_info(pool, ref);
 
-/* Order of the largest aligned block that begins at frame number @number and whose frames are all
- * in @warm, where bit 0 is its first. */
-static unsigned warm_order(uint32_t number, uint64_t warm)
-{
-    unsigned order = 0;
-
-    while (order < WARM_ORDER && u64_is_aligned(number, frames_of(order + 1)) &&
-           (~warm & low_bits(frames_of(order + 1))) == 0) {
-        order++;
-    }
-    return order;
-}
-
-static void warm_flush(struct frame_pool *pool)
-{
-    uint64_t warm = pool->warm;
-
-    MAPPING_ASSERT(ref_region(pool->warm_first) < pool->region_count);
-    pool->warm = 0;
-    while (warm != 0) {
-        unsigned bit = u64_trailing_zeros(warm);
-        uint32_t ref = pool->warm_first + bit;
-        uint32_t number = pool->spans[ref_region(ref)].first_number + ref_index(ref);
-        unsigned order = warm_order(number, warm >> bit);
-
-        MAPPING_ASSERT(ref_info(pool, ref)->kind == kind_of(FRAME_INSIDE, 0));
-        warm &= ~(low_bits(frames_of(order)) << bit);
-        block_merge(pool, ref, order);
-    }
-}
-
-/* Move the empty window onto the smallest free block, or onto so much of it as it holds. */
-static bool warm_refill(struct frame_pool *pool)
-{
-    unsigned order = u64_trailing_zeros(pool->free_orders | BIT(WARM_ORDER));
-    uint32_t ref = block_cut(pool, order);
-
-    if (ref == FRAME_REF_NONE) {
-        return false;
-    }
-    MAPPING_ASSERT(pool->warm == 0);
-    *ref_info(pool, ref) = (struct frame_info){.kind = kind_of(FRAME_INSIDE, 0)};
-    pool->warm_first = ref;
-    pool->warm = low_bits(frames_of(order));
-    return true;
-}
-
-/* Move the window to around @ref: aligned where it can be, so that frees of neighbours meet there
- * whether they come upwards or downwards. */
-static void warm_move(struct frame_pool *pool, uint32_t ref)
-{
-    uint32_t number = pool->spans[ref_region(ref)].first_number + ref_index(ref);
-    uint64_t below = u64_min(number % WARM_FRAMES, ref_index(ref));
-
-    warm_flush(pool);
-    pool->warm_first = ref - (uint32_t)below;
-    MAPPING_ASSERT(ref_region(pool->warm_first) == ref_region(ref));
-    MAPPING_ASSERT(ref - pool->warm_first < WARM_FRAMES);
-}
-
-static inline uint32_t warm_pop(struct frame_pool *pool)
-{
-    uint32_t ref = pool->warm_first + u64_trailing_zeros(pool->warm);
-
-    pool->warm &= pool->warm - 1;
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, 0));
+    pool->loose = info->next;
+    stock_split(pool, frame_stock_available(stock), ready == 0 ? 0 : ready - 1);
     return ref;
 }
 
-/* Find a block where no warm frame serves. */
-static bool block_search(struct frame_pool *pool, unsigned order, uint32_t *ref)
+/* One turn. */
+static void loose_merge_some(struct frame_pool *pool)
 {
-    MAPPING_ASSERT(lock_is_held(&pool->lock));
-    if (order != 0) {
-        warm_flush(pool);
+    unsigned steps = 0;
+
+    while (pool->loose != FRAME_REF_NONE && steps < MERGE_STEPS) {
+        steps += block_merge(pool, loose_pop(pool), 0);
+    }
+}
+
+/* Make the smallest free block loose, or so much of it as may be at once, lowest frame first. The
+ * loose list is empty. */
+static bool loose_refill(struct frame_pool *pool)
+{
+    const unsigned order = u64_trailing_zeros(pool->free_orders | BIT(REFILL_ORDER));
+    const size_t spare = frame_stock_available(frame_stock(pool)) - load_count(&pool->low_water);
+    const uint32_t ref = block_cut(pool, order);
+    struct frame_info *info;
+
+    MAPPING_ASSERT(pool->loose == FRAME_REF_NONE);
+    if (ref == FRAME_REF_NONE) {
+        return false;
+    }
+    info = frame_ref_info(pool, ref);
+    for (uint32_t i = 1; i < frames_of(order); i++) {
+        info_set(info++, ref + i, frame_kind(FRAME_HELD, 0));
+    }
+    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, 0));
+    pool->loose = ref;
+    stock_split(pool, frame_stock_available(frame_stock(pool)), u64_min(spare, frames_of(order)));
+    return true;
+}
+
+/* Let whoever waits for the pool have it first. */
+static bool pass_lock_on(struct frame_pool *pool)
+{
+    lock_release(&pool->lock);
+    lock_acquire(&pool->lock);
+    return true;
+}
+
+/* Merge loose frames until a block of 2^@enough is free, or none is loose any more: that with
+ * FRAME_POOL_ORDERS. Passes the lock on, so nothing that others do not know may be under way. */
+static void loose_merge(struct frame_pool *pool, unsigned enough)
+{
+    pool->mergers++;
+    do {
+        loose_merge_some(pool);
+    } while ((pool->free_orders >> enough) == 0 && pool->loose != FRAME_REF_NONE &&
+             pass_lock_on(pool));
+    pool->mergers--;
+}
+
+/* --- Blocks ---------------------------------------------------------------------------------- */
+
+/* Take a block of more than one frame off what is available; the caller writes its info. */
+static bool block_obtain(struct frame_pool *pool, unsigned order, uint32_t *ref)
+{
+    MAPPING_ASSERT(order != 0);
+    if ((frame_stock_available(frame_stock(pool)) >> order) == 0) {
+        return false;
+    }
+    *ref = block_cut(pool, order);
+    if (*ref == FRAME_REF_NONE && pool->loose != FRAME_REF_NONE) {
+        loose_merge(pool, order);
         *ref = block_cut(pool, order);
-        if (*ref == FRAME_REF_NONE) {
-            return false;
-        }
-    } else {
-        if (!warm_refill(pool)) {
-            return false;
-        }
-        *ref = warm_pop(pool);
     }
-    available_sub(pool, frames_of(order));
+    if (*ref == FRAME_REF_NONE) {
+        return false;
+    }
+    stock_take(pool, frames_of(order));
     return true;
 }
 
-/* Take a block off what is available; the caller writes its info. */
-static inline bool block_obtain(struct frame_pool *pool, unsigned order, uint32_t *ref)
+/* The same for a single frame. */
+static bool single_obtain(struct frame_pool *pool, uint32_t *ref)
 {
-    if (order != 0 || pool->warm == 0) {
-        return block_search(pool, order, ref);
+    if (pool->loose == FRAME_REF_NONE && !loose_refill(pool)) {
+        return false;
     }
-    *ref = warm_pop(pool);
-    available_sub(pool, 1);
+    *ref = pool->loose;
+    pool->loose = frame_ref_info(pool, *ref)->next;
+    stock_take(pool, 1);
     return true;
 }
 
-/* Make a block available again. @info: its own. */
-static inline void block_release(struct frame_pool *pool, uint32_t ref, struct frame_info *info,
-                                 unsigned order)
+/* Make a block available again. */
+static void block_release(struct frame_pool *pool, uint32_t ref, unsigned order)
 {
     if (order != 0) {
-        available_add(pool, frames_of(order));
-        block_merge(pool, ref, order);
+        stock_give(pool, frames_of(order), 0);
+        (void)block_merge(pool, ref, order);
         return;
     }
-    available_add(pool, 1);
-    *info = (struct frame_info){.kind = kind_of(FRAME_INSIDE, 0)};
-    if (ref - pool->warm_first >= WARM_FRAMES) {
-        warm_move(pool, ref);
-    }
-    pool->warm |= BIT(ref - pool->warm_first);
+    info_set(frame_ref_info(pool, ref), pool->loose, frame_kind(FRAME_HELD, 0));
+    pool->loose = ref;
+    stock_give(pool, 1, 1);
 }
 
 /* Whether two stretches of our own memory share a byte; one that is not there shares none. */
@@ -430,11 +408,11 @@ static bool regions_are_valid(unsigned frame_shift, const struct frame_region re
 static void region_free_all(struct frame_pool *pool, size_t region)
 {
     const struct frame_span *span = &pool->spans[region];
-    uint32_t left = span->frame_count;
+    uint32_t left = (uint32_t)span->frame_count;
 
     MAPPING_ASSERT(left != 0);
     for (uint32_t i = 0; i < span->frame_count; i++) {
-        pool->infos[region][i] = (struct frame_info){.kind = kind_of(FRAME_INSIDE, 0)};
+        pool->infos[region][i] = (struct frame_info){.kind = frame_kind(FRAME_INSIDE, 0)};
     }
     while (left != 0) {
         unsigned aligned = u64_trailing_zeros(span->first_number + left);
@@ -453,9 +431,9 @@ static void span_init(struct frame_span *span, const struct frame_region *region
         .base = region->base,
         .size = (uint64_t)region->frame_count << frame_shift,
         .memory = region->memory,
-        .frame_count = (uint32_t)region->frame_count,
+        .frame_count = region->frame_count,
         .first_number = (uint32_t)(pa_distance(pa_of(0), region->base) >> frame_shift),
-        .first_ref = (uint32_t)number << REF_REGION_SHIFT,
+        .first_ref = (uint32_t)number << FRAME_REF_REGION_SHIFT,
     };
 }
 
@@ -473,11 +451,10 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
 
     lock_init(&pool->lock);
     pool->frame_shift = frame_shift;
-    pool->offset_mask = BIT(frame_shift) - 1;
     pool->region_count = region_count;
     pool->free_orders = 0;
-    pool->warm_first = 0;
-    pool->warm = 0;
+    pool->loose = FRAME_REF_NONE;
+    pool->mergers = 0;
     pool->held = 0;
     for (unsigned order = 0; order < FRAME_POOL_ORDERS; order++) {
         pool->free_head[order] = FRAME_REF_NONE;
@@ -485,16 +462,18 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
     for (size_t i = region_count; i-- > 0;) {
         span_init(&pool->spans[i], &regions[i], i, frame_shift);
         pool->infos[i] = regions[i].info;
+        pool->bases[i] = regions[i].base;
         region_free_all(pool, i);
         frames += regions[i].frame_count;
     }
     pool->frame_count = frames;
-    atomic_init(&pool->available, frames);
+    atomic_init(&pool->stock, 0);
+    stock_split(pool, frames, 0);
     atomic_init(&pool->low_water, frames);
     return MAPPING_OK;
 }
 
-enum mapping_error frame_pool_alloc(struct frame_pool *pool, unsigned order, pa_t *frame)
+enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order, pa_t *frame)
 {
     uint32_t ref;
     bool is_found;
@@ -503,11 +482,11 @@ enum mapping_error frame_pool_alloc(struct frame_pool *pool, unsigned order, pa_
         return MAPPING_INVALID_PARAM;
     }
     lock_acquire(&pool->lock);
-    is_found = block_obtain(pool, order, &ref);
+    is_found = order == 0 ? single_obtain(pool, &ref) : block_obtain(pool, order, &ref);
     if (is_found) {
-        info_set(ref_info(pool, ref), FRAME_REF_NONE, kind_of(FRAME_TAKEN, order));
+        info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_TAKEN, order));
         low_water_note(pool);
-        *frame = ref_pa(pool, ref);
+        *frame = frame_ref_pa(pool, ref);
     }
     lock_release(&pool->lock);
     return is_found ? MAPPING_OK : MAPPING_NO_FRAME;
@@ -534,147 +513,252 @@ enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned ord
     return MAPPING_OK;
 }
 
-enum mapping_error frame_pool_free(struct frame_pool *pool, pa_t frame, unsigned order)
+enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsigned order)
 {
-    struct frame_info *info;
+    const struct frame_info *info;
     uint32_t ref;
     bool is_taken;
 
-    if (!ref_at(pool, frame, &ref)) {
+    if (!frame_ref_at(pool, frame, &ref)) {
         return MAPPING_BAD_STATE;
     }
-    info = ref_info(pool, ref);
+    info = frame_ref_info(pool, ref);
     lock_acquire(&pool->lock);
-    is_taken = info->kind == kind_of(FRAME_TAKEN, order) &&
+    is_taken = info->kind == frame_kind(FRAME_TAKEN, order) &&
                (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     if (is_taken) {
-        block_release(pool, ref, info, order);
+        block_release(pool, ref, order);
     }
     lock_release(&pool->lock);
     return is_taken ? MAPPING_OK : MAPPING_BAD_STATE;
 }
 
+/* --- Reserves and lists ---------------------------------------------------------------------- */
+
 /* The reference of the TAKEN block that begins at @frame; anything else is the caller's bug. */
-static uint32_t taken_ref(const struct frame_pool *pool, pa_t frame)
+static inline uint32_t taken_ref(const struct frame_pool *pool, pa_t frame)
 {
     uint32_t ref = FRAME_REF_NONE;
-    bool is_frame = ref_at(pool, frame, &ref);
+    bool is_frame = frame_ref_at(pool, frame, &ref);
 
     MAPPING_ASSERT(is_frame);
-    MAPPING_ASSERT(kind_state(ref_info(pool, ref)->kind) == FRAME_TAKEN);
+    MAPPING_ASSERT(kind_state(frame_ref_info(pool, ref)->kind) == FRAME_TAKEN);
     return ref;
 }
 
 /* The links of both kinds of list, the pool's reserves and the owners' own. */
-static void list_push(const struct frame_pool *pool, struct frame_list *list, uint32_t ref)
+static inline void list_push(struct frame_list *list, uint32_t ref, struct frame_info *info)
 {
-    ref_info(pool, ref)->next = list->head;
+    info->next = list->head;
     list->head = ref;
     list->count++;
 }
 
-static uint32_t list_pop(const struct frame_pool *pool, struct frame_list *list)
+/* @info: of the first block. */
+static inline void list_pop(struct frame_list *list, struct frame_info *info)
 {
-    uint32_t ref = list->head;
-    struct frame_info *info;
-
-    MAPPING_ASSERT(list->count != 0 && ref != FRAME_REF_NONE);
-    info = ref_info(pool, ref);
+    MAPPING_ASSERT(list->count != 0);
     MAPPING_ASSERT((list->count == 1) == (info->next == FRAME_REF_NONE));
     list->head = info->next;
     list->count--;
     info->next = FRAME_REF_NONE;
-    return ref;
+}
+
+static inline void reserve_push(struct frame_reserve *held, uint32_t ref, struct frame_info *info)
+{
+    if (held->blocks.count == 0) {
+        held->last = ref;
+    }
+    list_push(&held->blocks, ref, info);
+}
+
+/* A list of @count blocks from @first to @last, whose info is @info, goes before what is held. */
+static inline void reserve_prepend(struct frame_reserve *held, uint32_t first, uint32_t last,
+                                   struct frame_info *info, size_t count)
+{
+    if (held->blocks.count == 0) {
+        held->last = last;
+    }
+    info->next = held->blocks.head;
+    held->blocks.head = first;
+    held->blocks.count += count;
+}
+
+/* Hold up to @most loose frames; there is one. Returns: how many. They are HELD already, and linked
+ * as they must be. */
+static size_t loose_hold(struct frame_pool *pool, struct frame_reserve *held, size_t most)
+{
+    const uint32_t first = pool->loose;
+    uint32_t next = first;
+    struct frame_info *info;
+    size_t count = 0;
+    uint32_t last;
+
+    do {
+        last = next;
+        info = frame_ref_info(pool, last);
+        next = info->next;
+        count++;
+    } while (count < most && next != FRAME_REF_NONE);
+    pool->loose = next;
+    reserve_prepend(held, first, last, info, count);
+    return count;
+}
+
+static enum mapping_error singles_reserve(struct frame_pool *pool, size_t count,
+                                          struct frame_reserve *held)
+{
+    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const bool is_there = count <= frame_stock_available(frame_stock(pool));
+
+    if (is_there) {
+        size_t left = count;
+
+        held->order = 0;
+        while (left > 0) {
+            const bool is_loose = pool->loose != FRAME_REF_NONE || loose_refill(pool);
+
+            MAPPING_ASSERT(is_loose);
+            (void)is_loose;
+            left -= loose_hold(pool, held, left);
+        }
+        pool->held += count;
+        stock_take(pool, count);
+        low_water_note(pool);
+    }
+    lock_release_ticket(&pool->lock, ticket);
+    return is_there ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
 /* Give the @count blocks held last back. The pool is locked. */
 static void reserve_drop(struct frame_pool *pool, struct frame_reserve *held, size_t count)
 {
-    unsigned order = held->order;
+    const unsigned order = held->order;
 
     MAPPING_ASSERT(lock_is_held(&pool->lock));
     MAPPING_ASSERT(count <= held->blocks.count);
-    MAPPING_ASSERT(pool->held >> order >= count);
     for (size_t i = 0; i < count; i++) {
-        uint32_t ref = list_pop(pool, &held->blocks);
-        struct frame_info *info = ref_info(pool, ref);
+        const uint32_t ref = held->blocks.head;
+        struct frame_info *info = frame_ref_info(pool, ref);
 
-        MAPPING_ASSERT(info->kind == kind_of(FRAME_HELD, order));
-        block_release(pool, ref, info, order);
+        MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, order));
+        list_pop(&held->blocks, info);
+        stock_give(pool, frames_of(order), 0);
+        (void)block_merge(pool, ref, order);
     }
-    pool->held -= count << order;
 }
 
-/* Hold up to @count blocks of @held's order. Returns: how many there were. The pool is locked. */
-static size_t reserve_fill(struct frame_pool *pool, struct frame_reserve *held, size_t count)
+/* Hold up to @count blocks of more than one frame. Returns: how many there were. */
+static size_t blocks_hold(struct frame_pool *pool, unsigned order, size_t count,
+                          struct frame_reserve *held)
 {
-    unsigned order = held->order;
-    uint32_t ref;
     size_t got;
 
-    MAPPING_ASSERT(lock_is_held(&pool->lock));
-    for (got = 0; got < count && block_obtain(pool, order, &ref); got++) {
-        info_set(ref_info(pool, ref), FRAME_REF_NONE, kind_of(FRAME_HELD, order));
-        list_push(pool, &held->blocks, ref);
+    held->order = order;
+    for (got = 0; got < count; got++) {
+        const uint32_t ref = block_cut(pool, order);
+
+        if (ref == FRAME_REF_NONE) {
+            break;
+        }
+        stock_take(pool, frames_of(order));
+        info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
+        reserve_push(held, ref, frame_ref_info(pool, ref));
     }
-    pool->held += got << order;
     return got;
+}
+
+/* Hold @count of them or none. */
+static bool blocks_hold_all(struct frame_pool *pool, unsigned order, size_t count,
+                            struct frame_reserve *held)
+{
+    const unsigned old_order = held->order;
+    const size_t got = blocks_hold(pool, order, count, held);
+
+    if (got < count) {
+        reserve_drop(pool, held, got);
+        held->order = old_order;
+        return false;
+    }
+    pool->held += count << order;
+    low_water_note(pool);
+    return true;
+}
+
+static enum mapping_error blocks_reserve(struct frame_pool *pool, unsigned order, size_t count,
+                                         struct frame_reserve *held)
+{
+    bool is_held = false;
+
+    lock_acquire(&pool->lock);
+    /* A count that can never be met is refused before a frame moves. */
+    if (count <= frame_stock_available(frame_stock(pool)) >> order) {
+        is_held = blocks_hold_all(pool, order, count, held);
+        if (!is_held && pool->loose != FRAME_REF_NONE) {
+            loose_merge(pool, count == 1 ? order : FRAME_POOL_ORDERS);
+            is_held = blocks_hold_all(pool, order, count, held);
+        }
+    }
+    lock_release(&pool->lock);
+    return is_held ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
 enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order, size_t count,
                                       struct frame_reserve *held)
 {
-    unsigned old_order = held->order;
-    size_t got = 0;
-
     MAPPING_ASSERT((held->blocks.count == 0) == (held->blocks.head == FRAME_REF_NONE));
-    if (order >= FRAME_POOL_ORDERS || (held->blocks.count != 0 && old_order != order)) {
+    if (order >= FRAME_POOL_ORDERS || (held->blocks.count != 0 && held->order != order)) {
         return MAPPING_INVALID_PARAM;
     }
-    lock_acquire(&pool->lock);
-    /* A count that can never be met is refused before a frame moves. */
-    if (count <= load_count(&pool->available) >> order) {
-        held->order = order;
-        got = reserve_fill(pool, held, count);
-        if (got == count) {
-            low_water_note(pool);
-        } else {
-            reserve_drop(pool, held, got);
-            held->order = old_order;
-        }
-    }
-    lock_release(&pool->lock);
-    return got == count ? MAPPING_OK : MAPPING_NO_FRAME;
+    return order == 0 ? singles_reserve(pool, count, held)
+                      : blocks_reserve(pool, order, count, held);
+}
+
+/* @mark: FRAME_REF_NONE, or FRAME_SEALED. */
+static inline pa_t held_take(struct frame_pool *pool, struct frame_reserve *held, uint32_t mark)
+{
+    const uint32_t ref = held->blocks.head;
+    struct frame_info *info;
+    uint32_t ticket;
+
+    MAPPING_ASSERT(held->blocks.count != 0);
+    info = frame_ref_info(pool, ref);
+    ticket = lock_acquire_ticket(&pool->lock);
+    MAPPING_ASSERT(pool->held >= frames_of(held->order));
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, held->order));
+    list_pop(&held->blocks, info);
+    info->prev = mark;
+    info->kind = frame_kind(FRAME_TAKEN, held->order);
+    pool->held -= frames_of(held->order);
+    lock_release_ticket(&pool->lock, ticket);
+    return frame_ref_pa(pool, ref);
 }
 
 pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held)
 {
-    uint32_t ref;
+    return held_take(pool, held, FRAME_REF_NONE);
+}
 
-    MAPPING_ASSERT(held->blocks.count != 0);
-    lock_acquire(&pool->lock);
-    MAPPING_ASSERT(pool->held >= frames_of(held->order));
-    ref = list_pop(pool, &held->blocks);
-    MAPPING_ASSERT(ref_info(pool, ref)->kind == kind_of(FRAME_HELD, held->order));
-    ref_info(pool, ref)->kind = kind_of(FRAME_TAKEN, held->order);
-    pool->held -= frames_of(held->order);
-    lock_release(&pool->lock);
-    return ref_pa(pool, ref);
+pa_t frame_pool_take_sealed(struct frame_pool *pool, struct frame_reserve *held)
+{
+    return held_take(pool, held, FRAME_SEALED);
 }
 
 void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
                        struct frame_reserve *held)
 {
-    uint32_t ref = taken_ref(pool, frame);
+    const uint32_t ref = taken_ref(pool, frame);
+    struct frame_info *info = frame_ref_info(pool, ref);
+    uint32_t ticket;
 
     MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
-    lock_acquire(&pool->lock);
-    MAPPING_ASSERT(ref_info(pool, ref)->kind == kind_of(FRAME_TAKEN, order));
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
+    ticket = lock_acquire_ticket(&pool->lock);
+    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
+    reserve_push(held, ref, info);
     held->order = order;
-    info_set(ref_info(pool, ref), FRAME_REF_NONE, kind_of(FRAME_HELD, order));
-    list_push(pool, &held->blocks, ref);
     pool->held += frames_of(order);
-    lock_release(&pool->lock);
+    lock_release_ticket(&pool->lock, ticket);
 }
 
 /* The links stay as they are, but for the last one's, which leads on to what was held before. */
@@ -682,8 +766,9 @@ void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, uns
                            struct frame_reserve *held)
 {
     size_t left = list->count;
-    uint32_t ref = list->head;
+    uint32_t next = list->head;
     struct frame_info *info;
+    uint32_t last;
 
     MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
     if (left == 0) {
@@ -691,34 +776,55 @@ void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, uns
     }
     lock_acquire(&pool->lock);
     do {
-        info = ref_info(pool, ref);
-        MAPPING_ASSERT(info->kind == kind_of(FRAME_TAKEN, order));
-        ref = info->next;
-        info_set(info, ref, kind_of(FRAME_HELD, order));
+        last = next;
+        info = frame_ref_info(pool, last);
+        MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
+        next = info->next;
+        info->prev = FRAME_REF_NONE;
+        info->kind = frame_kind(FRAME_HELD, order);
+        info->count = 0;
     } while (--left > 0);
-    MAPPING_ASSERT(ref == FRAME_REF_NONE);
-    info->next = held->blocks.head;
-    held->blocks.head = list->head;
-    held->blocks.count += list->count;
+    MAPPING_ASSERT(next == FRAME_REF_NONE);
+    reserve_prepend(held, list->head, last, info, list->count);
     held->order = order;
     pool->held += list->count << order;
-    frame_list_init(list);
     lock_release(&pool->lock);
+    frame_list_init(list);
+}
+
+/* All single frames of @held become loose, before those that are. The pool is locked. */
+static void singles_unreserve(struct frame_pool *pool, struct frame_reserve *held)
+{
+    struct frame_info *last = frame_ref_info(pool, held->last);
+
+    MAPPING_ASSERT(last->kind == frame_kind(FRAME_HELD, 0) && last->next == FRAME_REF_NONE);
+    last->next = pool->loose;
+    pool->loose = held->blocks.head;
+    stock_give(pool, held->blocks.count, held->blocks.count);
+    frame_list_init(&held->blocks);
 }
 
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held)
 {
-    if (held->blocks.count == 0) {
+    const size_t count = held->blocks.count;
+
+    if (count == 0) {
         return;
     }
     lock_acquire(&pool->lock);
-    reserve_drop(pool, held, held->blocks.count);
+    MAPPING_ASSERT(pool->held >> held->order >= count);
+    pool->held -= count << held->order;
+    if (held->order == 0 && pool->mergers == 0) {
+        singles_unreserve(pool, held);
+    } else {
+        reserve_drop(pool, held, count);
+    }
     lock_release(&pool->lock);
 }
 
 size_t frame_pool_available(const struct frame_pool *pool)
 {
-    return load_count(&pool->available);
+    return frame_stock_available(frame_stock(pool));
 }
 
 size_t frame_pool_low_water(const struct frame_pool *pool)
@@ -805,18 +911,18 @@ bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned ord
 {
     uint32_t ref;
 
-    return order < FRAME_POOL_ORDERS && ref_at(pool, frame, &ref) &&
-           ref_info(pool, ref)->kind == kind_of(FRAME_TAKEN, order);
+    return order < FRAME_POOL_ORDERS && frame_ref_at(pool, frame, &ref) &&
+           frame_ref_info(pool, ref)->kind == frame_kind(FRAME_TAKEN, order);
 }
 
 uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame)
 {
-    return &ref_info(pool, taken_ref(pool, frame))->count;
+    return &frame_ref_info(pool, taken_ref(pool, frame))->count;
 }
 
 void frame_pool_seal(struct frame_pool *pool, pa_t frame)
 {
-    struct frame_info *info = ref_info(pool, taken_ref(pool, frame));
+    struct frame_info *info = frame_ref_info(pool, taken_ref(pool, frame));
 
     lock_acquire(&pool->lock);
     MAPPING_ASSERT(info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
@@ -845,7 +951,7 @@ static bool part_at(const struct frame_pool *pool, const struct frame_span *span
         if (inside > index) {
             return false;
         }
-        info = ref_info(pool, span->first_ref | (index - inside));
+        info = frame_ref_info(pool, span->first_ref | (index - inside));
         if (kind_state(info->kind) != FRAME_INSIDE && kind_order(info->kind) >= order) {
             const uint32_t left = frames_of(kind_order(info->kind)) - inside;
 
@@ -1004,18 +1110,23 @@ bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t siz
 
 void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame)
 {
-    list_push(pool, list, taken_ref(pool, frame));
+    const uint32_t ref = taken_ref(pool, frame);
+
+    list_push(list, ref, frame_ref_info(pool, ref));
 }
 
 bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t *frame)
 {
-    uint32_t ref = list->head;
+    const uint32_t ref = list->head;
+    struct frame_info *info;
 
     if (ref == FRAME_REF_NONE) {
         return false;
     }
-    MAPPING_ASSERT(kind_state(ref_info(pool, ref)->kind) == FRAME_TAKEN);
-    *frame = ref_pa(pool, list_pop(pool, list));
+    info = frame_ref_info(pool, ref);
+    MAPPING_ASSERT(kind_state(info->kind) == FRAME_TAKEN);
+    list_pop(list, info);
+    *frame = frame_ref_pa(pool, ref);
     return true;
 }
 
@@ -1023,8 +1134,7 @@ bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t
 struct tally {
     size_t free_blocks[FRAME_POOL_ORDERS];
     size_t available;
-    size_t held;
-    uint64_t warm; /* bits whose frames were met */
+    size_t held; /* and loose */
 };
 
 static bool ref_is_valid(const struct frame_pool *pool, uint32_t ref)
@@ -1035,19 +1145,21 @@ static bool ref_is_valid(const struct frame_pool *pool, uint32_t ref)
 
 static bool ref_is_free(const struct frame_pool *pool, uint32_t ref, unsigned order)
 {
-    return ref_is_valid(pool, ref) && ref_info(pool, ref)->kind == kind_of(FRAME_FREE, order);
+    return ref_is_valid(pool, ref) &&
+           frame_ref_info(pool, ref)->kind == frame_kind(FRAME_FREE, order);
 }
 
 static bool info_is_inside(const struct frame_info *info)
 {
-    return info->kind == kind_of(FRAME_INSIDE, 0) && (info->next | info->prev | info->count) == 0;
+    return info->kind == frame_kind(FRAME_INSIDE, 0) &&
+           (info->next | info->prev | info->count) == 0;
 }
 
 /* A first frame, aligned and whole, with nothing but frames inside behind it. */
 static bool check_extent(const struct frame_pool *pool, uint32_t ref)
 {
     const struct frame_span *span = &pool->spans[ref_region(ref)];
-    const struct frame_info *info = ref_info(pool, ref);
+    const struct frame_info *info = frame_ref_info(pool, ref);
     unsigned order = kind_order(info->kind);
 
     if (order >= FRAME_POOL_ORDERS || frames_of(order) > span->frame_count - ref_index(ref) ||
@@ -1065,7 +1177,7 @@ static bool check_extent(const struct frame_pool *pool, uint32_t ref)
 /* Each neighbour on the free list is FREE, of the same order, and points back. */
 static bool check_free_links(const struct frame_pool *pool, uint32_t ref, unsigned order)
 {
-    const struct frame_info *info = ref_info(pool, ref);
+    const struct frame_info *info = frame_ref_info(pool, ref);
     bool prev_agrees;
     bool next_agrees;
 
@@ -1073,10 +1185,10 @@ static bool check_free_links(const struct frame_pool *pool, uint32_t ref, unsign
         prev_agrees = pool->free_head[order] == ref;
     } else {
         prev_agrees =
-            ref_is_free(pool, info->prev, order) && ref_info(pool, info->prev)->next == ref;
+            ref_is_free(pool, info->prev, order) && frame_ref_info(pool, info->prev)->next == ref;
     }
-    next_agrees = info->next == FRAME_REF_NONE ||
-                  (ref_is_free(pool, info->next, order) && ref_info(pool, info->next)->prev == ref);
+    next_agrees = info->next == FRAME_REF_NONE || (ref_is_free(pool, info->next, order) &&
+                                                   frame_ref_info(pool, info->next)->prev == ref);
     return prev_agrees && next_agrees;
 }
 
@@ -1107,7 +1219,7 @@ static bool check_owned_links(const struct frame_pool *pool, const struct frame_
     if (!ref_is_valid(pool, info->next)) {
         return false;
     }
-    next_kind = ref_info(pool, info->next)->kind;
+    next_kind = frame_ref_info(pool, info->next)->kind;
     return next_kind == info->kind ||
            (kind_state(info->kind) == FRAME_TAKEN && kind_state(next_kind) == FRAME_TAKEN);
 }
@@ -1115,7 +1227,7 @@ static bool check_owned_links(const struct frame_pool *pool, const struct frame_
 /* Check a block by what its state demands, and count it. */
 static bool check_block(const struct frame_pool *pool, uint32_t ref, struct tally *tally)
 {
-    const struct frame_info *info = ref_info(pool, ref);
+    const struct frame_info *info = frame_ref_info(pool, ref);
     unsigned order = kind_order(info->kind);
 
     switch (kind_state(info->kind)) {
@@ -1140,19 +1252,12 @@ static bool check_region(const struct frame_pool *pool, size_t region, struct ta
     uint32_t index = 0;
 
     while (index < span->frame_count) {
-        uint32_t ref = span->first_ref | index;
-        uint32_t bit = ref - pool->warm_first;
-        bool is_warm = bit < WARM_FRAMES && (pool->warm & BIT(bit)) != 0;
+        const uint32_t ref = span->first_ref | index;
 
-        if (is_warm) {
-            tally->warm |= BIT(bit);
-            tally->available++;
-        }
-        if (is_warm ? !info_is_inside(ref_info(pool, ref))
-                    : !check_extent(pool, ref) || !check_block(pool, ref, tally)) {
+        if (!check_extent(pool, ref) || !check_block(pool, ref, tally)) {
             return false;
         }
-        index += frames_of(kind_order(ref_info(pool, ref)->kind));
+        index += frames_of(kind_order(frame_ref_info(pool, ref)->kind));
     }
     return true;
 }
@@ -1171,21 +1276,42 @@ static bool check_free_list(const struct frame_pool *pool, unsigned order, size_
         if (!ref_is_free(pool, ref, order)) {
             return false;
         }
-        ref = ref_info(pool, ref)->next;
+        ref = frame_ref_info(pool, ref)->next;
     }
     return ref == FRAME_REF_NONE;
 }
 
+/* *count: how long the loose list is. Each of its frames is HELD and single; a ring would have more
+ * of them than there are. */
+static bool check_loose(const struct frame_pool *pool, const struct tally *tally, size_t *count)
+{
+    uint32_t ref = pool->loose;
+
+    for (*count = 0; ref != FRAME_REF_NONE; (*count)++) {
+        if (*count == tally->held || !ref_is_valid(pool, ref) ||
+            frame_ref_info(pool, ref)->kind != frame_kind(FRAME_HELD, 0)) {
+            return false;
+        }
+        ref = frame_ref_info(pool, ref)->next;
+    }
+    return true;
+}
+
 static bool check_counts(const struct frame_pool *pool, const struct tally *tally)
 {
+    const uint64_t stock = frame_stock(pool);
+    const size_t ready = frame_stock_ready(stock);
     size_t frames = 0;
+    size_t loose;
 
     for (size_t i = 0; i < pool->region_count; i++) {
         frames += pool->spans[i].frame_count;
     }
-    return frames == pool->frame_count && tally->available == load_count(&pool->available) &&
-           tally->held == pool->held && load_count(&pool->low_water) <= tally->available &&
-           tally->warm == pool->warm && (pool->free_orders >> FRAME_POOL_ORDERS) == 0;
+    return check_loose(pool, tally, &loose) && frames == pool->frame_count &&
+           tally->available + loose == frame_stock_available(stock) &&
+           tally->held - loose == pool->held && ready <= loose &&
+           load_count(&pool->low_water) <= frame_stock_available(stock) - ready &&
+           pool->mergers == 0 && (pool->free_orders >> FRAME_POOL_ORDERS) == 0;
 }
 
 bool frame_pool_check(const struct frame_pool *pool)

@@ -11,52 +11,32 @@
  *     [i i i i i i i]     [i i i i]                   the caller's infos: state, order, links, count
  *
  * State of a block, told by the info of its first frame (others are FRAME_INSIDE):
- *   FREE  on the free list of its order; nobody may touch the memory.       -> HELD, TAKEN, WARM
- *   WARM  a single frame, one of up to 64 neighbours that were freed last   -> HELD, TAKEN, FREE
- *         or are handed out next: as FREE, but not merged yet. The pool knows it by a bit.
- *   HELD  on a frame_reserve; promised, not yet used.                       -> TAKEN, FREE, WARM
- *   TAKEN its owner's: memory, link and count are the owner's to use.       -> FREE, WARM, HELD
- * All are protected by the pool's lock, but link and count of a TAKEN block by its owner. Warm
- * frames withhold nothing: a request for more than one frame merges them first.
+ *   FREE  on the free list of its order; nobody may touch the memory.       -> HELD, TAKEN
+ *   HELD  on a frame_reserve; promised, not yet used. Or loose: a single    -> TAKEN, HELD, FREE
+ *         frame on the pool's own list of those that came back last or go
+ *         out next; it is available, and as FREE but not merged yet.
+ *   TAKEN its owner's: memory, link and count are the owner's to use.       -> FREE, HELD
+ * All are protected by the pool's lock, but link and count of a TAKEN block by its owner.
+ *
+ * Single frames, which is what tables are made of, come from the loose list and go back there, so
+ * that nothing is cut and merged for them. Loose frames withhold nothing: a request for more than
+ * one frame that no free block serves has them merged, and fails only when none is left.
  *
  * Concurrency: functions lock the pool themselves, for at most 64 + 2 * FRAME_POOL_ORDERS list
- * steps (usually none or one) unless Cost says more; several spaces may share one pool. Those that
- * only look at regions, or at a block of the caller's own, say that they need no lock. A block
- * never spans two regions.
+ * steps (usually none or one) at a time, unless Cost says more; several spaces may share one pool.
+ * Those that only look at regions, or at a block of the caller's own, say that they need no lock. A
+ * block never spans two regions.
  */
 #ifndef TRESTLE_CORE_FRAME_POOL_H
 #define TRESTLE_CORE_FRAME_POOL_H
 
 #include "core/addr.h"
 #include "core/err.h"
-#include "core/lock.h"
+#include "core/frame_info.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define FRAME_POOL_ORDERS 20              /* block orders 0..19: 2 GiB of 4K frames */
-#define FRAME_POOL_MAX_REGIONS 8          /* DRAM banks */
-#define FRAME_REF_NONE UINT32_MAX         /* no frame */
-#define FRAME_SEALED 0U                   /* in prev: frame_pool_seal() */
-#define FRAME_MAPPED_MAX (UINT32_MAX / 2) /* a block's frames that can be mapped, each as often */
-
-/* One per frame, the caller's storage, outside the frame. Private to the pool and, through the
- * functions below, to the owner of the block. next and prev are frame references: the region's
- * number in bits [31:28], the frame's number inside it in [27:0]; or FRAME_REF_NONE. */
-struct frame_info {
-    uint32_t next; /* FREE, HELD, TAKEN: the next block of the list it is on */
-    uint32_t
-        prev; /* FREE: the one before; TAKEN: FRAME_SEALED, or FRAME_REF_NONE less the frames of it
-                     * that guests have, each as often as it is mapped */
-    uint32_t count; /* TAKEN: the owner's number; 0 when the block is handed out */
-    uint32_t kind;  /* state and order of the block, as frame_pool.c says */
-};
-
-_Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
-
-_Static_assert(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
-_Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
 
 struct frame_region {
     pa_t base;               /* aligned to the frame size */
@@ -81,39 +61,13 @@ struct frame_list {
 struct frame_reserve {
     struct frame_list blocks;
     unsigned order;
+    uint32_t last; /* of blocks, if there are any: so all can be given back in one step */
 };
 
-#define FRAME_RESERVE_INIT \
-    {                      \
-        FRAME_LIST_INIT, 0 \
+#define FRAME_RESERVE_INIT                 \
+    {                                      \
+        FRAME_LIST_INIT, 0, FRAME_REF_NONE \
     }
-
-/* What the pool keeps of a region, in the form that look-ups want. Never changes. */
-struct frame_span {
-    pa_t base;
-    uint64_t size;         /* bytes */
-    unsigned char *memory; /* or NULL */
-    uint32_t frame_count;
-    uint32_t first_number; /* base's frame number, modulo 2^32: alignment is counted in PA */
-    uint32_t first_ref;    /* reference of frame 0 */
-};
-
-struct frame_pool {
-    struct lock lock;
-    unsigned frame_shift;
-    uint64_t offset_mask; /* of a byte inside its frame */
-    size_t region_count;
-    struct frame_span spans[FRAME_POOL_MAX_REGIONS];
-    struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
-    uint32_t free_head[FRAME_POOL_ORDERS];
-    uint32_t free_orders;     /* bit n: free_head[n] is not empty */
-    uint32_t warm_first;      /* reference of the frame that bit 0 of warm stands for */
-    uint64_t warm;            /* bit n: frame warm_first + n is WARM */
-    size_t frame_count;       /* in all regions */
-    size_t held;              /* frames that are HELD */
-    _Atomic size_t available; /* frames that are FREE or WARM; written under the lock */
-    _Atomic size_t low_water; /* the least `available` that an operation ever left behind */
-};
 
 static inline void frame_list_init(struct frame_list *list)
 {
@@ -145,17 +99,31 @@ MAPPING_MUST_USE enum mapping_error frame_pool_init(struct frame_pool *pool, uns
                                                     struct frame_region regions[],
                                                     size_t region_count);
 
+/* What the two below do where the first loose frame does not serve. They do the whole work. */
+MAPPING_MUST_USE enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order,
+                                                         pa_t *frame);
+MAPPING_MUST_USE enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame,
+                                                        unsigned order);
+
 /**
  * frame_pool_alloc() - Take a block of 2^@order frames, naturally aligned in PA.
  * @frame:   its first PA, written on MAPPING_OK only. The memory is not cleared; the block is on
- *           no list and its count is 0. The smallest free block that fits is cut.
+ *           no list and its count is 0. A single frame is the one that came back last, if one did;
+ *           else the smallest free block that fits is cut.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: order >= FRAME_POOL_ORDERS; MAPPING_NO_FRAME.
  * Owns:     the caller owns the block until frame_pool_free().
- * Cost:     O(1), whatever the size of the pool: for one frame a few dozen instructions on
- *           average, at most FRAME_POOL_ORDERS list steps; for more, see Concurrency above.
+ * Cost:     one frame: O(1), some 25 instructions where one is loose, else at most 64 +
+ *           FRAME_POOL_ORDERS list steps, once in 64 frames. More: O(1) where a free block serves;
+ *           else it merges loose frames until one does, FRAME_POOL_ORDERS list steps each, which
+ *           is done once for each time that one was freed. It does so in turns of the length above
+ *           and others have the lock in between.
  */
-MAPPING_MUST_USE enum mapping_error frame_pool_alloc(struct frame_pool *pool, unsigned order,
-                                                     pa_t *frame);
+MAPPING_MUST_USE static inline enum mapping_error frame_pool_alloc(struct frame_pool *pool,
+                                                                   unsigned order, pa_t *frame)
+{
+    return order == 0 && frame_loose_take(pool, frame) ? MAPPING_OK
+                                                       : frame_pool_alloc_any(pool, order, frame);
+}
 
 /**
  * frame_pool_alloc_zeroed() - The same for memory that somebody is to see who must not see what it
@@ -180,17 +148,23 @@ MAPPING_MUST_USE enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *p
  *           changed.
  * Owns:     the block is the pool's again; it must be on none of the owner's lists.
  * Order:    no walker may still reach the block: the closing DSB of its invalidation is done.
- * Cost:     O(1); for one frame mostly no list step, at worst as Concurrency says above.
+ * Cost:     O(1): one frame some 30 instructions and no list step; more as Concurrency says above.
  */
-MAPPING_MUST_USE enum mapping_error frame_pool_free(struct frame_pool *pool, pa_t frame,
-                                                    unsigned order);
+MAPPING_MUST_USE static inline enum mapping_error frame_pool_free(struct frame_pool *pool,
+                                                                  pa_t frame, unsigned order)
+{
+    return order == 0 && frame_loose_give(pool, frame) ? MAPPING_OK
+                                                       : frame_pool_free_any(pool, frame, order);
+}
 
 /**
  * frame_pool_reserve() - Hold @count more blocks of 2^@order frames, now, on top of what @held has.
  * @held:    initialised; empty, or holding blocks of the same order.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad order, or not the order that @held has;
- *           MAPPING_NO_FRAME: then @held and the pool are as before.
- * Cost:     O(@count), with the pool locked.
+ *           MAPPING_NO_FRAME: then @held is as before, and so is what is available.
+ * Cost:     O(@count), with the pool locked: a few instructions for each single frame that is
+ *           loose. Larger blocks as for frame_pool_alloc(), the lock being passed on while loose
+ *           frames are merged.
  */
 MAPPING_MUST_USE enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order,
                                                        size_t count, struct frame_reserve *held);
@@ -202,6 +176,9 @@ MAPPING_MUST_USE enum mapping_error frame_pool_reserve(struct frame_pool *pool, 
  * Cost:     O(1).
  */
 pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held);
+
+/* The same, and frame_pool_seal() of it, in one. */
+pa_t frame_pool_take_sealed(struct frame_pool *pool, struct frame_reserve *held);
 
 /**
  * frame_pool_untake() - The opposite: put a TAKEN block back among what is held.
@@ -221,7 +198,8 @@ void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
 void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
                            struct frame_reserve *held);
 
-/* Give back all that @held still holds; it is empty afterwards. O(blocks held). */
+/* Give back all that @held still holds; it is empty afterwards. Single frames: O(1), or O(frames
+ * held) while a request for more waits for loose ones to merge; larger blocks: O(blocks held). */
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held);
 
 static inline size_t frame_reserve_count(const struct frame_reserve *held)
@@ -326,8 +304,9 @@ bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned ord
  * frame_pool_check() - Whether all that the pool believes is consistent.
  * Proves: every frame is in exactly one block; blocks are aligned and inside their region; the
  * free lists hold the FREE blocks and no others, each in the list of its order; no two FREE
- * buddies stand unmerged; links of HELD and TAKEN blocks lead to their like; counts agree; the
- * low-water mark is not above what is available.
+ * buddies stand unmerged; the loose list holds single HELD frames, as many as are on no reserve;
+ * links of HELD and TAKEN blocks lead to their like; counts agree; the low-water mark is not above
+ * what is available, nor above it less what is ready to be taken without a look at the mark.
  * Cost:     O(frames), whatever is corrupt; no recursion.
  * Context:  the pool at rest: no lock is taken.
  */

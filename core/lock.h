@@ -30,13 +30,20 @@ static inline void lock_init(struct lock *lock)
     atomic_init(&lock->serving, 0);
 }
 
-static inline void lock_acquire(struct lock *lock)
+/* Returns: the ticket that was drawn, for lock_release_ticket(). */
+static inline uint32_t lock_acquire_ticket(struct lock *lock)
 {
     uint32_t ticket = atomic_fetch_add_explicit(&lock->next, 1, memory_order_relaxed);
 
     while (atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket) {
         MAPPING_CPU_RELAX();
     }
+    return ticket;
+}
+
+static inline void lock_acquire(struct lock *lock)
+{
+    (void)lock_acquire_ticket(lock);
 }
 
 /* Whether anybody holds it: for assertions only, as the answer may be stale when it arrives. */
@@ -52,6 +59,13 @@ static inline void lock_release(struct lock *lock)
 
     MAPPING_ASSERT(serving != atomic_load_explicit(&lock->next, memory_order_relaxed));
     atomic_store_explicit(&lock->serving, serving + 1, memory_order_release);
+}
+
+/* The same where the ticket is still at hand: one store, as the holder's is the one being served.
+ * @ticket: what this holder's lock_acquire_ticket() answered. */
+static inline void lock_release_ticket(struct lock *lock, uint32_t ticket)
+{
+    atomic_store_explicit(&lock->serving, ticket + 1, memory_order_release);
 }
 
 #endif

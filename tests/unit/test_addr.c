@@ -442,6 +442,24 @@ TEST(offset_inside_pa_span_is_exact)
     ck_assert_uint_eq(offset, 1);
 }
 
+TEST(unit_number_counts_what_begins_in_the_span_and_nothing_else)
+{
+    const pa_t base = pa_of(0x40003000);
+
+    for (unsigned shift = 12; shift <= 16; shift += 2) {
+        for (uint64_t i = 0; i < 5; i++) {
+            ck_assert_uint_eq(pa_unit_number(base, pa_unit(base, i, shift), shift), i);
+        }
+        ck_assert(pa_eq(pa_unit(base, 3, shift), pa_add(base, 3 * BIT(shift))));
+        for (unsigned bit = 0; bit < shift; bit++) {
+            ck_assert_uint_ge(pa_unit_number(base, pa_add(base, BIT(bit)), shift), BIT(48));
+        }
+    }
+    /* Below the base: no fewer than fit behind it. */
+    ck_assert_uint_ge(pa_unit_number(base, pa_of(0x40002000), 12), (UINT64_MAX - 0x40003000) >> 12);
+    ck_assert_uint_ge(pa_unit_number(base, pa_of(0), 12), (UINT64_MAX - 0x40003000) >> 12);
+}
+
 /* lock.h */
 
 static struct lock lock;
@@ -469,22 +487,43 @@ TEST(acquire_after_the_last_ticket_starts_again_at_zero)
     ck_assert_uint_eq(atomic_load(&lock.serving), 2);
 }
 
+TEST(release_by_ticket_serves_the_next)
+{
+    atomic_init(&lock.next, UINT32_MAX);
+    atomic_init(&lock.serving, UINT32_MAX);
+    for (int i = 0; i < 3; i++) {
+        uint32_t ticket = lock_acquire_ticket(&lock);
+
+        ck_assert(lock_is_held(&lock));
+        lock_release_ticket(&lock, ticket);
+        ck_assert(!lock_is_held(&lock));
+        lock_acquire(&lock);
+        lock_release(&lock);
+    }
+    ck_assert_uint_eq(atomic_load(&lock.serving), 5);
+}
+
 TEST_DIES(release_of_a_free_lock_dies)
 {
     lock_init(&lock);
     lock_release(&lock);
 }
 
-#define LOCK_ROUNDS 20000U
+#define LOCK_ROUNDS 10000U
 
 static unsigned guarded;
 
 static void *count_up(void *unused)
 {
     for (unsigned i = 0; i < LOCK_ROUNDS; i++) {
+        uint32_t ticket;
+
         lock_acquire(&lock);
         guarded++;
         lock_release(&lock);
+        ticket = lock_acquire_ticket(&lock);
+        guarded++;
+        lock_release_ticket(&lock, ticket);
     }
     return unused;
 }
@@ -501,7 +540,7 @@ TEST(acquire_from_two_threads_excludes_one)
     for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     }
-    ck_assert_uint_eq(guarded, 2 * LOCK_ROUNDS);
+    ck_assert_uint_eq(guarded, 4 * LOCK_ROUNDS);
     ck_assert(!lock_is_held(&lock));
 }
 

@@ -32,6 +32,7 @@ static void must_free(pa_t frame, unsigned order)
 static struct {
     pa_t taken[2];
     struct frame_reserve held;
+    struct frame_reserve single; /* one frame */
 } scene;
 
 static struct frame_info *info_of(pa_t frame)
@@ -51,6 +52,18 @@ static struct frame_info *free_block(unsigned *order)
     return NULL;
 }
 
+static struct frame_info *first_loose(void)
+{
+    ck_assert_uint_ne(pool.loose, FRAME_REF_NONE);
+    return &infos[pool.loose];
+}
+
+static struct frame_info *second_loose(void)
+{
+    ck_assert_uint_ne(first_loose()->next, FRAME_REF_NONE);
+    return &infos[first_loose()->next];
+}
+
 static void set_scene(void)
 {
     struct frame_region region = {PA_INIT(0), NULL, COUNT(infos), infos};
@@ -67,7 +80,11 @@ static void set_scene(void)
     must_free(pa_of(32 * FRAME), 4);
     must_free(pa_of(64 * FRAME), 4);
     scene.taken[1] = must_alloc(0);
-    ck_assert_uint_ne(pool.warm, 0);
+    frame_reserve_init(&scene.single);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 1, &scene.single), MAPPING_OK);
+    must_free(must_alloc(0), 0);
+    ck_assert_uint_eq(second_loose()->next, FRAME_REF_NONE);
+    ck_assert_uint_eq(frame_stock_ready(frame_stock(&pool)), 2);
     ck_assert(frame_pool_check(&pool));
 }
 
@@ -217,32 +234,100 @@ static void corrupt_first_into_inside(void)
     memset(info_of(scene.taken[0]), 0, sizeof(struct frame_info));
 }
 
-static void corrupt_warm_info(void)
+static void corrupt_loose_count(void)
 {
-    infos[pool.warm_first + u64_trailing_zeros(pool.warm)].count = 1;
+    second_loose()->count = 1;
 }
 
-static void corrupt_warm_bit_lost(void)
+static void corrupt_loose_prev(void)
 {
-    pool.warm &= pool.warm - 1;
+    second_loose()->prev = pool.loose;
 }
 
-static void corrupt_warm_bit_of_a_taken_frame(void)
+static void corrupt_loose_order(void)
 {
-    uint32_t bit = (uint32_t)(info_of(scene.taken[1]) - infos) - pool.warm_first;
-
-    pool.warm |= BIT(bit);
+    second_loose()->kind++;
 }
 
-static void corrupt_warm_bit_inside_a_block(void)
+static void corrupt_loose_into_taken(void)
 {
-    pool.warm_first = 0;
-    pool.warm |= BIT((uint32_t)(info_of(scene.taken[0]) - infos) + 1);
+    second_loose()->kind = info_of(scene.taken[1])->kind;
+}
+
+static void corrupt_loose_next_out_of_range(void)
+{
+    second_loose()->next = 256;
+}
+
+static void corrupt_loose_next_to_a_larger_block(void)
+{
+    second_loose()->next = scene.held.blocks.head;
+}
+
+static void corrupt_loose_next_to_what_is_held(void)
+{
+    second_loose()->next = scene.single.blocks.head;
+}
+
+static void corrupt_loose_ring(void)
+{
+    second_loose()->next = pool.loose;
+}
+
+static void corrupt_loose_head_out_of_range(void)
+{
+    pool.loose = 0x10000000;
+}
+
+static void corrupt_loose_head_lost(void)
+{
+    pool.loose = FRAME_REF_NONE;
+}
+
+static void corrupt_loose_frame_lost(void)
+{
+    pool.loose = first_loose()->next;
+}
+
+static void corrupt_loose_head_of_a_reserve(void)
+{
+    infos[scene.single.blocks.head].next = pool.loose;
+    pool.loose = scene.single.blocks.head;
+}
+
+static void corrupt_held_into_loose(void)
+{
+    infos[scene.single.blocks.head].next = pool.loose;
+    pool.loose = scene.single.blocks.head;
+    atomic_fetch_add(&pool.stock, BIT(32));
 }
 
 static void corrupt_available(void)
 {
-    atomic_fetch_add(&pool.available, 1);
+    atomic_fetch_add(&pool.stock, BIT(32));
+}
+
+static void corrupt_ready(void)
+{
+    atomic_fetch_add(&pool.stock, 1);
+}
+
+/* What is ready may be taken without a look at the mark. */
+static void corrupt_low_water_above_the_rest(void)
+{
+    atomic_store(&pool.low_water, frame_pool_available(&pool) - 1);
+}
+
+/* As many are ready as are available, far more than are loose. */
+static void corrupt_ready_beyond_the_list(void)
+{
+    atomic_store(&pool.low_water, 0);
+    atomic_store(&pool.stock, frame_pool_available(&pool));
+}
+
+static void corrupt_mergers(void)
+{
+    pool.mergers++;
 }
 
 static void corrupt_held(void)
@@ -361,11 +446,24 @@ static const struct {
     CORRUPTION(corrupt_inside_next),
     CORRUPTION(corrupt_inside_prev),
     CORRUPTION(corrupt_first_into_inside),
-    CORRUPTION(corrupt_warm_info),
-    CORRUPTION(corrupt_warm_bit_lost),
-    CORRUPTION(corrupt_warm_bit_of_a_taken_frame),
-    CORRUPTION(corrupt_warm_bit_inside_a_block),
+    CORRUPTION(corrupt_loose_count),
+    CORRUPTION(corrupt_loose_prev),
+    CORRUPTION(corrupt_loose_order),
+    CORRUPTION(corrupt_loose_into_taken),
+    CORRUPTION(corrupt_loose_next_out_of_range),
+    CORRUPTION(corrupt_loose_next_to_a_larger_block),
+    CORRUPTION(corrupt_loose_next_to_what_is_held),
+    CORRUPTION(corrupt_loose_ring),
+    CORRUPTION(corrupt_loose_head_out_of_range),
+    CORRUPTION(corrupt_loose_head_lost),
+    CORRUPTION(corrupt_loose_frame_lost),
+    CORRUPTION(corrupt_loose_head_of_a_reserve),
+    CORRUPTION(corrupt_held_into_loose),
     CORRUPTION(corrupt_available),
+    CORRUPTION(corrupt_ready),
+    CORRUPTION(corrupt_low_water_above_the_rest),
+    CORRUPTION(corrupt_ready_beyond_the_list),
+    CORRUPTION(corrupt_mergers),
     CORRUPTION(corrupt_held),
     CORRUPTION(corrupt_low_water),
     CORRUPTION(corrupt_frame_count),

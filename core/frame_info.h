@@ -1,0 +1,191 @@
+/*
+ * frame_info.h - what a frame pool keeps: an info for each frame, and how one is found.
+ *
+ * Private to the pool; in a header so that the common case of one frame is compiled into its
+ * callers (frame_pool.h), who see nothing of it but what frame_pool.h promises.
+ *
+ *      reference   | region [31:28] | frame in the region [27:0] |      or FRAME_REF_NONE
+ *      kind        | state [31:8]   | order of the block [7:0]   |
+ *      stock       | rest [63:32]   | ready [31:0]               |
+ */
+#ifndef TRESTLE_CORE_FRAME_INFO_H
+#define TRESTLE_CORE_FRAME_INFO_H
+
+#include "core/addr.h"
+#include "core/bits.h"
+#include "core/lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_POOL_ORDERS 20      /* block orders 0..19: 2 GiB of 4K frames */
+#define FRAME_POOL_MAX_REGIONS 8  /* DRAM banks */
+#define FRAME_REF_NONE UINT32_MAX /* no frame */
+#define FRAME_REF_REGION_SHIFT 28
+#define FRAME_REF_INDEX_MASK (UINT32_MAX >> (32 - FRAME_REF_REGION_SHIFT))
+
+#define FRAME_SEALED 0U                   /* in prev: frame_pool_seal() */
+#define FRAME_MAPPED_MAX (UINT32_MAX / 2) /* a block's frames that can be mapped, each as often */
+
+/* One per frame, the caller's storage, outside the frame. */
+struct frame_info {
+    uint32_t next; /* FREE, HELD, TAKEN: the next block of the list it is on */
+    uint32_t
+        prev; /* FREE: the one before; TAKEN: FRAME_SEALED, or FRAME_REF_NONE less the frames of
+                    * it that guests have, each as often as it is mapped */
+    uint32_t kind;  /* state and order of the block */
+    uint32_t count; /* TAKEN: the owner's number; 0 when the block is handed out */
+};
+
+_Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
+_Static_assert(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
+_Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
+
+enum frame_state {
+    FRAME_INSIDE, /* not the first frame of its block */
+    FRAME_FREE,
+    FRAME_HELD,
+    FRAME_TAKEN,
+};
+
+#define FRAME_KIND_STATE FIELD(31, 8)
+#define FRAME_KIND_ORDER FIELD(7, 0)
+
+/* The order is added as it is. One that is too large gives a kind that no block has. */
+static inline uint32_t frame_kind(enum frame_state state, unsigned order)
+{
+    return (uint32_t)FIELD_PREP(FRAME_KIND_STATE, state) + order;
+}
+
+/* What the pool keeps of a region, in the form that look-ups want. Never changes. */
+struct frame_span {
+    pa_t base;
+    uint64_t size;         /* bytes */
+    unsigned char *memory; /* or NULL */
+    uint64_t frame_count;
+    uint32_t first_number; /* base's frame number, modulo 2^32: alignment is counted in PA */
+    uint32_t first_ref;    /* reference of frame 0 */
+};
+
+struct frame_pool {
+    struct lock lock;
+    /* Available frames, in two parts: those on the loose list that can be taken without a look at
+     * anything else, as the list has them and the low-water mark is not reached; and the rest. In
+     * one word, for who reads it without the lock. */
+    _Atomic uint64_t stock;
+    uint32_t loose; /* the loose list: single HELD frames that are the pool's own; through next */
+    unsigned frame_shift;
+    struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
+    pa_t bases[FRAME_POOL_MAX_REGIONS];               /* as in spans; here one load finds them */
+    struct frame_span spans[FRAME_POOL_MAX_REGIONS];
+    size_t region_count;
+    uint32_t free_head[FRAME_POOL_ORDERS];
+    uint32_t free_orders;     /* bit n: free_head[n] is not empty */
+    unsigned mergers;         /* requests that wait for loose frames to merge */
+    size_t frame_count;       /* in all regions */
+    size_t held;              /* frames on reserves */
+    _Atomic size_t low_water; /* the least that an operation ever left available */
+};
+
+static inline struct frame_info *frame_ref_info(const struct frame_pool *pool, uint32_t ref)
+{
+    return &pool->infos[ref >> FRAME_REF_REGION_SHIFT][ref & FRAME_REF_INDEX_MASK];
+}
+
+static inline pa_t frame_ref_pa(const struct frame_pool *pool, uint32_t ref)
+{
+    return pa_unit(pool->bases[ref >> FRAME_REF_REGION_SHIFT], ref & FRAME_REF_INDEX_MASK,
+                   pool->frame_shift);
+}
+
+/* *ref: the frame that begins at @frame, if that is one of the first region. */
+static inline bool frame_ref_in_first(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
+{
+    uint64_t index = pa_unit_number(pool->bases[0], frame, pool->frame_shift);
+
+    if (__builtin_expect(index >= pool->spans[0].frame_count, 0)) {
+        return false;
+    }
+    *ref = (uint32_t)index;
+    return true;
+}
+
+/* The same in any region. */
+bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref);
+
+static inline bool frame_ref_at(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
+{
+    return frame_ref_in_first(pool, frame, ref) || frame_ref_in_any(pool, frame, ref);
+}
+
+static inline uint64_t frame_stock(const struct frame_pool *pool)
+{
+    return atomic_load_explicit(&pool->stock, memory_order_relaxed);
+}
+
+/* Plain arithmetic under the lock; atomic only so that a snapshot may be read without it. */
+static inline void frame_stock_set(struct frame_pool *pool, uint64_t stock)
+{
+    atomic_store_explicit(&pool->stock, stock, memory_order_relaxed);
+}
+
+static inline uint32_t frame_stock_ready(uint64_t stock)
+{
+    return (uint32_t)stock;
+}
+
+static inline size_t frame_stock_available(uint64_t stock)
+{
+    return (size_t)((stock >> 32) + (uint32_t)stock);
+}
+
+/* Take the first loose frame, if one is ready. Returns: whether. */
+static inline bool frame_loose_take(struct frame_pool *pool, pa_t *frame)
+{
+    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const uint64_t stock = frame_stock(pool);
+    struct frame_info *info;
+    uint32_t ref;
+
+    if (__builtin_expect(frame_stock_ready(stock) == 0, 0)) {
+        lock_release_ticket(&pool->lock, ticket);
+        return false;
+    }
+    ref = pool->loose;
+    info = frame_ref_info(pool, ref);
+    pool->loose = info->next;
+    info->next = FRAME_REF_NONE;
+    info->kind = frame_kind(FRAME_TAKEN, 0);
+    frame_stock_set(pool, stock - 1);
+    lock_release_ticket(&pool->lock, ticket);
+    *frame = frame_ref_pa(pool, ref);
+    return true;
+}
+
+/* Give one back, if it is a TAKEN one of the first region that is not marked. Returns: whether. */
+static inline bool frame_loose_give(struct frame_pool *pool, pa_t frame)
+{
+    struct frame_info *info;
+    uint32_t ticket, ref;
+
+    if (!frame_ref_in_first(pool, frame, &ref)) {
+        return false;
+    }
+    ticket = lock_acquire_ticket(&pool->lock);
+    info = &pool->infos[0][ref];
+    if (__builtin_expect(info->kind != frame_kind(FRAME_TAKEN, 0), 0) ||
+        __builtin_expect(info->prev != FRAME_REF_NONE, 0)) {
+        lock_release_ticket(&pool->lock, ticket);
+        return false;
+    }
+    info->next = pool->loose;
+    info->kind = frame_kind(FRAME_HELD, 0);
+    info->count = 0;
+    pool->loose = ref;
+    frame_stock_set(pool, frame_stock(pool) + 1);
+    lock_release_ticket(&pool->lock, ticket);
+    return true;
+}
+
+#endif
