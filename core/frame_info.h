@@ -6,7 +6,7 @@
  *
  *      reference   | region [31:28] | frame in the region [27:0] |      or FRAME_REF_NONE
  *      kind        | state [31:8]   | order of the block [7:0]   |
- *      stock       | rest [63:32]   | ready [31:0]               |
+ *      stock       | mark [63:32]   | above [31:0]               |
  */
 #ifndef TRESTLE_CORE_FRAME_INFO_H
 #define TRESTLE_CORE_FRAME_INFO_H
@@ -30,7 +30,7 @@
 
 /* One per frame, the caller's storage, outside the frame. */
 struct frame_info {
-    uint32_t next; /* FREE, HELD, TAKEN: the next block of the list it is on */
+    uint32_t next; /* but INSIDE: the next block of the list it is on */
     uint32_t
         prev; /* FREE: the one before; TAKEN: FRAME_SEALED, or FRAME_REF_NONE less the frames of
                     * it that guests have, each as often as it is mapped */
@@ -45,6 +45,7 @@ _Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
 enum frame_state {
     FRAME_INSIDE, /* not the first frame of its block */
     FRAME_FREE,
+    FRAME_LOOSE,
     FRAME_HELD,
     FRAME_TAKEN,
 };
@@ -70,22 +71,20 @@ struct frame_span {
 
 struct frame_pool {
     struct lock lock;
-    /* Available frames, in two parts: those on the loose list that can be taken without a look at
-     * anything else, as the list has them and the low-water mark is not reached; and the rest. In
-     * one word, for who reads it without the lock. */
+    /* The low-water mark, and how many available frames there are above it: in one word, for who
+     * reads it without the lock, and so that one comparison says that it may sink by one. */
     _Atomic uint64_t stock;
-    uint32_t loose; /* the loose list: single HELD frames that are the pool's own; through next */
+    uint32_t loose; /* the loose list; through next */
     unsigned frame_shift;
     struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
     pa_t bases[FRAME_POOL_MAX_REGIONS];               /* as in spans; here one load finds them */
     struct frame_span spans[FRAME_POOL_MAX_REGIONS];
     size_t region_count;
     uint32_t free_head[FRAME_POOL_ORDERS];
-    uint32_t free_orders;     /* bit n: free_head[n] is not empty */
-    unsigned mergers;         /* requests that wait for loose frames to merge */
-    size_t frame_count;       /* in all regions */
-    size_t held;              /* frames on reserves */
-    _Atomic size_t low_water; /* the least that an operation ever left available */
+    uint32_t free_orders; /* bit n: free_head[n] is not empty */
+    unsigned mergers;     /* requests that wait for loose frames to merge */
+    size_t frame_count;   /* in all regions */
+    size_t held;          /* frames that are promised */
 };
 
 static inline struct frame_info *frame_ref_info(const struct frame_pool *pool, uint32_t ref)
@@ -114,10 +113,23 @@ static inline bool frame_ref_in_first(const struct frame_pool *pool, pa_t frame,
 /* The same in any region. */
 bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref);
 
-static inline bool frame_ref_at(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
+/* The info of the frame that begins at @frame, and its reference; NULL: none does. */
+static inline struct frame_info *frame_info_at(const struct frame_pool *pool, pa_t frame,
+                                               uint32_t *ref)
 {
-    return frame_ref_in_first(pool, frame, ref) || frame_ref_in_any(pool, frame, ref);
+    if (frame_ref_in_first(pool, frame, ref)) {
+        return &pool->infos[0][*ref];
+    }
+    return frame_ref_in_any(pool, frame, ref) ? frame_ref_info(pool, *ref) : NULL;
 }
+
+/* Whether it is the first of a TAKEN block. */
+static inline bool frame_info_is_taken(const struct frame_info *info)
+{
+    return info->kind >= frame_kind(FRAME_TAKEN, 0);
+}
+
+_Static_assert(FRAME_TAKEN > FRAME_HELD && FRAME_HELD > FRAME_LOOSE, "TAKEN is the last state");
 
 static inline uint64_t frame_stock(const struct frame_pool *pool)
 {
@@ -130,36 +142,42 @@ static inline void frame_stock_set(struct frame_pool *pool, uint64_t stock)
     atomic_store_explicit(&pool->stock, stock, memory_order_relaxed);
 }
 
-static inline uint32_t frame_stock_ready(uint64_t stock)
+static inline size_t frame_stock_mark(uint64_t stock)
+{
+    return (size_t)(stock >> 32);
+}
+
+static inline size_t frame_stock_above(uint64_t stock)
 {
     return (uint32_t)stock;
 }
 
 static inline size_t frame_stock_available(uint64_t stock)
 {
-    return (size_t)((stock >> 32) + (uint32_t)stock);
+    return frame_stock_mark(stock) + frame_stock_above(stock);
 }
 
-/* Take the first loose frame, if one is ready. Returns: whether. */
+/* Take the first loose frame, if it is one of the first region and no mark sinks by it.
+ * Returns: whether. */
 static inline bool frame_loose_take(struct frame_pool *pool, pa_t *frame)
 {
     const uint32_t ticket = lock_acquire_ticket(&pool->lock);
     const uint64_t stock = frame_stock(pool);
+    const uint32_t index = pool->loose;
     struct frame_info *info;
-    uint32_t ref;
 
-    if (__builtin_expect(frame_stock_ready(stock) == 0, 0)) {
+    if (__builtin_expect(frame_stock_above(stock) == 0, 0) ||
+        __builtin_expect(index > FRAME_REF_INDEX_MASK, 0)) { /* another region's, or none */
         lock_release_ticket(&pool->lock, ticket);
         return false;
     }
-    ref = pool->loose;
-    info = frame_ref_info(pool, ref);
+    info = &pool->infos[0][index];
     pool->loose = info->next;
     info->next = FRAME_REF_NONE;
     info->kind = frame_kind(FRAME_TAKEN, 0);
     frame_stock_set(pool, stock - 1);
     lock_release_ticket(&pool->lock, ticket);
-    *frame = frame_ref_pa(pool, ref);
+    *frame = pa_unit(pool->bases[0], index, pool->frame_shift);
     return true;
 }
 
@@ -180,7 +198,7 @@ static inline bool frame_loose_give(struct frame_pool *pool, pa_t frame)
         return false;
     }
     info->next = pool->loose;
-    info->kind = frame_kind(FRAME_HELD, 0);
+    info->kind = frame_kind(FRAME_LOOSE, 0);
     info->count = 0;
     pool->loose = ref;
     frame_stock_set(pool, frame_stock(pool) + 1);

@@ -24,17 +24,19 @@
  * than one frame, and finds no block, merges loose frames into the free lists until he does. A
  * frame is merged once for each time that it was freed, so this adds no more to the cost of a free
  * than to merge at once would. There may be many, so the lock is passed on after every 64 steps.
- * That ends: others add one frame by a turn of the lock at most, as what is unreserved meanwhile is
- * merged at once (mergers).
+ * That ends: others add one frame by a turn of the lock at most, as what is given back by the list
+ * meanwhile is merged at once (mergers), and have to take from the list what they add.
  *
- * Loose frames and single frames on a reserve have one state, HELD: the loose list is a reserve of
- * the pool's own. So any number of them goes from one to the other by a change of a link at either
- * end.
+ * Single frames are promised by number alone: any will do, and there are always as many free or
+ * loose as are available and promised together. Larger blocks that are promised are set aside.
  *
  * An info's words have one meaning each per state, and those without one are zero (or
  * FRAME_REF_NONE for a link), so that frame_pool_check() can hold every word to account.
  */
 #include "core/frame_pool.h"
+
+/* Keeps what is rare out of what is short, which then needs no stack. */
+#define APART __attribute__((noinline))
 
 #define REFILL_ORDER 6 /* of a block that becomes loose at once */
 #define MERGE_STEPS 64 /* list steps in one turn of the lock */
@@ -71,7 +73,7 @@ static uint32_t ref_index(uint32_t ref)
     return ref & FRAME_REF_INDEX_MASK;
 }
 
-bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
+APART bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
 {
     for (size_t i = 0; i < pool->region_count; i++) {
         const uint64_t index = pa_unit_number(pool->bases[i], frame, pool->frame_shift);
@@ -89,46 +91,28 @@ static inline void info_set(struct frame_info *info, uint32_t next, uint32_t kin
     *info = (struct frame_info){.next = next, .prev = FRAME_REF_NONE, .count = 0, .kind = kind};
 }
 
-static size_t load_count(const _Atomic size_t *count)
-{
-    return atomic_load_explicit(count, memory_order_relaxed);
-}
-
-/* @ready: not above @available, less than 2^31 as all frames are. */
-static void stock_split(struct frame_pool *pool, size_t available, size_t ready)
-{
-    MAPPING_ASSERT(ready <= available);
-    frame_stock_set(pool, (uint64_t)(available - ready) << 32 | ready);
-}
-
-/* @frames are available no more. So many fewer are ready: whether they were loose or the low-water
- * mark comes nearer, no bound of what is ready has shrunk by more. */
+/* @frames are available no more, and this stays so: an operation has succeeded. The mark may sink. */
 static void stock_take(struct frame_pool *pool, size_t frames)
 {
     const uint64_t stock = frame_stock(pool);
-    const size_t available = frame_stock_available(stock);
-    const size_t ready = frame_stock_ready(stock);
+    const size_t above = frame_stock_above(stock);
 
-    MAPPING_ASSERT(available >= frames);
-    stock_split(pool, available - frames, ready > frames ? ready - frames : 0);
-}
-
-/* @frames are available again, @loose of them at the head of the loose list. */
-static void stock_give(struct frame_pool *pool, size_t frames, size_t loose)
-{
-    const uint64_t stock = frame_stock(pool);
-
-    stock_split(pool, frame_stock_available(stock) + frames, frame_stock_ready(stock) + loose);
-}
-
-/* Called when an operation has succeeded, so that one that is rolled back leaves no mark. */
-static void low_water_note(struct frame_pool *pool)
-{
-    size_t available = frame_stock_available(frame_stock(pool));
-
-    if (available < load_count(&pool->low_water)) {
-        atomic_store_explicit(&pool->low_water, available, memory_order_relaxed);
+    MAPPING_ASSERT(frame_stock_available(stock) >= frames);
+    if (frames <= above) {
+        frame_stock_set(pool, stock - frames);
+    } else {
+        frame_stock_set(pool, (uint64_t)(frame_stock_mark(stock) - (frames - above)) << 32);
     }
+}
+
+static void stock_give(struct frame_pool *pool, size_t frames)
+{
+    frame_stock_set(pool, frame_stock(pool) + frames);
+}
+
+static bool stock_has(const struct frame_pool *pool, size_t blocks, unsigned order)
+{
+    return blocks <= frame_stock_available(frame_stock(pool)) >> order;
 }
 
 static inline void free_list_push(struct frame_pool *pool, uint32_t ref, unsigned order)
@@ -233,18 +217,21 @@ static unsigned block_merge(struct frame_pool *pool, uint32_t ref, unsigned orde
 
 /* --- Loose frames ---------------------------------------------------------------------------- */
 
-/* What is ready cannot exceed what is on the list, so it shrinks with it. */
-static uint32_t loose_pop(struct frame_pool *pool)
+/* The first one becomes what the caller makes of it. */
+static inline uint32_t loose_pop(struct frame_pool *pool)
 {
-    const uint64_t stock = frame_stock(pool);
-    const size_t ready = frame_stock_ready(stock);
     const uint32_t ref = pool->loose;
     const struct frame_info *info = frame_ref_info(pool, ref);
 
-    MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, 0));
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_LOOSE, 0));
     pool->loose = info->next;
-    stock_split(pool, frame_stock_available(stock), ready == 0 ? 0 : ready - 1);
     return ref;
+}
+
+static inline void loose_push(struct frame_pool *pool, uint32_t ref, struct frame_info *info)
+{
+    info_set(info, pool->loose, frame_kind(FRAME_LOOSE, 0));
+    pool->loose = ref;
 }
 
 /* One turn. */
@@ -257,27 +244,30 @@ static void loose_merge_some(struct frame_pool *pool)
     }
 }
 
-/* Make the smallest free block loose, or so much of it as may be at once, lowest frame first. The
- * loose list is empty. */
-static bool loose_refill(struct frame_pool *pool)
+/* What comes in large numbers while somebody waits for the list to be empty, so that it will be. */
+static void loose_merge_first(struct frame_pool *pool, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        (void)block_merge(pool, loose_pop(pool), 0);
+    }
+}
+
+/* Make the smallest free block loose, or so much of it as may be at once, lowest frame first.
+ * There is one, and the loose list is empty. */
+static APART void loose_refill(struct frame_pool *pool)
 {
     const unsigned order = u64_trailing_zeros(pool->free_orders | BIT(REFILL_ORDER));
-    const size_t spare = frame_stock_available(frame_stock(pool)) - load_count(&pool->low_water);
     const uint32_t ref = block_cut(pool, order);
     struct frame_info *info;
 
     MAPPING_ASSERT(pool->loose == FRAME_REF_NONE);
-    if (ref == FRAME_REF_NONE) {
-        return false;
-    }
+    MAPPING_ASSERT(ref != FRAME_REF_NONE);
     info = frame_ref_info(pool, ref);
     for (uint32_t i = 1; i < frames_of(order); i++) {
-        info_set(info++, ref + i, frame_kind(FRAME_HELD, 0));
+        info_set(info++, ref + i, frame_kind(FRAME_LOOSE, 0));
     }
-    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, 0));
+    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_LOOSE, 0));
     pool->loose = ref;
-    stock_split(pool, frame_stock_available(frame_stock(pool)), u64_min(spare, frames_of(order)));
-    return true;
 }
 
 /* Let whoever waits for the pool have it first. */
@@ -302,48 +292,36 @@ static void loose_merge(struct frame_pool *pool, unsigned enough)
 
 /* --- Blocks ---------------------------------------------------------------------------------- */
 
-/* Take a block of more than one frame off what is available; the caller writes its info. */
-static bool block_obtain(struct frame_pool *pool, unsigned order, uint32_t *ref)
+/* A block of any order; FRAME_REF_NONE if there is none. The caller writes its info. */
+static uint32_t block_obtain(struct frame_pool *pool, unsigned order)
 {
-    MAPPING_ASSERT(order != 0);
-    if ((frame_stock_available(frame_stock(pool)) >> order) == 0) {
-        return false;
+    uint32_t ref;
+
+    if (!stock_has(pool, 1, order)) {
+        return FRAME_REF_NONE;
     }
-    *ref = block_cut(pool, order);
-    if (*ref == FRAME_REF_NONE && pool->loose != FRAME_REF_NONE) {
+    if (order == 0) {
+        if (pool->loose == FRAME_REF_NONE) {
+            loose_refill(pool);
+        }
+        return loose_pop(pool);
+    }
+    ref = block_cut(pool, order);
+    if (ref == FRAME_REF_NONE && pool->loose != FRAME_REF_NONE) {
         loose_merge(pool, order);
-        *ref = block_cut(pool, order);
+        ref = stock_has(pool, 1, order) ? block_cut(pool, order) : FRAME_REF_NONE;
     }
-    if (*ref == FRAME_REF_NONE) {
-        return false;
-    }
-    stock_take(pool, frames_of(order));
-    return true;
+    return ref;
 }
 
-/* The same for a single frame. */
-static bool single_obtain(struct frame_pool *pool, uint32_t *ref)
-{
-    if (pool->loose == FRAME_REF_NONE && !loose_refill(pool)) {
-        return false;
-    }
-    *ref = pool->loose;
-    pool->loose = frame_ref_info(pool, *ref)->next;
-    stock_take(pool, 1);
-    return true;
-}
-
-/* Make a block available again. */
+/* The opposite. */
 static void block_release(struct frame_pool *pool, uint32_t ref, unsigned order)
 {
-    if (order != 0) {
-        stock_give(pool, frames_of(order), 0);
+    if (order == 0) {
+        loose_push(pool, ref, frame_ref_info(pool, ref));
+    } else {
         (void)block_merge(pool, ref, order);
-        return;
     }
-    info_set(frame_ref_info(pool, ref), pool->loose, frame_kind(FRAME_HELD, 0));
-    pool->loose = ref;
-    stock_give(pool, 1, 1);
 }
 
 /* Whether two stretches of our own memory share a byte; one that is not there shares none. */
@@ -467,29 +445,26 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
         frames += regions[i].frame_count;
     }
     pool->frame_count = frames;
-    atomic_init(&pool->stock, 0);
-    stock_split(pool, frames, 0);
-    atomic_init(&pool->low_water, frames);
+    atomic_init(&pool->stock, (uint64_t)frames << 32);
     return MAPPING_OK;
 }
 
 enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order, pa_t *frame)
 {
     uint32_t ref;
-    bool is_found;
 
     if (order >= FRAME_POOL_ORDERS) {
         return MAPPING_INVALID_PARAM;
     }
     lock_acquire(&pool->lock);
-    is_found = order == 0 ? single_obtain(pool, &ref) : block_obtain(pool, order, &ref);
-    if (is_found) {
+    ref = block_obtain(pool, order);
+    if (ref != FRAME_REF_NONE) {
         info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_TAKEN, order));
-        low_water_note(pool);
+        stock_take(pool, frames_of(order));
         *frame = frame_ref_pa(pool, ref);
     }
     lock_release(&pool->lock);
-    return is_found ? MAPPING_OK : MAPPING_NO_FRAME;
+    return ref != FRAME_REF_NONE ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
 enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned order, pa_t *frame)
@@ -519,15 +494,16 @@ enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsi
     uint32_t ref;
     bool is_taken;
 
-    if (!frame_ref_at(pool, frame, &ref)) {
+    info = frame_info_at(pool, frame, &ref);
+    if (info == NULL) {
         return MAPPING_BAD_STATE;
     }
-    info = frame_ref_info(pool, ref);
     lock_acquire(&pool->lock);
     is_taken = info->kind == frame_kind(FRAME_TAKEN, order) &&
                (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     if (is_taken) {
         block_release(pool, ref, order);
+        stock_give(pool, frames_of(order));
     }
     lock_release(&pool->lock);
     return is_taken ? MAPPING_OK : MAPPING_BAD_STATE;
@@ -535,15 +511,14 @@ enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsi
 
 /* --- Reserves and lists ---------------------------------------------------------------------- */
 
-/* The reference of the TAKEN block that begins at @frame; anything else is the caller's bug. */
-static inline uint32_t taken_ref(const struct frame_pool *pool, pa_t frame)
+/* The TAKEN block that begins at @frame; anything else is the caller's bug. */
+static inline struct frame_info *taken_at(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
 {
-    uint32_t ref = FRAME_REF_NONE;
-    bool is_frame = frame_ref_at(pool, frame, &ref);
+    struct frame_info *info = frame_info_at(pool, frame, ref);
 
-    MAPPING_ASSERT(is_frame);
-    MAPPING_ASSERT(kind_state(frame_ref_info(pool, ref)->kind) == FRAME_TAKEN);
-    return ref;
+    MAPPING_ASSERT(info != NULL);
+    MAPPING_ASSERT(frame_info_is_taken(info));
+    return info;
 }
 
 /* The links of both kinds of list, the pool's reserves and the owners' own. */
@@ -564,74 +539,25 @@ static inline void list_pop(struct frame_list *list, struct frame_info *info)
     info->next = FRAME_REF_NONE;
 }
 
-static inline void reserve_push(struct frame_reserve *held, uint32_t ref, struct frame_info *info)
-{
-    if (held->blocks.count == 0) {
-        held->last = ref;
-    }
-    list_push(&held->blocks, ref, info);
-}
-
-/* A list of @count blocks from @first to @last, whose info is @info, goes before what is held. */
-static inline void reserve_prepend(struct frame_reserve *held, uint32_t first, uint32_t last,
-                                   struct frame_info *info, size_t count)
-{
-    if (held->blocks.count == 0) {
-        held->last = last;
-    }
-    info->next = held->blocks.head;
-    held->blocks.head = first;
-    held->blocks.count += count;
-}
-
-/* Hold up to @most loose frames; there is one. Returns: how many. They are HELD already, and linked
- * as they must be. */
-static size_t loose_hold(struct frame_pool *pool, struct frame_reserve *held, size_t most)
-{
-    const uint32_t first = pool->loose;
-    uint32_t next = first;
-    struct frame_info *info;
-    size_t count = 0;
-    uint32_t last;
-
-    do {
-        last = next;
-        info = frame_ref_info(pool, last);
-        next = info->next;
-        count++;
-    } while (count < most && next != FRAME_REF_NONE);
-    pool->loose = next;
-    reserve_prepend(held, first, last, info, count);
-    return count;
-}
-
 static enum mapping_error singles_reserve(struct frame_pool *pool, size_t count,
                                           struct frame_reserve *held)
 {
     const uint32_t ticket = lock_acquire_ticket(&pool->lock);
-    const bool is_there = count <= frame_stock_available(frame_stock(pool));
 
-    if (is_there) {
-        size_t left = count;
-
-        held->order = 0;
-        while (left > 0) {
-            const bool is_loose = pool->loose != FRAME_REF_NONE || loose_refill(pool);
-
-            MAPPING_ASSERT(is_loose);
-            (void)is_loose;
-            left -= loose_hold(pool, held, left);
-        }
-        pool->held += count;
-        stock_take(pool, count);
-        low_water_note(pool);
+    if (count > frame_stock_above(frame_stock(pool)) && !stock_has(pool, count, 0)) {
+        lock_release_ticket(&pool->lock, ticket);
+        return MAPPING_NO_FRAME;
     }
+    stock_take(pool, count);
+    pool->held += count;
     lock_release_ticket(&pool->lock, ticket);
-    return is_there ? MAPPING_OK : MAPPING_NO_FRAME;
+    held->blocks.count += count;
+    held->order = 0;
+    return MAPPING_OK;
 }
 
-/* Give the @count blocks held last back. The pool is locked. */
-static void reserve_drop(struct frame_pool *pool, struct frame_reserve *held, size_t count)
+/* Put the @count blocks held last back on the free lists. The pool is locked. */
+static void blocks_drop(struct frame_pool *pool, struct frame_reserve *held, size_t count)
 {
     const unsigned order = held->order;
 
@@ -643,27 +569,23 @@ static void reserve_drop(struct frame_pool *pool, struct frame_reserve *held, si
 
         MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, order));
         list_pop(&held->blocks, info);
-        stock_give(pool, frames_of(order), 0);
         (void)block_merge(pool, ref, order);
     }
 }
 
-/* Hold up to @count blocks of more than one frame. Returns: how many there were. */
-static size_t blocks_hold(struct frame_pool *pool, unsigned order, size_t count,
-                          struct frame_reserve *held)
+/* Set aside up to @count blocks of more than one frame. Returns: how many there were. */
+static size_t blocks_hold(struct frame_pool *pool, size_t count, struct frame_reserve *held)
 {
     size_t got;
 
-    held->order = order;
     for (got = 0; got < count; got++) {
-        const uint32_t ref = block_cut(pool, order);
+        const uint32_t ref = block_cut(pool, held->order);
 
         if (ref == FRAME_REF_NONE) {
             break;
         }
-        stock_take(pool, frames_of(order));
-        info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
-        reserve_push(held, ref, frame_ref_info(pool, ref));
+        info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_HELD, held->order));
+        list_push(&held->blocks, ref, frame_ref_info(pool, ref));
     }
     return got;
 }
@@ -673,31 +595,34 @@ static bool blocks_hold_all(struct frame_pool *pool, unsigned order, size_t coun
                             struct frame_reserve *held)
 {
     const unsigned old_order = held->order;
-    const size_t got = blocks_hold(pool, order, count, held);
+    size_t got;
 
+    if (!stock_has(pool, count, order)) {
+        return false;
+    }
+    held->order = order;
+    got = blocks_hold(pool, count, held);
     if (got < count) {
-        reserve_drop(pool, held, got);
+        blocks_drop(pool, held, got);
         held->order = old_order;
         return false;
     }
+    stock_take(pool, count << order);
     pool->held += count << order;
-    low_water_note(pool);
     return true;
 }
 
-static enum mapping_error blocks_reserve(struct frame_pool *pool, unsigned order, size_t count,
-                                         struct frame_reserve *held)
+static APART enum mapping_error blocks_reserve(struct frame_pool *pool, unsigned order,
+                                               size_t count, struct frame_reserve *held)
 {
-    bool is_held = false;
+    bool is_held;
 
     lock_acquire(&pool->lock);
+    is_held = blocks_hold_all(pool, order, count, held);
     /* A count that can never be met is refused before a frame moves. */
-    if (count <= frame_stock_available(frame_stock(pool)) >> order) {
+    if (!is_held && pool->loose != FRAME_REF_NONE && stock_has(pool, count, order)) {
+        loose_merge(pool, count == 1 ? order : FRAME_POOL_ORDERS);
         is_held = blocks_hold_all(pool, order, count, held);
-        if (!is_held && pool->loose != FRAME_REF_NONE) {
-            loose_merge(pool, count == 1 ? order : FRAME_POOL_ORDERS);
-            is_held = blocks_hold_all(pool, order, count, held);
-        }
     }
     lock_release(&pool->lock);
     return is_held ? MAPPING_OK : MAPPING_NO_FRAME;
@@ -706,7 +631,6 @@ static enum mapping_error blocks_reserve(struct frame_pool *pool, unsigned order
 enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order, size_t count,
                                       struct frame_reserve *held)
 {
-    MAPPING_ASSERT((held->blocks.count == 0) == (held->blocks.head == FRAME_REF_NONE));
     if (order >= FRAME_POOL_ORDERS || (held->blocks.count != 0 && held->order != order)) {
         return MAPPING_INVALID_PARAM;
     }
@@ -714,112 +638,178 @@ enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order, s
                       : blocks_reserve(pool, order, count, held);
 }
 
-/* @mark: FRAME_REF_NONE, or FRAME_SEALED. */
-static inline pa_t held_take(struct frame_pool *pool, struct frame_reserve *held, uint32_t mark)
+/* The first loose frame becomes the caller's. @mark: FRAME_REF_NONE, or FRAME_SEALED. Releases the
+ * lock. */
+static inline pa_t loose_hand_out(struct frame_pool *pool, struct frame_reserve *held,
+                                  uint32_t mark, uint32_t ticket)
+{
+    const uint32_t ref = loose_pop(pool);
+    struct frame_info *info = frame_ref_info(pool, ref);
+
+    info->next = FRAME_REF_NONE;
+    info->prev = mark;
+    info->kind = frame_kind(FRAME_TAKEN, 0);
+    pool->held--;
+    lock_release_ticket(&pool->lock, ticket);
+    held->blocks.count--;
+    return frame_ref_pa(pool, ref);
+}
+
+static APART pa_t refill_and_hand_out(struct frame_pool *pool, struct frame_reserve *held,
+                                      uint32_t mark, uint32_t ticket)
+{
+    loose_refill(pool);
+    return loose_hand_out(pool, held, mark, ticket);
+}
+
+static inline pa_t single_take(struct frame_pool *pool, struct frame_reserve *held, uint32_t mark)
+{
+    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+
+    return pool->loose == FRAME_REF_NONE ? refill_and_hand_out(pool, held, mark, ticket)
+                                         : loose_hand_out(pool, held, mark, ticket);
+}
+
+/* The first block of those set aside. */
+static APART pa_t block_take(struct frame_pool *pool, struct frame_reserve *held, uint32_t mark)
 {
     const uint32_t ref = held->blocks.head;
-    struct frame_info *info;
-    uint32_t ticket;
+    struct frame_info *info = frame_ref_info(pool, ref);
 
-    MAPPING_ASSERT(held->blocks.count != 0);
-    info = frame_ref_info(pool, ref);
-    ticket = lock_acquire_ticket(&pool->lock);
-    MAPPING_ASSERT(pool->held >= frames_of(held->order));
     MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, held->order));
     list_pop(&held->blocks, info);
+    lock_acquire(&pool->lock);
     info->prev = mark;
     info->kind = frame_kind(FRAME_TAKEN, held->order);
     pool->held -= frames_of(held->order);
-    lock_release_ticket(&pool->lock, ticket);
+    lock_release(&pool->lock);
     return frame_ref_pa(pool, ref);
 }
 
 pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held)
 {
-    return held_take(pool, held, FRAME_REF_NONE);
+    MAPPING_ASSERT(held->blocks.count != 0);
+    return held->order == 0 ? single_take(pool, held, FRAME_REF_NONE)
+                            : block_take(pool, held, FRAME_REF_NONE);
 }
 
 pa_t frame_pool_take_sealed(struct frame_pool *pool, struct frame_reserve *held)
 {
-    return held_take(pool, held, FRAME_SEALED);
+    MAPPING_ASSERT(held->blocks.count != 0);
+    return held->order == 0 ? single_take(pool, held, FRAME_SEALED)
+                            : block_take(pool, held, FRAME_SEALED);
 }
 
+static APART void block_untake(struct frame_pool *pool, uint32_t ref, unsigned order,
+                               struct frame_reserve *held)
+{
+    struct frame_info *info = frame_ref_info(pool, ref);
+
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
+    lock_acquire(&pool->lock);
+    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
+    pool->held += frames_of(order);
+    lock_release(&pool->lock);
+    list_push(&held->blocks, ref, info);
+    held->order = order;
+}
+
+/* A single frame becomes loose, as any will do when one is taken again. */
 void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
                        struct frame_reserve *held)
 {
-    const uint32_t ref = taken_ref(pool, frame);
-    struct frame_info *info = frame_ref_info(pool, ref);
-    uint32_t ticket;
-
-    MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
-    MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
-    ticket = lock_acquire_ticket(&pool->lock);
-    info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
-    reserve_push(held, ref, info);
-    held->order = order;
-    pool->held += frames_of(order);
-    lock_release_ticket(&pool->lock, ticket);
-}
-
-/* The links stay as they are, but for the last one's, which leads on to what was held before. */
-void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
-                           struct frame_reserve *held)
-{
-    size_t left = list->count;
-    uint32_t next = list->head;
     struct frame_info *info;
-    uint32_t last;
+    uint32_t ticket, ref;
 
+    info = frame_info_at(pool, frame, &ref);
+    MAPPING_ASSERT(info != NULL);
     MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
-    if (left == 0) {
+    if (order != 0) {
+        block_untake(pool, ref, order, held);
         return;
     }
-    lock_acquire(&pool->lock);
+    MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, 0));
+    ticket = lock_acquire_ticket(&pool->lock);
+    loose_push(pool, ref, info);
+    pool->held++;
+    lock_release_ticket(&pool->lock, ticket);
+    held->blocks.count++;
+    held->order = 0;
+}
+
+/* The links stay as they are. Returns: the last block's info. */
+static struct frame_info *list_mark(struct frame_pool *pool, const struct frame_list *list,
+                                    enum frame_state state, unsigned order)
+{
+    uint32_t next = list->head;
+    struct frame_info *info;
+    size_t left = list->count;
+
     do {
-        last = next;
-        info = frame_ref_info(pool, last);
+        info = frame_ref_info(pool, next);
         MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
         next = info->next;
         info->prev = FRAME_REF_NONE;
-        info->kind = frame_kind(FRAME_HELD, order);
+        info->kind = frame_kind(state, order);
         info->count = 0;
     } while (--left > 0);
     MAPPING_ASSERT(next == FRAME_REF_NONE);
-    reserve_prepend(held, list->head, last, info, list->count);
+    return info;
+}
+
+void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
+                           struct frame_reserve *held)
+{
+    uint32_t *head = order == 0 ? &pool->loose : &held->blocks.head;
+
+    MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
+    if (list->count == 0) {
+        return;
+    }
+    lock_acquire(&pool->lock);
+    list_mark(pool, list, order == 0 ? FRAME_LOOSE : FRAME_HELD, order)->next = *head;
+    *head = list->head;
+    if (order == 0 && pool->mergers != 0) {
+        loose_merge_first(pool, list->count);
+    }
+    held->blocks.count += list->count;
     held->order = order;
     pool->held += list->count << order;
     lock_release(&pool->lock);
     frame_list_init(list);
 }
 
-/* All single frames of @held become loose, before those that are. The pool is locked. */
-static void singles_unreserve(struct frame_pool *pool, struct frame_reserve *held)
+static APART void blocks_unreserve(struct frame_pool *pool, struct frame_reserve *held)
 {
-    struct frame_info *last = frame_ref_info(pool, held->last);
+    const size_t count = held->blocks.count;
+    const size_t frames = count << held->order;
 
-    MAPPING_ASSERT(last->kind == frame_kind(FRAME_HELD, 0) && last->next == FRAME_REF_NONE);
-    last->next = pool->loose;
-    pool->loose = held->blocks.head;
-    stock_give(pool, held->blocks.count, held->blocks.count);
-    frame_list_init(&held->blocks);
+    lock_acquire(&pool->lock);
+    MAPPING_ASSERT(pool->held >= frames);
+    blocks_drop(pool, held, count);
+    pool->held -= frames;
+    stock_give(pool, frames);
+    lock_release(&pool->lock);
 }
 
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held)
 {
     const size_t count = held->blocks.count;
+    uint32_t ticket;
 
     if (count == 0) {
         return;
     }
-    lock_acquire(&pool->lock);
-    MAPPING_ASSERT(pool->held >> held->order >= count);
-    pool->held -= count << held->order;
-    if (held->order == 0 && pool->mergers == 0) {
-        singles_unreserve(pool, held);
-    } else {
-        reserve_drop(pool, held, count);
+    if (held->order != 0) {
+        blocks_unreserve(pool, held);
+        return;
     }
-    lock_release(&pool->lock);
+    ticket = lock_acquire_ticket(&pool->lock);
+    MAPPING_ASSERT(pool->held >= count);
+    pool->held -= count;
+    stock_give(pool, count);
+    lock_release_ticket(&pool->lock, ticket);
+    held->blocks.count = 0;
 }
 
 size_t frame_pool_available(const struct frame_pool *pool)
@@ -829,7 +819,7 @@ size_t frame_pool_available(const struct frame_pool *pool)
 
 size_t frame_pool_low_water(const struct frame_pool *pool)
 {
-    return load_count(&pool->low_water);
+    return frame_stock_mark(frame_stock(pool));
 }
 
 /* The region that @addr lies in, or NULL; *left: bytes from there to its end. */
@@ -865,25 +855,6 @@ bool frame_pool_covers(const struct frame_pool *pool, pa_t start, uint64_t size)
     return false;
 }
 
-bool frame_pool_touches(const struct frame_pool *pool, pa_t start, uint64_t size)
-{
-    uint64_t below_top = u64_min(size, pa_distance(start, pa_of(UINT64_MAX)));
-    uint64_t ignored;
-
-    if (size == 0) {
-        return false;
-    }
-    if (span_at(pool, start, &ignored) != NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < pool->region_count; i++) {
-        if (pa_span_offset(start, below_top, pool->spans[i].base, &ignored)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias)
 {
     const struct frame_span *span = &pool->spans[0];
@@ -910,24 +881,21 @@ bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit)
 bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned order)
 {
     uint32_t ref;
+    const struct frame_info *info = frame_info_at(pool, frame, &ref);
 
-    return order < FRAME_POOL_ORDERS && frame_ref_at(pool, frame, &ref) &&
-           frame_ref_info(pool, ref)->kind == frame_kind(FRAME_TAKEN, order);
-}
-
-uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame)
-{
-    return &frame_ref_info(pool, taken_ref(pool, frame))->count;
+    return info != NULL && order < FRAME_POOL_ORDERS &&
+           info->kind == frame_kind(FRAME_TAKEN, order);
 }
 
 void frame_pool_seal(struct frame_pool *pool, pa_t frame)
 {
-    struct frame_info *info = frame_ref_info(pool, taken_ref(pool, frame));
+    uint32_t ref;
+    struct frame_info *info = taken_at(pool, frame, &ref);
+    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
 
-    lock_acquire(&pool->lock);
     MAPPING_ASSERT(info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     info->prev = FRAME_SEALED;
-    lock_release(&pool->lock);
+    lock_release_ticket(&pool->lock, ticket);
 }
 
 /* A part of a TAKEN block that is not sealed. */
@@ -937,27 +905,30 @@ struct part {
 };
 
 /* What is left of such a block from frame @index on, at most @most frames; false: it is in none.
- * The block's first frame is one of those below that are aligned to the order it says. The pool is
- * locked. */
-static bool part_at(const struct frame_pool *pool, const struct frame_span *span, uint32_t index,
-                    uint32_t most, struct part *part)
+ * The block's first frame has the same number but for some of the lowest bits that are set, which
+ * it has clear: so they are cleared one by one, until there is a block that reaches so far. The
+ * pool is locked. */
+static inline bool part_at(const struct frame_pool *pool, const struct frame_span *span,
+                           uint32_t index, uint32_t most, struct part *part)
 {
-    const uint32_t number = span->first_number + index;
+    struct frame_info *infos = pool->infos[ref_region(span->first_ref)];
+    uint32_t number = span->first_number + index;
+    uint32_t inside = 0; /* how far @index is behind number */
 
-    for (unsigned order = 0; order < FRAME_POOL_ORDERS; order++) {
-        const uint32_t inside = number & (frames_of(order) - 1);
-        struct frame_info *info;
+    while (inside <= index && inside < frames_of(FRAME_POOL_ORDERS - 1)) {
+        struct frame_info *info = &infos[index - inside];
 
-        if (inside > index) {
-            return false;
-        }
-        info = frame_ref_info(pool, span->first_ref | (index - inside));
-        if (kind_state(info->kind) != FRAME_INSIDE && kind_order(info->kind) >= order) {
+        if (kind_state(info->kind) != FRAME_INSIDE && frames_of(kind_order(info->kind)) > inside) {
             const uint32_t left = frames_of(kind_order(info->kind)) - inside;
 
             *part = (struct part){info, left < most ? left : most};
-            return kind_state(info->kind) == FRAME_TAKEN && info->prev != FRAME_SEALED;
+            return frame_info_is_taken(info) && info->prev != FRAME_SEALED;
         }
+        if (number == 0) {
+            return false;
+        }
+        inside += number & (~number + 1);
+        number &= number - 1;
     }
     return false;
 }
@@ -977,11 +948,12 @@ static bool visit_span(struct frame_pool *pool, const struct frame_span *span, p
 
     while (index <= last) {
         struct part part = {NULL, 0};
+        uint32_t ticket;
         bool is_taken;
 
-        lock_acquire(&pool->lock);
+        ticket = lock_acquire_ticket(&pool->lock);
         is_taken = part_at(pool, span, index, last - index + 1, &part) && visit(&part);
-        lock_release(&pool->lock);
+        lock_release_ticket(&pool->lock, ticket);
         if (!is_taken) {
             *end = pa_add(span->base, (uint64_t)index << pool->frame_shift);
             return false;
@@ -996,7 +968,7 @@ static pa_t range_end(pa_t start, uint64_t size)
     return pa_add(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
 }
 
-static bool touches_span(const struct frame_span *span, pa_t start, pa_t end)
+static bool span_touches(const struct frame_span *span, pa_t start, pa_t end)
 {
     return pa_lt(start, end) && pa_lt(start, pa_add(span->base, span->size)) &&
            pa_lt(span->base, end);
@@ -1008,7 +980,7 @@ static size_t visit_regions(struct frame_pool *pool, size_t regions, pa_t start,
                             part_fn visit)
 {
     for (size_t i = 0; i < regions; i++) {
-        if (touches_span(&pool->spans[i], start, *end) &&
+        if (span_touches(&pool->spans[i], start, *end) &&
             !visit_span(pool, &pool->spans[i], start, end, visit)) {
             return i;
         }
@@ -1049,22 +1021,52 @@ static bool part_is_mapped(const struct part *part)
     return mapped_of(part->info) >= part->frames;
 }
 
-bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size)
+/* The same in few steps, for a range that lies in one block of the first region, as most do that are
+ * short. Returns: whether that was so, and the block was taken; else nothing has been done. */
+static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t size, part_fn visit)
+{
+    const struct frame_span *span = &pool->spans[0];
+    struct part part = {NULL, 0};
+    uint32_t index, frames, ticket;
+    uint64_t offset;
+    bool is_taken;
+
+    if (size == 0 || !pa_span_offset(span->base, span->size, start, &offset) ||
+        size > span->size - offset) {
+        return false;
+    }
+    index = (uint32_t)(offset >> pool->frame_shift);
+    frames = (uint32_t)((offset + size - 1) >> pool->frame_shift) - index + 1;
+    ticket = lock_acquire_ticket(&pool->lock);
+    is_taken = part_at(pool, span, index, frames, &part) && part.frames == frames && visit(&part);
+    lock_release_ticket(&pool->lock, ticket);
+    return is_taken;
+}
+
+static APART bool visit_all(struct frame_pool *pool, pa_t start, uint64_t size, part_fn visit)
 {
     pa_t end = range_end(start, size);
 
-    return visit_regions(pool, pool->region_count, start, &end, part_pass) == pool->region_count;
+    return visit_regions(pool, pool->region_count, start, &end, visit) == pool->region_count;
+}
+
+static APART bool is_data_inside(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    return visit_block(pool, start, size, part_pass) || visit_all(pool, start, size, part_pass);
+}
+
+bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    return !frame_pool_touches(pool, start, size) || is_data_inside(pool, start, size);
 }
 
 bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size)
 {
-    pa_t end = range_end(start, size);
-
-    return visit_regions(pool, pool->region_count, start, &end, part_is_mapped) ==
-           pool->region_count;
+    return !frame_pool_touches(pool, start, size) || visit_all(pool, start, size, part_is_mapped);
 }
 
-enum mapping_error frame_pool_count_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+/* All or nothing. */
+static APART enum mapping_error count_all(struct frame_pool *pool, pa_t start, uint64_t size)
 {
     const pa_t end = range_end(start, size);
     pa_t stop = end;
@@ -1088,31 +1090,38 @@ enum mapping_error frame_pool_count_mapping(struct frame_pool *pool, pa_t start,
     return MAPPING_DENIED;
 }
 
-void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+static APART enum mapping_error count_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
 {
-    pa_t end = range_end(start, size);
-    const size_t done = visit_regions(pool, pool->region_count, start, &end, part_drop);
-
-    MAPPING_ASSERT(done == pool->region_count);
-    (void)done;
+    return visit_block(pool, start, size, part_count) ? MAPPING_OK : count_all(pool, start, size);
 }
 
-bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size)
+enum mapping_error frame_pool_count_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
 {
-    const pa_t end = range_end(start, size);
-    bool is_touched = false;
+    return frame_pool_touches(pool, start, size) ? count_mapping(pool, start, size) : MAPPING_OK;
+}
 
-    for (size_t i = 0; i < pool->region_count; i++) {
-        is_touched |= touches_span(&pool->spans[i], start, end);
+static APART void drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    const bool is_dropped =
+        visit_block(pool, start, size, part_drop) || visit_all(pool, start, size, part_drop);
+
+    MAPPING_ASSERT(is_dropped);
+    (void)is_dropped;
+}
+
+void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    if (frame_pool_touches(pool, start, size)) {
+        drop_mapping(pool, start, size);
     }
-    return is_touched;
 }
 
 void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame)
 {
-    const uint32_t ref = taken_ref(pool, frame);
+    uint32_t ref;
+    struct frame_info *info = taken_at(pool, frame, &ref);
 
-    list_push(list, ref, frame_ref_info(pool, ref));
+    list_push(list, ref, info);
 }
 
 bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t *frame)
@@ -1124,7 +1133,7 @@ bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t
         return false;
     }
     info = frame_ref_info(pool, ref);
-    MAPPING_ASSERT(kind_state(info->kind) == FRAME_TAKEN);
+    MAPPING_ASSERT(frame_info_is_taken(info));
     list_pop(list, info);
     *frame = frame_ref_pa(pool, ref);
     return true;
@@ -1133,8 +1142,9 @@ bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t
 /* What the infos add up to, to be compared with what the pool believes. */
 struct tally {
     size_t free_blocks[FRAME_POOL_ORDERS];
-    size_t available;
-    size_t held; /* and loose */
+    size_t free;
+    size_t loose;
+    size_t held; /* set aside */
 };
 
 static bool ref_is_valid(const struct frame_pool *pool, uint32_t ref)
@@ -1233,12 +1243,15 @@ static bool check_block(const struct frame_pool *pool, uint32_t ref, struct tall
     switch (kind_state(info->kind)) {
     case FRAME_FREE:
         tally->free_blocks[order]++;
-        tally->available += frames_of(order);
+        tally->free += frames_of(order);
         return info->count == 0 && check_unmergeable(pool, ref, order) &&
                check_free_links(pool, ref, order);
+    case FRAME_LOOSE:
+        tally->loose++;
+        return order == 0 && info->count == 0 && check_owned_links(pool, info);
     case FRAME_HELD:
         tally->held += frames_of(order);
-        return info->count == 0 && check_owned_links(pool, info);
+        return order != 0 && info->count == 0 && check_owned_links(pool, info);
     case FRAME_TAKEN:
         return check_owned_links(pool, info);
     default:
@@ -1281,42 +1294,38 @@ static bool check_free_list(const struct frame_pool *pool, unsigned order, size_
     return ref == FRAME_REF_NONE;
 }
 
-/* *count: how long the loose list is. Each of its frames is HELD and single; a ring would have more
- * of them than there are. */
-static bool check_loose(const struct frame_pool *pool, const struct tally *tally, size_t *count)
+/* The loose list has every LOOSE frame: each leads to its like, so only a ring could hide some. */
+static bool check_loose(const struct frame_pool *pool, size_t frames)
 {
     uint32_t ref = pool->loose;
 
-    for (*count = 0; ref != FRAME_REF_NONE; (*count)++) {
-        if (*count == tally->held || !ref_is_valid(pool, ref) ||
-            frame_ref_info(pool, ref)->kind != frame_kind(FRAME_HELD, 0)) {
+    for (size_t i = 0; i < frames; i++) {
+        if (!ref_is_valid(pool, ref) ||
+            frame_ref_info(pool, ref)->kind != frame_kind(FRAME_LOOSE, 0)) {
             return false;
         }
         ref = frame_ref_info(pool, ref)->next;
     }
-    return true;
+    return ref == FRAME_REF_NONE;
 }
 
+/* What is neither taken nor set aside is available, or promised as single frames. */
 static bool check_counts(const struct frame_pool *pool, const struct tally *tally)
 {
-    const uint64_t stock = frame_stock(pool);
-    const size_t ready = frame_stock_ready(stock);
     size_t frames = 0;
-    size_t loose;
 
     for (size_t i = 0; i < pool->region_count; i++) {
         frames += pool->spans[i].frame_count;
     }
-    return check_loose(pool, tally, &loose) && frames == pool->frame_count &&
-           tally->available + loose == frame_stock_available(stock) &&
-           tally->held - loose == pool->held && ready <= loose &&
-           load_count(&pool->low_water) <= frame_stock_available(stock) - ready &&
+    return frames == pool->frame_count && pool->held >= tally->held &&
+           tally->free + tally->loose ==
+               frame_stock_available(frame_stock(pool)) + (pool->held - tally->held) &&
            pool->mergers == 0 && (pool->free_orders >> FRAME_POOL_ORDERS) == 0;
 }
 
 bool frame_pool_check(const struct frame_pool *pool)
 {
-    struct tally tally = {.available = 0};
+    struct tally tally = {.free = 0};
 
     for (size_t i = 0; i < pool->region_count; i++) {
         if (!check_region(pool, i, &tally)) {
@@ -1328,5 +1337,5 @@ bool frame_pool_check(const struct frame_pool *pool)
             return false;
         }
     }
-    return check_counts(pool, &tally);
+    return check_loose(pool, tally.loose) && check_counts(pool, &tally);
 }

@@ -11,16 +11,17 @@
  *     [i i i i i i i]     [i i i i]                   the caller's infos: state, order, links, count
  *
  * State of a block, told by the info of its first frame (others are FRAME_INSIDE):
- *   FREE  on the free list of its order; nobody may touch the memory.       -> HELD, TAKEN
- *   HELD  on a frame_reserve; promised, not yet used. Or loose: a single    -> TAKEN, HELD, FREE
- *         frame on the pool's own list of those that came back last or go
- *         out next; it is available, and as FREE but not merged yet.
- *   TAKEN its owner's: memory, link and count are the owner's to use.       -> FREE, HELD
+ *   FREE  on the free list of its order; nobody may touch the memory.         -> LOOSE, HELD, TAKEN
+ *   LOOSE a single frame, as FREE, but not merged: it came back, or goes out  -> FREE, TAKEN
+ *         next. On the pool's loose list.
+ *   HELD  of more than one frame, set aside on a frame_reserve.               -> TAKEN, FREE
+ *   TAKEN its owner's: memory, link and count are the owner's to use.         -> FREE, LOOSE, HELD
  * All are protected by the pool's lock, but link and count of a TAKEN block by its owner.
  *
  * Single frames, which is what tables are made of, come from the loose list and go back there, so
- * that nothing is cut and merged for them. Loose frames withhold nothing: a request for more than
- * one frame that no free block serves has them merged, and fails only when none is left.
+ * that nothing is cut and merged for them; they are promised by number, as any of them will do.
+ * Loose frames withhold nothing: a request for more than one frame that no free block serves has
+ * them merged, and fails only when none is left.
  *
  * Concurrency: functions lock the pool themselves, for at most 64 + 2 * FRAME_POOL_ORDERS list
  * steps (usually none or one) at a time, unless Cost says more; several spaces may share one pool.
@@ -45,8 +46,8 @@ struct frame_region {
     struct frame_info *info; /* frame_count of them */
 };
 
-/* A singly linked list of TAKEN blocks of their owner, or of HELD ones in a reserve. It is linked
- * through the infos. Initialise with FRAME_LIST_INIT or frame_list_init(). */
+/* A singly linked list of TAKEN blocks of their owner, or of HELD ones in a reserve; there single
+ * frames are a count and no list. It is linked through the infos. Initialise with FRAME_LIST_INIT or frame_list_init(). */
 struct frame_list {
     uint32_t head; /* FRAME_REF_NONE: empty */
     size_t count;
@@ -61,12 +62,11 @@ struct frame_list {
 struct frame_reserve {
     struct frame_list blocks;
     unsigned order;
-    uint32_t last; /* of blocks, if there are any: so all can be given back in one step */
 };
 
-#define FRAME_RESERVE_INIT                 \
-    {                                      \
-        FRAME_LIST_INIT, 0, FRAME_REF_NONE \
+#define FRAME_RESERVE_INIT \
+    {                      \
+        FRAME_LIST_INIT, 0 \
     }
 
 static inline void frame_list_init(struct frame_list *list)
@@ -161,10 +161,10 @@ MAPPING_MUST_USE static inline enum mapping_error frame_pool_free(struct frame_p
  * frame_pool_reserve() - Hold @count more blocks of 2^@order frames, now, on top of what @held has.
  * @held:    initialised; empty, or holding blocks of the same order.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad order, or not the order that @held has;
- *           MAPPING_NO_FRAME: then @held is as before, and so is what is available.
- * Cost:     O(@count), with the pool locked: a few instructions for each single frame that is
- *           loose. Larger blocks as for frame_pool_alloc(), the lock being passed on while loose
- *           frames are merged.
+ *           MAPPING_NO_FRAME: then @held is as before, and so is what can be had.
+ * Cost:     O(1) for single frames. Larger blocks: O(@count), with the pool locked; where free ones
+ *           do not serve, loose frames are merged first, all unless @count is 1, as for
+ *           frame_pool_alloc().
  */
 MAPPING_MUST_USE enum mapping_error frame_pool_reserve(struct frame_pool *pool, unsigned order,
                                                        size_t count, struct frame_reserve *held);
@@ -173,7 +173,7 @@ MAPPING_MUST_USE enum mapping_error frame_pool_reserve(struct frame_pool *pool, 
  * frame_pool_take() - Turn one held block into the caller's; cannot fail.
  * @held:    not empty: to take more than was reserved is the caller's bug and asserts.
  * Returns:  the block's first PA; on no list, count 0, memory not cleared.
- * Cost:     O(1).
+ * Cost:     O(1): a single frame as frame_pool_alloc().
  */
 pa_t frame_pool_take(struct frame_pool *pool, struct frame_reserve *held);
 
@@ -182,7 +182,8 @@ pa_t frame_pool_take_sealed(struct frame_pool *pool, struct frame_reserve *held)
 
 /**
  * frame_pool_untake() - The opposite: put a TAKEN block back among what is held.
- * @frame:   a block of 2^@order frames, on no list, else it asserts. It is the next to be taken.
+ * @frame:   a block of 2^@order frames, on no list, else it asserts. It is the next to be taken,
+ *           but that a single frame may then be anybody's, and another one be taken for it.
  * @held:    initialised; empty, or holding blocks of the same order, else it asserts.
  * Order:    no walker may still reach the block, as for frame_pool_free().
  * Cost:     O(1).
@@ -193,13 +194,13 @@ void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
 /**
  * frame_pool_untake_all() - The same for every block of @list, which is empty afterwards.
  * @list:    of the caller's TAKEN blocks, all of 2^@order frames, else it asserts.
- * Cost:     O(blocks), with the pool locked.
+ * Cost:     O(blocks), with the pool locked: a dozen instructions each.
  */
 void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, unsigned order,
                            struct frame_reserve *held);
 
-/* Give back all that @held still holds; it is empty afterwards. Single frames: O(1), or O(frames
- * held) while a request for more waits for loose ones to merge; larger blocks: O(blocks held). */
+/* Give back all that @held still holds; it is empty afterwards. Single frames: O(1); larger blocks:
+ * O(blocks held), with the pool locked. */
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held);
 
 static inline size_t frame_reserve_count(const struct frame_reserve *held)
@@ -207,7 +208,7 @@ static inline size_t frame_reserve_count(const struct frame_reserve *held)
     return held->blocks.count;
 }
 
-/* Frames that are neither taken nor held, and the least that an operation ever left so. Without
+/* Frames that are neither taken nor promised, and the least that an operation ever left so. Without
  * the lock: a snapshot where the pool is shared. */
 size_t frame_pool_available(const struct frame_pool *pool);
 size_t frame_pool_low_water(const struct frame_pool *pool);
@@ -245,16 +246,44 @@ MAPPING_MUST_USE bool frame_pool_bias(const struct frame_pool *pool, uint64_t *b
 
 /* Whether all of [@start, @start + @size) lies in the pool's regions (regions that touch count as
  * one); whether any part of it does. Both false for an empty range. What would lie beyond 2^64 is
- * no memory: covers is false, touches judges the rest. Without the lock. O(regions^2). */
+ * no memory: covers is false, touches judges the rest. Without the lock. O(regions^2), touches
+ * O(regions). */
 bool frame_pool_covers(const struct frame_pool *pool, pa_t start, uint64_t size);
-bool frame_pool_touches(const struct frame_pool *pool, pa_t start, uint64_t size);
+static inline bool frame_pool_touches(const struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    uint64_t ignored;
+    size_t i = 0;
+
+    if (size == 0) {
+        return false;
+    }
+    do {
+        const struct frame_span *span = &pool->spans[i];
+
+        if (pa_span_offset(span->base, span->size, start, &ignored) ||
+            pa_span_offset(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))), span->base,
+                           &ignored)) {
+            return true;
+        }
+        i++;
+    } while (i < pool->region_count);
+    return false;
+}
 
 /* Whether every frame can be read and written here, and lies below @limit. O(regions). */
 bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit);
 
 /* The owner's number in a TAKEN block. @frame: the block's first PA, else it asserts. Without the
  * lock: the owner serialises its own blocks. */
-uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame);
+static inline uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame)
+{
+    uint32_t ref;
+    struct frame_info *info = frame_info_at(pool, frame, &ref);
+
+    MAPPING_ASSERT(info != NULL);
+    MAPPING_ASSERT(frame_info_is_taken(info));
+    return &info->count;
+}
 
 /* Mark a TAKEN block as one that no guest may ever see, a translation table say, until it is freed.
  * @frame: its first PA, and no guest has a frame of it, else it asserts. */
@@ -293,8 +322,11 @@ void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
  * this range counts once. */
 bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size);
 
-/* Whether any byte of [@start, @start + @size) is the pool's. Without the lock. O(regions). */
-bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size);
+/* The same as frame_pool_touches(). */
+static inline bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size)
+{
+    return frame_pool_touches(pool, start, size);
+}
 
 /* Whether @frame is the first frame of a TAKEN block of 2^@order. Without the lock: certain for the
  * caller's own blocks, and for any while the pool is at rest. */
@@ -304,9 +336,9 @@ bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned ord
  * frame_pool_check() - Whether all that the pool believes is consistent.
  * Proves: every frame is in exactly one block; blocks are aligned and inside their region; the
  * free lists hold the FREE blocks and no others, each in the list of its order; no two FREE
- * buddies stand unmerged; the loose list holds single HELD frames, as many as are on no reserve;
- * links of HELD and TAKEN blocks lead to their like; counts agree; the low-water mark is not above
- * what is available, nor above it less what is ready to be taken without a look at the mark.
+ * buddies stand unmerged; the loose list holds the LOOSE frames and no others; links of HELD and
+ * TAKEN blocks lead to their like; counts agree: what is neither taken nor set aside is available
+ * or promised.
  * Cost:     O(frames), whatever is corrupt; no recursion.
  * Context:  the pool at rest: no lock is taken.
  */

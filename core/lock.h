@@ -35,7 +35,8 @@ static inline uint32_t lock_acquire_ticket(struct lock *lock)
 {
     uint32_t ticket = atomic_fetch_add_explicit(&lock->next, 1, memory_order_relaxed);
 
-    while (atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket) {
+    while (
+        __builtin_expect(atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket, 0)) {
         MAPPING_CPU_RELAX();
     }
     return ticket;

@@ -14,12 +14,11 @@ enum mapping_error s2_frames_hold(struct s2_table *table, size_t count)
 
 pa_t s2_frames_take(struct s2_table *table)
 {
-    const pa_t pa = frame_pool_take(table->pool, &table->operation.held);
+    const pa_t pa = frame_pool_take_sealed(table->pool, &table->operation.held);
 
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(pa_is_aligned(pa, s2_granule_size(&table->geometry)));
 
-    frame_pool_seal(table->pool, pa);
     table->table_count++;
     return pa;
 }

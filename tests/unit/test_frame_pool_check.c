@@ -83,8 +83,7 @@ static void set_scene(void)
     frame_reserve_init(&scene.single);
     ck_assert_int_eq(frame_pool_reserve(&pool, 0, 1, &scene.single), MAPPING_OK);
     must_free(must_alloc(0), 0);
-    ck_assert_uint_eq(second_loose()->next, FRAME_REF_NONE);
-    ck_assert_uint_eq(frame_stock_ready(frame_stock(&pool)), 2);
+    ck_assert_uint_ne(second_loose()->next, FRAME_REF_NONE);
     ck_assert(frame_pool_check(&pool));
 }
 
@@ -264,11 +263,6 @@ static void corrupt_loose_next_to_a_larger_block(void)
     second_loose()->next = scene.held.blocks.head;
 }
 
-static void corrupt_loose_next_to_what_is_held(void)
-{
-    second_loose()->next = scene.single.blocks.head;
-}
-
 static void corrupt_loose_ring(void)
 {
     second_loose()->next = pool.loose;
@@ -289,17 +283,22 @@ static void corrupt_loose_frame_lost(void)
     pool.loose = first_loose()->next;
 }
 
-static void corrupt_loose_head_of_a_reserve(void)
+static void corrupt_single_held(void)
 {
-    infos[scene.single.blocks.head].next = pool.loose;
-    pool.loose = scene.single.blocks.head;
+    info_of(scene.taken[1])->kind -= 0x100; /* TAKEN: HELD */
+    pool.held++;
 }
 
-static void corrupt_held_into_loose(void)
+/* Counts agree, but single frames are not set aside. */
+static void corrupt_loose_into_held(void)
 {
-    infos[scene.single.blocks.head].next = pool.loose;
-    pool.loose = scene.single.blocks.head;
-    atomic_fetch_add(&pool.stock, BIT(32));
+    struct frame_info *info = first_loose();
+
+    pool.loose = info->next;
+    info->next = FRAME_REF_NONE;
+    info->kind += 0x100;
+    pool.held++;
+    atomic_fetch_sub(&pool.stock, 1);
 }
 
 static void corrupt_available(void)
@@ -307,22 +306,15 @@ static void corrupt_available(void)
     atomic_fetch_add(&pool.stock, BIT(32));
 }
 
-static void corrupt_ready(void)
+static void corrupt_above(void)
 {
     atomic_fetch_add(&pool.stock, 1);
 }
 
-/* What is ready may be taken without a look at the mark. */
-static void corrupt_low_water_above_the_rest(void)
+static void corrupt_held_below_what_is_set_aside(void)
 {
-    atomic_store(&pool.low_water, frame_pool_available(&pool) - 1);
-}
-
-/* As many are ready as are available, far more than are loose. */
-static void corrupt_ready_beyond_the_list(void)
-{
-    atomic_store(&pool.low_water, 0);
-    atomic_store(&pool.stock, frame_pool_available(&pool));
+    pool.held -= 2;
+    atomic_fetch_add(&pool.stock, 2);
 }
 
 static void corrupt_mergers(void)
@@ -333,11 +325,6 @@ static void corrupt_mergers(void)
 static void corrupt_held(void)
 {
     pool.held++;
-}
-
-static void corrupt_low_water(void)
-{
-    atomic_store(&pool.low_water, frame_pool_available(&pool) + 1);
 }
 
 static void corrupt_frame_count(void)
@@ -452,20 +439,17 @@ static const struct {
     CORRUPTION(corrupt_loose_into_taken),
     CORRUPTION(corrupt_loose_next_out_of_range),
     CORRUPTION(corrupt_loose_next_to_a_larger_block),
-    CORRUPTION(corrupt_loose_next_to_what_is_held),
     CORRUPTION(corrupt_loose_ring),
     CORRUPTION(corrupt_loose_head_out_of_range),
     CORRUPTION(corrupt_loose_head_lost),
     CORRUPTION(corrupt_loose_frame_lost),
-    CORRUPTION(corrupt_loose_head_of_a_reserve),
-    CORRUPTION(corrupt_held_into_loose),
+    CORRUPTION(corrupt_single_held),
+    CORRUPTION(corrupt_loose_into_held),
     CORRUPTION(corrupt_available),
-    CORRUPTION(corrupt_ready),
-    CORRUPTION(corrupt_low_water_above_the_rest),
-    CORRUPTION(corrupt_ready_beyond_the_list),
+    CORRUPTION(corrupt_above),
+    CORRUPTION(corrupt_held_below_what_is_set_aside),
     CORRUPTION(corrupt_mergers),
     CORRUPTION(corrupt_held),
-    CORRUPTION(corrupt_low_water),
     CORRUPTION(corrupt_frame_count),
     CORRUPTION(corrupt_order_bit_set),
     CORRUPTION(corrupt_order_bit_beyond_the_last),

@@ -39,6 +39,7 @@ static struct model {
     struct frame_region regions[3];
     unsigned char state[MODEL_FRAMES]; /* of the regions' frames, one region behind the other */
     size_t count[MODEL_STATES];
+    size_t promised;                         /* single frames that are held: any of the free ones */
     struct model_block blocks[MODEL_BLOCKS]; /* TAKEN */
     size_t block_count;
     struct frame_reserve held[2];
@@ -101,6 +102,11 @@ static void model_set(pa_t pa, unsigned order, enum model_state state)
     }
 }
 
+static size_t model_available(void)
+{
+    return model.count[MODEL_FREE] - model.promised;
+}
+
 /* How many aligned blocks are free. */
 static size_t model_blocks(unsigned order)
 {
@@ -117,6 +123,12 @@ static size_t model_blocks(unsigned order)
         }
     }
     return count;
+}
+
+/* Whether so many can be had: they are there, and leave what is promised. */
+static bool model_has(size_t count, unsigned order)
+{
+    return model_blocks(order) >= count && model_available() >> order >= count;
 }
 
 static void model_add(pa_t pa, unsigned order)
@@ -144,7 +156,7 @@ static unsigned model_some_order(void)
 static void step_alloc(void)
 {
     unsigned order = model_some_order();
-    bool is_there = model_blocks(order) != 0;
+    bool is_there = model_has(1, order);
     pa_t pa = pa_of(1);
 
     ck_assert_int_eq(frame_pool_alloc(&pool, order, &pa), is_there ? MAPPING_OK : MAPPING_NO_FRAME);
@@ -185,11 +197,15 @@ static void step_free_at_random(void)
 }
 
 /* What is held shows only by what is gone, until it is taken; so the model asks the infos where it
- * is: the pool's word is checked when the block is taken. */
+ * is: the pool's word is checked when the block is taken. Single frames are held by number. */
 static void model_sync_held(struct frame_reserve *held, enum model_state state)
 {
     struct frame_list copy = held->blocks;
 
+    if (held->order == 0) {
+        model.promised += state == MODEL_HELD ? copy.count : (size_t)0 - copy.count;
+        return;
+    }
     for (size_t i = 0; i < held->blocks.count; i++) {
         struct frame_region *region = &model.regions[copy.head >> 28];
         uint32_t index = copy.head & 0xfffffff;
@@ -205,7 +221,7 @@ static void step_reserve(void)
     size_t had = frame_reserve_count(held);
     unsigned order = had == 0 ? model_some_order() : held->order;
     size_t count = (size_t)random_below(&model.random, 6);
-    bool is_there = model_blocks(order) >= count;
+    bool is_there = model_has(count, order);
 
     model_sync_held(held, MODEL_FREE);
     ck_assert_int_eq(frame_pool_reserve(&pool, order, count, held),
@@ -227,9 +243,10 @@ static void step_take(void)
     frames = model_frames(pa, held->order);
     ck_assert(pa_is_aligned(pa, FRAME << held->order));
     for (size_t i = 0; i < BIT(held->order); i++) {
-        ck_assert_uint_eq(frames[i], MODEL_HELD);
+        ck_assert_uint_eq(frames[i], held->order == 0 ? MODEL_FREE : MODEL_HELD);
     }
     model_add(pa, held->order);
+    model.promised -= held->order == 0;
 }
 
 static void step_untake(void)
@@ -246,7 +263,8 @@ static void step_untake(void)
         return;
     }
     frame_pool_untake(&pool, block.pa, block.order, held);
-    model_set(block.pa, block.order, MODEL_HELD);
+    model_set(block.pa, block.order, block.order == 0 ? MODEL_FREE : MODEL_HELD);
+    model.promised += block.order == 0;
 }
 
 static void step_unreserve(void)
@@ -283,10 +301,10 @@ TEST(random_sequence_agrees_with_the_bitmap)
     model_init(seed);
     for (uint64_t op = 0; op < ops; op++) {
         steps[random_below(&model.random, COUNT(steps))]();
-        least = model.count[MODEL_FREE] < least ? model.count[MODEL_FREE] : least;
+        least = model_available() < least ? model_available() : least;
         ck_assert_msg(frame_pool_check(&pool), "after operation %" PRIu64, op);
-        ck_assert_uint_eq(frame_pool_available(&pool), model.count[MODEL_FREE]);
-        ck_assert_uint_eq(pool.held, model.count[MODEL_HELD]);
+        ck_assert_uint_eq(frame_pool_available(&pool), model_available());
+        ck_assert_uint_eq(pool.held, model.count[MODEL_HELD] + model.promised);
     }
     ck_assert_uint_eq(frame_pool_low_water(&pool), least);
 }
