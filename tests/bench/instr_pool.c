@@ -50,7 +50,7 @@ static void shuffled(void)
 }
 
 const struct instr_case INSTR_POOL[] = {
-    {"pool.pair", 45, 158, PAIRS, init, pair},
-    {"pool.pair_random", 60, 397, PAIRS, shuffled, pairs_shuffled},
+    {"pool.pair", 45, 64, PAIRS, init, pair},
+    {"pool.pair_random", 60, 67, PAIRS, shuffled, pairs_shuffled},
     {NULL, 0, 0, 0, NULL, NULL},
 };

@@ -358,6 +358,178 @@ TEST_EACH(free_in_any_order_merges_everything, 8)
     }
 }
 
+/* loose frames: those that came back one by one, or go out next, and are not merged */
+
+static size_t loose_count(void)
+{
+    size_t count = 0;
+
+    for (uint32_t ref = pool.loose; ref != FRAME_REF_NONE; ref = infos[ref].next) {
+        count++;
+    }
+    return count;
+}
+
+/* A pool of 2^12 frames, each of which was taken, and freed in another order: @apart, an odd number
+ * of frames, one from the next. */
+static void make_loose_pool(pa_t base, unsigned apart)
+{
+    make_pool(base, 4096);
+    ck_assert_uint_eq(drain(0), 4096);
+    for (uint64_t i = 0; i < 4096; i++) {
+        must_free(pa_add(base, i * apart % 4096 * FRAME), 0);
+    }
+    ck_assert_uint_eq(loose_count(), 4096);
+    ck_assert(frame_pool_check(&pool));
+}
+
+TEST(free_of_single_frames_withholds_no_larger_block)
+{
+    const pa_t base = pa_of(0x40000000);
+
+    make_loose_pool(base, 5);
+    ck_assert(pa_eq(must_alloc(12), base));
+    ck_assert_uint_eq(loose_count(), 0);
+    ck_assert_uint_eq(frame_pool_available(&pool), 0);
+    must_free(base, 12);
+    ck_assert(frame_pool_check(&pool));
+}
+
+/* Alignment counts in PA: from frame number 1 on, there are blocks of 1, 2, 4, ... frames. */
+TEST(reserve_of_several_blocks_finds_them_among_loose_frames)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    make_loose_pool(pa_of(FRAME), 1001);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 9, 8, &held), MAPPING_NO_FRAME);
+    ck_assert_uint_eq(frame_pool_available(&pool), 4096);
+    ck_assert(frame_pool_check(&pool));
+    make_loose_pool(pa_of(FRAME), 1001);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 9, 7, &held), MAPPING_OK);
+    ck_assert_uint_eq(frame_pool_available(&pool), 512);
+    ck_assert(frame_pool_check(&pool));
+    frame_pool_unreserve(&pool, &held);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 11, 1, &held), MAPPING_OK);
+    ck_assert(frame_pool_check(&pool));
+}
+
+/* One frame takes one list step at least, so a turn merges no more than 64; neighbours are among
+ * them. */
+TEST(alloc_of_a_pair_merges_no_more_than_one_turn)
+{
+    make_loose_pool(pa_of(0x40000000), 1);
+    (void)must_alloc(1);
+    ck_assert_uint_ge(loose_count(), 4096 - 64);
+    ck_assert(frame_pool_check(&pool));
+}
+
+TEST(reserve_of_one_block_merges_no_more_than_one_turn)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    make_loose_pool(pa_of(0x40000000), 1);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 1, 1, &held), MAPPING_OK);
+    ck_assert_uint_ge(loose_count(), 4096 - 64);
+    ck_assert(frame_pool_check(&pool));
+}
+
+TEST(request_that_cannot_be_met_merges_nothing)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_loose_pool(pa_of(0x40000000), 1);
+    ck_assert_int_eq(frame_pool_alloc(&pool, 13, &frame), MAPPING_NO_FRAME);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 6, 65, &held), MAPPING_NO_FRAME);
+    ck_assert_uint_eq(loose_count(), 4096);
+}
+
+TEST(alloc_with_a_block_at_hand_merges_nothing)
+{
+    make_pool(pa_of(0x40000000), 4096);
+    must_free(must_alloc(0), 0);
+    ck_assert_uint_eq(loose_count(), 64);
+    ck_assert(pa_eq(must_alloc(5), pa_of(0x40000000 + 64 * FRAME)));
+    ck_assert_uint_eq(loose_count(), 64);
+}
+
+TEST(alloc_of_one_frame_cuts_no_more_than_64)
+{
+    for (uint64_t i = 0; i < 200; i++) {
+        if (i == 0) {
+            make_pool(pa_of(0x40000000), 4096);
+        }
+        ck_assert(pa_eq(must_alloc(0), pa_of(0x40000000 + i * FRAME)));
+        ck_assert_uint_eq(loose_count(), 63 - i % 64);
+        ck_assert(frame_pool_check(&pool));
+    }
+}
+
+TEST(free_frame_is_the_next_to_go_out)
+{
+    pa_t frames[3];
+
+    make_pool(pa_of(0x40000000), 64);
+    for (size_t i = 0; i < COUNT(frames); i++) {
+        frames[i] = must_alloc(0);
+    }
+    must_free(frames[1], 0);
+    must_free(frames[0], 0);
+    ck_assert(pa_eq(must_alloc(0), frames[0]));
+    ck_assert(pa_eq(must_alloc(0), frames[1]));
+    ck_assert(frame_pool_is_taken(&pool, frames[1], 0));
+    ck_assert(frame_pool_check(&pool));
+}
+
+TEST(free_of_frames_in_every_region_gives_all_back)
+{
+    struct frame_region regions[3] = {{PA_INIT(0x40000000), NULL, 3, infos},
+                                      {PA_INIT(0x50000000), NULL, 5, infos + 3},
+                                      {PA_INIT(0x60000000), NULL, 1, infos + 8}};
+    pa_t frames[9];
+
+    ck_assert_int_eq(frame_pool_init(&pool, 12, regions, COUNT(regions)), MAPPING_OK);
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNT(frames); i++) {
+            frames[i] = must_alloc(0);
+            ck_assert_uint_eq(*frame_pool_count(&pool, frames[i]), 0);
+            *frame_pool_count(&pool, frames[i]) = 7;
+            ck_assert_uint_eq(frame_pool_available(&pool), 8 - i);
+        }
+        ck_assert_uint_eq(drain(0), 0);
+        for (size_t i = 0; i < COUNT(frames); i++) {
+            must_free(frames[(i * 4 + round) % 9], 0);
+            ck_assert_int_eq(frame_pool_free(&pool, frames[(i * 4 + round) % 9], 0),
+                             MAPPING_BAD_STATE);
+            ck_assert(frame_pool_check(&pool));
+        }
+    }
+    ck_assert(pa_eq(must_alloc(2), pa_of(0x50000000)));
+    ck_assert(pa_eq(must_alloc(1), pa_of(0x40000000)));
+    ck_assert_uint_eq(frame_pool_low_water(&pool), 0);
+}
+
+/* Somebody waits for the list to be empty, as the lock was passed on: it must not grow by lists. */
+TEST(untake_all_while_another_merges_leaves_the_list_as_it_is)
+{
+    struct frame_list list = FRAME_LIST_INIT;
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    make_pool(pa_of(0x40000000), 128);
+    for (size_t i = 0; i < 100; i++) {
+        frame_list_push(&pool, &list, must_alloc(0));
+    }
+    ck_assert_uint_eq(loose_count(), 28);
+    pool.mergers = 1;
+    frame_pool_untake_all(&pool, &list, 0, &held);
+    pool.mergers = 0;
+    ck_assert_uint_eq(loose_count(), 28);
+    ck_assert_uint_eq(frame_reserve_count(&held), 100);
+    ck_assert(frame_pool_check(&pool));
+    frame_pool_unreserve(&pool, &held);
+    ck_assert(pa_eq(must_alloc(7), pa_of(0x40000000)));
+}
+
 TEST(free_of_every_other_frame_leaves_no_larger_block)
 {
     make_pool(pa_of(0x40000000), 512);
@@ -512,6 +684,101 @@ TEST(untake_makes_the_block_the_next_to_take)
     frame_pool_unreserve(&pool, &held);
     ck_assert_uint_eq(frame_pool_available(&pool), 64);
     ck_assert(frame_pool_check(&pool));
+}
+
+/* Any frame serves a promise; what is promised is not to be had, though no frame is set aside. */
+TEST(promised_single_frames_are_there_whatever_others_take)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_pool(pa_of(0x40000000), 64);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 16, &held), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_alloc(&pool, 6, &frame), MAPPING_NO_FRAME);
+    (void)must_alloc(5);
+    ck_assert_uint_eq(drain(4), 1);
+    ck_assert_uint_eq(drain(0), 0);
+    ck_assert_uint_eq(frame_pool_available(&pool), 0);
+    ck_assert_uint_eq(frame_pool_low_water(&pool), 0);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 1, &held), MAPPING_NO_FRAME);
+    for (size_t left = 16; left-- > 0;) {
+        frame = frame_pool_take(&pool, &held);
+        ck_assert(frame_pool_is_taken(&pool, frame, 0));
+        ck_assert_uint_eq(frame_reserve_count(&held), left);
+        ck_assert_uint_eq(pool.held, left);
+        ck_assert(frame_pool_check(&pool));
+    }
+    ck_assert_uint_eq(frame_pool_available(&pool), 0);
+}
+
+TEST(promised_frames_that_are_given_back_can_be_had)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    struct frame_reserve more = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_pool(pa_of(0x40000000), 8);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 8, &held), MAPPING_OK);
+    frame = frame_pool_take(&pool, &held);
+    frame_pool_untake(&pool, frame, 0, &held);
+    ck_assert_uint_eq(frame_reserve_count(&held), 8);
+    ck_assert_int_eq(frame_pool_free(&pool, frame, 0), MAPPING_BAD_STATE);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 1, &more), MAPPING_NO_FRAME);
+    ck_assert_int_eq(frame_pool_alloc(&pool, 0, &frame), MAPPING_NO_FRAME);
+    frame_pool_unreserve(&pool, &held);
+    ck_assert_uint_eq(frame_pool_available(&pool), 8);
+    ck_assert_int_eq(frame_pool_reserve(&pool, 0, 8, &more), MAPPING_OK);
+    frame_pool_unreserve(&pool, &more);
+    ck_assert(pa_eq(must_alloc(3), pa_of(0x40000000)));
+}
+
+TEST_EACH(untake_all_holds_every_block_of_the_list, 3)
+{
+    const unsigned order = (unsigned)_i;
+    struct frame_list list = FRAME_LIST_INIT;
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    make_pool(pa_of(0x40000000), 64);
+    frame_pool_untake_all(&pool, &list, order, &held);
+    ck_assert_int_eq(frame_pool_reserve(&pool, order, 2, &held), MAPPING_OK);
+    for (size_t i = 0; i < 5; i++) {
+        pa_t frame = must_alloc(order);
+
+        *frame_pool_count(&pool, frame) = 3;
+        frame_pool_seal(&pool, frame);
+        frame_list_push(&pool, &list, frame);
+    }
+    frame_pool_untake_all(&pool, &list, order, &held);
+    ck_assert_uint_eq(list.count, 0);
+    ck_assert_uint_eq(list.head, FRAME_REF_NONE);
+    ck_assert_uint_eq(frame_reserve_count(&held), 7);
+    ck_assert_uint_eq(frame_pool_available(&pool), 64 - (UINT64_C(7) << order));
+    ck_assert(frame_pool_check(&pool));
+    for (size_t i = 0; i < 7; i++) {
+        pa_t frame = frame_pool_take(&pool, &held);
+
+        ck_assert(frame_pool_is_data(&pool, frame, FRAME << order));
+        ck_assert_uint_eq(*frame_pool_count(&pool, frame), 0);
+    }
+    ck_assert(frame_pool_check(&pool));
+}
+
+TEST_EACH(take_sealed_is_no_data, 2)
+{
+    const unsigned order = (unsigned)_i;
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_pool(pa_of(0x40000000), 64);
+    ck_assert_int_eq(frame_pool_reserve(&pool, order, 1, &held), MAPPING_OK);
+    frame = frame_pool_take_sealed(&pool, &held);
+    ck_assert(frame_pool_is_taken(&pool, frame, order));
+    ck_assert(!frame_pool_is_data(&pool, frame, FRAME));
+    ck_assert_uint_eq(frame_reserve_count(&held), 0);
+    ck_assert(frame_pool_check(&pool));
+    must_free(frame, order);
+    ck_assert(pa_eq(must_alloc(order), frame));
+    ck_assert(frame_pool_is_data(&pool, frame, FRAME << order));
 }
 
 TEST(low_water_keeps_the_least_there_was)
@@ -811,6 +1078,46 @@ TEST_DIES(take_from_an_empty_reserve_dies)
 
     make_pool(pa_of(0x40000000), 64);
     (void)frame_pool_take(&pool, &held);
+}
+
+TEST_DIES(take_sealed_from_an_empty_reserve_dies)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    make_pool(pa_of(0x40000000), 64);
+    (void)frame_pool_take_sealed(&pool, &held);
+}
+
+TEST_DIES(untake_of_a_free_frame_dies)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_pool(pa_of(0x40000000), 64);
+    frame = must_alloc(0);
+    must_free(frame, 0);
+    frame_pool_untake(&pool, frame, 0, &held);
+}
+
+TEST_DIES(untake_of_a_frame_inside_a_block_dies)
+{
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+
+    set_up_bad_frees();
+    frame_pool_untake(&pool, pa_add(eight, FRAME), 0, &held);
+}
+
+TEST_DIES(untake_all_of_a_block_freed_on_its_list_dies)
+{
+    struct frame_list list = FRAME_LIST_INIT;
+    struct frame_reserve held = FRAME_RESERVE_INIT;
+    pa_t frame;
+
+    make_pool(pa_of(0x40000000), 64);
+    frame = must_alloc(0);
+    frame_list_push(&pool, &list, frame);
+    must_free(frame, 0);
+    frame_pool_untake_all(&pool, &list, 0, &held);
 }
 
 TEST_DIES(untake_of_another_order_dies)

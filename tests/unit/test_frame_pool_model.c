@@ -386,3 +386,66 @@ TEST(two_threads_never_share_a_block)
     ck_assert(frame_pool_check(&pool));
     ck_assert_int_eq(frame_pool_alloc(&pool, 7, &whole), MAPPING_OK);
 }
+
+/* Half of the pool comes and goes as a list of single frames, while somebody asks for the other half
+ * and so has them merged, in turns. */
+static void *work_in_bulk(void *arg)
+{
+    struct worker *worker = arg;
+
+    for (uint64_t round = 0; round < worker->rounds; round++) {
+        struct frame_reserve held = FRAME_RESERVE_INIT;
+        struct frame_list list = FRAME_LIST_INIT;
+
+        if (frame_pool_reserve(&pool, 0, 64, &held) == MAPPING_OK) {
+            while (frame_reserve_count(&held) > 0) {
+                frame_list_push(&pool, &list, frame_pool_take_sealed(&pool, &held));
+            }
+            frame_pool_untake_all(&pool, &list, 0, &held);
+            frame_pool_unreserve(&pool, &held);
+        }
+        worker->mistakes += frame_pool_available(&pool) > 128;
+    }
+    return NULL;
+}
+
+static void *work_in_blocks(void *arg)
+{
+    struct worker *worker = arg;
+
+    for (uint64_t round = 0; round < worker->rounds; round++) {
+        const unsigned order = 1 + (unsigned)random_below(&worker->random, 6);
+        struct frame_reserve held = FRAME_RESERVE_INIT;
+        pa_t block;
+
+        if (frame_pool_alloc(&pool, order, &block) == MAPPING_OK) {
+            worker->mistakes += *frame_pool_count(&pool, block) != 0;
+            worker->mistakes += !frame_pool_is_data(&pool, block, FRAME << order);
+            worker->mistakes += frame_pool_free(&pool, block, order) != MAPPING_OK;
+        }
+        if (frame_pool_reserve(&pool, order, 2, &held) == MAPPING_OK) {
+            frame_pool_unreserve(&pool, &held);
+        }
+    }
+    return NULL;
+}
+
+TEST(two_threads_by_frame_and_by_block_leave_the_pool_whole)
+{
+    struct frame_region region = {PA_INIT(0x40000000), NULL, 128, infos};
+    uint64_t rounds = model_ops() / OPS_PER_ROUND;
+    struct worker workers[2] = {{{1}, 0, rounds, 0}, {{2}, 0, rounds, 0}};
+    pthread_t threads[2];
+    pa_t whole;
+
+    ck_assert_int_eq(frame_pool_init(&pool, 12, &region, 1), MAPPING_OK);
+    ck_assert_int_eq(pthread_create(&threads[0], NULL, work_in_bulk, &workers[0]), 0);
+    ck_assert_int_eq(pthread_create(&threads[1], NULL, work_in_blocks, &workers[1]), 0);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_uint_eq(workers[i].mistakes, 0);
+    }
+    ck_assert_uint_eq(frame_pool_available(&pool), 128);
+    ck_assert(frame_pool_check(&pool));
+    ck_assert_int_eq(frame_pool_alloc(&pool, 7, &whole), MAPPING_OK);
+}
