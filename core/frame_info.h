@@ -110,8 +110,8 @@ static inline bool frame_ref_in_first(const struct frame_pool *pool, pa_t frame,
     return true;
 }
 
-/* The same in any region. */
-bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref);
+/* The frame that begins at @frame in any region, or FRAME_REF_NONE. */
+uint32_t frame_ref_in_any(const struct frame_pool *pool, pa_t frame);
 
 /* The info of the frame that begins at @frame, and its reference; NULL: none does. */
 static inline struct frame_info *frame_info_at(const struct frame_pool *pool, pa_t frame,
@@ -120,13 +120,31 @@ static inline struct frame_info *frame_info_at(const struct frame_pool *pool, pa
     if (frame_ref_in_first(pool, frame, ref)) {
         return &pool->infos[0][*ref];
     }
-    return frame_ref_in_any(pool, frame, ref) ? frame_ref_info(pool, *ref) : NULL;
+    *ref = frame_ref_in_any(pool, frame);
+    return *ref == FRAME_REF_NONE ? NULL : frame_ref_info(pool, *ref);
 }
 
 /* Whether it is the first of a TAKEN block. */
 static inline bool frame_info_is_taken(const struct frame_info *info)
 {
     return info->kind >= frame_kind(FRAME_TAKEN, 0);
+}
+
+/* The TAKEN block that begins at @frame; anything else is the caller's bug. */
+static inline struct frame_info *frame_taken_at(const struct frame_pool *pool, pa_t frame,
+                                                uint32_t *ref)
+{
+    struct frame_info *info;
+
+    if (frame_ref_in_first(pool, frame, ref)) {
+        info = &pool->infos[0][*ref];
+    } else {
+        *ref = frame_ref_in_any(pool, frame);
+        MAPPING_ASSERT(*ref != FRAME_REF_NONE);
+        info = frame_ref_info(pool, *ref);
+    }
+    MAPPING_ASSERT(frame_info_is_taken(info));
+    return info;
 }
 
 _Static_assert(FRAME_TAKEN > FRAME_HELD && FRAME_HELD > FRAME_LOOSE, "TAKEN is the last state");

@@ -73,17 +73,16 @@ static uint32_t ref_index(uint32_t ref)
     return ref & FRAME_REF_INDEX_MASK;
 }
 
-APART bool frame_ref_in_any(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
+APART uint32_t frame_ref_in_any(const struct frame_pool *pool, pa_t frame)
 {
     for (size_t i = 0; i < pool->region_count; i++) {
         const uint64_t index = pa_unit_number(pool->bases[i], frame, pool->frame_shift);
 
         if (index < pool->spans[i].frame_count) {
-            *ref = pool->spans[i].first_ref | (uint32_t)index;
-            return true;
+            return pool->spans[i].first_ref | (uint32_t)index;
         }
     }
-    return false;
+    return FRAME_REF_NONE;
 }
 
 static inline void info_set(struct frame_info *info, uint32_t next, uint32_t kind)
@@ -511,16 +510,6 @@ enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsi
 
 /* --- Reserves and lists ---------------------------------------------------------------------- */
 
-/* The TAKEN block that begins at @frame; anything else is the caller's bug. */
-static inline struct frame_info *taken_at(const struct frame_pool *pool, pa_t frame, uint32_t *ref)
-{
-    struct frame_info *info = frame_info_at(pool, frame, ref);
-
-    MAPPING_ASSERT(info != NULL);
-    MAPPING_ASSERT(frame_info_is_taken(info));
-    return info;
-}
-
 /* The links of both kinds of list, the pool's reserves and the owners' own. */
 static inline void list_push(struct frame_list *list, uint32_t ref, struct frame_info *info)
 {
@@ -718,11 +707,9 @@ static APART void block_untake(struct frame_pool *pool, uint32_t ref, unsigned o
 void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
                        struct frame_reserve *held)
 {
-    struct frame_info *info;
     uint32_t ticket, ref;
+    struct frame_info *info = frame_taken_at(pool, frame, &ref);
 
-    info = frame_info_at(pool, frame, &ref);
-    MAPPING_ASSERT(info != NULL);
     MAPPING_ASSERT(held->blocks.count == 0 || held->order == order);
     if (order != 0) {
         block_untake(pool, ref, order, held);
@@ -890,7 +877,7 @@ bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned ord
 void frame_pool_seal(struct frame_pool *pool, pa_t frame)
 {
     uint32_t ref;
-    struct frame_info *info = taken_at(pool, frame, &ref);
+    struct frame_info *info = frame_taken_at(pool, frame, &ref);
     const uint32_t ticket = lock_acquire_ticket(&pool->lock);
 
     MAPPING_ASSERT(info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
@@ -1114,14 +1101,6 @@ void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
     if (frame_pool_touches(pool, start, size)) {
         drop_mapping(pool, start, size);
     }
-}
-
-void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame)
-{
-    uint32_t ref;
-    struct frame_info *info = taken_at(pool, frame, &ref);
-
-    list_push(list, ref, info);
 }
 
 bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t *frame)

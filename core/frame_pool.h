@@ -278,11 +278,8 @@ bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit);
 static inline uint32_t *frame_pool_count(const struct frame_pool *pool, pa_t frame)
 {
     uint32_t ref;
-    struct frame_info *info = frame_info_at(pool, frame, &ref);
 
-    MAPPING_ASSERT(info != NULL);
-    MAPPING_ASSERT(frame_info_is_taken(info));
-    return &info->count;
+    return &frame_taken_at(pool, frame, &ref)->count;
 }
 
 /* Mark a TAKEN block as one that no guest may ever see, a translation table say, until it is freed.
@@ -298,7 +295,17 @@ bool frame_pool_is_data(struct frame_pool *pool, pa_t start, uint64_t size);
 /* The owner's lists of TAKEN blocks, last in, first out; a block is on at most one. Push asserts
  * that @frame is a TAKEN block's first; pop answers false when empty, *frame as before. Without the
  * lock, as above. O(1). */
-void frame_list_push(const struct frame_pool *pool, struct frame_list *list, pa_t frame);
+static inline void frame_list_push(const struct frame_pool *pool, struct frame_list *list,
+                                   pa_t frame)
+{
+    uint32_t ref;
+    struct frame_info *info = frame_taken_at(pool, frame, &ref);
+
+    info->next = list->head;
+    list->head = ref;
+    list->count++;
+}
+
 MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list,
                                      pa_t *frame);
 

@@ -47,17 +47,19 @@ static size_t unlink_from_root(struct s2_table *table, size_t budget)
 
     MAPPING_ASSERT(root != NULL);
     for (size_t i = 0; i < count; i++) {
-        s2_desc_t *slot = &root[table->fini_next++];
+        s2_desc_t *slot = &root[table->fini_next + i];
         const s2_desc_t desc = arch_desc_load(slot);
 
-        if (!s2_desc_is_none(desc)) {
-            arch_desc_store(slot, S2_DESC_NONE);
-            s2_stored(table, slot, 1);
+        if (s2_desc_is_none(desc)) {
+            continue;
         }
+        arch_desc_store(slot, S2_DESC_NONE);
+        s2_stored(table, slot, 1);
         if (s2_desc_is_table(desc, level)) {
             s2_frames_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
         }
     }
+    table->fini_next += (unsigned)count;
     return count;
 }
 

@@ -61,6 +61,47 @@ static void quarantine_children(struct s2_table *table, pa_t pa, int level)
     }
 }
 
+/* The same for a parent of tables of pages, which hold no table that would have to wait: they need
+ * no list of their level. */
+static void release_children(struct s2_table *table, pa_t pa)
+{
+    const s2_desc_t *entries = frame_pool_ptr(table->pool, pa);
+    const unsigned count = s2_table_entries(&table->geometry);
+    struct frame_list list = FRAME_LIST_INIT;
+    struct frame_list children;
+
+    MAPPING_ASSERT(entries != NULL);
+    for (unsigned i = 0; i < count; i++) {
+        const s2_desc_t desc = arch_desc_load(&entries[i]);
+
+        if (s2_desc_is_table(desc, S2_LEVEL_PAGE - 1)) {
+            frame_list_push(table->pool, &list, s2_desc_address(&table->format, desc));
+        }
+    }
+    MAPPING_ASSERT(table->table_count >= list.count);
+    s2_recent_forget(table);
+    table->table_count -= list.count;
+    children = list; /* so that nobody has the address of the one above, which stays in registers */
+    frame_pool_untake_all(table->pool, &children, table->table_order, &table->operation.held);
+}
+
+/* A table that holds tables, and those, or that they are the next to go. How much of @budget that
+ * took: so many frames are held again at most. */
+static size_t release_parent(struct s2_table *table, pa_t pa, int level, size_t budget)
+{
+    const size_t entries = s2_table_entries(&table->geometry);
+    const bool has_room = level == S2_LEVEL_PAGE - 1 && budget > entries;
+
+    table->operation.quarantined--;
+    if (has_room) {
+        release_children(table, pa);
+    } else {
+        quarantine_children(table, pa, level);
+    }
+    s2_frames_release(table, pa);
+    return has_room ? entries + 1 : u64_min(entries, budget);
+}
+
 /* Tables of pages, up to @budget of them; their entries are not looked at. How many that were. */
 static size_t release_pages(struct s2_table *table, size_t budget)
 {
@@ -85,7 +126,6 @@ static size_t release_pages(struct s2_table *table, size_t budget)
 /* A subtree goes from the top down, without recursion, and the lowest tables there are go first. */
 bool s2_frames_release_some(struct s2_table *table, size_t *budget)
 {
-    const size_t entries = s2_table_entries(&table->geometry);
     int level = S2_LEVEL_PAGE;
     pa_t pa;
 
@@ -99,10 +139,7 @@ bool s2_frames_release_some(struct s2_table *table, size_t *budget)
     } else if (level >= S2_LEVEL_FIRST &&
                frame_list_pop(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST],
                               &pa)) {
-        table->operation.quarantined--;
-        quarantine_children(table, pa, level);
-        s2_frames_release(table, pa);
-        *budget -= entries < *budget ? entries : *budget;
+        *budget -= release_parent(table, pa, level, *budget);
     }
     return level >= S2_LEVEL_FIRST;
 }

@@ -303,8 +303,8 @@ static void fold_all(void)
 const struct instr_case INSTR_TABLE[] = {
     {"table.map_4k_1g", 6, 0, GIB_PAGES, init_4k, map_pages},
     {"table.protect_4k_1g", 8.5, 10, GIB_PAGES, with_pages_4k, protect_all},
-    {"table.unmap_whole", 0.08, 0.3, GIB_PAGES, with_pages_4k, unmap_all},
-    {"table.free_page", 0.08, 0.33, GIB_PAGES, with_pages_4k, take_apart},
+    {"table.unmap_whole", 0.08, 0.1, GIB_PAGES, with_pages_4k, unmap_all},
+    {"table.free_page", 0.08, 0.13, GIB_PAGES, with_pages_4k, take_apart},
     {"table.map_4k_1g_runs", 0, 0, GIB_PAGES, init_runs, map_pages},
     {"table.protect_4k_1g_runs", 0, 0, GIB_PAGES, with_pages_runs, protect_all},
     {"table.map_16k_1g", 6, 0, GIB >> 14, init_16k, map_pages},
