@@ -71,8 +71,8 @@ struct frame_span {
 
 struct frame_pool {
     struct lock lock;
-    /* The low-water mark, and how many available frames there are above it: in one word, for who
-     * reads it without the lock, and so that one comparison says that it may sink by one. */
+    /* The low-water mark, and how many available frames there are above it: in one word, so that it
+     * can be read without the lock, and one subtraction is all while any is above. */
     _Atomic uint64_t stock;
     uint32_t loose; /* the loose list; through next */
     unsigned frame_shift;
@@ -175,16 +175,24 @@ static inline size_t frame_stock_available(uint64_t stock)
     return frame_stock_mark(stock) + frame_stock_above(stock);
 }
 
-/* Take the first loose frame, if it is one of the first region and no mark sinks by it.
- * Returns: whether. */
+/* The same stock, with a frame above the mark: one that is below it, where none was. 0: none is. */
+static inline uint64_t frame_stock_with_one_above(uint64_t stock)
+{
+    if (__builtin_expect(frame_stock_above(stock) == 0, 0) && stock != 0) {
+        stock -= BIT(32) - 1;
+    }
+    return stock;
+}
+
+/* Take the first loose frame, if it is one of the first region. Returns: whether. */
 static inline bool frame_loose_take(struct frame_pool *pool, pa_t *frame)
 {
     const uint32_t ticket = lock_acquire_ticket(&pool->lock);
-    const uint64_t stock = frame_stock(pool);
+    const uint64_t stock = frame_stock_with_one_above(frame_stock(pool));
     const uint32_t index = pool->loose;
     struct frame_info *info;
 
-    if (__builtin_expect(frame_stock_above(stock) == 0, 0) ||
+    if (__builtin_expect(stock == 0, 0) ||
         __builtin_expect(index > FRAME_REF_INDEX_MASK, 0)) { /* another region's, or none */
         lock_release_ticket(&pool->lock, ticket);
         return false;

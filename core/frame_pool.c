@@ -583,7 +583,6 @@ static size_t blocks_hold(struct frame_pool *pool, size_t count, struct frame_re
 static bool blocks_hold_all(struct frame_pool *pool, unsigned order, size_t count,
                             struct frame_reserve *held)
 {
-    const unsigned old_order = held->order;
     size_t got;
 
     if (!stock_has(pool, count, order)) {
@@ -593,7 +592,6 @@ static bool blocks_hold_all(struct frame_pool *pool, unsigned order, size_t coun
     got = blocks_hold(pool, count, held);
     if (got < count) {
         blocks_drop(pool, held, got);
-        held->order = old_order;
         return false;
     }
     stock_take(pool, count << order);
@@ -893,8 +891,8 @@ struct part {
 
 /* What is left of such a block from frame @index on, at most @most frames; false: it is in none.
  * The block's first frame has the same number but for some of the lowest bits that are set, which
- * it has clear: so they are cleared one by one, until there is a block that reaches so far. The
- * pool is locked. */
+ * it has clear: they are cleared one by one until there is a first frame, as all that lie between
+ * that and @index are inside. The pool is locked. */
 static inline bool part_at(const struct frame_pool *pool, const struct frame_span *span,
                            uint32_t index, uint32_t most, struct part *part)
 {
@@ -905,10 +903,11 @@ static inline bool part_at(const struct frame_pool *pool, const struct frame_spa
     while (inside <= index && inside < frames_of(FRAME_POOL_ORDERS - 1)) {
         struct frame_info *info = &infos[index - inside];
 
-        if (kind_state(info->kind) != FRAME_INSIDE && frames_of(kind_order(info->kind)) > inside) {
-            const uint32_t left = frames_of(kind_order(info->kind)) - inside;
+        if (kind_state(info->kind) != FRAME_INSIDE) {
+            const uint32_t frames = frames_of(kind_order(info->kind));
 
-            *part = (struct part){info, left < most ? left : most};
+            MAPPING_ASSERT(frames > inside);
+            *part = (struct part){info, frames - inside < most ? frames - inside : most};
             return frame_info_is_taken(info) && info->prev != FRAME_SEALED;
         }
         if (number == 0) {
@@ -1227,7 +1226,7 @@ static bool check_block(const struct frame_pool *pool, uint32_t ref, struct tall
                check_free_links(pool, ref, order);
     case FRAME_LOOSE:
         tally->loose++;
-        return order == 0 && info->count == 0 && check_owned_links(pool, info);
+        return info->count == 0 && check_owned_links(pool, info);
     case FRAME_HELD:
         tally->held += frames_of(order);
         return order != 0 && info->count == 0 && check_owned_links(pool, info);
@@ -1273,7 +1272,8 @@ static bool check_free_list(const struct frame_pool *pool, unsigned order, size_
     return ref == FRAME_REF_NONE;
 }
 
-/* The loose list has every LOOSE frame: each leads to its like, so only a ring could hide some. */
+/* The loose list has every LOOSE frame, and they are single: each leads to its like, so only a ring
+ * could hide some. */
 static bool check_loose(const struct frame_pool *pool, size_t frames)
 {
     uint32_t ref = pool->loose;

@@ -1034,6 +1034,22 @@ TEST(data_over_several_blocks_needs_every_frame)
     }
 }
 
+TEST(data_in_parts_of_two_frames_needs_both)
+{
+    pa_t first, second;
+
+    make_pool(pa_of(0x40000000), 64);
+    first = must_alloc(0);
+    second = must_alloc(0);
+    ck_assert(pa_eq(second, pa_add(first, FRAME)));
+    ck_assert(frame_pool_is_data(&pool, pa_add(first, FRAME / 2), FRAME));
+    frame_pool_seal(&pool, second);
+    ck_assert(frame_pool_is_data(&pool, pa_add(first, FRAME / 2), FRAME / 2));
+    ck_assert(!frame_pool_is_data(&pool, pa_add(first, FRAME / 2), FRAME / 2 + 1));
+    ck_assert(!frame_pool_is_data(&pool, pa_add(first, FRAME / 2), FRAME));
+    ck_assert(!frame_pool_is_data(&pool, pa_add(first, FRAME - 1), 2));
+}
+
 /* Every frame of a pool that begins and ends in the middle of a block, by what it is part of. */
 TEST(data_is_told_for_every_frame_of_every_block)
 {
