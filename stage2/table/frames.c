@@ -139,7 +139,10 @@ bool s2_frames_release_some(struct s2_table *table, size_t *budget)
     } else if (level >= S2_LEVEL_FIRST &&
                frame_list_pop(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST],
                               &pa)) {
-        *budget -= release_parent(table, pa, level, *budget);
+        const size_t used = release_parent(table, pa, level, *budget);
+
+        MAPPING_ASSERT(used <= *budget);
+        *budget -= used;
     }
     return level >= S2_LEVEL_FIRST;
 }
