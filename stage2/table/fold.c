@@ -21,34 +21,33 @@
 #include "stage2/table/store.h"
 #include "stage2/table/walk.h"
 
-static inline bool is_expected(const s2_desc_t *entry, s2_desc_t expected, s2_desc_t ignored)
+/* Whether an entry is what is expected of it, with the @ignored bits set; then of the next it is what
+ * maps @size bytes behind. */
+static inline bool goes_on(const s2_desc_t *entry, s2_desc_t *expected, s2_desc_t ignored,
+                           uint64_t size)
 {
-    return s2_desc_eq(s2_desc_or(arch_desc_load(entry), ignored), expected);
+    const bool is_so = s2_desc_eq(s2_desc_or(arch_desc_load(entry), ignored), *expected);
+
+    *expected = s2_desc_next(*expected, size);
+    return is_so;
 }
 
-/* Whether all entries up to @end are what is @expected of the first, each @size bytes after the one
- * before, with the @ignored bits set. Four a turn: of entries there is a power of two. */
-static bool continues_to(const s2_desc_t *entry, const s2_desc_t *end, s2_desc_t expected,
-                         s2_desc_t ignored, uint64_t size)
+/* Whether all entries up to @end do. Eight a turn: of entries there is a multiple of it. */
+static bool all_go_on(const s2_desc_t *entry, const s2_desc_t *end, s2_desc_t expected,
+                      s2_desc_t ignored, uint64_t size)
 {
-    MAPPING_ASSERT((end - entry) % 4 == 0);
-    for (; entry != end; entry += 4) {
-        if (!is_expected(&entry[0], expected, ignored)) {
+    MAPPING_ASSERT((end - entry) % 8 == 0);
+    for (; entry != end; entry += 8) {
+        if (!goes_on(&entry[0], &expected, ignored, size) ||
+            !goes_on(&entry[1], &expected, ignored, size) ||
+            !goes_on(&entry[2], &expected, ignored, size) ||
+            !goes_on(&entry[3], &expected, ignored, size) ||
+            !goes_on(&entry[4], &expected, ignored, size) ||
+            !goes_on(&entry[5], &expected, ignored, size) ||
+            !goes_on(&entry[6], &expected, ignored, size) ||
+            !goes_on(&entry[7], &expected, ignored, size)) {
             return false;
         }
-        expected = s2_desc_next(expected, size);
-        if (!is_expected(&entry[1], expected, ignored)) {
-            return false;
-        }
-        expected = s2_desc_next(expected, size);
-        if (!is_expected(&entry[2], expected, ignored)) {
-            return false;
-        }
-        expected = s2_desc_next(expected, size);
-        if (!is_expected(&entry[3], expected, ignored)) {
-            return false;
-        }
-        expected = s2_desc_next(expected, size);
     }
     return true;
 }
@@ -68,7 +67,7 @@ static bool is_uniform(const struct s2_table *table, const s2_desc_t *entries, u
         !pa_is_aligned(s2_desc_address(&table->format, first), count * size)) {
         return false;
     }
-    return continues_to(entries, entries + count, expected, ignored, size);
+    return all_go_on(entries, entries + count, expected, ignored, size);
 }
 
 /* AF and dirty state of any of @count leaves that are uniform. */
