@@ -28,9 +28,9 @@ struct bound {
 };
 
 static const struct bound BOUNDS[] = {
-    {"table.map_1g", 0, FLOOR, NULL, 1.3, NOT_YET},
-    {"table.map_64g", 0, FLOOR, NULL, 1.1, NOT_YET},
-    {"table.protect_1g", 0, FLOOR, NULL, 1.1, NOT_YET},
+    {"table.map_1g", 0, FLOOR, NULL, 1.3, ENFORCED},
+    {"table.map_64g", 0, FLOOR, NULL, 1.1, ENFORCED},
+    {"table.protect_1g", 0, FLOOR, NULL, 1.1, ENFORCED},
 
     /* With a million areas the two are equal within what the machine allows. */
     {"set.find", 100, PEER, "tree.h", NOISE, NOT_YET},
