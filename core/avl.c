@@ -21,320 +21,570 @@
  *        /   \        /  \
  *       B     C      A    B
  *
- * Why aggregates may be stale for a while. Say that removals and insertions happened between the
- * nodes F and L only. A node outside [F, L] whose subtree changed holds a place between F and L,
- * and since a subtree is a contiguous stretch of the order, it holds F or L too: it is above one
- * of them. So all that is stale lies in [F, L] or above F or above L, and stays so under rotations,
- * which recompute both nodes whose subtrees they change. avl_refresh() visits just these. (A node
- * that moves up into the place of an unlinked one would leave stale ones behind it, above neither
- * end: so those between its old place and its new one are recomputed at once.)
+ * Gaps are mended before the tree is balanced, so that a rotation meets nodes that are right: what
+ * comes up inherits what the other one said, as it has the same nodes below it, and what goes down is
+ * computed anew. What a node says is the maximum of its own gap and of what its children say. So
  *
- * Why k unlinked neighbours cost O(log n + k). A step of retrace() that goes on upwards found the
- * node leaning, and leaves it balanced (or a rotated pair less leaning than before); a step that
- * ends it makes at most one node lean. So each removal can pay for one later step upwards, and what
- * was leaning at the start lay on the two paths to the ends of the stretch, or within it.
+ *   - a gap that is new, or longer than it was, is told upwards until a node knows of one as long;
+ *   - one that is lost, or shorter than it was, is followed upwards as long as a node said exactly
+ *     that, and computed anew says less.
+ *
+ * Inserting X below N makes two gaps of one, and unlinking X one of two:
+ *
+ *      P      g       N         X's gap is new to what lies above X and below N; N and what lies
+ *     ===|----------|===        above it lost g. The other way round: what lies above X and below N
+ *      P  x   X   n   N         lost x; to N and what lies above it g is new, and longer than x and
+ *     ===|---|===|---|===       n, so nobody there needs to know of those.
+ *
+ * Why mending may wait. Say that neighbours were unlinked, and that the areas B and N are those
+ * below and above them now. A node whose subtree lost one of them is above B or N, since a subtree
+ * is a contiguous stretch of the order; and of B and N one is above the other. So all that is stale
+ * lies on the way up from the lower of the two, and stays so under rotations, which compute anew the
+ * node that goes down. (B may move up into the place of an unlinked node. What lies between its old
+ * place and its new one is then above neither, so that stretch is computed anew at once.)
+ *
+ * Why k unlinked neighbours cost O(log n + k). A step of shrink() that goes on upwards found the
+ * node leaning, and leaves it even (or a rotated pair less leaning than before); a step that ends it
+ * makes at most one node lean. So each removal can pay for one later step upwards, and what was
+ * leaning at the start lay on the two paths to the ends of the stretch, or within it.
  */
 #include "core/avl.h"
 
-#include "core/assert.h"
-
-#include <stddef.h>
-
-static uint32_t height_of(const struct avl_node *node)
-{
-    return node == NULL ? 0 : node->height;
-}
+/* ---- one node ---- */
 
 static enum avl_side other_side(enum avl_side side)
 {
     return side == AVL_LEFT ? AVL_RIGHT : AVL_LEFT;
 }
 
-/* The node at the far end of @node's subtree. */
-static struct avl_node *outermost(struct avl_node *node, enum avl_side side)
+static enum avl_lean lean_to(enum avl_side side)
 {
-    while (node->child[side] != NULL) {
-        node = node->child[side];
-    }
-    return node;
+    return side == AVL_LEFT ? AVL_LEFT_HIGH : AVL_RIGHT_HIGH;
 }
 
-/* The neighbour in order: below if there is a subtree on that side, else the first ancestor that
- * has @node on its other side. */
-static struct avl_node *neighbour(const struct avl_node *node, enum avl_side side)
+static void set_parent(struct memory_node *node, uint32_t parent)
 {
-    struct avl_node *parent = node->parent;
-
-    MAPPING_ASSERT(node->height != 0);
-    if (node->child[side] != NULL) {
-        return outermost(node->child[side], other_side(side));
-    }
-    while (parent != NULL && parent->child[side] == node) {
-        node = parent;
-        parent = node->parent;
-    }
-    return parent;
+    node->parent = parent | (node->parent & AVL_LEAN_MASK);
 }
 
-/* All that a node knows about its subtree comes from its children; here it is computed. */
-static void derive(const struct avl_tree *tree, struct avl_node *node)
+static void set_lean(struct memory_node *node, enum avl_lean lean)
 {
-    uint32_t left = height_of(node->child[AVL_LEFT]);
-    uint32_t right = height_of(node->child[AVL_RIGHT]);
-
-    node->height = 1 + (left > right ? left : right);
-    tree->update(node);
+    node->parent = (node->parent & ~AVL_LEAN_MASK) | (uint32_t)lean;
 }
 
-/* Put @with (NULL: nothing) where @node hangs. */
-static void replace(struct avl_tree *tree, const struct avl_node *node, struct avl_node *with)
+/* Where @link hangs below @parent; of the root, whose parent is 0, any side. */
+static inline enum avl_side side_of(const struct avl_tree *tree, uint32_t parent, uint32_t link)
 {
-    struct avl_node *parent = node->parent;
+    return parent != 0 && avl_at(tree, parent)->child[AVL_RIGHT] == link ? AVL_RIGHT : AVL_LEFT;
+}
 
-    if (parent == NULL) {
-        MAPPING_ASSERT(tree->root == node);
-        tree->root = with;
+static uint64_t subtree_gap(const struct avl_tree *tree, uint32_t link)
+{
+    return link == 0 ? 0 : avl_at(tree, link)->max_gap;
+}
+
+/* What a node says of its subtree comes from its own gap and its children, and nothing else. */
+static uint64_t longest_gap(const struct avl_tree *tree, const struct memory_node *node)
+{
+    uint64_t gap = avl_gap_below(tree, node);
+
+    gap = u64_max(gap, subtree_gap(tree, node->child[AVL_LEFT]));
+    return u64_max(gap, subtree_gap(tree, node->child[AVL_RIGHT]));
+}
+
+/* Returns whether that changed what the node says. */
+static bool mend(const struct avl_tree *tree, uint32_t link)
+{
+    struct memory_node *node = avl_at(tree, link);
+    uint64_t gap = longest_gap(tree, node);
+    bool has_changed = node->max_gap != gap;
+
+    MAPPING_ASSERT(!avl_is_free(node));
+    node->max_gap = gap;
+    return has_changed;
+}
+
+/* ---- the way up ---- */
+
+/* A gap of @gap bytes is new, or has become as long: tell it from @link upwards, below @end (0: to
+ * the root). */
+static void gain_gap(const struct avl_tree *tree, uint32_t link, uint32_t end, uint64_t gap)
+{
+    while (link != end && avl_at(tree, link)->max_gap < gap) {
+        avl_at(tree, link)->max_gap = gap;
+        link = avl_parent_of(avl_at(tree, link));
+    }
+}
+
+/* A gap of @gap bytes is lost, or has become shorter: from @link upwards, below @end. */
+static void lose_gap(const struct avl_tree *tree, uint32_t link, uint32_t end, uint64_t gap)
+{
+    while (link != end && avl_at(tree, link)->max_gap == gap && mend(tree, link)) {
+        link = avl_parent_of(avl_at(tree, link));
+    }
+}
+
+/* Compute anew whatever lies from @link upwards, below @end. */
+static void mend_all(const struct avl_tree *tree, uint32_t link, uint32_t end)
+{
+    for (; link != end; link = avl_parent_of(avl_at(tree, link))) {
+        mend(tree, link);
+    }
+}
+
+/* ---- balance ---- */
+
+/* Make @link (0: nothing) the child of @parent on @side, or the root if @parent is 0. */
+static inline void put(struct avl_tree *tree, uint32_t parent, enum avl_side side, uint32_t link)
+{
+    if (parent == 0) {
+        tree->root = link;
     } else {
-        parent->child[parent->child[AVL_LEFT] == node ? AVL_LEFT : AVL_RIGHT] = with;
+        avl_at(tree, parent)->child[side] = link;
     }
-    if (with != NULL) {
-        with->parent = parent;
-    }
-}
-
-static void hang(struct avl_node *parent, enum avl_side side, struct avl_node *child)
-{
-    MAPPING_ASSERT(child != parent);
-    parent->child[side] = child;
-    if (child != NULL) {
-        child->parent = parent;
+    if (link != 0) {
+        set_parent(avl_at(tree, link), parent);
     }
 }
 
-/* The first drawing above; @side is where @low goes. Returns the node that came up. */
-static struct avl_node *rotate(struct avl_tree *tree, struct avl_node *low, enum avl_side side)
+/* Put @with (0: nothing) where @link hangs. */
+static inline void replace(struct avl_tree *tree, uint32_t link, uint32_t with)
 {
-    struct avl_node *high = low->child[other_side(side)];
+    uint32_t parent = avl_parent_of(avl_at(tree, link));
 
-    MAPPING_ASSERT(high != NULL);
+    MAPPING_ASSERT(parent != 0 || tree->root == link);
+    put(tree, parent, side_of(tree, parent, link), with);
+}
+
+/* The first drawing above; @side is where @low goes. Returns the one that came up. Leans are the
+ * caller's. */
+static uint32_t rotate(struct avl_tree *tree, uint32_t low, enum avl_side side)
+{
+    uint32_t high = avl_at(tree, low)->child[other_side(side)];
+
+    MAPPING_ASSERT(high != 0);
     replace(tree, low, high);
-    hang(low, other_side(side), high->child[side]);
-    hang(high, side, low);
-    derive(tree, low);
-    derive(tree, high);
+    put(tree, low, other_side(side), avl_at(tree, high)->child[side]);
+    put(tree, high, side, low);
+    avl_at(tree, high)->max_gap = avl_at(tree, low)->max_gap;
+    mend(tree, low);
     return high;
 }
 
-/* Make @node's subtree an AVL tree, given that its children's are. Returns the subtree's top. */
-static struct avl_node *rebalance(struct avl_tree *tree, struct avl_node *node)
+/* The second drawing; @heavy is where @link's subtree is two higher, and @child its top there. */
+static uint32_t rotate_twice(struct avl_tree *tree, uint32_t link, uint32_t child,
+                             enum avl_side heavy)
 {
-    uint32_t left = height_of(node->child[AVL_LEFT]);
-    uint32_t right = height_of(node->child[AVL_RIGHT]);
-    enum avl_side heavy = left > right ? AVL_LEFT : AVL_RIGHT;
     enum avl_side light = other_side(heavy);
-    struct avl_node *child = node->child[heavy];
+    uint32_t top = rotate(tree, child, heavy);
+    enum avl_lean lean = avl_lean_of(avl_at(tree, top));
 
-    if (left <= right + 1 && right <= left + 1) {
-        derive(tree, node);
-        return node;
-    }
-    MAPPING_ASSERT(child != NULL);
-    MAPPING_ASSERT(child->height == height_of(node->child[light]) + 2);
-    if (height_of(child->child[light]) > height_of(child->child[heavy])) {
-        rotate(tree, child, heavy);
-    }
-    return rotate(tree, node, light);
+    MAPPING_ASSERT(avl_at(tree, link)->child[heavy] == top);
+    rotate(tree, link, light);
+    set_lean(avl_at(tree, link), lean == lean_to(heavy) ? lean_to(light) : AVL_EVEN);
+    set_lean(avl_at(tree, child), lean == lean_to(light) ? lean_to(heavy) : AVL_EVEN);
+    set_lean(avl_at(tree, top), AVL_EVEN);
+    return top;
 }
 
-/* Rebalance from @node upwards, past @at_least if that is not NULL, until a subtree is as high as
- * it was. */
-static void retrace(struct avl_tree *tree, struct avl_node *node, const struct avl_node *at_least)
+/* Make @link's subtree, which is two higher on the side @heavy, an AVL tree. Returns its top, which
+ * is even if the subtree became one lower by that. */
+static uint32_t rebalance(struct avl_tree *tree, uint32_t link, enum avl_side heavy)
 {
-    while (node != NULL) {
-        uint32_t before = node->height;
+    uint32_t child = avl_at(tree, link)->child[heavy];
+    bool is_even = avl_lean_of(avl_at(tree, child)) == AVL_EVEN;
 
-        if (node == at_least) {
-            at_least = NULL;
-        }
-        node = rebalance(tree, node);
-        if (node->height == before && at_least == NULL) {
+    MAPPING_ASSERT(child != 0);
+    if (avl_lean_of(avl_at(tree, child)) == lean_to(other_side(heavy))) {
+        return rotate_twice(tree, link, child, heavy);
+    }
+    rotate(tree, link, other_side(heavy));
+    set_lean(avl_at(tree, link), is_even ? lean_to(heavy) : AVL_EVEN);
+    set_lean(avl_at(tree, child), is_even ? lean_to(other_side(heavy)) : AVL_EVEN);
+    return child;
+}
+
+/* The subtree of @link on @side has become one higher: balance upwards, until one is as high as it
+ * was. */
+static void grow(struct avl_tree *tree, uint32_t link, enum avl_side side)
+{
+    while (link != 0) {
+        struct memory_node *node = avl_at(tree, link);
+        enum avl_lean lean = avl_lean_of(node);
+        uint32_t parent = avl_parent_of(node);
+
+        MAPPING_ASSERT(lean != AVL_FREE);
+        if (lean == lean_to(side)) {
+            rebalance(tree, link, side);
             return;
         }
-        node = node->parent;
+        if (lean != AVL_EVEN) {
+            set_lean(node, AVL_EVEN);
+            return;
+        }
+        set_lean(node, lean_to(side));
+        side = side_of(tree, parent, link);
+        link = parent;
     }
 }
 
-void avl_init(struct avl_tree *tree, avl_update_fn update)
+/* The same after it has become one lower. */
+static void shrink(struct avl_tree *tree, uint32_t link, enum avl_side side)
 {
-    MAPPING_ASSERT(update != NULL);
-    tree->root = NULL;
-    tree->update = update;
-}
+    while (link != 0) {
+        enum avl_lean lean = avl_lean_of(avl_at(tree, link));
+        uint32_t parent;
 
-struct avl_node *avl_first(const struct avl_tree *tree)
-{
-    return tree->root == NULL ? NULL : outermost(tree->root, AVL_LEFT);
-}
-
-struct avl_node *avl_last(const struct avl_tree *tree)
-{
-    return tree->root == NULL ? NULL : outermost(tree->root, AVL_RIGHT);
-}
-
-struct avl_node *avl_next(const struct avl_node *node)
-{
-    return neighbour(node, AVL_RIGHT);
-}
-
-struct avl_node *avl_prev(const struct avl_node *node)
-{
-    return neighbour(node, AVL_LEFT);
-}
-
-void avl_insert_after(struct avl_tree *tree, struct avl_node *before, struct avl_node *node)
-{
-    enum avl_side side = AVL_RIGHT;
-
-    MAPPING_ASSERT(node->height == 0);
-    MAPPING_ASSERT(before == NULL || before->height != 0);
-    if (before == NULL) {
-        before = avl_first(tree);
-        side = AVL_LEFT;
-    } else if (before->child[AVL_RIGHT] != NULL) {
-        before = outermost(before->child[AVL_RIGHT], AVL_LEFT);
-        side = AVL_LEFT;
+        MAPPING_ASSERT(lean != AVL_FREE);
+        if (lean == AVL_EVEN) {
+            set_lean(avl_at(tree, link), lean_to(other_side(side)));
+            return;
+        }
+        if (lean == lean_to(side)) {
+            set_lean(avl_at(tree, link), AVL_EVEN);
+        } else {
+            link = rebalance(tree, link, other_side(side));
+        }
+        if (avl_lean_of(avl_at(tree, link)) != AVL_EVEN) {
+            return;
+        }
+        parent = avl_parent_of(avl_at(tree, link));
+        side = side_of(tree, parent, link);
+        link = parent;
     }
-    *node = (struct avl_node){.parent = before};
-    derive(tree, node);
-    if (before == NULL) {
-        tree->root = node;
+}
+
+/* ---- the public ones ---- */
+
+void avl_init(struct avl_tree *tree, struct memory_node nodes[], size_t count)
+{
+    MAPPING_ASSERT(count <= AVL_NODES_MAX);
+    MAPPING_ASSERT(nodes != NULL || count == 0);
+    *tree = (struct avl_tree){.nodes = nodes};
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = (struct memory_node){.parent = AVL_FREE};
+    }
+}
+
+struct memory_node *avl_first(const struct avl_tree *tree)
+{
+    uint32_t link = tree->root;
+
+    if (link == 0) {
+        return NULL;
+    }
+    while (avl_at(tree, link)->child[AVL_LEFT] != 0) {
+        link = avl_at(tree, link)->child[AVL_LEFT];
+    }
+    return avl_at(tree, link);
+}
+
+/* The one above is the lowest on the right, or the first on the way up that has @node below it. */
+struct memory_node *avl_next(const struct avl_tree *tree, const struct memory_node *node)
+{
+    uint32_t self = avl_link(tree, node);
+    uint32_t link = node->child[AVL_RIGHT];
+
+    MAPPING_ASSERT(!avl_is_free(node));
+    if (link != 0) {
+        while (avl_at(tree, link)->child[AVL_LEFT] != 0) {
+            link = avl_at(tree, link)->child[AVL_LEFT];
+        }
+        return avl_at(tree, link);
+    }
+    link = avl_parent_of(node);
+    while (link != 0 && avl_at(tree, link)->prev != self) {
+        link = avl_parent_of(avl_at(tree, link));
+    }
+    return avl_at_or_null(tree, link);
+}
+
+/* What is below @above now comes just below it in order. */
+static void set_prev(struct avl_tree *tree, struct memory_node *above, uint32_t below)
+{
+    if (above == NULL) {
+        tree->last = below;
+    } else {
+        above->prev = below;
+    }
+}
+
+/* What had one gap below @above, which is not NULL, has two now. */
+static void mend_inserted(const struct avl_tree *tree, const struct memory_node *node,
+                          const struct memory_node *above)
+{
+    uint32_t end = avl_link(tree, above);
+    uint64_t gap = node->max_gap + node->area.range.size + avl_gap_below(tree, above);
+
+    gain_gap(tree, avl_parent_of(node), end, node->max_gap);
+    lose_gap(tree, end, 0, gap);
+}
+
+/* Either the one above has no left child, or the one below has no right child: there it goes. */
+void avl_insert(struct avl_tree *tree, struct memory_node *node, struct memory_node *above)
+{
+    uint32_t link = avl_link(tree, node);
+    uint32_t below = above == NULL ? tree->last : above->prev;
+    bool is_left = above != NULL && above->child[AVL_LEFT] == 0;
+    uint32_t parent = is_left ? avl_link(tree, above) : below;
+    enum avl_side side = is_left ? AVL_LEFT : AVL_RIGHT;
+
+    MAPPING_ASSERT(avl_is_free(node));
+    MAPPING_ASSERT(above == NULL || !avl_is_free(above));
+    node->child[AVL_LEFT] = 0;
+    node->child[AVL_RIGHT] = 0;
+    node->prev = below;
+    node->parent = parent | AVL_EVEN;
+    node->max_gap = avl_gap_below(tree, node);
+    set_prev(tree, above, link);
+    if (parent == 0) {
+        MAPPING_ASSERT(tree->root == 0);
+        tree->root = link;
         return;
     }
-    MAPPING_ASSERT(before->child[side] == NULL);
-    before->child[side] = node;
-    retrace(tree, before, NULL);
-}
-
-void avl_unlink(struct avl_tree *tree, struct avl_node *node)
-{
-    struct avl_node *left = node->child[AVL_LEFT];
-    struct avl_node *right = node->child[AVL_RIGHT];
-    struct avl_node *lowest = node->parent; /* the lowest one whose subtree changed */
-    struct avl_node *heir = NULL;
-
-    MAPPING_ASSERT(node->height != 0);
-    if (left == NULL || right == NULL) {
-        replace(tree, node, left == NULL ? right : left);
+    MAPPING_ASSERT(avl_at(tree, parent)->child[side] == 0);
+    avl_at(tree, parent)->child[side] = link;
+    if (above == NULL) {
+        gain_gap(tree, parent, 0, node->max_gap);
     } else {
-        /* The one before @node takes its place. Not the one after: that is what an ascending
-         * removal takes next, and it would have to be replaced from below again and again. */
-        heir = outermost(left, AVL_RIGHT);
-        MAPPING_ASSERT(heir->child[AVL_RIGHT] == NULL);
-        lowest = heir == left ? heir : heir->parent;
-        replace(tree, heir, heir->child[AVL_LEFT]);
-        hang(heir, AVL_LEFT, node->child[AVL_LEFT]);
-        hang(heir, AVL_RIGHT, right);
-        heir->height = node->height;
-        replace(tree, node, heir);
+        mend_inserted(tree, node, above);
     }
-    retrace(tree, lowest, heir);
-    *node = (struct avl_node){.parent = NULL};
+    grow(tree, parent, side);
 }
 
-/* @node's subtree is done: close it and, as long as the way up leads out of a right subtree or
- * @to_root, what is above. Returns the first node whose left side alone is done; NULL: the end. */
-static struct avl_node *close_upwards(const struct avl_tree *tree, struct avl_node *node,
-                                      bool to_root)
+/* @node has one child at most, which takes its place. The one above is that child, or on the way
+ * up. */
+static void unlink_outer(struct avl_tree *tree, struct memory_node *node, struct memory_node *above,
+                         enum avl_mend when)
 {
-    const struct avl_node *from;
+    uint32_t link = avl_link(tree, node);
+    uint32_t parent = avl_parent_of(node);
+    uint32_t child = node->child[AVL_LEFT] | node->child[AVL_RIGHT];
+    enum avl_side side = side_of(tree, parent, link);
 
-    do {
-        derive(tree, node);
-        from = node;
-        node = node->parent;
-    } while (node != NULL && (to_root || node->child[AVL_RIGHT] == from));
-    return node;
-}
-
-void avl_refresh(const struct avl_tree *tree, struct avl_node *first, struct avl_node *last)
-{
-    struct avl_node *node = first;
-    bool passed = false; /* @last: from there on only upwards */
-
-    MAPPING_ASSERT(first->height != 0);
-    MAPPING_ASSERT(last->height != 0);
-    while (node != NULL) {
-        passed = passed || node == last;
-        if (!passed && node->child[AVL_RIGHT] != NULL) {
-            node = outermost(node->child[AVL_RIGHT], AVL_LEFT);
-        } else {
-            node = close_upwards(tree, node, passed);
-        }
+    MAPPING_ASSERT(node->child[AVL_LEFT] == 0 || node->child[AVL_RIGHT] == 0);
+    put(tree, parent, side, child);
+    if (when == AVL_MEND_NOW && node->child[AVL_RIGHT] == 0) {
+        lose_gap(tree, parent, above == NULL ? 0 : avl_link(tree, above),
+                 avl_gap_below(tree, node));
     }
-    MAPPING_ASSERT(passed);
-}
-
-/* Links, height and balance of one node, given those of its children. A child that knows its
- * parent is reached from there alone, so a walk over nodes that pass here comes to an end. */
-static bool node_is_sound(const struct avl_node *node)
-{
-    const struct avl_node *left = node->child[AVL_LEFT];
-    const struct avl_node *right = node->child[AVL_RIGHT];
-    uint32_t low = height_of(left);
-    uint32_t high = height_of(right);
-
-    if (low > high) {
-        low = height_of(right);
-        high = height_of(left);
+    if (when == AVL_MEND_NOW && above != NULL) {
+        avl_mend_longer(tree, above);
     }
-    return (left == NULL || (left->parent == node && left->height != 0)) &&
-           (right == NULL || (right->parent == node && right->height != 0)) &&
-           node->height == high + 1 && high - low <= 1;
+    shrink(tree, parent, side);
 }
 
-/* Down the left side of @node's subtree, checking what is entered. NULL: one is not sound. */
-static const struct avl_node *enter(const struct avl_node *node)
+/* @node has two children, and the one before it takes its place. Not the one after: that is what an
+ * ascending removal takes next, and it would have to be replaced from below again and again. */
+static void unlink_inner(struct avl_tree *tree, struct memory_node *node, struct memory_node *above,
+                         enum avl_mend when)
 {
-    while (node_is_sound(node)) {
-        if (node->child[AVL_LEFT] == NULL) {
+    uint32_t heir = node->prev;
+    struct memory_node *heir_node = avl_at(tree, heir);
+    bool is_child = node->child[AVL_LEFT] == heir;
+    uint32_t lowest = is_child ? heir : avl_parent_of(heir_node);
+
+    MAPPING_ASSERT(heir_node->child[AVL_RIGHT] == 0);
+    replace(tree, heir, heir_node->child[AVL_LEFT]);
+    put(tree, heir, AVL_LEFT, node->child[AVL_LEFT]);
+    put(tree, heir, AVL_RIGHT, node->child[AVL_RIGHT]);
+    replace(tree, avl_link(tree, node), heir);
+    set_lean(heir_node, avl_lean_of(node));
+    heir_node->max_gap = node->max_gap;
+    if (when == AVL_MEND_NOW) {
+        lose_gap(tree, lowest, heir, avl_gap_below(tree, heir_node));
+        avl_mend_longer(tree, above);
+    } else {
+        mend_all(tree, lowest, heir);
+    }
+    shrink(tree, lowest, is_child ? AVL_LEFT : AVL_RIGHT);
+}
+
+void avl_unlink(struct avl_tree *tree, struct memory_node *node, struct memory_node *above,
+                enum avl_mend when)
+{
+    MAPPING_ASSERT(!avl_is_free(node));
+    MAPPING_ASSERT((above == NULL ? tree->last : above->prev) == avl_link(tree, node));
+    set_prev(tree, above, node->prev);
+    if (node->child[AVL_LEFT] != 0 && node->child[AVL_RIGHT] != 0) {
+        unlink_inner(tree, node, above, when);
+    } else {
+        unlink_outer(tree, node, above, when);
+    }
+    node->parent = AVL_FREE;
+}
+
+void avl_mend_longer(const struct avl_tree *tree, const struct memory_node *node)
+{
+    MAPPING_ASSERT(!avl_is_free(node));
+    gain_gap(tree, avl_link(tree, node), 0, avl_gap_below(tree, node));
+}
+
+void avl_mend_around(const struct avl_tree *tree, const struct memory_node *above)
+{
+    bool is_lower = above != NULL && above->child[AVL_LEFT] == 0;
+    uint32_t below = above == NULL ? tree->last : above->prev;
+
+    mend_all(tree, is_lower ? avl_link(tree, above) : below, 0);
+}
+
+/* ---- gaps ---- */
+
+bool avl_has_gap(const struct avl_tree *tree, uint64_t size)
+{
+    return subtree_gap(tree, tree->root) >= size;
+}
+
+/* The lowest node in the subtree of @link, which has one, with a gap of @size below it. */
+static struct memory_node *lowest_gap(const struct avl_tree *tree, uint32_t link, uint64_t size)
+{
+    for (;;) {
+        struct memory_node *node = avl_at(tree, link);
+
+        MAPPING_ASSERT(node->max_gap >= size);
+        if (subtree_gap(tree, node->child[AVL_LEFT]) >= size) {
+            link = node->child[AVL_LEFT];
+        } else if (avl_gap_below(tree, node) >= size) {
             return node;
+        } else {
+            link = node->child[AVL_RIGHT];
         }
-        node = node->child[AVL_LEFT];
     }
-    return NULL;
 }
 
-/* The next one in order after @node, which is sound; *sound tells whether it is, too. */
-static const struct avl_node *enter_next(const struct avl_node *node, bool *sound)
+/* On the way up, nodes that have @node on their left come next, each before what is on its right. A
+ * subtree without a long gap is never entered. */
+struct memory_node *avl_next_gap(const struct avl_tree *tree, const struct memory_node *node,
+                                 uint64_t size)
 {
-    if (node->child[AVL_RIGHT] == NULL) {
-        return avl_next(node);
+    uint32_t link = avl_link(tree, node);
+    uint32_t right = node->child[AVL_RIGHT];
+
+    while (subtree_gap(tree, right) < size) {
+        uint32_t from = link;
+        const struct memory_node *parent;
+
+        link = avl_parent_of(avl_at(tree, link));
+        if (link == 0) {
+            return NULL;
+        }
+        parent = avl_at(tree, link);
+        right = parent->child[AVL_RIGHT] == from ? 0 : parent->child[AVL_RIGHT];
+        if (parent->child[AVL_LEFT] == from && avl_gap_below(tree, parent) >= size) {
+            return avl_at(tree, link);
+        }
     }
-    node = enter(node->child[AVL_RIGHT]);
-    *sound = node != NULL;
-    return node;
+    return lowest_gap(tree, right, size);
 }
 
-bool avl_check(const struct avl_tree *tree, const struct avl_checks *checks)
-{
-    const struct avl_node *node = tree->root;
-    const struct avl_node *lower = NULL;
-    bool sound = true;
+/* ---- the validator ---- */
 
-    if (node == NULL) {
-        return true;
-    }
-    if (node->parent != NULL) {
+/* No tree of AVL_NODES_MAX nodes is higher: one of 38 has Fibonacci(41) - 1 nodes at least. */
+#define HEIGHT_MAX 37
+
+/* Each node is passed three times: when it is entered, when what is on its left is done, and when
+ * what is on its right is done. */
+enum pass { ENTERED, LEFT_DONE, RIGHT_DONE };
+
+struct walk {
+    const struct avl_tree *tree;
+    size_t node_count;
+    size_t seen;    /* nodes entered */
+    uint32_t link;  /* where the walk is; 0: it is done */
+    uint32_t lower; /* the last one that was LEFT_DONE: the one before, in order */
+    enum pass pass;
+    unsigned depth; /* of link; the root's is 0 */
+    int height;     /* of the subtree that was left last */
+    int left_height[HEIGHT_MAX];
+};
+
+/* Every node is entered from its parent alone, and no more are entered than there are: so a walk
+ * comes to an end. Its area is looked at before anything is derived from it. */
+static bool enter(struct walk *walk, uint32_t link, uint32_t parent)
+{
+    if (!avl_is_link(link, walk->node_count) || walk->seen == walk->node_count ||
+        walk->depth == HEIGHT_MAX) {
         return false;
     }
-    node = enter(node);
-    sound = node != NULL;
-    while (node != NULL) {
-        if (!checks->is_updated(node) || (lower != NULL && !checks->in_order(lower, node))) {
+    walk->seen++;
+    walk->link = link;
+    walk->pass = ENTERED;
+    return avl_parent_of(avl_at(walk->tree, link)) == parent &&
+           ipa_range_is_valid(avl_at(walk->tree, link)->area.range);
+}
+
+static bool descend(struct walk *walk, enum avl_side side, enum pass when_done)
+{
+    uint32_t child = avl_at(walk->tree, walk->link)->child[side];
+
+    if (child != 0) {
+        walk->depth++;
+        return enter(walk, child, walk->link);
+    }
+    walk->height = 0;
+    walk->pass = when_done;
+    return true;
+}
+
+/* Order, and the one below. */
+static bool check_place(struct walk *walk, const struct memory_node *node)
+{
+    if (node->prev != walk->lower) {
+        return false;
+    }
+    walk->lower = walk->link;
+    return node->prev == 0 || ipa_le(ipa_range_end(avl_at(walk->tree, node->prev)->area.range),
+                                     node->area.range.start);
+}
+
+/* Lean and gap; then the walk goes up. */
+static bool leave(struct walk *walk, const struct memory_node *node)
+{
+    static const enum avl_lean leans[] = {AVL_RIGHT_HIGH, AVL_EVEN, AVL_LEFT_HIGH};
+    int left = walk->left_height[walk->depth];
+    int higher = left - walk->height;
+    uint32_t parent = avl_parent_of(node);
+
+    if (higher < -1 || higher > 1 || avl_lean_of(node) != leans[higher + 1] ||
+        node->max_gap != longest_gap(walk->tree, node)) {
+        return false;
+    }
+    walk->height = 1 + (higher > 0 ? left : walk->height);
+    walk->pass = side_of(walk->tree, parent, walk->link) == AVL_LEFT ? LEFT_DONE : RIGHT_DONE;
+    walk->link = parent;
+    walk->depth--;
+    return true;
+}
+
+static bool pass_on(struct walk *walk)
+{
+    const struct memory_node *node = avl_at(walk->tree, walk->link);
+
+    if (walk->pass == ENTERED) {
+        return descend(walk, AVL_LEFT, LEFT_DONE);
+    }
+    if (walk->pass == LEFT_DONE) {
+        walk->left_height[walk->depth] = walk->height;
+        return check_place(walk, node) && descend(walk, AVL_RIGHT, RIGHT_DONE);
+    }
+    return leave(walk, node);
+}
+
+bool avl_check(const struct avl_tree *tree, size_t node_count, size_t *used)
+{
+    struct walk walk = {.tree = tree, .node_count = node_count};
+
+    if (tree->root != 0 && !enter(&walk, tree->root, 0)) {
+        return false;
+    }
+    while (walk.link != 0) {
+        if (!pass_on(&walk)) {
             return false;
         }
-        lower = node;
-        node = enter_next(node, &sound);
     }
-    return sound;
+    if (walk.lower != tree->last) {
+        return false;
+    }
+    *used = walk.seen;
+    return true;
 }

@@ -1,91 +1,223 @@
 /*
- * avl.h - an intrusive AVL tree with aggregates, told where to insert instead of how to compare.
+ * avl.h - the AVL tree in which a MemorySet keeps its areas: links, balance and gaps.
  *
- * The node lies inside its owner, so the tree allocates nothing. It knows no key: the owner finds
- * the place by walking down, and asks for "just after that one". Whatever the owner keeps per
- * subtree (an aggregate) is computed by one hook from a node and its two children.
+ * Nodes lie in one array and name each other by a link of 32 bits: how many bytes from the start of
+ * the array, plus 8, so that 0 is nobody. A link has three low bits to spare, in which a node's lean
+ * lies beside its parent. So a node with its area is 72 bytes, and a neighbour's field is one
+ * addressing mode away. The two links down lie beside the start of the area, as a search reads
+ * nothing else.
  *
- * Structure and aggregates are kept apart on purpose. avl_insert_after() and avl_unlink() leave
- * order, links, heights and balance right at once, and the aggregates above the place stale;
- * avl_refresh() mends the aggregates of a whole stretch in one go. So k neighbours are removed in
- * O(log n + k), where a walk to the root for each would cost k log n.
+ *      max_gap | parent, lean | prev | left | right | start | size | flags | backend | tag
+ *         8          4           4      4      4       8       8       8       16       8
+ *                                     '--- a search ---'
+ *
+ * The tree knows what it keeps: areas by their starts, and the gaps between them. The gap below an
+ * area reaches down to the end of the area below (prev), or to address 0; each node holds the
+ * longest one of its subtree. It does not search: the owner walks down, and says which area is the
+ * one above the place.
  *
  * Height: at most 1.44 log2(n + 2). No recursion anywhere. No lock: the owner serialises.
  */
 #ifndef TRESTLE_CORE_AVL_H
 #define TRESTLE_CORE_AVL_H
 
+#include "core/addr.h"
+#include "core/assert.h"
+#include "core/memory_area.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum avl_side { AVL_LEFT, AVL_RIGHT };
 
-/* Private but for reading child[], which the owner does to search. */
-struct avl_node {
-    struct avl_node *parent;   /* NULL: the root */
-    struct avl_node *child[2]; /* by enum avl_side */
-    uint32_t height;           /* 1: a leaf; 0: in no tree */
+/* Which side of a node is the higher one, by one. */
+enum avl_lean {
+    AVL_EVEN,
+    AVL_LEFT_HIGH,  /* 1 + AVL_LEFT */
+    AVL_RIGHT_HIGH, /* 1 + AVL_RIGHT */
+    AVL_FREE        /* the node is in no tree */
 };
 
-/* Computes the aggregate in @node's owner from the owner and its children, nothing else. */
-typedef void (*avl_update_fn)(struct avl_node *node);
+/* One area's storage: the caller gives an array of them. All fields are private. */
+struct memory_node {
+    uint64_t max_gap;        /* the longest gap below an area of the subtree, in bytes */
+    uint32_t parent;         /* link | enum avl_lean; the root's link is 0 */
+    uint32_t prev;           /* link: the area below; 0: this is the lowest */
+    uint32_t child[2];       /* links, by enum avl_side. The owner's while the node is free */
+    struct memory_area area; /* what the caller sees */
+};
+
+#define AVL_LINK_BIAS ((size_t)8)
+#define AVL_LEAN_MASK UINT32_C(3)
+
+/* As far as links reach. */
+#define AVL_NODES_MAX ((size_t)59652324)
+
+_Static_assert(sizeof(struct memory_node) == 72, "no padding");
+_Static_assert(AVL_LINK_BIAS + (AVL_NODES_MAX - 1) * sizeof(struct memory_node) <= UINT32_MAX &&
+                   AVL_LINK_BIAS + AVL_NODES_MAX * sizeof(struct memory_node) > UINT32_MAX,
+               "the last node has a link, and one more would have none");
+_Static_assert((AVL_LINK_BIAS | sizeof(struct memory_node)) % (AVL_LEAN_MASK + 1) == 0,
+               "a link leaves room for the lean");
+_Static_assert(AVL_LEFT_HIGH == 1 + (int)AVL_LEFT && AVL_RIGHT_HIGH == 1 + (int)AVL_RIGHT,
+               "the lean to a side is one more than the side");
 
 struct avl_tree {
-    struct avl_node *root; /* NULL: empty */
-    avl_update_fn update;
+    struct memory_node *nodes; /* what links count from */
+    uint32_t root;             /* link; 0: the tree is empty */
+    uint32_t last;             /* link of the highest area: the prev of what is above all */
 };
 
-/* What avl_check() asks the owner. Neither may change anything. */
-struct avl_checks {
-    bool (*in_order)(const struct avl_node *lower, const struct avl_node *upper);
-    bool (*is_updated)(const struct avl_node *node); /* would the hook leave it as it is? */
+/* Whether gaps are mended with the links, or left for later. */
+enum avl_mend {
+    AVL_MEND_NOW,
+    AVL_MEND_LATER /* by avl_mend_around() */
 };
+
+/* The node that @link, which is not 0, stands for. */
+static inline struct memory_node *avl_at(const struct avl_tree *tree, size_t link)
+{
+    char *bytes = (char *)tree->nodes;
+
+    return (struct memory_node *)(void *)(bytes + link - AVL_LINK_BIAS);
+}
+
+static inline struct memory_node *avl_at_or_null(const struct avl_tree *tree, size_t link)
+{
+    return link == 0 ? NULL : avl_at(tree, link);
+}
+
+/* The way back. @node: one of the array. */
+static inline uint32_t avl_link(const struct avl_tree *tree, const struct memory_node *node)
+{
+    const char *bytes = (const char *)tree->nodes;
+
+    return (uint32_t)((size_t)((const char *)node - bytes) + AVL_LINK_BIAS);
+}
+
+/* Whether @link is one of an array of @node_count nodes: for those who trust nobody. */
+static inline bool avl_is_link(uint32_t link, size_t node_count)
+{
+    const size_t offset = link - AVL_LINK_BIAS;
+
+    return link != 0 && offset % sizeof(struct memory_node) == 0 &&
+           offset / sizeof(struct memory_node) < node_count;
+}
+
+static inline enum avl_lean avl_lean_of(const struct memory_node *node)
+{
+    return (enum avl_lean)(node->parent & AVL_LEAN_MASK);
+}
+
+static inline bool avl_is_free(const struct memory_node *node)
+{
+    return avl_lean_of(node) == AVL_FREE;
+}
+
+static inline uint32_t avl_parent_of(const struct memory_node *node)
+{
+    return node->parent & ~AVL_LEAN_MASK;
+}
+
+/* The area below @node; NULL: it is the lowest. O(1). */
+static inline struct memory_node *avl_prev(const struct avl_tree *tree,
+                                           const struct memory_node *node)
+{
+    return avl_at_or_null(tree, node->prev);
+}
+
+/* The same field of all nodes: where that of a node of link 0 would be. For a search, which then
+ * takes one addressing mode a field. @offset: of the field in its node; it is not the first one. */
+static inline const char *avl_column(const struct avl_tree *tree, size_t offset)
+{
+    return (const char *)tree->nodes + (offset - AVL_LINK_BIAS);
+}
+
+/* The start of the area, or the child, of the node of @link, given the column of that. */
+static inline ipa_t avl_start_in(const char *column, size_t link)
+{
+    return *(const ipa_t *)(const void *)(column + link);
+}
+
+static inline size_t avl_child_in(const char *column, size_t link)
+{
+    return *(const uint32_t *)(const void *)(column + link);
+}
+
+/* Bytes between @node and the area below, or address 0. */
+static inline uint64_t avl_gap_below(const struct avl_tree *tree, const struct memory_node *node)
+{
+    ipa_t end = ipa_of(0);
+
+    if (node->prev != 0) {
+        end = ipa_range_end(avl_at(tree, node->prev)->area.range);
+    }
+    return ipa_distance(end, node->area.range.start);
+}
 
 /**
- * avl_init() - Make @tree empty.
- * @update:  the hook; not NULL.
+ * avl_init() - Make @tree empty, and every node free.
+ * @nodes:   the array; NULL if @count is 0.
+ * @count:   of @nodes, at most AVL_NODES_MAX.
  */
-void avl_init(struct avl_tree *tree, avl_update_fn update);
+void avl_init(struct avl_tree *tree, struct memory_node nodes[], size_t count);
 
-/* The lowest and the highest node; NULL: the tree is empty. O(log n). */
-struct avl_node *avl_first(const struct avl_tree *tree);
-struct avl_node *avl_last(const struct avl_tree *tree);
+/* The lowest node; NULL: the tree is empty. O(log n). */
+struct memory_node *avl_first(const struct avl_tree *tree);
 
-/* The neighbour of @node in order; NULL: there is none. O(log n), a whole walk O(n). */
-struct avl_node *avl_next(const struct avl_node *node);
-struct avl_node *avl_prev(const struct avl_node *node);
+/* The one above @node; NULL: it is the highest. O(log n), a whole walk O(n). */
+struct memory_node *avl_next(const struct avl_tree *tree, const struct memory_node *node);
 
 /**
- * avl_insert_after() - Link @node in as the next one after @before.
- * @before:  a node of @tree; NULL: @node becomes the first.
- * @node:    in no tree.
- * Order:    aggregates above @node are stale until avl_refresh() over @node.
+ * avl_insert() - Link @node in just below @above, and mend the gaps.
+ * @node:    free; its area is set, and lies between that of @above and the one below.
+ * @above:   the lowest node above the place; NULL: there is none.
  * Cost:     O(log n); at most two rotations.
  */
-void avl_insert_after(struct avl_tree *tree, struct avl_node *before, struct avl_node *node);
+void avl_insert(struct avl_tree *tree, struct memory_node *node, struct memory_node *above);
 
 /**
  * avl_unlink() - Take @node out.
- * @node:    a node of @tree; afterwards in no tree.
- * Order:    aggregates are stale until avl_refresh() over both of its neighbours.
- * Cost:     O(log n); k neighbours one after the other, ascending: O(log n + k).
+ * @node:    of @tree; free afterwards.
+ * @above:   the next one in order; NULL: there is none.
+ * @mend:    AVL_MEND_LATER: gaps are stale until avl_mend_around(), before which nothing but further
+ *           neighbours may be unlinked, ascending.
+ * Cost:     AVL_MEND_NOW: O(log n). AVL_MEND_LATER: k neighbours one after the other O(log n + k),
+ *           with avl_mend_around() after them.
  */
-void avl_unlink(struct avl_tree *tree, struct avl_node *node);
+void avl_unlink(struct avl_tree *tree, struct memory_node *node, struct memory_node *above,
+                enum avl_mend mend);
 
 /**
- * avl_refresh() - Recompute, children first, every aggregate from @first to @last and above them.
- * @first, @last: nodes of @tree, @first not behind @last.
- * Order:    mends all that is stale if no insertion and no removal since the last refresh took
- *           place outside of [@first, @last]: what was inserted lies in it, what was removed had
- *           both neighbours in it.
- * Cost:     O(log n + nodes from @first to @last).
+ * avl_mend_longer() - Tell the subtrees that the gap below @node has become longer.
+ * @node:    of @tree.
+ * Cost:     O(log n); it ends where a subtree has as long a gap.
  */
-void avl_refresh(const struct avl_tree *tree, struct avl_node *first, struct avl_node *last);
+void avl_mend_longer(const struct avl_tree *tree, const struct memory_node *node);
 
 /**
- * avl_check() - Whether order, links, heights, balance and aggregates are right.
- * Cost:     O(n). Ends on any tree whose pointers can be followed, however it was corrupted.
+ * avl_mend_around() - Mend all gaps after neighbours were unlinked below @above.
+ * @above:   the next one above them; NULL: there is none. The gap below it may have grown otherwise,
+ *           too.
+ * Cost:     O(log n).
  */
-bool avl_check(const struct avl_tree *tree, const struct avl_checks *checks);
+void avl_mend_around(const struct avl_tree *tree, const struct memory_node *above);
+
+/* Whether a gap below an area is at least @size bytes long. O(1). */
+bool avl_has_gap(const struct avl_tree *tree, uint64_t size);
+
+/* The next one above @node with a gap of at least @size bytes below it; NULL: there is none. O(log n);
+ * m of them one after the other O(m log(n / m)). */
+struct memory_node *avl_next_gap(const struct avl_tree *tree, const struct memory_node *node,
+                                 uint64_t size);
+
+/**
+ * avl_check() - Whether links, lean, order and gaps are right, and no range is empty or wraps.
+ * @node_count: of the array.
+ * @used:    how many nodes are in the tree; written on true only.
+ * Cost:     O(n). Ends on any tree, however it was corrupted.
+ */
+bool avl_check(const struct avl_tree *tree, size_t node_count, size_t *used);
 
 #endif

@@ -20,41 +20,21 @@
  * they are counted before anything else is done. Changing the books can then not fail, and they are
  * changed after the backend's call: one that refuses leaves set and backend in agreement.
  *
- * Aggregates are mended once, at the end of an operation (avl.h says why); until then only order
- * and links are relied on.
+ * A verb searches once. What it finds, the first piece and the area above the place, is kept in the
+ * operation and handed from the check to the holding and on to the changes. Gaps are mended with
+ * each piece if there is one alone, else once after the last one (avl.h says why).
  */
 #include "core/memory_set.h"
 
 #include "core/assert.h"
 
-/* ---- nodes and aggregates ---- */
-
-static struct memory_node *node_of_link(struct avl_node *link)
-{
-    _Static_assert(offsetof(struct memory_node, link) == 0, "the link comes first");
-    return (struct memory_node *)link;
-}
+/* ---- nodes ---- */
 
 static const struct memory_node *node_of_area(const struct memory_area *area)
 {
     const char *bytes = (const char *)area - offsetof(struct memory_node, area);
 
     return (const struct memory_node *)(const void *)bytes;
-}
-
-static struct memory_node *node_child(const struct memory_node *node, enum avl_side side)
-{
-    return node_of_link(node->link.child[side]);
-}
-
-static struct memory_node *set_root(const struct memory_set *set)
-{
-    return node_of_link(set->tree.root);
-}
-
-static struct memory_node *node_next(const struct memory_node *node)
-{
-    return node_of_link(avl_next(&node->link));
 }
 
 static ipa_t node_start(const struct memory_node *node)
@@ -72,124 +52,90 @@ static const struct memory_area *area_or_null(const struct memory_node *node)
     return node == NULL ? NULL : &node->area;
 }
 
-/*
- * What a node knows about its subtree, from its children only:
- *
- *     first                                                        last
- *      [====]..[==]    gap     [== node ==]     gap     [===]...[====]
- *      left subtree                                    right subtree
- *      with its max_gap                                with its max_gap
- */
-struct subtree {
-    ipa_t first;
-    ipa_t last;
-    uint64_t max_gap;
-};
-
-/* In the middle of an operation the tree asks with children that are still stale (avl.h), and may
- * get any answer; it asks again in the end. */
-static uint64_t gap_between(ipa_t end, ipa_t start)
+static bool set_owns(const struct memory_set *set, const struct memory_node *node)
 {
-    return ipa_le(end, start) ? ipa_distance(end, start) : 0;
-}
-
-static struct subtree subtree_of(const struct memory_node *node)
-{
-    const struct memory_node *left = node_child(node, AVL_LEFT);
-    const struct memory_node *right = node_child(node, AVL_RIGHT);
-    struct subtree sum = {node_start(node), node_end(node), 0};
-
-    if (left != NULL) {
-        sum.first = left->first;
-        sum.max_gap = u64_max(left->max_gap, gap_between(left->last, node_start(node)));
-    }
-    if (right != NULL) {
-        uint64_t gap = u64_max(right->max_gap, gap_between(node_end(node), right->first));
-
-        sum.last = right->last;
-        sum.max_gap = u64_max(sum.max_gap, gap);
-    }
-    return sum;
-}
-
-static void update_node(struct avl_node *link)
-{
-    struct memory_node *node = node_of_link(link);
-    struct subtree sum = subtree_of(node);
-
-    node->first = sum.first;
-    node->last = sum.last;
-    node->max_gap = sum.max_gap;
+    return node >= set->tree.nodes && node < set->tree.nodes + set->node_count;
 }
 
 static struct memory_node *take_node(struct memory_set *set)
 {
-    struct memory_node *node = set->free;
+    struct memory_node *node = avl_at(&set->tree, set->free);
 
-    MAPPING_ASSERT(node != NULL && set->free_count != 0);
-    MAPPING_ASSERT(node->link.height == 0);
-    set->free = node_child(node, AVL_RIGHT);
+    MAPPING_ASSERT(set->free != 0 && set->free_count != 0);
+    set->free = node->child[AVL_RIGHT];
     set->free_count--;
-    node->link.child[AVL_RIGHT] = NULL;
     return node;
 }
 
 static void give_node(struct memory_set *set, struct memory_node *node)
 {
-    MAPPING_ASSERT(node->link.height == 0);
+    MAPPING_ASSERT(avl_is_free(node));
     MAPPING_ASSERT(set->free_count < set->node_count);
-    MAPPING_ASSERT(node >= set->nodes && node < set->nodes + set->node_count);
-    node->link.child[AVL_RIGHT] = set->free == NULL ? NULL : &set->free->link;
-    set->free = node;
+    node->child[AVL_RIGHT] = set->free;
+    set->free = avl_link(&set->tree, node);
     set->free_count++;
 }
 
 void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t node_count)
 {
     MAPPING_ASSERT(set != NULL);
-    MAPPING_ASSERT(nodes != NULL || node_count == 0);
-    *set = (struct memory_set){.nodes = nodes, .node_count = node_count};
-    avl_init(&set->tree, update_node);
+    MAPPING_ASSERT(node_count <= MEMORY_SET_NODES_MAX);
+    *set = (struct memory_set){.node_count = node_count};
+    avl_init(&set->tree, nodes, node_count);
     for (size_t i = node_count; i > 0; i--) {
-        nodes[i - 1] = (struct memory_node){.is_chosen = false};
         give_node(set, &nodes[i - 1]);
     }
 }
 
 /* ---- looking ---- */
 
+/* What a search reads, as long as the set does not change. */
+struct columns {
+    const char *start;
+    const char *left;
+    const char *right;
+};
+
+static struct columns columns_of(const struct memory_set *set)
+{
+    return (struct columns){
+        avl_column(&set->tree, offsetof(struct memory_node, area)),
+        avl_column(&set->tree, offsetof(struct memory_node, child[AVL_LEFT])),
+        avl_column(&set->tree, offsetof(struct memory_node, child[AVL_RIGHT])),
+    };
+}
+
+/* The lowest area that starts above @addr; NULL: none. */
+static struct memory_node *lowest_above(const struct memory_set *set, ipa_t addr)
+{
+    const struct columns column = columns_of(set);
+    size_t link = set->tree.root;
+    size_t found = 0;
+
+    while (link != 0) {
+        if (ipa_lt(addr, avl_start_in(column.start, link))) {
+            found = link;
+            link = avl_child_in(column.left, link);
+        } else {
+            link = avl_child_in(column.right, link);
+        }
+    }
+    return avl_at_or_null(&set->tree, found);
+}
+
+/* The area below @above in order, or the highest one if that is NULL; NULL: there is none. */
+static struct memory_node *below(const struct memory_set *set, const struct memory_node *above)
+{
+    return avl_at_or_null(&set->tree, above == NULL ? set->tree.last : above->prev);
+}
+
 /* The lowest area that holds @addr or lies above it. */
 static struct memory_node *first_ending_after(const struct memory_set *set, ipa_t addr)
 {
-    struct memory_node *found = NULL;
-    struct memory_node *node = set_root(set);
+    struct memory_node *above = lowest_above(set, addr);
+    struct memory_node *lower = below(set, above);
 
-    while (node != NULL) {
-        if (ipa_lt(addr, node_end(node))) {
-            found = node;
-            node = node_child(node, AVL_LEFT);
-        } else {
-            node = node_child(node, AVL_RIGHT);
-        }
-    }
-    return found;
-}
-
-/* The highest area that starts below @addr. */
-static struct memory_node *last_starting_below(const struct memory_set *set, ipa_t addr)
-{
-    struct memory_node *found = NULL;
-    struct memory_node *node = set_root(set);
-
-    while (node != NULL) {
-        if (ipa_lt(node_start(node), addr)) {
-            found = node;
-            node = node_child(node, AVL_RIGHT);
-        } else {
-            node = node_child(node, AVL_LEFT);
-        }
-    }
-    return found;
+    return lower != NULL && ipa_lt(addr, node_end(lower)) ? lower : above;
 }
 
 size_t memory_set_len(const struct memory_set *set)
@@ -199,7 +145,7 @@ size_t memory_set_len(const struct memory_set *set)
 
 bool memory_set_is_empty(const struct memory_set *set)
 {
-    return set->tree.root == NULL;
+    return set->tree.root == 0;
 }
 
 bool memory_set_overlaps(const struct memory_set *set, struct ipa_range range)
@@ -212,23 +158,37 @@ bool memory_set_overlaps(const struct memory_set *set, struct ipa_range range)
     return ipa_range_wraps(range) || ipa_lt(node_start(node), ipa_range_end(range));
 }
 
+/* Only the highest area that does not start above @addr can hold it. */
 const struct memory_area *memory_set_find(const struct memory_set *set, ipa_t addr)
 {
-    const struct memory_node *node = first_ending_after(set, addr);
+    const struct columns column = columns_of(set);
+    const struct memory_node *node;
+    size_t link = set->tree.root;
+    size_t found = 0;
 
-    return node != NULL && ipa_le(node_start(node), addr) ? &node->area : NULL;
+    while (link != 0) {
+        if (ipa_lt(addr, avl_start_in(column.start, link))) {
+            link = avl_child_in(column.left, link);
+        } else {
+            found = link;
+            link = avl_child_in(column.right, link);
+        }
+    }
+    if (found == 0) {
+        return NULL;
+    }
+    node = avl_at(&set->tree, found);
+    return ipa_lt(addr, node_end(node)) ? &node->area : NULL;
 }
 
 const struct memory_area *memory_set_find_from(const struct memory_set *set, ipa_t addr)
 {
-    const struct memory_node *node = first_ending_after(set, addr);
-
-    return node == NULL ? NULL : &node->area;
+    return area_or_null(first_ending_after(set, addr));
 }
 
 const struct memory_area *memory_set_first(const struct memory_set *set)
 {
-    return area_or_null(node_of_link(avl_first(&set->tree)));
+    return area_or_null(avl_first(&set->tree));
 }
 
 const struct memory_area *memory_set_next(const struct memory_set *set,
@@ -236,9 +196,8 @@ const struct memory_area *memory_set_next(const struct memory_set *set,
 {
     const struct memory_node *node = node_of_area(area);
 
-    MAPPING_ASSERT(node >= set->nodes && node < set->nodes + set->node_count);
-    MAPPING_ASSERT(node->link.height != 0);
-    return area_or_null(node_next(node));
+    MAPPING_ASSERT(set_owns(set, node));
+    return area_or_null(avl_next(&set->tree, node));
 }
 
 /* ---- free space ---- */
@@ -268,71 +227,35 @@ static bool fits_between(const struct search *want, ipa_t start, ipa_t end, ipa_
     return true;
 }
 
-/* The hole between @node and what its subtree holds on its left, or right, side. */
-static bool fits_left_of(const struct search *want, const struct memory_node *node, ipa_t *place)
+/* Where the area below @node ends, or below all areas if @node is NULL; address 0 if none is. */
+static ipa_t end_below(const struct memory_set *set, const struct memory_node *node)
 {
-    const struct memory_node *left = node_child(node, AVL_LEFT);
+    const struct memory_node *lower = below(set, node);
 
-    return left != NULL && fits_between(want, left->last, node_start(node), place);
+    return lower == NULL ? ipa_of(0) : node_end(lower);
 }
 
-static bool fits_right_of(const struct search *want, const struct memory_node *node, ipa_t *place)
-{
-    const struct memory_node *right = node_child(node, AVL_RIGHT);
-
-    return right != NULL && fits_between(want, node_end(node), right->first, place);
-}
-
-/* The next node with a hole beside it worth a look, when all up to the right-hand hole of @node has
- * been seen: the lowest in its right subtree that has no long hole further left; where there is no
- * long hole in there at all, the one that has @node in its left subtree. */
-static const struct memory_node *skip_short_gaps(const struct search *want,
-                                                 const struct memory_node *node)
-{
-    const struct memory_node *below = node_child(node, AVL_RIGHT);
-    const struct avl_node *link = &node->link;
-
-    if (below != NULL && below->max_gap >= want->size) {
-        do {
-            node = below;
-            below = node_child(node, AVL_LEFT);
-        } while (below != NULL && below->max_gap >= want->size);
-        return node;
-    }
-    while (link->parent != NULL && link->parent->child[AVL_RIGHT] == link) {
-        link = link->parent;
-    }
-    return node_of_link(link->parent);
-}
-
-/*
- * The holes are looked at in ascending order: the one that holds `from`, if that is free; those
- * between areas, where every hole lies just left or just right of exactly one node's subtree; and
- * the one above all areas. A subtree without a long hole is never entered.
- */
+/* Gaps in ascending order: the one below the first area that ends above `from`, of those above it
+ * the long enough ones alone, and what lies above all areas. */
 static bool search_up(const struct memory_set *set, const struct search *want, ipa_t *place)
 {
-    const struct memory_node *node = first_ending_after(set, want->from);
+    const struct memory_node *node = NULL;
 
-    if (node == NULL) {
-        return fits_between(want, want->from, want->to, place);
+    if (avl_has_gap(&set->tree, want->size)) {
+        node = first_ending_after(set, want->from);
     }
-    if (fits_between(want, want->from, node_start(node), place)) {
-        return true;
-    }
-    while (!fits_right_of(want, node, place)) {
-        node = skip_short_gaps(want, node);
-        if (node == NULL) {
-            return fits_between(want, set_root(set)->last, want->to, place);
-        }
-        if (fits_left_of(want, node, place)) {
+    while (node != NULL) {
+        ipa_t end = end_below(set, node);
+
+        if (fits_between(want, end, node_start(node), place)) {
             return true;
         }
-        if (ipa_le(want->to, node_end(node))) {
+        if (ipa_le(want->to, end)) {
             return false;
         }
+        node = avl_next_gap(&set->tree, node, want->size);
     }
-    return true;
+    return fits_between(want, end_below(set, NULL), want->to, place);
 }
 
 enum mapping_error memory_set_find_free(const struct memory_set *set, ipa_t hint, uint64_t size,
@@ -360,63 +283,80 @@ enum mapping_error memory_set_find_free(const struct memory_set *set, ipa_t hint
 /* ---- operations: pieces, and the two phases ---- */
 
 /* One call of memory_set_map(), _unmap(), _protect() or _clear(). Its pieces are what the areas
- * have in common with @range; when protecting, only of the areas that were chosen. */
+ * have in common with @range; when protecting, only of the areas that are chosen. */
 struct operation {
     struct memory_set *set;
     void *page_table;
     struct ipa_range range;
-    enum mapping_step step;                   /* what happens to the areas found in @range */
+    ipa_t end;                                /* of range */
+    struct memory_node *first;                /* the lowest area in @range; NULL: none */
+    struct memory_node *above;                /* the one after @first; without that, after @range */
     const struct mapping_backend_ops *opened; /* whose begin was called; NULL: nobody's */
     bool has_changed;                         /* a backend has made its first change */
 };
 
-/* @node or the first one after it that the operation changes; NULL: none. */
-static struct memory_node *piece_from(const struct operation *op, struct memory_node *node)
+/* Start on @range, which is not empty and does not wrap, by the one search of a verb. */
+static void start(struct operation *op, struct memory_set *set, struct ipa_range range,
+                  void *page_table)
 {
-    ipa_t end = ipa_range_end(op->range);
+    struct memory_node *above = lowest_above(set, range.start);
+    struct memory_node *lower = below(set, above);
 
-    while (node != NULL && ipa_lt(node_start(node), end)) {
-        if (op->step != MAPPING_STEP_PROTECT || node->is_chosen) {
-            return node;
-        }
-        node = node_next(node);
+    op->set = set;
+    op->page_table = page_table;
+    op->range = range;
+    op->end = ipa_range_end(range);
+    op->above = above;
+    op->opened = NULL;
+    op->has_changed = false;
+    if (lower != NULL && ipa_lt(range.start, node_end(lower))) {
+        op->first = lower;
+    } else if (above != NULL && ipa_lt(node_start(above), op->end)) {
+        op->first = above;
+    } else {
+        op->first = NULL;
     }
-    return NULL;
 }
 
-static struct memory_node *first_piece(const struct operation *op)
+/* Whether @node's area is not the last one that may reach into the range. */
+static inline bool has_more_after(const struct operation *op, const struct memory_node *node)
 {
-    if (op->range.size == 0) {
+    return ipa_lt(node_end(node), op->end);
+}
+
+/* The area after @node if it is in the range; NULL: it is not. */
+static inline struct memory_node *next_in_range(const struct operation *op,
+                                                const struct memory_node *node)
+{
+    struct memory_node *next;
+
+    if (!has_more_after(op, node)) {
         return NULL;
     }
-    return piece_from(op, first_ending_after(op->set, op->range.start));
-}
-
-static struct memory_node *next_piece(const struct operation *op, const struct memory_node *node)
-{
-    return piece_from(op, node_next(node));
+    next = avl_next(&op->set->tree, node);
+    return next != NULL && ipa_lt(node_start(next), op->end) ? next : NULL;
 }
 
 static struct ipa_range piece_range(const struct operation *op, const struct memory_node *node)
 {
-    MAPPING_ASSERT(ipa_range_overlaps(node->area.range, op->range));
-    return ipa_range_meet(node->area.range, op->range);
+    MAPPING_ASSERT(ipa_lt(node_start(node), op->end));
+    return ipa_range_between(ipa_max(node_start(node), op->range.start),
+                             ipa_min(node_end(node), op->end));
 }
 
-/* How many of its two ends @node sticks out of @range with. */
-static size_t overhangs(const struct memory_node *node, struct ipa_range range)
+/* How many of its two ends @node sticks out of the range with. */
+static size_t overhangs(const struct operation *op, const struct memory_node *node)
 {
-    return (ipa_lt(node_start(node), range.start) ? 1U : 0U) +
-           (ipa_lt(ipa_range_end(range), node_end(node)) ? 1U : 0U);
+    return (ipa_lt(node_start(node), op->range.start) ? 1U : 0U) +
+           (ipa_lt(op->end, node_end(node)) ? 1U : 0U);
 }
 
 /* Phase 1 of one piece: open with the first backend that can, then hold. */
 static enum mapping_error hold(struct operation *op, const struct mapping_backend *backend,
                                const struct mapping_change *change)
 {
-    MAPPING_ASSERT(mapping_backend_is_complete(backend));
     MAPPING_ASSERT(!op->has_changed);
-    MAPPING_ASSERT(ipa_range_is_valid(change->range));
+    MAPPING_ASSERT(change->range.size != 0);
     if (backend->ops->reserve == NULL) {
         return MAPPING_OK;
     }
@@ -431,22 +371,13 @@ static enum mapping_error hold(struct operation *op, const struct mapping_backen
     return backend->ops->reserve(backend, change, op->page_table);
 }
 
-static enum mapping_error hold_pieces(struct operation *op)
+static enum mapping_error hold_part(struct operation *op, const struct memory_area *area,
+                                    struct ipa_range part, enum mapping_step step,
+                                    mapping_flags_t new_flags)
 {
-    enum mapping_error error = MAPPING_OK;
-    struct memory_node *node = first_piece(op);
+    const struct mapping_change change = {step, part, area->flags, new_flags};
 
-    for (; node != NULL && error == MAPPING_OK; node = next_piece(op, node)) {
-        struct mapping_change change = {
-            .step = op->step,
-            .range = piece_range(op, node),
-            .old_flags = node->area.flags,
-            .new_flags = op->step == MAPPING_STEP_PROTECT ? node->proposed : 0,
-        };
-
-        error = hold(op, &node->area.backend, &change);
-    }
-    return error;
+    return hold(op, &area->backend, &change);
 }
 
 /* Phase 2: what a backend's answer to a change means for the operation. */
@@ -460,54 +391,22 @@ static enum mapping_error judge(struct operation *op, enum mapping_error answer)
     return answer;
 }
 
-/* Mend the aggregates. All that changed lies between the area below @range and the one above it;
- * one further, as a merge reaches over the upper end. */
-static void refresh_around(const struct memory_set *set, struct ipa_range range)
-{
-    struct memory_node *first = last_starting_below(set, range.start);
-    struct memory_node *last = first_ending_after(set, ipa_range_end(range));
-
-    if (set->tree.root == NULL) {
-        return;
-    }
-    if (last != NULL) {
-        last = node_next(last);
-    }
-    avl_refresh(&set->tree, first == NULL ? avl_first(&set->tree) : &first->link,
-                last == NULL ? avl_last(&set->tree) : &last->link);
-}
-
 /* The last thing that an operation does, whatever its outcome, which is handed back. */
 static enum mapping_error finish(struct operation *op, enum mapping_error outcome)
 {
     MAPPING_ASSERT(outcome == MAPPING_OK || outcome == MAPPING_BAD_STATE || !op->has_changed);
-    if (op->has_changed) {
-        refresh_around(op->set, op->range);
-    }
     if (op->opened != NULL) {
         op->opened->end(op->page_table, outcome);
     }
     return outcome;
 }
 
-/* ---- operations: the books ---- */
+/* ---- operations: unmap, map ---- */
 
-static void link_node(struct memory_set *set, struct memory_node *node)
-{
-    struct memory_node *below = last_starting_below(set, node_start(node));
-
-    MAPPING_ASSERT(below == NULL || ipa_le(node_end(below), node_start(node)));
-    avl_insert_after(&set->tree, below == NULL ? NULL : &below->link, &node->link);
-}
-
-static void drop_node(struct memory_set *set, struct memory_node *node)
-{
-    avl_unlink(&set->tree, &node->link);
-    give_node(set, node);
-}
-
-/* Make two areas of one: @node keeps what lies below @at, which is inside. Returns the other. */
-static struct memory_node *split(struct memory_set *set, struct memory_node *node, ipa_t at)
+/* Make two areas of one: @node keeps what lies below @at, which is inside. Returns the other;
+ * @above is the one that comes after it. */
+static struct memory_node *split(struct memory_set *set, struct memory_node *node, ipa_t at,
+                                 struct memory_node *above)
 {
     struct memory_node *upper = take_node(set);
 
@@ -515,110 +414,152 @@ static struct memory_node *split(struct memory_set *set, struct memory_node *nod
     upper->area = node->area;
     upper->area.range = ipa_range_between(at, node_end(node));
     node->area.range = ipa_range_between(node_start(node), at);
-    avl_insert_after(&set->tree, &node->link, &upper->link);
+    avl_insert(&set->tree, upper, above);
     return upper;
 }
 
-/* Make @part, which lies in @node's area, an area of its own. Returns its node. */
-static struct memory_node *isolate(struct memory_set *set, struct memory_node *node,
-                                   struct ipa_range part)
+/* Take @part, at one end of @node's area, out. @above: the one after @node. Returns the lowest area
+ * above the part. */
+static struct memory_node *trim(struct memory_set *set, struct memory_node *node,
+                                struct ipa_range part, struct memory_node *above,
+                                enum avl_mend when)
 {
-    MAPPING_ASSERT(ipa_range_covers(node->area.range, part));
+    struct memory_node *shifted = above;
+
     if (ipa_lt(node_start(node), part.start)) {
-        node = split(set, node, part.start);
-    }
-    if (ipa_lt(ipa_range_end(part), node_end(node))) {
-        split(set, node, ipa_range_end(part));
-    }
-    MAPPING_ASSERT(ipa_range_eq(node->area.range, part));
-    return node;
-}
-
-/* Take @part out of @node's area. */
-static void cut(struct memory_set *set, struct memory_node *node, struct ipa_range part)
-{
-    bool has_lower = ipa_lt(node_start(node), part.start);
-    bool has_upper = ipa_lt(ipa_range_end(part), node_end(node));
-
-    MAPPING_ASSERT(ipa_range_covers(node->area.range, part));
-    if (has_lower && has_upper) {
-        split(set, node, ipa_range_end(part));
-    }
-    if (has_lower) {
         node->area.range = ipa_range_between(node_start(node), part.start);
-    } else if (has_upper) {
-        node->area.range = ipa_range_between(ipa_range_end(part), node_end(node));
     } else {
-        drop_node(set, node);
+        node->area.range = ipa_range_between(ipa_range_end(part), node_end(node));
+        shifted = node;
     }
+    if (when == AVL_MEND_NOW && shifted != NULL) {
+        avl_mend_longer(&set->tree, shifted);
+    }
+    return shifted;
 }
 
-/* ---- operations: the public ones ---- */
+/* The same for any @part of @node's area. From inside: what is above becomes an area of its own. */
+static struct memory_node *cut(struct operation *op, struct memory_node *node,
+                               struct ipa_range part, enum avl_mend when)
+{
+    struct memory_node *above = op->above;
 
+    if (part.size == node->area.range.size) {
+        avl_unlink(&op->set->tree, node, above, when);
+        give_node(op->set, node);
+        return above;
+    }
+    if (overhangs(op, node) == 2) {
+        above = split(op->set, node, op->end, above);
+    }
+    return trim(op->set, node, part, above, when);
+}
+
+static enum mapping_error hold_unmap(struct operation *op)
+{
+    enum mapping_error error = MAPPING_OK;
+    struct memory_node *node = op->first;
+
+    for (; node != NULL && error == MAPPING_OK; node = next_in_range(op, node)) {
+        error = hold_part(op, &node->area, piece_range(op, node), MAPPING_STEP_UNMAP, 0);
+    }
+    return error;
+}
+
+/* op->above is @node itself or the one after it; then, the lowest area above the piece. */
+static enum mapping_error unmap_part(struct operation *op, struct memory_node *node,
+                                     struct ipa_range part, enum avl_mend when)
+{
+    const struct mapping_backend *backend = &node->area.backend;
+    enum mapping_error error = judge(op, backend->ops->unmap(backend, part, op->page_table));
+
+    if (error == MAPPING_OK) {
+        if (op->above == node) {
+            op->above = avl_next(&op->set->tree, node);
+        }
+        op->above = cut(op, node, part, when);
+    }
+    return error;
+}
+
+/* In the end, op->above is the lowest area above the range. */
 static enum mapping_error commit_unmap(struct operation *op)
 {
     enum mapping_error error = MAPPING_OK;
-    struct memory_node *node = first_piece(op);
+    struct memory_node *node = op->first;
+    enum avl_mend when = has_more_after(op, node) ? AVL_MEND_LATER : AVL_MEND_NOW;
 
-    MAPPING_ASSERT(op->step == MAPPING_STEP_UNMAP);
-    while (node != NULL) {
-        struct memory_node *next = next_piece(op, node);
-        struct ipa_range part = piece_range(op, node);
-        const struct mapping_backend *backend = &node->area.backend;
-
-        error = judge(op, backend->ops->unmap(backend, part, op->page_table));
-        if (error != MAPPING_OK) {
-            break;
-        }
-        cut(op->set, node, part);
-        node = next;
+    while (node != NULL && error == MAPPING_OK) {
+        error = unmap_part(op, node, piece_range(op, node), when);
+        node = op->above != NULL && ipa_lt(node_start(op->above), op->end) ? op->above : NULL;
     }
-    MAPPING_ASSERT(error != MAPPING_OK || first_piece(op) == NULL);
+    if (when == AVL_MEND_LATER) {
+        avl_mend_around(&op->set->tree, op->above);
+    }
     return error;
+}
+
+/* All that lies in the range is in one area. */
+static enum mapping_error unmap_one(struct operation *op)
+{
+    struct memory_node *node = op->first;
+    struct ipa_range part = piece_range(op, node);
+    enum mapping_error error;
+
+    if (op->set->free_count == 0 && overhangs(op, node) == 2) {
+        return MAPPING_NO_NODE;
+    }
+    error = hold_part(op, &node->area, part, MAPPING_STEP_UNMAP, 0);
+    return error == MAPPING_OK ? unmap_part(op, node, part, AVL_MEND_NOW) : error;
+}
+
+static enum mapping_error unmap_many(struct operation *op)
+{
+    enum mapping_error error = hold_unmap(op);
+
+    return error == MAPPING_OK ? commit_unmap(op) : error;
+}
+
+enum mapping_error memory_set_unmap(struct memory_set *set, struct ipa_range range,
+                                    void *page_table)
+{
+    struct operation op;
+
+    if (ipa_range_wraps(range)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    if (range.size == 0) {
+        return MAPPING_OK;
+    }
+    start(&op, set, range, page_table);
+    if (op.first == NULL) {
+        return MAPPING_OK;
+    }
+    return finish(&op, has_more_after(&op, op.first) ? unmap_many(&op) : unmap_one(&op));
+}
+
+static enum mapping_error hold_map(struct operation *op, const struct memory_area *area)
+{
+    const struct mapping_change change = {MAPPING_STEP_MAP, area->range, 0, area->flags};
+    enum mapping_error error = op->first == NULL ? MAPPING_OK : hold_unmap(op);
+
+    return error == MAPPING_OK ? hold(op, &area->backend, &change) : error;
 }
 
 static enum mapping_error commit_map(struct operation *op, const struct memory_area *area)
 {
     const struct mapping_backend *backend = &area->backend;
-    enum mapping_error error;
+    enum mapping_error error = op->first == NULL ? MAPPING_OK : commit_unmap(op);
+    struct memory_node *node;
 
-    MAPPING_ASSERT(!memory_set_overlaps(op->set, area->range));
-    error = judge(op, backend->ops->map(backend, area->range, area->flags, op->page_table));
     if (error == MAPPING_OK) {
-        struct memory_node *node = take_node(op->set);
-
-        node->area = *area;
-        link_node(op->set, node);
+        error = backend->ops->map(backend, area->range, area->flags, op->page_table);
+        error = judge(op, error);
     }
-    return error;
-}
-
-/* Whether the flags that the area of @node was chosen for are others than it has. */
-static bool gets_other_flags(const struct memory_node *node)
-{
-    return node->is_chosen && node->proposed != node->area.flags;
-}
-
-static enum mapping_error commit_protect(struct operation *op)
-{
-    enum mapping_error error = MAPPING_OK;
-    struct memory_node *node = first_piece(op);
-
-    MAPPING_ASSERT(op->step == MAPPING_STEP_PROTECT);
-    while (node != NULL) {
-        struct memory_node *next = next_piece(op, node);
-        struct ipa_range part = piece_range(op, node);
-        const struct mapping_backend *backend = &node->area.backend;
-        mapping_flags_t flags = node->proposed;
-
-        error = judge(op, backend->ops->protect(backend, part, flags, op->page_table));
-        if (error != MAPPING_OK) {
-            break;
-        }
-        if (gets_other_flags(node)) {
-            isolate(op->set, node, part)->area.flags = flags;
-        }
-        node = next;
+    if (error == MAPPING_OK) {
+        node = take_node(op->set);
+        node->area = *area;
+        avl_insert(&op->set->tree, node, op->above);
     }
     return error;
 }
@@ -627,13 +568,13 @@ static enum mapping_error commit_protect(struct operation *op)
  * whole gives the one that it takes; one that it lies inside becomes two. */
 static size_t nodes_to_replace(const struct operation *op)
 {
-    struct memory_node *node = first_piece(op);
+    struct memory_node *node = op->first;
 
-    if (node != NULL && overhangs(node, op->range) == 2) {
+    if (node != NULL && overhangs(op, node) == 2) {
         return 2;
     }
-    for (; node != NULL; node = next_piece(op, node)) {
-        if (overhangs(node, op->range) == 0) {
+    for (; node != NULL; node = next_in_range(op, node)) {
+        if (overhangs(op, node) == 0) {
             return 0;
         }
     }
@@ -648,76 +589,211 @@ static bool policy_is_known(enum overlap_policy policy)
 enum mapping_error memory_set_map(struct memory_set *set, struct memory_area area, void *page_table,
                                   enum overlap_policy policy)
 {
-    struct operation op = {set, page_table, area.range, MAPPING_STEP_UNMAP, NULL, false};
-    struct mapping_change change = {MAPPING_STEP_MAP, area.range, 0, area.flags};
+    struct operation op;
     enum mapping_error error;
 
     if (!ipa_range_is_valid(area.range) || !mapping_backend_is_complete(&area.backend) ||
         !policy_is_known(policy)) {
         return MAPPING_INVALID_PARAM;
     }
-    if (policy == OVERLAP_REJECT && first_piece(&op) != NULL) {
+    start(&op, set, area.range, page_table);
+    if (policy == OVERLAP_REJECT && op.first != NULL) {
         return MAPPING_ALREADY_EXISTS;
     }
     if (nodes_to_replace(&op) > set->free_count) {
         return MAPPING_NO_NODE;
     }
-    error = hold_pieces(&op);
-    if (error == MAPPING_OK) {
-        error = hold(&op, &area.backend, &change);
-    }
-    if (error == MAPPING_OK) {
-        error = commit_unmap(&op);
-    }
+    error = hold_map(&op, &area);
     if (error == MAPPING_OK) {
         error = commit_map(&op, &area);
     }
     return finish(&op, error);
 }
 
-enum mapping_error memory_set_unmap(struct memory_set *set, struct ipa_range range,
-                                    void *page_table)
+enum mapping_error memory_set_clear(struct memory_set *set, void *page_table)
 {
-    struct operation op = {set, page_table, range, MAPPING_STEP_UNMAP, NULL, false};
-    const struct memory_node *node;
+    const struct memory_node *first = avl_first(&set->tree);
     enum mapping_error error;
 
-    if (ipa_range_wraps(range)) {
-        return MAPPING_INVALID_PARAM;
+    if (first == NULL) {
+        return MAPPING_OK;
     }
-    node = first_piece(&op);
-    if (node != NULL && overhangs(node, range) == 2 && set->free_count == 0) {
-        return MAPPING_NO_NODE;
-    }
-    error = hold_pieces(&op);
-    if (error == MAPPING_OK) {
-        error = commit_unmap(&op);
-    }
-    return finish(&op, error);
+    error = memory_set_unmap(set, ipa_range_between(node_start(first), end_below(set, NULL)),
+                             page_table);
+    MAPPING_ASSERT(error != MAPPING_OK || memory_set_is_empty(set));
+    return error;
 }
 
-/* Ask for every area in the operation's range whether it changes, and to what. Returns the nodes
- * that the splits need. */
-static size_t choose_areas(const struct operation *op, memory_set_update_fn update, void *arg)
-{
-    ipa_t end = ipa_range_end(op->range);
-    struct memory_node *node = first_ending_after(op->set, op->range.start);
-    size_t needed = 0;
+/* ---- operations: protect ---- */
 
-    for (; node != NULL && ipa_lt(node_start(node), end); node = node_next(node)) {
-        node->proposed = node->area.flags;
-        node->is_chosen = update(node->area.flags, arg, &node->proposed);
-        needed += gets_other_flags(node) ? overhangs(node, op->range) : 0;
+/* What the caller said of an area: `flags` are its own unless it is chosen. */
+struct choice {
+    const struct memory_node *node; /* NULL: of none */
+    bool is_chosen;
+    mapping_flags_t flags;
+};
+
+/* Nobody is asked more than twice: to hold, and to change. The areas at the ends have to be asked
+ * before that, to count nodes, so what was said of them is kept; of others, until the next one. */
+struct protect {
+    struct operation op;
+    memory_set_update_fn update;
+    void *arg;
+    struct choice lowest;
+    struct choice highest;
+    struct choice other;
+};
+
+static void ask(const struct protect *protect, const struct memory_node *node,
+                struct choice *choice)
+{
+    choice->node = node;
+    choice->flags = node->area.flags;
+    choice->is_chosen = protect->update(node->area.flags, protect->arg, &choice->flags);
+}
+
+static const struct choice *choice_of(struct protect *protect, const struct memory_node *node)
+{
+    if (node == protect->lowest.node) {
+        return &protect->lowest;
     }
-    MAPPING_ASSERT(needed <= 2); /* only the first and the last area can stick out */
-    return needed;
+    if (node == protect->highest.node) {
+        return &protect->highest;
+    }
+    ask(protect, node, &protect->other);
+    return &protect->other;
+}
+
+/* The splits that a choice leads to: an area that keeps its flags stays whole. */
+static size_t splits_for(const struct operation *op, const struct choice *choice)
+{
+    if (!choice->is_chosen || choice->flags == choice->node->area.flags) {
+        return 0;
+    }
+    return overhangs(op, choice->node);
+}
+
+/* Nodes that a protect of several areas needs. Only the lowest and the highest can stick out. */
+static size_t nodes_to_protect(struct protect *protect)
+{
+    const struct operation *op = &protect->op;
+    const struct memory_node *last;
+
+    MAPPING_ASSERT(has_more_after(op, op->first));
+    last = below(op->set, lowest_above(op->set, ipa_range_last(op->range)));
+    MAPPING_ASSERT(last != NULL); /* op->first starts in the range, or below it */
+    protect->highest.node = NULL;
+    if (last == op->first) {
+        return splits_for(op, &protect->lowest);
+    }
+    ask(protect, last, &protect->highest);
+    return splits_for(op, &protect->lowest) + splits_for(op, &protect->highest);
+}
+
+static enum mapping_error hold_protect(struct protect *protect)
+{
+    struct operation *op = &protect->op;
+    enum mapping_error error = MAPPING_OK;
+    struct memory_node *node = op->first;
+
+    for (; node != NULL && error == MAPPING_OK; node = next_in_range(op, node)) {
+        const struct choice *choice = choice_of(protect, node);
+
+        if (choice->is_chosen) {
+            error = hold_part(op, &node->area, piece_range(op, node), MAPPING_STEP_PROTECT,
+                              choice->flags);
+        }
+    }
+    return error;
+}
+
+/* Make @part, which lies in @node's area, an area of its own. Returns its node. */
+static struct memory_node *isolate(struct memory_set *set, struct memory_node *node,
+                                   struct ipa_range part)
+{
+    struct memory_node *above = avl_next(&set->tree, node);
+
+    MAPPING_ASSERT(ipa_range_covers(node->area.range, part));
+    if (ipa_lt(ipa_range_end(part), node_end(node))) {
+        above = split(set, node, ipa_range_end(part), above);
+    }
+    if (ipa_lt(node_start(node), part.start)) {
+        node = split(set, node, part.start, above);
+    }
+    MAPPING_ASSERT(ipa_range_eq(node->area.range, part));
+    return node;
+}
+
+static enum mapping_error change_flags(struct operation *op, struct memory_node *node,
+                                       struct ipa_range part, mapping_flags_t flags)
+{
+    const struct mapping_backend *backend = &node->area.backend;
+    enum mapping_error error =
+        judge(op, backend->ops->protect(backend, part, flags, op->page_table));
+
+    if (error != MAPPING_OK || flags == node->area.flags) {
+        return error;
+    }
+    if (part.size != node->area.range.size) {
+        node = isolate(op->set, node, part);
+    }
+    node->area.flags = flags;
+    return MAPPING_OK;
+}
+
+static enum mapping_error commit_protect(struct protect *protect)
+{
+    enum mapping_error error = MAPPING_OK;
+    struct memory_node *node = protect->op.first;
+
+    while (node != NULL && error == MAPPING_OK) {
+        struct memory_node *next = next_in_range(&protect->op, node);
+        const struct choice *choice = choice_of(protect, node);
+
+        if (choice->is_chosen) {
+            error =
+                change_flags(&protect->op, node, piece_range(&protect->op, node), choice->flags);
+        }
+        node = next;
+    }
+    return error;
+}
+
+/* All that lies in the range is in one area. */
+static enum mapping_error protect_one(struct protect *protect)
+{
+    struct operation *op = &protect->op;
+    struct memory_node *node = op->first;
+    struct ipa_range part = piece_range(op, node);
+    mapping_flags_t flags = protect->lowest.flags;
+    enum mapping_error error;
+
+    if (!protect->lowest.is_chosen) {
+        return MAPPING_OK;
+    }
+    if (op->set->free_count < 2 && splits_for(op, &protect->lowest) > op->set->free_count) {
+        return MAPPING_NO_NODE;
+    }
+    error = hold_part(op, &node->area, part, MAPPING_STEP_PROTECT, flags);
+    return error == MAPPING_OK ? change_flags(op, node, part, flags) : error;
+}
+
+static enum mapping_error protect_many(struct protect *protect)
+{
+    enum mapping_error error;
+
+    if (nodes_to_protect(protect) > protect->op.set->free_count) {
+        return MAPPING_NO_NODE;
+    }
+    error = hold_protect(protect);
+    return error == MAPPING_OK ? commit_protect(protect) : error;
 }
 
 enum mapping_error memory_set_protect(struct memory_set *set, struct ipa_range range,
                                       memory_set_update_fn update, void *arg, void *page_table)
 {
-    struct operation op = {set, page_table, range, MAPPING_STEP_PROTECT, NULL, false};
-    enum mapping_error error;
+    struct protect protect;
+    bool has_more;
 
     if (ipa_range_wraps(range) || update == NULL) {
         return MAPPING_INVALID_PARAM;
@@ -725,38 +801,26 @@ enum mapping_error memory_set_protect(struct memory_set *set, struct ipa_range r
     if (range.size == 0) {
         return MAPPING_OK;
     }
-    if (choose_areas(&op, update, arg) > set->free_count) {
-        return MAPPING_NO_NODE;
-    }
-    error = hold_pieces(&op);
-    if (error == MAPPING_OK) {
-        error = commit_protect(&op);
-    }
-    return finish(&op, error);
-}
-
-enum mapping_error memory_set_clear(struct memory_set *set, void *page_table)
-{
-    const struct memory_node *root = set_root(set);
-    enum mapping_error error;
-
-    if (root == NULL) {
+    start(&protect.op, set, range, page_table);
+    if (protect.op.first == NULL) {
         return MAPPING_OK;
     }
-    error = memory_set_unmap(set, ipa_range_between(root->first, root->last), page_table);
-    MAPPING_ASSERT(error != MAPPING_OK || memory_set_is_empty(set));
-    return error;
+    protect.update = update;
+    protect.arg = arg;
+    ask(&protect, protect.op.first, &protect.lowest);
+    has_more = has_more_after(&protect.op, protect.op.first);
+    return finish(&protect.op, has_more ? protect_many(&protect) : protect_one(&protect));
 }
 
-/* The lowest area that overlaps or touches @range from below, or lies above. */
+/* ---- merge ---- */
+
+/* The lowest area that overlaps @range, touches it from below, or lies above. */
 static struct memory_node *first_touching(const struct memory_set *set, struct ipa_range range)
 {
-    struct memory_node *node = last_starting_below(set, range.start);
+    struct memory_node *node = first_ending_after(set, range.start);
+    struct memory_node *lower = below(set, node);
 
-    if (node != NULL && ipa_le(range.start, node_end(node))) {
-        return node;
-    }
-    return node == NULL ? node_of_link(avl_first(&set->tree)) : node_next(node);
+    return lower != NULL && ipa_eq(node_end(lower), range.start) ? lower : node;
 }
 
 enum mapping_error memory_set_merge(struct memory_set *set, struct ipa_range range)
@@ -768,65 +832,32 @@ enum mapping_error memory_set_merge(struct memory_set *set, struct ipa_range ran
         return MAPPING_INVALID_PARAM;
     }
     node = first_touching(set, range);
-    while (node != NULL && (next = node_next(node)) != NULL &&
-           ipa_le(node_start(next), ipa_range_end(range))) {
+    next = node == NULL ? NULL : avl_next(&set->tree, node);
+    while (next != NULL && ipa_le(node_start(next), ipa_range_end(range))) {
+        struct memory_node *above = avl_next(&set->tree, next);
+
         if (memory_area_continues(&node->area, &next->area)) {
-            node->area.range = ipa_range_between(node_start(node), node_end(next));
-            drop_node(set, next);
-        } else {
-            node = next;
+            /* The upper one stays: then the gap below the two is the same before and after. */
+            next->area.range = ipa_range_join(node->area.range, next->area.range);
+            avl_unlink(&set->tree, node, next, AVL_MEND_NOW);
+            give_node(set, node);
         }
+        node = next;
+        next = above;
     }
-    refresh_around(set, range);
     return MAPPING_OK;
 }
 
 /* ---- the validator ---- */
 
-static const struct memory_node *node_of_const_link(const struct avl_node *link)
-{
-    return (const struct memory_node *)link;
-}
-
-static bool check_order(const struct avl_node *lower, const struct avl_node *upper)
-{
-    return ipa_le(node_end(node_of_const_link(lower)), node_start(node_of_const_link(upper)));
-}
-
-/* The area itself, its place between its subtrees, and the aggregates. In this order: each may
- * only be computed if what comes before is in order. */
-static bool check_node(const struct avl_node *link)
-{
-    const struct memory_node *node = node_of_const_link(link);
-    const struct memory_node *left = node_child(node, AVL_LEFT);
-    const struct memory_node *right = node_child(node, AVL_RIGHT);
-    struct subtree sum;
-
-    if (!ipa_range_is_valid(node->area.range) ||
-        !mapping_backend_is_complete(&node->area.backend)) {
-        return false;
-    }
-    if ((left != NULL && ipa_lt(node_start(node), left->last)) ||
-        (right != NULL && ipa_lt(right->first, node_end(node)))) {
-        return false;
-    }
-    sum = subtree_of(node);
-    return ipa_eq(node->first, sum.first) && ipa_eq(node->last, sum.last) &&
-           node->max_gap == sum.max_gap;
-}
-
-static bool set_owns(const struct memory_set *set, const struct memory_node *node)
-{
-    return node >= set->nodes && node < set->nodes + set->node_count;
-}
-
 static bool check_free_nodes(const struct memory_set *set)
 {
-    const struct memory_node *node = set->free;
+    uint32_t link = set->free;
     size_t count = 0;
 
-    for (; node != NULL; node = node_child(node, AVL_RIGHT)) {
-        if (!set_owns(set, node) || node->link.height != 0 || count == set->free_count) {
+    for (; link != 0; link = avl_at(&set->tree, link)->child[AVL_RIGHT]) {
+        if (!avl_is_link(link, set->node_count) || !avl_is_free(avl_at(&set->tree, link)) ||
+            count == set->free_count) {
             return false;
         }
         count++;
@@ -836,18 +867,17 @@ static bool check_free_nodes(const struct memory_set *set)
 
 bool memory_set_check(const struct memory_set *set)
 {
-    static const struct avl_checks checks = {check_order, check_node};
-    const struct avl_node *link;
-    size_t used = 0;
+    const struct memory_node *node;
+    size_t used;
 
-    if (!check_free_nodes(set) || !avl_check(&set->tree, &checks)) {
+    if (!check_free_nodes(set) || !avl_check(&set->tree, set->node_count, &used) ||
+        used + set->free_count != set->node_count) {
         return false;
     }
-    for (link = avl_first(&set->tree); link != NULL; link = avl_next(link)) {
-        if (!set_owns(set, node_of_const_link(link))) {
+    for (node = avl_first(&set->tree); node != NULL; node = avl_next(&set->tree, node)) {
+        if (!mapping_backend_is_complete(&node->area.backend)) {
             return false;
         }
-        used++;
     }
-    return used + set->free_count == set->node_count;
+    return true;
 }

@@ -32,24 +32,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One area's storage: the caller gives an array of them. All fields are private. */
-struct memory_node {
-    struct avl_node link;     /* in the tree; or child[AVL_RIGHT]: the next free node */
-    struct memory_area area;  /* what the caller sees */
-    ipa_t first;              /* of the subtree: where its lowest area starts, */
-    ipa_t last;               /* where its highest one ends, */
-    uint64_t max_gap;         /* and its longest hole between two areas, in bytes */
-    mapping_flags_t proposed; /* within memory_set_protect(): its new flags, */
-    bool is_chosen;           /* and whether it gets them */
-};
+/* How many areas there may be at once at most: nodes name each other in 32 bits. */
+#define MEMORY_SET_NODES_MAX AVL_NODES_MAX
 
-/* All fields are private. */
+/* One area's storage, 72 bytes, is a struct memory_node: the caller gives an array of them. All
+ * fields are private. */
 struct memory_set {
     struct avl_tree tree;
-    struct memory_node *nodes;
     size_t node_count;
-    struct memory_node *free; /* the nodes that are no area */
-    size_t free_count;
+    size_t free_count; /* the nodes that are no area, */
+    uint32_t free;     /* the link of the first of them; of each the next one; 0: the end */
 };
 
 enum overlap_policy {
@@ -65,7 +57,8 @@ typedef bool (*memory_set_update_fn)(mapping_flags_t old_flags, void *arg,
 /**
  * memory_set_init() - Make @set empty.
  * @nodes:      the caller's array, the set's until it is forgotten. Overwritten.
- * @node_count: how many areas there may be at once; with 0 @nodes may be NULL.
+ * @node_count: how many areas there may be at once, at most MEMORY_SET_NODES_MAX (59,652,324; more
+ *              asserts); with 0 @nodes may be NULL.
  * Cost:     O(@node_count).
  */
 void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t node_count);
@@ -147,8 +140,7 @@ MAPPING_MUST_USE enum mapping_error memory_set_unmap(struct memory_set *set, str
  * @range:   as for memory_set_unmap(). Areas that stick out are split in two or three, and the
  *           parts outside keep their flags.
  * @update:  asked for each area that overlaps @range; not NULL. Where it answers true the backend
- *           is
- *           called, even if the new flags equal the old ones: it may know of changes to what is
+ *           is called, even if the new flags equal the old ones: it may know of changes to what is
  *           mapped that the flags do not show. The area is then not split, and takes no node.
  * @arg:     handed to @update.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @range wraps, no @update; MAPPING_NO_NODE;
@@ -181,8 +173,8 @@ MAPPING_MUST_USE enum mapping_error memory_set_merge(struct memory_set *set,
 
 /**
  * memory_set_check() - Whether all that the set believes is consistent.
- * Proves: areas are not empty, in order and disjoint, their backends complete; the tree is
- * balanced and its aggregates are right; every node is an area or free, none is both.
+ * Proves: areas are not empty, in order and disjoint, their backends complete; the tree's links, its
+ * balance and what it knows of gaps are right; every node is an area or free, none is both.
  * Cost: O(node_count). For tests and for checks at rest.
  */
 bool memory_set_check(const struct memory_set *set);

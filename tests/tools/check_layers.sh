@@ -76,7 +76,7 @@ check_includes() {
         $(find hyp/vm -name '*.[chS]')
     only_includes "\"($library|hyp/(machine|vm|story))/$name|\"hyp/guest/abi\.h\"|$freestanding" \
         hyp/main.c $(find hyp/story -name '*.[chS]')
-    only_includes "\"($library|tests/[a-z]+|hyp/[a-z]+)/$name|\"stage2/el2/arch_impl\.h\"|\"stage2/[a-z]+/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|\"tests/unit/programs\.def\"|<[a-z0-9_/]+\.h>" \
+    only_includes "\"($library|tests/[a-z]+|hyp/[a-z]+)/$name|\"stage2/el2/arch_impl\.h\"|\"(core|stage2/[a-z]+)/[a-z0-9_]+\.c\"|\"arch_impl\.h\"|\"tests/unit/programs\.def\"|<[a-z0-9_/]+\.h>" \
         $(find tests -name '*.[ch]')
     for header in $PRIVATE_HEADERS core/avl.h; do
         grep -rHn "\"$header\"" hyp | complain 'hyp uses what is not public' || true

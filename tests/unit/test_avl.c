@@ -1,5 +1,5 @@
 /*
- * test_avl.c - order, balance and aggregates of core/avl.
+ * test_avl.c - order, links, balance and gaps of core/avl.
  */
 #include "core/avl.h"
 #include "tests/model/random.h"
@@ -12,116 +12,103 @@
 
 #define MAX_ITEMS 20000
 
-/* The aggregates: how many are in the subtree, and the lowest and highest value there. */
-struct item {
-    struct avl_node link;
-    uint32_t value;
-    uint32_t count;
-    uint32_t lowest;
-    uint32_t highest;
-};
-
-static struct item items[MAX_ITEMS];
+/* The node of a value is nodes[value]. Areas of higher values lie higher; sizes and gaps differ. */
+static struct memory_node nodes[MAX_ITEMS];
 static struct avl_tree tree;
-static size_t update_count; /* calls of the hook: the steps that the tree takes upwards */
 
-static struct item *item_of(struct avl_node *link)
+#define CELL UINT64_C(256) /* bytes that a value has for its area */
+
+static struct ipa_range range_of(uint32_t value)
 {
-    return (struct item *)link;
+    const uint64_t mixed = value * UINT64_C(2654435761) >> 7;
+
+    return ipa_range(1000 + value * CELL + mixed % 100, 1 + (mixed >> 7) % 100);
 }
 
-static void aggregate(const struct avl_node *link, struct item *sum)
+static uint32_t value_of(const struct memory_node *node)
 {
-    const struct item *item = (const struct item *)link;
-    const struct item *left = (const struct item *)link->child[AVL_LEFT];
-    const struct item *right = (const struct item *)link->child[AVL_RIGHT];
-
-    sum->count = 1 + (left == NULL ? 0 : left->count) + (right == NULL ? 0 : right->count);
-    sum->lowest = left == NULL ? item->value : left->lowest;
-    sum->highest = right == NULL ? item->value : right->highest;
+    return (uint32_t)(node - nodes);
 }
-
-static void update_item(struct avl_node *link)
-{
-    update_count++;
-    aggregate(link, item_of(link));
-}
-
-static bool in_order(const struct avl_node *lower, const struct avl_node *upper)
-{
-    return ((const struct item *)lower)->value < ((const struct item *)upper)->value;
-}
-
-static bool is_updated(const struct avl_node *link)
-{
-    const struct item *item = (const struct item *)link;
-    struct item sum;
-
-    aggregate(link, &sum);
-    return item->count == sum.count && item->lowest == sum.lowest && item->highest == sum.highest;
-}
-
-static const struct avl_checks checks = {in_order, is_updated};
 
 static void setup(void)
 {
-    memset(items, 0, sizeof(items));
-    avl_init(&tree, update_item);
-    update_count = 0;
+    avl_init(&tree, nodes, MAX_ITEMS);
 }
 
 #undef SETUP
 #define SETUP setup
 
-/* The highest item below @value. */
-static struct avl_node *place_of(uint32_t value)
+static struct memory_node *root(void)
 {
-    struct avl_node *node = tree.root;
-    struct avl_node *found = NULL;
+    return avl_at_or_null(&tree, tree.root);
+}
+
+static struct memory_node *child_of(const struct memory_node *node, enum avl_side side)
+{
+    return avl_at_or_null(&tree, node->child[side]);
+}
+
+static struct memory_node *last(void)
+{
+    return avl_at_or_null(&tree, tree.last);
+}
+
+/* The lowest node above @value. */
+static struct memory_node *node_above(uint32_t value)
+{
+    struct memory_node *node = root();
+    struct memory_node *found = NULL;
 
     while (node != NULL) {
-        bool is_below = item_of(node)->value < value;
+        bool is_above = value_of(node) > value;
 
-        found = is_below ? node : found;
-        node = node->child[is_below ? AVL_RIGHT : AVL_LEFT];
+        found = is_above ? node : found;
+        node = child_of(node, is_above ? AVL_LEFT : AVL_RIGHT);
     }
     return found;
 }
 
 static void insert(uint32_t value)
 {
-    struct item *item = &items[value];
-
-    item->value = value;
-    avl_insert_after(&tree, place_of(value), &item->link);
-    avl_refresh(&tree, &item->link, &item->link);
+    nodes[value].area.range = range_of(value);
+    avl_insert(&tree, &nodes[value], node_above(value));
 }
 
-static struct avl_node *or_first(struct avl_node *node)
-{
-    return node == NULL ? avl_first(&tree) : node;
-}
-
-static struct avl_node *or_last(struct avl_node *node)
-{
-    return node == NULL ? avl_last(&tree) : node;
-}
-
-/* Remove @count neighbours from @first on, ascending, and mend the aggregates once. */
+/* Remove @count neighbours from @first on, ascending, and mend once; one alone at once. */
 static void remove_stretch(uint32_t first, uint32_t count)
 {
-    struct avl_node *before = avl_prev(&items[first].link);
-    struct avl_node *node = &items[first].link;
+    struct memory_node *node = &nodes[first];
+    enum avl_mend when = count == 1 ? AVL_MEND_NOW : AVL_MEND_LATER;
 
     while (count-- > 0) {
-        struct avl_node *next = avl_next(node);
+        struct memory_node *above = avl_next(&tree, node);
 
-        avl_unlink(&tree, node);
-        node = next;
+        avl_unlink(&tree, node, above, when);
+        ck_assert(avl_is_free(node));
+        node = above;
     }
-    if (tree.root != NULL) {
-        avl_refresh(&tree, or_first(before), or_last(node));
+    if (when == AVL_MEND_LATER) {
+        avl_mend_around(&tree, node);
     }
+}
+
+static void assert_sound(size_t count)
+{
+    size_t used = 0;
+
+    ck_assert(avl_check(&tree, MAX_ITEMS, &used));
+    ck_assert_uint_eq(used, count);
+}
+
+/* As the leans say, which the check compares with the tree. */
+static uint32_t tree_height(void)
+{
+    uint32_t height = 0;
+
+    for (const struct memory_node *node = root(); node != NULL; height++) {
+        node = child_of(node, avl_lean_of(node) == AVL_LEFT_HIGH ? AVL_LEFT : AVL_RIGHT);
+    }
+    return height;
 }
 
 /* 2^(1 / 1.44) to the power of the height is the least that n + 2 may be. */
@@ -129,7 +116,7 @@ static void assert_height_is_bounded(size_t n)
 {
     double least = 1.0;
 
-    for (uint32_t h = 0; tree.root != NULL && h < tree.root->height; h++) {
+    for (uint32_t h = 0; h < tree_height(); h++) {
         least *= 1.6181779;
     }
     ck_assert_msg((double)n + 2.0 >= least, "%zu nodes are too high a tree", n);
@@ -210,8 +197,7 @@ TEST_EACH(insert_in_any_order_keeps_tree_sound, ORDERS)
     for (uint32_t i = 0; i < n; i++) {
         insert(values[i]);
         if (i < 300 || i % 1000 == 0 || i == n - 1) {
-            ck_assert(avl_check(&tree, &checks));
-            ck_assert_uint_eq(item_of(tree.root)->count, i + 1);
+            assert_sound(i + 1);
             assert_height_is_bounded(i + 1);
         }
     }
@@ -221,8 +207,8 @@ TEST_FROM(insert_sparsest_tree_reaches_height_bound, 1, 20)
 {
     uint32_t n = build_sparsest((uint32_t)_i);
 
-    ck_assert(avl_check(&tree, &checks));
-    ck_assert_uint_eq(tree.root->height, (uint32_t)_i);
+    assert_sound(n);
+    ck_assert_uint_eq(tree_height(), (uint32_t)_i);
     assert_height_is_bounded(n);
 }
 
@@ -233,12 +219,13 @@ TEST(walk_visits_all_in_order_both_ways)
     for (uint32_t i = 0; i < 1000; i++) {
         insert((i * 377) % 1000);
     }
-    for (struct avl_node *node = avl_first(&tree); node != NULL; node = avl_next(node)) {
-        ck_assert_uint_eq(item_of(node)->value, expected++);
+    for (const struct memory_node *node = avl_first(&tree); node != NULL;
+         node = avl_next(&tree, node)) {
+        ck_assert_uint_eq(value_of(node), expected++);
     }
     ck_assert_uint_eq(expected, 1000);
-    for (struct avl_node *node = avl_last(&tree); node != NULL; node = avl_prev(node)) {
-        ck_assert_uint_eq(item_of(node)->value, --expected);
+    for (const struct memory_node *node = last(); node != NULL; node = avl_prev(&tree, node)) {
+        ck_assert_uint_eq(value_of(node), --expected);
     }
     ck_assert_uint_eq(expected, 0);
 }
@@ -246,8 +233,9 @@ TEST(walk_visits_all_in_order_both_ways)
 TEST(first_of_empty_tree_is_null)
 {
     ck_assert_ptr_null(avl_first(&tree));
-    ck_assert_ptr_null(avl_last(&tree));
-    ck_assert(avl_check(&tree, &checks));
+    ck_assert_ptr_null(last());
+    ck_assert(!avl_has_gap(&tree, 1));
+    assert_sound(0);
 }
 
 TEST_EACH(unlink_in_any_order_keeps_tree_sound, ORDERS)
@@ -259,23 +247,42 @@ TEST_EACH(unlink_in_any_order_keeps_tree_sound, ORDERS)
     order_values(values, n, _i);
     for (uint32_t i = 0; i < n; i++) {
         remove_stretch(values[i], 1);
-        ck_assert(avl_check(&tree, &checks));
-        ck_assert_uint_eq(tree.root == NULL ? 0 : item_of(tree.root)->count, n - 1 - i);
+        assert_sound(n - 1 - i);
         assert_height_is_bounded(n - 1 - i);
-        ck_assert_uint_eq(items[values[i]].link.height, 0);
     }
-    ck_assert_ptr_null(tree.root);
+    ck_assert_uint_eq(tree.root, 0);
 }
 
-TEST(unlink_every_stretch_then_refresh_once_mends_all)
+/* Each node of a tree that leans everywhere, of one that leans to the other side, and of a full
+ * one: whatever is unlinked, its heir and the ways up are all there. */
+TEST_EACH(unlink_any_one_of_any_shape_keeps_tree_sound, 3)
+{
+    for (uint32_t value = 0; value < 88; value++) {
+        setup();
+        for (uint32_t i = 0; i < 88 && _i == 1; i++) {
+            insert(87 - i);
+        }
+        for (uint32_t i = 0; i < 88 && _i == 2; i++) {
+            insert(i);
+        }
+        if (_i == 0) {
+            ck_assert_uint_eq(build_sparsest(9), 88);
+        }
+        remove_stretch(value, 1);
+        assert_sound(87);
+        insert(value);
+        assert_sound(88);
+    }
+}
+
+TEST(unlink_every_stretch_then_mend_once_mends_all)
 {
     for (uint32_t count = 1; count <= 88; count++) {
         for (uint32_t first = 0; first + count <= 88; first++) {
             setup();
             ck_assert_uint_eq(build_sparsest(9), 88);
             remove_stretch(first, count);
-            ck_assert(avl_check(&tree, &checks));
-            ck_assert_uint_eq(tree.root == NULL ? 0 : item_of(tree.root)->count, 88 - count);
+            assert_sound(88 - count);
         }
     }
 }
@@ -284,48 +291,90 @@ TEST_EACH(unlink_and_insert_at_random_keeps_tree_sound, 8)
 {
     struct random random = {(uint64_t)_i};
     const uint32_t n = 200;
+    size_t there = 0;
 
     for (int step = 0; step < 4000; step++) {
         uint32_t value = (uint32_t)random_below(&random, n);
         uint32_t most = (uint32_t)random_below(&random, 12);
         uint32_t count = 0;
 
-        if (items[value].link.height == 0) {
+        if (avl_is_free(&nodes[value])) {
             insert(value);
+            there++;
         } else {
-            struct avl_node *node = &items[value].link;
+            const struct memory_node *node = &nodes[value];
 
-            for (; node != NULL && count <= most; node = avl_next(node)) {
+            for (; node != NULL && count <= most; node = avl_next(&tree, node)) {
                 count++;
             }
             remove_stretch(value, count);
+            there -= count;
         }
-        ck_assert(avl_check(&tree, &checks));
+        assert_sound(there);
     }
 }
 
-/* Four steps for each of k neighbours and for each level of the two paths to the ends. */
-TEST_EACH(unlink_k_neighbours_takes_steps_for_k_plus_height, 7)
+/* An area loses a part at its end or at its start, until nothing is left to lose. */
+TEST_EACH(mend_after_each_gap_that_grew_mends_all, 8)
 {
-    static const uint32_t counts[] = {1, 2, 5, 20, 100, 1000, 10000};
-    const uint32_t count = counts[_i];
     struct random random = {(uint64_t)_i};
-    uint32_t n;
+    const uint32_t n = build_sparsest(9);
 
-    for (int round = 0; round < 40; round++) {
-        setup();
-        if (round % 2 == 0) {
-            n = build_sparsest(20);
-        } else {
-            for (n = 0; n < MAX_ITEMS; n++) {
-                insert(round % 4 == 1 ? n : MAX_ITEMS - 1 - n);
+    for (int step = 0; step < 2000; step++) {
+        struct memory_node *node = &nodes[random_below(&random, n)];
+        struct memory_node *above = avl_next(&tree, node);
+        struct ipa_range *range = &node->area.range;
+        uint64_t less = random_below(&random, 1 + range->size / 2);
+
+        if (random_once_in(&random, 2)) {
+            *range = ipa_range_between(ipa_add(range->start, less), ipa_range_end(*range));
+            avl_mend_longer(&tree, node);
+        } else if (above != NULL) {
+            range->size -= less;
+            avl_mend_longer(&tree, above);
+        }
+        assert_sound(n);
+    }
+}
+
+/* Against all gaps one by one. */
+TEST_EACH(next_gap_from_each_node_is_the_next_long_one, 100)
+{
+    const uint64_t size = 1 + 4 * (uint64_t)_i;
+
+    ck_assert_uint_eq(build_sparsest(9), 88);
+    for (uint32_t value = 0; value < 88; value += 3) {
+        remove_stretch(value, 1);
+    }
+    for (uint32_t value = 0; value < 88; value++) {
+        const struct memory_node *node = &nodes[value];
+
+        if (avl_is_free(node)) {
+            continue;
+        }
+        for (node = avl_next(&tree, node); node != NULL; node = avl_next(&tree, node)) {
+            if (avl_gap_below(&tree, node) >= size) {
+                break;
             }
         }
-        update_count = 0;
-        remove_stretch((uint32_t)random_below(&random, n - count), count);
-        ck_assert_uint_le(update_count, 4 * (count + 2 * 20));
-        ck_assert(avl_check(&tree, &checks));
+        ck_assert_ptr_eq(avl_next_gap(&tree, &nodes[value], size), node);
     }
+}
+
+TEST(has_gap_knows_the_longest_one)
+{
+    uint64_t longest = 0;
+
+    build_sparsest(7);
+    remove_stretch(20, 1);
+    for (const struct memory_node *node = avl_first(&tree); node != NULL;
+         node = avl_next(&tree, node)) {
+        uint64_t gap = avl_gap_below(&tree, node);
+
+        longest = gap > longest ? gap : longest;
+    }
+    ck_assert(avl_has_gap(&tree, longest));
+    ck_assert(!avl_has_gap(&tree, longest + 1));
 }
 
 TEST(insert_before_first_and_after_last_keeps_order)
@@ -333,40 +382,89 @@ TEST(insert_before_first_and_after_last_keeps_order)
     insert(5);
     insert(9);
     insert(1);
-    ck_assert_ptr_eq(avl_first(&tree), &items[1].link);
-    ck_assert_ptr_eq(avl_last(&tree), &items[9].link);
-    ck_assert_ptr_null(avl_prev(&items[1].link));
-    ck_assert_ptr_null(avl_next(&items[9].link));
+    ck_assert_ptr_eq(avl_first(&tree), &nodes[1]);
+    ck_assert_ptr_eq(last(), &nodes[9]);
+    ck_assert_ptr_null(avl_prev(&tree, &nodes[1]));
+    ck_assert_ptr_null(avl_next(&tree, &nodes[9]));
+    ck_assert_uint_eq(avl_gap_below(&tree, &nodes[1]), ipa_distance(ipa_of(0), range_of(1).start));
+}
+
+/* ---- the validator ---- */
+
+/* Of a tree that is not empty. */
+static struct memory_node *top(void)
+{
+    return avl_at(&tree, tree.root);
+}
+
+static struct memory_node *highest(void)
+{
+    return avl_at(&tree, tree.last);
 }
 
 static void corrupt_parent(void)
 {
-    items[3].link.parent = &items[0].link;
+    nodes[3].parent = avl_link(&tree, &nodes[0]) + (uint32_t)avl_lean_of(&nodes[3]);
 }
 
 static void corrupt_root_parent(void)
 {
-    tree.root->parent = &items[0].link;
+    top()->parent += avl_link(&tree, &nodes[0]);
 }
 
-static void corrupt_height(void)
+static void corrupt_last_parent(void)
 {
-    items[3].link.height++;
+    highest()->parent = avl_link(&tree, &nodes[0]);
 }
 
 static void corrupt_order(void)
 {
-    items[3].value = 100;
+    nodes[3].area.range.start = ipa_of(100 * CELL);
 }
 
-static void corrupt_aggregate(void)
+static void corrupt_overlap(void)
 {
-    items[3].count++;
+    nodes[3].area.range.size = CELL + 100;
 }
 
-static void corrupt_right_parent(void)
+static void corrupt_empty(void)
 {
-    avl_last(&tree)->parent = &items[0].link;
+    nodes[3].area.range.size = 0;
+}
+
+static void corrupt_wrap(void)
+{
+    highest()->area.range.size = UINT64_MAX;
+}
+
+static void corrupt_gap(void)
+{
+    nodes[3].max_gap++;
+}
+
+static void corrupt_gap_of_leaf(void)
+{
+    avl_first(&tree)->max_gap--;
+}
+
+static void corrupt_prev(void)
+{
+    nodes[3].prev = nodes[2].prev;
+}
+
+static void corrupt_first_prev(void)
+{
+    avl_first(&tree)->prev = tree.last;
+}
+
+static void corrupt_prev_is_none(void)
+{
+    nodes[3].prev = 0;
+}
+
+static void corrupt_last(void)
+{
+    tree.last = highest()->prev;
 }
 
 /* A cycle: the lowest node claims the root as its child. */
@@ -375,55 +473,132 @@ static void corrupt_child(void)
     avl_first(&tree)->child[AVL_LEFT] = tree.root;
 }
 
+static void corrupt_same_child(void)
+{
+    top()->child[AVL_RIGHT] = top()->child[AVL_LEFT];
+}
+
+static void corrupt_child_unit(void)
+{
+    top()->child[AVL_LEFT]++;
+}
+
+static void corrupt_child_past_the_end(void)
+{
+    avl_first(&tree)->child[AVL_LEFT] = (uint32_t)(sizeof(nodes) + AVL_LINK_BIAS);
+}
+
+static void corrupt_root(void)
+{
+    tree.root = 0;
+}
+
 /* The left branch split off; all else is consistent but for the balance. */
 static void corrupt_balance(void)
 {
-    struct avl_node *root = tree.root;
+    struct memory_node *node = top();
+    uint32_t low = avl_link(&tree, node);
 
-    root->child[AVL_LEFT] = NULL;
-    root->height = root->child[AVL_RIGHT]->height + 1;
-    aggregate(root, item_of(root));
+    node->child[AVL_LEFT] = 0;
+    while (child_of(avl_at(&tree, low), AVL_LEFT) != NULL) {
+        low = avl_at(&tree, low)->child[AVL_LEFT];
+    }
+    avl_at(&tree, low)->prev = 0;
+    avl_mend_longer(&tree, avl_at(&tree, low));
 }
 
-TEST_EACH(check_of_corrupted_tree_is_false, 8)
+/* Each of the leans that a node does not have, at each node. */
+TEST_EACH(check_of_each_wrong_lean_is_false, 4)
 {
-    static void (*const corrupt[])(void) = {
-        corrupt_parent,    corrupt_root_parent,  corrupt_height, corrupt_order,
-        corrupt_aggregate, corrupt_right_parent, corrupt_child,  corrupt_balance,
-    };
+    const uint32_t n = build_sparsest(5);
+    size_t used;
 
-    ck_assert_uint_eq(sizeof(corrupt) / sizeof(corrupt[0]), 8);
-    build_sparsest(5);
-    ck_assert(avl_check(&tree, &checks));
+    for (uint32_t value = 0; value < n; value++) {
+        const uint32_t parent = nodes[value].parent;
+
+        nodes[value].parent = (parent & ~AVL_LEAN_MASK) | (uint32_t)_i;
+        ck_assert_int_eq(avl_check(&tree, MAX_ITEMS, &used), nodes[value].parent == parent);
+        nodes[value].parent = parent;
+    }
+    assert_sound(n);
+}
+
+static void (*const corrupt[])(void) = {
+    corrupt_parent,     corrupt_root_parent, corrupt_last_parent,
+    corrupt_order,      corrupt_overlap,     corrupt_empty,
+    corrupt_wrap,       corrupt_gap,         corrupt_gap_of_leaf,
+    corrupt_prev,       corrupt_first_prev,  corrupt_prev_is_none,
+    corrupt_last,       corrupt_child,       corrupt_same_child,
+    corrupt_child_unit, corrupt_root,        corrupt_child_past_the_end,
+    corrupt_balance,
+};
+
+TEST_EACH(check_of_corrupted_tree_is_false, COUNT(corrupt))
+{
+    size_t used = 77;
+
+    assert_sound(build_sparsest(5));
     corrupt[_i]();
-    ck_assert(!avl_check(&tree, &checks));
+    ck_assert(!avl_check(&tree, MAX_ITEMS, &used));
+    ck_assert_uint_eq(used, 77);
 }
 
-TEST_DIES(init_without_hook_dies)
+TEST(check_of_more_nodes_than_there_are_is_false)
 {
-    avl_init(&tree, NULL);
+    size_t used;
+    const uint32_t n = build_sparsest(5);
+
+    ck_assert(avl_check(&tree, n, &used));
+    ck_assert(!avl_check(&tree, n - 1, &used));
+}
+
+/* ---- contracts ---- */
+
+TEST_DIES(init_of_more_nodes_than_links_reach_dies)
+{
+    avl_init(&tree, nodes, AVL_NODES_MAX + 1);
 }
 
 TEST_DIES(insert_of_linked_node_dies)
 {
     insert(1);
-    avl_insert_after(&tree, NULL, &items[1].link);
+    avl_insert(&tree, &nodes[1], NULL);
+}
+
+TEST_DIES(insert_below_free_node_dies)
+{
+    insert(1);
+    nodes[2].area.range = range_of(2);
+    avl_insert(&tree, &nodes[2], &nodes[3]);
+}
+
+TEST_DIES(insert_over_another_dies)
+{
+    insert(1);
+    nodes[2].area.range = range_of(1);
+    avl_insert(&tree, &nodes[2], NULL);
 }
 
 TEST_DIES(unlink_of_free_node_dies)
 {
     insert(1);
-    avl_unlink(&tree, &items[2].link);
+    avl_unlink(&tree, &nodes[2], NULL, AVL_MEND_NOW);
+}
+
+TEST_DIES(unlink_with_wrong_one_above_dies)
+{
+    build_sparsest(5);
+    avl_unlink(&tree, &nodes[2], &nodes[4], AVL_MEND_NOW);
 }
 
 TEST_DIES(next_of_free_node_dies)
 {
     insert(1);
-    avl_next(&items[2].link);
+    avl_next(&tree, &nodes[2]);
 }
 
-TEST_DIES(refresh_backwards_dies)
+TEST_DIES(mend_of_free_node_dies)
 {
-    build_sparsest(5);
-    avl_refresh(&tree, &items[8].link, &items[2].link);
+    insert(1);
+    avl_mend_longer(&tree, &nodes[2]);
 }

@@ -348,7 +348,7 @@ TEST_EACH(merge_of_areas_that_differ_leaves_them, 4)
 
 static void corrupt(int how)
 {
-    struct memory_node *node = (struct memory_node *)f.set.tree.root;
+    struct memory_node *node = avl_at(&f.set.tree, f.set.tree.root);
 
     switch (how) {
     case 0:
@@ -364,10 +364,10 @@ static void corrupt(int how)
         node->max_gap++;
         break;
     case 4:
-        node->first = ipa_add(node->first, 1);
+        node->prev = 0;
         break;
     case 5:
-        node->last = ipa_add(node->last, 1);
+        f.set.tree.last = avl_link(&f.set.tree, node);
         break;
     case 6:
         node->area.backend.ops = NULL;
@@ -376,16 +376,38 @@ static void corrupt(int how)
         f.set.free_count--;
         break;
     case 8:
-        f.set.free = NULL;
+        f.set.free = 0;
         break;
     case 9:
-        f.set.free = node;
+        f.set.free = f.set.tree.root;
         break;
     case 10:
         f.set.node_count++;
         break;
     case 11:
-        f.set.tree.root = NULL;
+        f.set.tree.root = 0;
+        break;
+    case 12:
+        node->parent ^= AVL_LEAN_MASK;
+        break;
+    case 13:
+        node->parent += f.set.tree.last;
+        break;
+    case 14:
+        node->child[AVL_LEFT] = node->child[AVL_RIGHT];
+        break;
+    case 15: /* the free nodes go in a circle */
+        avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT] = f.set.free;
+        break;
+    case 16:
+        avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT] =
+            (uint32_t)(8 * sizeof(struct memory_node) + AVL_LINK_BIAS);
+        break;
+    case 17:
+        f.set.free++;
+        break;
+    case 18:
+        avl_at(&f.set.tree, f.set.free)->parent = 0;
         break;
     default:
         node->area.range = ipa_range(FIXTURE_BASE, 3);
@@ -393,7 +415,7 @@ static void corrupt(int how)
     }
 }
 
-#define CORRUPTIONS 13
+#define CORRUPTIONS 20
 
 TEST_EACH(check_of_corrupted_set_is_false, CORRUPTIONS)
 {
@@ -404,6 +426,16 @@ TEST_EACH(check_of_corrupted_set_is_false, CORRUPTIONS)
 }
 
 /* ---- contracts ---- */
+
+TEST(node_is_72_bytes)
+{
+    ck_assert_uint_eq(sizeof(struct memory_node), 72);
+}
+
+TEST_DIES(init_with_more_nodes_than_links_reach_dies)
+{
+    memory_set_init(&f.set, f.nodes, MEMORY_SET_NODES_MAX + 1);
+}
 
 TEST_DIES(next_of_foreign_area_dies)
 {
