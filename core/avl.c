@@ -430,20 +430,16 @@ void avl_mend_around(const struct avl_tree *tree, const struct memory_node *abov
 
 /* ---- gaps ---- */
 
-bool avl_has_gap(const struct avl_tree *tree, uint64_t size)
-{
-    return subtree_gap(tree, tree->root) >= size;
-}
-
 /* The lowest node in the subtree of @link, which has one, with a gap of @size below it. */
-static struct memory_node *lowest_gap(const struct avl_tree *tree, uint32_t link, uint64_t size)
+static struct memory_node *lowest_gap(const struct avl_tree *tree, size_t link, uint64_t size)
 {
     for (;;) {
         struct memory_node *node = avl_at(tree, link);
+        size_t left = node->child[AVL_LEFT];
 
         MAPPING_ASSERT(node->max_gap >= size);
-        if (subtree_gap(tree, node->child[AVL_LEFT]) >= size) {
-            link = node->child[AVL_LEFT];
+        if (left != 0 && avl_at(tree, left)->max_gap >= size) {
+            link = left;
         } else if (avl_gap_below(tree, node) >= size) {
             return node;
         } else {
@@ -457,24 +453,45 @@ static struct memory_node *lowest_gap(const struct avl_tree *tree, uint32_t link
 struct memory_node *avl_next_gap(const struct avl_tree *tree, const struct memory_node *node,
                                  uint64_t size)
 {
-    uint32_t link = avl_link(tree, node);
-    uint32_t right = node->child[AVL_RIGHT];
+    size_t link = avl_link(tree, node);
+    size_t right = node->child[AVL_RIGHT];
 
-    while (subtree_gap(tree, right) < size) {
-        uint32_t from = link;
-        const struct memory_node *parent;
+    while (right == 0 || avl_at(tree, right)->max_gap < size) {
+        size_t from = link;
+        struct memory_node *parent;
 
         link = avl_parent_of(avl_at(tree, link));
         if (link == 0) {
             return NULL;
         }
         parent = avl_at(tree, link);
-        right = parent->child[AVL_RIGHT] == from ? 0 : parent->child[AVL_RIGHT];
-        if (parent->child[AVL_LEFT] == from && avl_gap_below(tree, parent) >= size) {
-            return avl_at(tree, link);
+        right = parent->child[AVL_RIGHT];
+        if (right == from) {
+            right = 0;
+        } else if (avl_gap_below(tree, parent) >= size) {
+            return parent;
         }
     }
     return lowest_gap(tree, right, size);
+}
+
+/* Down to @from, as far as there are long gaps at all. Where that ends on the left of a node, this
+ * is the next one; on its right there is nothing to be found. */
+struct memory_node *avl_first_gap(const struct avl_tree *tree, ipa_t from, uint64_t size)
+{
+    struct memory_node *node = NULL;
+    size_t link = tree->root;
+
+    MAPPING_ASSERT(size != 0);
+    while (link != 0 && avl_at(tree, link)->max_gap >= size) {
+        node = avl_at(tree, link);
+        link = avl_towards(node, from);
+    }
+    if (node == NULL ||
+        (ipa_lt(from, node->area.range.start) && avl_gap_below(tree, node) >= size)) {
+        return node;
+    }
+    return avl_next_gap(tree, node, size);
 }
 
 /* ---- the validator ---- */

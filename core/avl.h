@@ -7,14 +7,15 @@
  * addressing mode away. The two links down lie beside the start of the area, as a search reads
  * nothing else.
  *
- *      max_gap | parent, lean | prev | left | right | start | size | flags | backend | tag
- *         8          4           4      4      4       8       8       8       16       8
- *                                     '--- a search ---'
+ *      parent, lean | prev | max_gap | left | right | start | size | flags | backend | tag
+ *            4          4       8        4      4      8       8       8       16       8
+ *                                      '---- find ---'
+ *                            '--------- find a gap ---'
  *
  * The tree knows what it keeps: areas by their starts, and the gaps between them. The gap below an
  * area reaches down to the end of the area below (prev), or to address 0; each node holds the
- * longest one of its subtree. It does not search: the owner walks down, and says which area is the
- * one above the place.
+ * longest one of its subtree. Gaps it finds itself; by address the owner walks down, and says which
+ * area is the one above the place.
  *
  * Height: at most 1.44 log2(n + 2). No recursion anywhere. No lock: the owner serialises.
  */
@@ -41,9 +42,9 @@ enum avl_lean {
 
 /* One area's storage: the caller gives an array of them. All fields are private. */
 struct memory_node {
-    uint64_t max_gap;        /* the longest gap below an area of the subtree, in bytes */
     uint32_t parent;         /* link | enum avl_lean; the root's link is 0 */
     uint32_t prev;           /* link: the area below; 0: this is the lowest */
+    uint64_t max_gap;        /* the longest gap below an area of the subtree, in bytes */
     uint32_t child[2];       /* links, by enum avl_side. The owner's while the node is free */
     struct memory_area area; /* what the caller sees */
 };
@@ -120,29 +121,18 @@ static inline uint32_t avl_parent_of(const struct memory_node *node)
     return node->parent & ~AVL_LEAN_MASK;
 }
 
+/* One step down to where @addr belongs; 0: there is nothing further down. Not a branch: which way it
+ * goes cannot be foreseen, and a wrong guess costs more than the step. */
+static inline size_t avl_towards(const struct memory_node *node, ipa_t addr)
+{
+    return node->child[ipa_le(node->area.range.start, addr) ? AVL_RIGHT : AVL_LEFT];
+}
+
 /* The area below @node; NULL: it is the lowest. O(1). */
 static inline struct memory_node *avl_prev(const struct avl_tree *tree,
                                            const struct memory_node *node)
 {
     return avl_at_or_null(tree, node->prev);
-}
-
-/* The same field of all nodes: where that of a node of link 0 would be. For a search, which then
- * takes one addressing mode a field. @offset: of the field in its node; it is not the first one. */
-static inline const char *avl_column(const struct avl_tree *tree, size_t offset)
-{
-    return (const char *)tree->nodes + (offset - AVL_LINK_BIAS);
-}
-
-/* The start of the area, or the child, of the node of @link, given the column of that. */
-static inline ipa_t avl_start_in(const char *column, size_t link)
-{
-    return *(const ipa_t *)(const void *)(column + link);
-}
-
-static inline size_t avl_child_in(const char *column, size_t link)
-{
-    return *(const uint32_t *)(const void *)(column + link);
 }
 
 /* Bytes between @node and the area below, or address 0. */
@@ -204,8 +194,9 @@ void avl_mend_longer(const struct avl_tree *tree, const struct memory_node *node
  */
 void avl_mend_around(const struct avl_tree *tree, const struct memory_node *above);
 
-/* Whether a gap below an area is at least @size bytes long. O(1). */
-bool avl_has_gap(const struct avl_tree *tree, uint64_t size);
+/* The lowest node that starts above @from and has a gap of at least @size bytes, not 0, below it; NULL:
+ * there is none. O(log n). */
+struct memory_node *avl_first_gap(const struct avl_tree *tree, ipa_t from, uint64_t size);
 
 /* The next one above @node with a gap of at least @size bytes below it; NULL: there is none. O(log n);
  * m of them one after the other O(m log(n / m)). */

@@ -59,9 +59,10 @@ static bool set_owns(const struct memory_set *set, const struct memory_node *nod
 
 static struct memory_node *take_node(struct memory_set *set)
 {
-    struct memory_node *node = avl_at(&set->tree, set->free);
+    struct memory_node *node;
 
     MAPPING_ASSERT(set->free != 0 && set->free_count != 0);
+    node = avl_at(&set->tree, set->free);
     set->free = node->child[AVL_RIGHT];
     set->free_count--;
     return node;
@@ -89,53 +90,41 @@ void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t 
 
 /* ---- looking ---- */
 
-/* What a search reads, as long as the set does not change. */
-struct columns {
-    const char *start;
-    const char *left;
-    const char *right;
-};
-
-static struct columns columns_of(const struct memory_set *set)
+/* The area that a search for @addr ends at: the highest one that does not start above it, or the
+ * lowest one that does. NULL: there is no area. */
+static inline struct memory_node *nearest(const struct memory_set *set, ipa_t addr)
 {
-    return (struct columns){
-        avl_column(&set->tree, offsetof(struct memory_node, area)),
-        avl_column(&set->tree, offsetof(struct memory_node, child[AVL_LEFT])),
-        avl_column(&set->tree, offsetof(struct memory_node, child[AVL_RIGHT])),
-    };
-}
-
-/* The lowest area that starts above @addr; NULL: none. */
-static struct memory_node *lowest_above(const struct memory_set *set, ipa_t addr)
-{
-    const struct columns column = columns_of(set);
+    struct memory_node *node = NULL;
     size_t link = set->tree.root;
-    size_t found = 0;
 
     while (link != 0) {
-        if (ipa_lt(addr, avl_start_in(column.start, link))) {
-            found = link;
-            link = avl_child_in(column.left, link);
-        } else {
-            link = avl_child_in(column.right, link);
-        }
+        node = avl_at(&set->tree, link);
+        link = avl_towards(node, addr);
     }
-    return avl_at_or_null(&set->tree, found);
+    return node;
 }
 
-/* The area below @above in order, or the highest one if that is NULL; NULL: there is none. */
-static struct memory_node *below(const struct memory_set *set, const struct memory_node *above)
+/* The highest area that does not start above @addr: the only one that can hold it. NULL: none. */
+static inline struct memory_node *highest_from(const struct memory_set *set, ipa_t addr)
 {
-    return avl_at_or_null(&set->tree, above == NULL ? set->tree.last : above->prev);
+    struct memory_node *node = nearest(set, addr);
+
+    return node != NULL && ipa_lt(addr, node_start(node)) ? avl_prev(&set->tree, node) : node;
+}
+
+/* The one after @node; the lowest one if that is NULL. NULL: there is none. */
+static struct memory_node *next_or_first(const struct memory_set *set,
+                                         const struct memory_node *node)
+{
+    return node == NULL ? avl_first(&set->tree) : avl_next(&set->tree, node);
 }
 
 /* The lowest area that holds @addr or lies above it. */
 static struct memory_node *first_ending_after(const struct memory_set *set, ipa_t addr)
 {
-    struct memory_node *above = lowest_above(set, addr);
-    struct memory_node *lower = below(set, above);
+    struct memory_node *node = highest_from(set, addr);
 
-    return lower != NULL && ipa_lt(addr, node_end(lower)) ? lower : above;
+    return node != NULL && ipa_lt(addr, node_end(node)) ? node : next_or_first(set, node);
 }
 
 size_t memory_set_len(const struct memory_set *set)
@@ -158,27 +147,11 @@ bool memory_set_overlaps(const struct memory_set *set, struct ipa_range range)
     return ipa_range_wraps(range) || ipa_lt(node_start(node), ipa_range_end(range));
 }
 
-/* Only the highest area that does not start above @addr can hold it. */
 const struct memory_area *memory_set_find(const struct memory_set *set, ipa_t addr)
 {
-    const struct columns column = columns_of(set);
-    const struct memory_node *node;
-    size_t link = set->tree.root;
-    size_t found = 0;
+    const struct memory_node *node = highest_from(set, addr);
 
-    while (link != 0) {
-        if (ipa_lt(addr, avl_start_in(column.start, link))) {
-            link = avl_child_in(column.left, link);
-        } else {
-            found = link;
-            link = avl_child_in(column.right, link);
-        }
-    }
-    if (found == 0) {
-        return NULL;
-    }
-    node = avl_at(&set->tree, found);
-    return ipa_lt(addr, node_end(node)) ? &node->area : NULL;
+    return node != NULL && ipa_lt(addr, node_end(node)) ? &node->area : NULL;
 }
 
 const struct memory_area *memory_set_find_from(const struct memory_set *set, ipa_t addr)
@@ -211,41 +184,34 @@ struct search {
 };
 
 /* The lowest place in what [start, end) has in common with the search. */
-static bool fits_between(const struct search *want, ipa_t start, ipa_t end, ipa_t *place)
+static inline bool fits_between(const struct search *want, ipa_t start, ipa_t end, ipa_t *place)
 {
     ipa_t aligned;
 
     MAPPING_ASSERT(want->size != 0);
     end = ipa_min(end, want->to);
-    if (!ipa_align_up(ipa_max(start, want->from), want->align, &aligned)) {
-        return false;
-    }
-    if (ipa_lt(end, aligned) || ipa_distance(aligned, end) < want->size) {
+    if (!ipa_align_up(ipa_max(start, want->from), want->align, &aligned) || ipa_lt(end, aligned) ||
+        ipa_distance(aligned, end) < want->size) {
         return false;
     }
     *place = aligned;
     return true;
 }
 
-/* Where the area below @node ends, or below all areas if @node is NULL; address 0 if none is. */
-static ipa_t end_below(const struct memory_set *set, const struct memory_node *node)
+/* Where the area of @link ends; 0: address 0. */
+static ipa_t end_of(const struct memory_set *set, size_t link)
 {
-    const struct memory_node *lower = below(set, node);
-
-    return lower == NULL ? ipa_of(0) : node_end(lower);
+    return link == 0 ? ipa_of(0) : node_end(avl_at(&set->tree, link));
 }
 
-/* Gaps in ascending order: the one below the first area that ends above `from`, of those above it
- * the long enough ones alone, and what lies above all areas. */
+/* The gaps that are long enough, in ascending order, from the one that holds `from`; then what lies
+ * above all areas. */
 static bool search_up(const struct memory_set *set, const struct search *want, ipa_t *place)
 {
-    const struct memory_node *node = NULL;
+    const struct memory_node *node = avl_first_gap(&set->tree, want->from, want->size);
 
-    if (avl_has_gap(&set->tree, want->size)) {
-        node = first_ending_after(set, want->from);
-    }
     while (node != NULL) {
-        ipa_t end = end_below(set, node);
+        ipa_t end = end_of(set, node->prev);
 
         if (fits_between(want, end, node_start(node), place)) {
             return true;
@@ -255,7 +221,7 @@ static bool search_up(const struct memory_set *set, const struct search *want, i
         }
         node = avl_next_gap(&set->tree, node, want->size);
     }
-    return fits_between(want, end_below(set, NULL), want->to, place);
+    return fits_between(want, end_of(set, set->tree.last), want->to, place);
 }
 
 enum mapping_error memory_set_find_free(const struct memory_set *set, ipa_t hint, uint64_t size,
@@ -290,32 +256,30 @@ struct operation {
     struct ipa_range range;
     ipa_t end;                                /* of range */
     struct memory_node *first;                /* the lowest area in @range; NULL: none */
-    struct memory_node *above;                /* the one after @first; without that, after @range */
+    struct memory_node *above;                /* that or the one after it; without, the one above */
     const struct mapping_backend_ops *opened; /* whose begin was called; NULL: nobody's */
     bool has_changed;                         /* a backend has made its first change */
 };
 
 /* Start on @range, which is not empty and does not wrap, by the one search of a verb. */
-static void start(struct operation *op, struct memory_set *set, struct ipa_range range,
-                  void *page_table)
+static inline void start(struct operation *op, struct memory_set *set, struct ipa_range range,
+                         void *page_table)
 {
-    struct memory_node *above = lowest_above(set, range.start);
-    struct memory_node *lower = below(set, above);
+    struct memory_node *node = highest_from(set, range.start);
 
     op->set = set;
     op->page_table = page_table;
     op->range = range;
     op->end = ipa_range_end(range);
-    op->above = above;
     op->opened = NULL;
     op->has_changed = false;
-    if (lower != NULL && ipa_lt(range.start, node_end(lower))) {
-        op->first = lower;
-    } else if (above != NULL && ipa_lt(node_start(above), op->end)) {
-        op->first = above;
-    } else {
-        op->first = NULL;
+    if (node != NULL && ipa_lt(range.start, node_end(node))) {
+        op->first = node;
+        op->above = node;
+        return;
     }
+    op->above = next_or_first(set, node);
+    op->first = op->above != NULL && ipa_lt(node_start(op->above), op->end) ? op->above : NULL;
 }
 
 /* Whether @node's area is not the last one that may reach into the range. */
@@ -339,7 +303,6 @@ static inline struct memory_node *next_in_range(const struct operation *op,
 
 static struct ipa_range piece_range(const struct operation *op, const struct memory_node *node)
 {
-    MAPPING_ASSERT(ipa_lt(node_start(node), op->end));
     return ipa_range_between(ipa_max(node_start(node), op->range.start),
                              ipa_min(node_end(node), op->end));
 }
@@ -352,11 +315,10 @@ static size_t overhangs(const struct operation *op, const struct memory_node *no
 }
 
 /* Phase 1 of one piece: open with the first backend that can, then hold. */
-static enum mapping_error hold(struct operation *op, const struct mapping_backend *backend,
-                               const struct mapping_change *change)
+static inline enum mapping_error hold(struct operation *op, const struct mapping_backend *backend,
+                                      const struct mapping_change *change)
 {
     MAPPING_ASSERT(!op->has_changed);
-    MAPPING_ASSERT(change->range.size != 0);
     if (backend->ops->reserve == NULL) {
         return MAPPING_OK;
     }
@@ -467,8 +429,8 @@ static enum mapping_error hold_unmap(struct operation *op)
 }
 
 /* op->above is @node itself or the one after it; then, the lowest area above the piece. */
-static enum mapping_error unmap_part(struct operation *op, struct memory_node *node,
-                                     struct ipa_range part, enum avl_mend when)
+static inline enum mapping_error unmap_part(struct operation *op, struct memory_node *node,
+                                            struct ipa_range part, enum avl_mend when)
 {
     const struct mapping_backend *backend = &node->area.backend;
     enum mapping_error error = judge(op, backend->ops->unmap(backend, part, op->page_table));
@@ -618,7 +580,7 @@ enum mapping_error memory_set_clear(struct memory_set *set, void *page_table)
     if (first == NULL) {
         return MAPPING_OK;
     }
-    error = memory_set_unmap(set, ipa_range_between(node_start(first), end_below(set, NULL)),
+    error = memory_set_unmap(set, ipa_range_between(node_start(first), end_of(set, set->tree.last)),
                              page_table);
     MAPPING_ASSERT(error != MAPPING_OK || memory_set_is_empty(set));
     return error;
@@ -680,7 +642,7 @@ static size_t nodes_to_protect(struct protect *protect)
     const struct memory_node *last;
 
     MAPPING_ASSERT(has_more_after(op, op->first));
-    last = below(op->set, lowest_above(op->set, ipa_range_last(op->range)));
+    last = highest_from(op->set, ipa_range_last(op->range));
     MAPPING_ASSERT(last != NULL); /* op->first starts in the range, or below it */
     protect->highest.node = NULL;
     if (last == op->first) {
@@ -724,8 +686,8 @@ static struct memory_node *isolate(struct memory_set *set, struct memory_node *n
     return node;
 }
 
-static enum mapping_error change_flags(struct operation *op, struct memory_node *node,
-                                       struct ipa_range part, mapping_flags_t flags)
+static inline enum mapping_error change_flags(struct operation *op, struct memory_node *node,
+                                              struct ipa_range part, mapping_flags_t flags)
 {
     const struct mapping_backend *backend = &node->area.backend;
     enum mapping_error error =
@@ -771,7 +733,8 @@ static enum mapping_error protect_one(struct protect *protect)
     if (!protect->lowest.is_chosen) {
         return MAPPING_OK;
     }
-    if (op->set->free_count < 2 && splits_for(op, &protect->lowest) > op->set->free_count) {
+    if (part.size != node->area.range.size &&
+        splits_for(op, &protect->lowest) > op->set->free_count) {
         return MAPPING_NO_NODE;
     }
     error = hold_part(op, &node->area, part, MAPPING_STEP_PROTECT, flags);
@@ -818,9 +781,9 @@ enum mapping_error memory_set_protect(struct memory_set *set, struct ipa_range r
 static struct memory_node *first_touching(const struct memory_set *set, struct ipa_range range)
 {
     struct memory_node *node = first_ending_after(set, range.start);
-    struct memory_node *lower = below(set, node);
+    size_t lower = node == NULL ? set->tree.last : node->prev;
 
-    return lower != NULL && ipa_eq(node_end(lower), range.start) ? lower : node;
+    return lower != 0 && ipa_eq(end_of(set, lower), range.start) ? avl_at(&set->tree, lower) : node;
 }
 
 enum mapping_error memory_set_merge(struct memory_set *set, struct ipa_range range)

@@ -234,7 +234,7 @@ TEST(first_of_empty_tree_is_null)
 {
     ck_assert_ptr_null(avl_first(&tree));
     ck_assert_ptr_null(last());
-    ck_assert(!avl_has_gap(&tree, 1));
+    ck_assert_ptr_null(avl_first_gap(&tree, ipa_of(0), 1));
     assert_sound(0);
 }
 
@@ -361,20 +361,29 @@ TEST_EACH(next_gap_from_each_node_is_the_next_long_one, 100)
     }
 }
 
-TEST(has_gap_knows_the_longest_one)
+/* The lowest node that starts above @from and has a gap of @size, by looking at all. */
+static const struct memory_node *first_gap(ipa_t from, uint64_t size)
 {
-    uint64_t longest = 0;
+    const struct memory_node *node = avl_first(&tree);
 
-    build_sparsest(7);
-    remove_stretch(20, 1);
-    for (const struct memory_node *node = avl_first(&tree); node != NULL;
-         node = avl_next(&tree, node)) {
-        uint64_t gap = avl_gap_below(&tree, node);
-
-        longest = gap > longest ? gap : longest;
+    while (node != NULL &&
+           (ipa_le(node->area.range.start, from) || avl_gap_below(&tree, node) < size)) {
+        node = avl_next(&tree, node);
     }
-    ck_assert(avl_has_gap(&tree, longest));
-    ck_assert(!avl_has_gap(&tree, longest + 1));
+    return node;
+}
+
+TEST_EACH(first_gap_from_each_place_is_the_lowest_long_one, 100)
+{
+    const uint64_t size = 1 + 8 * (uint64_t)_i;
+
+    ck_assert_uint_eq(build_sparsest(9), 88);
+    for (uint32_t value = 0; value < 88; value += 5) {
+        remove_stretch(value, 1);
+    }
+    for (uint64_t from = 0; from < 90 * CELL; from += 1 + from % 29) {
+        ck_assert_ptr_eq(avl_first_gap(&tree, ipa_of(from), size), first_gap(ipa_of(from), size));
+    }
 }
 
 TEST(insert_before_first_and_after_last_keeps_order)

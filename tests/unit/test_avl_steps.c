@@ -20,7 +20,7 @@ static size_t step_count;
 #define avl_unlink counted_unlink
 #define avl_mend_longer counted_mend_longer
 #define avl_mend_around counted_mend_around
-#define avl_has_gap counted_has_gap
+#define avl_first_gap counted_first_gap
 #define avl_next_gap counted_next_gap
 #define avl_check counted_check
 
