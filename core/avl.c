@@ -515,12 +515,11 @@ struct walk {
     int left_height[HEIGHT_MAX];
 };
 
-/* Every node is entered from its parent alone, and no more are entered than there are: so a walk
- * comes to an end. Its area is looked at before anything is derived from it. */
+/* Every node is entered from its parent alone, and a second time only to be found in the wrong place:
+ * so a walk comes to an end. Its area is looked at before anything is derived from it. */
 static bool enter(struct walk *walk, uint32_t link, uint32_t parent)
 {
-    if (!avl_is_link(link, walk->node_count) || walk->seen == walk->node_count ||
-        walk->depth == HEIGHT_MAX) {
+    if (!avl_is_link(link, walk->node_count) || walk->depth == HEIGHT_MAX) {
         return false;
     }
     walk->seen++;

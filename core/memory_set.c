@@ -80,7 +80,6 @@ static void give_node(struct memory_set *set, struct memory_node *node)
 void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t node_count)
 {
     MAPPING_ASSERT(set != NULL);
-    MAPPING_ASSERT(node_count <= MEMORY_SET_NODES_MAX);
     *set = (struct memory_set){.node_count = node_count};
     avl_init(&set->tree, nodes, node_count);
     for (size_t i = node_count; i > 0; i--) {

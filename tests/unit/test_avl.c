@@ -532,6 +532,35 @@ TEST_EACH(check_of_each_wrong_lean_is_false, 4)
     assert_sound(n);
 }
 
+/* Whatever else prev says, also where the gap that it leads to is not the longest one. */
+TEST(check_of_each_wrong_prev_is_false)
+{
+    const uint32_t n = build_sparsest(6);
+    size_t used;
+
+    for (uint32_t value = 0; value < n; value++) {
+        const uint32_t prev = nodes[value].prev;
+
+        for (uint32_t other = 0; other <= n; other++) {
+            nodes[value].prev = other == n ? 0 : avl_link(&tree, &nodes[other]);
+            ck_assert_int_eq(avl_check(&tree, MAX_ITEMS, &used), nodes[value].prev == prev);
+        }
+        nodes[value].prev = prev;
+    }
+}
+
+/* A tree that is sound, but lies eight bytes further on. */
+TEST(check_of_tree_between_nodes_is_false)
+{
+    size_t used;
+
+    insert(2);
+    memmove((char *)&nodes[2] + 8, &nodes[2], sizeof(nodes[2]));
+    tree.root += 8;
+    tree.last += 8;
+    ck_assert(!avl_check(&tree, MAX_ITEMS, &used));
+}
+
 static void (*const corrupt[])(void) = {
     corrupt_parent,     corrupt_root_parent, corrupt_last_parent,
     corrupt_order,      corrupt_overlap,     corrupt_empty,
@@ -552,13 +581,15 @@ TEST_EACH(check_of_corrupted_tree_is_false, COUNT(corrupt))
     ck_assert_uint_eq(used, 77);
 }
 
-TEST(check_of_more_nodes_than_there_are_is_false)
+TEST(check_of_node_behind_the_array_is_false)
 {
     size_t used;
-    const uint32_t n = build_sparsest(5);
 
-    ck_assert(avl_check(&tree, n, &used));
-    ck_assert(!avl_check(&tree, n - 1, &used));
+    insert(5);
+    insert(9);
+    insert(1);
+    ck_assert(avl_check(&tree, 10, &used));
+    ck_assert(!avl_check(&tree, 9, &used));
 }
 
 /* ---- contracts ---- */

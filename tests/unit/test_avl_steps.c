@@ -1,30 +1,43 @@
 /*
- * test_avl_steps.c - that k neighbours are unlinked in O(log n + k), by counting.
+ * test_avl_steps.c - that k neighbours are unlinked, unmapped and merged in O(log n + k): counted.
  *
- * The tree's source is part of this file, under other names, and counts its own assertions: every
- * step on a way up makes at least one.
+ * The sources of the tree and of the set are part of this file, under other names, and count the
+ * steps that they take upwards.
  */
-#include "core/assert.h"
+#define avl_init counted_avl_init
+#define avl_first counted_avl_first
+#define avl_next counted_avl_next
+#define avl_insert counted_avl_insert
+#define avl_unlink counted_avl_unlink
+#define avl_mend_longer counted_avl_mend_longer
+#define avl_mend_around counted_avl_mend_around
+#define avl_next_gap counted_avl_next_gap
+#define avl_first_gap counted_avl_first_gap
+#define avl_check counted_avl_check
+#define memory_set_init counted_set_init
+#define memory_set_len counted_set_len
+#define memory_set_is_empty counted_set_is_empty
+#define memory_set_overlaps counted_set_overlaps
+#define memory_set_find counted_set_find
+#define memory_set_find_from counted_set_find_from
+#define memory_set_first counted_set_first
+#define memory_set_next counted_set_next
+#define memory_set_find_free counted_set_find_free
+#define memory_set_map counted_set_map
+#define memory_set_unmap counted_set_unmap
+#define memory_set_protect counted_set_protect
+#define memory_set_clear counted_set_clear
+#define memory_set_merge counted_set_merge
+#define memory_set_check counted_set_check
 
-#include <stddef.h>
+#include "core/memory_set.h"
 
 static size_t step_count;
 
-#undef MAPPING_ASSERT
-#define MAPPING_ASSERT(expr) (step_count++, (expr) ? (void)0 : __builtin_trap())
+#define avl_parent_of(node) (step_count++, avl_parent_of(node))
 
-#define avl_init counted_init
-#define avl_first counted_first
-#define avl_next counted_next
-#define avl_insert counted_insert
-#define avl_unlink counted_unlink
-#define avl_mend_longer counted_mend_longer
-#define avl_mend_around counted_mend_around
-#define avl_first_gap counted_first_gap
-#define avl_next_gap counted_next_gap
-#define avl_check counted_check
-
-#include "core/avl.c" /* NOLINT(bugprone-suspicious-include) */
+#include "core/avl.c"        /* NOLINT(bugprone-suspicious-include) */
+#include "core/memory_set.c" /* NOLINT(bugprone-suspicious-include) */
 #include "tests/model/random.h"
 #include "tests/unit/test.h"
 
@@ -79,37 +92,117 @@ static void remove_items(uint32_t first, uint32_t count)
 
 static const uint32_t counts[] = {1, 2, 5, 20, 100, 1000, 10000};
 
-/* 10 assertions for each of k neighbours, and for each level of the two paths to the ends. */
+/* Four steps for each of k neighbours, and for each level of the two paths to the ends. */
+static void assert_few_steps(uint32_t count)
+{
+    ck_assert_msg(step_count <= 4 * (count + 2 * 16), "%zu steps for %u neighbours", step_count,
+                  count);
+}
+
 TEST_EACH(unlink_k_neighbours_takes_steps_for_k_plus_height, COUNT(counts) * GAP_ORDERS)
 {
     const uint32_t count = counts[(size_t)_i / GAP_ORDERS];
     struct random random = {(uint64_t)_i};
     size_t used;
-    size_t most = 0;
 
     for (int round = 0; round < 40; round++) {
         fill((enum gaps)(_i % GAP_ORDERS), round % 2 == 0);
         step_count = 0;
         remove_items((uint32_t)random_below(&random, ITEMS - count + 1), count);
-        most = step_count > most ? step_count : most;
+        assert_few_steps(count);
         ck_assert(avl_check(&items_tree, ITEMS, &used));
         ck_assert_uint_eq(used, ITEMS - count);
     }
-    ck_assert_msg(most <= 10 * (count + 2 * 16), "%zu steps for %u neighbours", most, count);
 }
 
-/* Mending ends where nothing changes: with gaps all alike, a few levels up on the average. */
+/* Mending ends where nothing changes: a few levels up, as there are gaps of either length all over. */
 TEST(insert_and_unlink_among_equal_gaps_take_few_steps)
 {
     struct random random = {1};
 
     fill(ALIKE, true);
+    for (uint32_t value = 1; value < ITEMS; value += 4) {
+        remove_items(value, 1);
+    }
     step_count = 0;
     for (int round = 0; round < 10000; round++) {
-        struct memory_node *node = &items[1 + random_below(&random, ITEMS - 2)];
+        struct memory_node *node = &items[3 + 4 * random_below(&random, ITEMS / 4 - 1)];
 
         avl_unlink(&items_tree, node, node + 1, AVL_MEND_NOW);
         avl_insert(&items_tree, node, node + 1);
     }
-    ck_assert_msg(step_count <= 10000 * 80, "%zu steps for 10000 rounds", step_count);
+    ck_assert_msg(step_count <= 10000 * 8, "%zu steps for 10000 rounds", step_count);
+}
+
+/* ---- the set ---- */
+
+static enum mapping_error accept(const struct mapping_backend *self, struct ipa_range range,
+                                 mapping_flags_t flags, void *page_table)
+{
+    (void)self;
+    (void)range;
+    (void)flags;
+    (void)page_table;
+    return MAPPING_OK;
+}
+
+static enum mapping_error accept_unmap(const struct mapping_backend *self, struct ipa_range range,
+                                       void *page_table)
+{
+    return accept(self, range, 0, page_table);
+}
+
+static struct memory_set counted;
+
+/* Areas of one byte with gaps between them, or that touch. */
+static void fill_set(enum gaps gaps, bool is_dense)
+{
+    static const struct mapping_backend_ops ops = {
+        .map = accept, .unmap = accept_unmap, .protect = accept};
+
+    memory_set_init(&counted, items, ITEMS);
+    for (uint32_t value = 0; value < ITEMS; value++) {
+        const ipa_t start = is_dense ? ipa_of(value) : start_of(value, gaps);
+        const struct memory_area area = {.range = ipa_range_between(start, ipa_add(start, 1)),
+                                         .backend = {.ops = &ops}};
+
+        ck_assert_int_eq(memory_set_map(&counted, area, NULL, OVERLAP_REJECT), MAPPING_OK);
+    }
+}
+
+TEST_EACH(unmap_k_areas_takes_steps_for_k_plus_height, COUNT(counts) * GAP_ORDERS)
+{
+    const uint32_t count = counts[(size_t)_i / GAP_ORDERS];
+    const enum gaps gaps = (enum gaps)(_i % GAP_ORDERS);
+    struct random random = {(uint64_t)_i};
+
+    for (int round = 0; round < 10; round++) {
+        const uint32_t first = (uint32_t)random_below(&random, ITEMS - count + 1);
+        const ipa_t end = ipa_add(start_of(first + count - 1, gaps), 1);
+
+        fill_set(gaps, false);
+        step_count = 0;
+        ck_assert_int_eq(
+            memory_set_unmap(&counted, ipa_range_between(start_of(first, gaps), end), NULL),
+            MAPPING_OK);
+        assert_few_steps(2 * count); /* each is also gone to, from the one before */
+        ck_assert(memory_set_check(&counted));
+        ck_assert_uint_eq(memory_set_len(&counted), ITEMS - count);
+    }
+}
+
+TEST_EACH(merge_k_areas_takes_steps_for_k_plus_height, COUNT(counts))
+{
+    const uint32_t count = counts[_i];
+    struct random random = {(uint64_t)_i};
+
+    for (int round = 0; round < 10; round++) {
+        const uint32_t first = (uint32_t)random_below(&random, ITEMS - count + 1);
+
+        fill_set(ALIKE, true);
+        step_count = 0;
+        ck_assert_int_eq(memory_set_merge(&counted, ipa_range(first, count)), MAPPING_OK);
+        assert_few_steps(2 * count);
+        ck_assert(memory_set_check(&counted));
+    }
 }

@@ -399,9 +399,10 @@ static void corrupt(int how)
     case 15: /* the free nodes go in a circle */
         avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT] = f.set.free;
         break;
-    case 16:
-        avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT] =
-            (uint32_t)(8 * sizeof(struct memory_node) + AVL_LINK_BIAS);
+    case 16: /* a node that is free, but not of this set, in the place of one that is */
+        f.nodes[8].parent = AVL_FREE;
+        f.nodes[8].child[AVL_RIGHT] = avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT];
+        f.set.free = avl_link(&f.set.tree, &f.nodes[8]);
         break;
     case 17:
         f.set.free++;
