@@ -485,7 +485,7 @@ struct memory_node *avl_first_gap(const struct avl_tree *tree, ipa_t from, uint6
     MAPPING_ASSERT(size != 0);
     while (link != 0 && avl_at(tree, link)->max_gap >= size) {
         node = avl_at(tree, link);
-        link = avl_towards(node, from);
+        link = node->child[avl_side_for(node, from)];
     }
     if (node == NULL ||
         (ipa_lt(from, node->area.range.start) && avl_gap_below(tree, node) >= size)) {

@@ -121,11 +121,12 @@ static inline uint32_t avl_parent_of(const struct memory_node *node)
     return node->parent & ~AVL_LEAN_MASK;
 }
 
-/* One step down to where @addr belongs; 0: there is nothing further down. Not a branch: which way it
- * goes cannot be foreseen, and a wrong guess costs more than the step. */
-static inline size_t avl_towards(const struct memory_node *node, ipa_t addr)
+/* On which side of @node the search for @addr goes on: right of an area that does not start above it.
+ * An index and not a branch, as which way it goes cannot be foreseen, and a wrong guess costs more
+ * than the step. */
+static inline enum avl_side avl_side_for(const struct memory_node *node, ipa_t addr)
 {
-    return node->child[ipa_le(node->area.range.start, addr) ? AVL_RIGHT : AVL_LEFT];
+    return ipa_le(node->area.range.start, addr) ? AVL_RIGHT : AVL_LEFT;
 }
 
 /* The area below @node; NULL: it is the lowest. O(1). */

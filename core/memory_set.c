@@ -89,26 +89,20 @@ void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t 
 
 /* ---- looking ---- */
 
-/* The area that a search for @addr ends at: the highest one that does not start above it, or the
- * lowest one that does. NULL: there is no area. */
-static inline struct memory_node *nearest(const struct memory_set *set, ipa_t addr)
+/* The highest area that does not start above @addr: the only one that can hold it. NULL: none. A
+ * search ends at that one, or at the lowest one that does start above. */
+static inline struct memory_node *highest_from(const struct memory_set *set, ipa_t addr)
 {
     struct memory_node *node = NULL;
+    enum avl_side side = AVL_RIGHT;
     size_t link = set->tree.root;
 
     while (link != 0) {
         node = avl_at(&set->tree, link);
-        link = avl_towards(node, addr);
+        side = avl_side_for(node, addr);
+        link = node->child[side];
     }
-    return node;
-}
-
-/* The highest area that does not start above @addr: the only one that can hold it. NULL: none. */
-static inline struct memory_node *highest_from(const struct memory_set *set, ipa_t addr)
-{
-    struct memory_node *node = nearest(set, addr);
-
-    return node != NULL && ipa_lt(addr, node_start(node)) ? avl_prev(&set->tree, node) : node;
+    return side == AVL_RIGHT ? node : avl_prev(&set->tree, node);
 }
 
 /* The one after @node; the lowest one if that is NULL. NULL: there is none. */
