@@ -172,13 +172,13 @@ void avl_insert(struct avl_tree *tree, struct memory_node *node, struct memory_n
  * avl_unlink() - Take @node out.
  * @node:    of @tree; free afterwards.
  * @above:   the next one in order; NULL: there is none.
- * @mend:    AVL_MEND_LATER: gaps are stale until avl_mend_around(), before which nothing but further
+ * @when:    AVL_MEND_LATER: gaps are stale until avl_mend_around(), before which nothing but further
  *           neighbours may be unlinked, ascending.
  * Cost:     AVL_MEND_NOW: O(log n). AVL_MEND_LATER: k neighbours one after the other O(log n + k),
  *           with avl_mend_around() after them.
  */
 void avl_unlink(struct avl_tree *tree, struct memory_node *node, struct memory_node *above,
-                enum avl_mend mend);
+                enum avl_mend when);
 
 /**
  * avl_mend_longer() - Tell the subtrees that the gap below @node has become longer.

@@ -346,7 +346,7 @@ TEST_EACH(merge_of_areas_that_differ_leaves_them, 4)
 
 /* ---- the validator ---- */
 
-static void corrupt(int how)
+static void corrupt_tree(int how)
 {
     struct memory_node *node = avl_at(&f.set.tree, f.set.tree.root);
 
@@ -367,48 +367,22 @@ static void corrupt(int how)
         node->prev = 0;
         break;
     case 5:
-        f.set.tree.last = avl_link(&f.set.tree, node);
+        f.set.tree.last = f.set.tree.root;
         break;
     case 6:
         node->area.backend.ops = NULL;
         break;
     case 7:
-        f.set.free_count--;
-        break;
-    case 8:
-        f.set.free = 0;
-        break;
-    case 9:
-        f.set.free = f.set.tree.root;
-        break;
-    case 10:
-        f.set.node_count++;
-        break;
-    case 11:
         f.set.tree.root = 0;
         break;
-    case 12:
+    case 8:
         node->parent ^= AVL_LEAN_MASK;
         break;
-    case 13:
+    case 9:
         node->parent += f.set.tree.last;
         break;
-    case 14:
+    case 10:
         node->child[AVL_LEFT] = node->child[AVL_RIGHT];
-        break;
-    case 15: /* the free nodes go in a circle */
-        avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT] = f.set.free;
-        break;
-    case 16: /* a node that is free, but not of this set, in the place of one that is */
-        f.nodes[8].parent = AVL_FREE;
-        f.nodes[8].child[AVL_RIGHT] = avl_at(&f.set.tree, f.set.free)->child[AVL_RIGHT];
-        f.set.free = avl_link(&f.set.tree, &f.nodes[8]);
-        break;
-    case 17:
-        f.set.free++;
-        break;
-    case 18:
-        avl_at(&f.set.tree, f.set.free)->parent = 0;
         break;
     default:
         node->area.range = ipa_range(FIXTURE_BASE, 3);
@@ -416,13 +390,53 @@ static void corrupt(int how)
     }
 }
 
-#define CORRUPTIONS 20
+#define TREE_CORRUPTIONS 12
 
-TEST_EACH(check_of_corrupted_set_is_false, CORRUPTIONS)
+static void corrupt_free_nodes(int how)
+{
+    struct memory_node *node = avl_at(&f.set.tree, f.set.free);
+
+    switch (how) {
+    case 0:
+        f.set.free_count--;
+        break;
+    case 1:
+        f.set.free = 0;
+        break;
+    case 2:
+        f.set.free = f.set.tree.root;
+        break;
+    case 3:
+        f.set.node_count++;
+        break;
+    case 4: /* they go in a circle */
+        node->child[AVL_RIGHT] = f.set.free;
+        break;
+    case 5: /* a node that is free, but not of this set, in the place of one that is */
+        f.nodes[8].parent = AVL_FREE;
+        f.nodes[8].child[AVL_RIGHT] = node->child[AVL_RIGHT];
+        f.set.free = avl_link(&f.set.tree, &f.nodes[8]);
+        break;
+    case 6:
+        f.set.free++;
+        break;
+    default:
+        node->parent = 0;
+        break;
+    }
+}
+
+#define FREE_CORRUPTIONS 8
+
+TEST_EACH(check_of_corrupted_set_is_false, TREE_CORRUPTIONS + FREE_CORRUPTIONS)
 {
     fixture_draw(&f, ".AaBb.Cc", 8, MOCK_PLAIN);
     ck_assert(memory_set_check(&f.set));
-    corrupt(_i);
+    if (_i < TREE_CORRUPTIONS) {
+        corrupt_tree(_i);
+    } else {
+        corrupt_free_nodes(_i - TREE_CORRUPTIONS);
+    }
     ck_assert(!memory_set_check(&f.set));
 }
 
