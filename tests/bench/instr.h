@@ -33,6 +33,7 @@ extern const struct instr_case INSTR_TABLE[];
 extern const struct instr_case INSTR_SPACE[];
 extern const struct instr_case INSTR_SET[];
 extern const struct instr_case INSTR_POOL[];
+extern const struct instr_case INSTR_GROWTH[]; /* not among the others: told function by function */
 
 /* Run every case that counts TLBIs, and print its name, TLBIs and flushes. */
 void instr_tlbis(void);

@@ -79,6 +79,27 @@ while read -r name tlbis flushes; do
 done <"$json.cases"
 printf '\n]\n' >>"$json"
 rm -f "$json.cases"
+
+# Of 1,000 calls each; at a million areas at most three times what it is at a thousand.
+growth() { # 1e3 or 1e6
+    valgrind --tool=callgrind --callgrind-out-file="$json.callgrind" \
+        --toggle-collect=instr_measure "$bench" "growth.$1" >/dev/null 2>&1
+    callgrind_annotate --inclusive=yes --threshold=100 "$json.callgrind" |
+        sed -n 's/^ *\([0-9,]*\) .*[:?]\(growth_[a-z_]*\).*/\2 \1/p' | tr -d , |
+        awk '$2 > most[$1] { most[$1] = $2 } END { for (name in most) print name, most[name] }' | sort
+}
+if is_wanted growth "$@"; then
+    printf '%-26s %14s %14s %8s %6s\n' 'growth, a call' '1,000 areas' '1,000,000' times bound
+    growth 1e3 >"$json.few"
+    growth 1e6 >"$json.many"
+    join "$json.few" "$json.many" | awk '{
+        printf "%-26s %14.0f %14.0f %8.2f %6s\n", $1, $2 / 1000, $3 / 1000, $3 / $2, 3
+        seen++
+        bad += $3 > 3 * $2
+    }
+    END { exit !(seen == 7 && bad == 0) }' || failed=1
+    rm -f "$json.few" "$json.many" "$json.callgrind"
+fi
 [ "$failed" = 0 ] || {
     echo "bench-instr: a case exceeds what it is held at" >&2
     exit 1
