@@ -33,11 +33,12 @@ static const struct bound BOUNDS[] = {
     {"table.protect_1g", 0, FLOOR, NULL, 1.1, ENFORCED},
 
     /* With a million areas the two are equal within what the machine allows. */
-    {"set.find", 100, PEER, "tree.h", NOISE, NOT_YET},
-    {"set.find", 10000, PEER, "tree.h", NOISE, NOT_YET},
-    {"set.find", 1000000, PEER, "tree.h", NOISE, NOT_YET},
+    {"set.find", 100, PEER, "tree.h", NOISE, ENFORCED},
+    {"set.find", 10000, PEER, "tree.h", NOISE, ENFORCED},
+    {"set.find", 1000000, PEER, "tree.h", NOISE, ENFORCED},
 
-    /* Anywhere: nodes of 1,000 areas stay in the caches, most of a million come from memory. */
+    /* Anywhere: nodes of 1,000 areas stay in the caches, most of a million come from memory, and so
+     * tree.h grows thirty times. In instructions make bench-instr holds all of these at three. */
     {"set.find", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"set.overlaps", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"set.find_free", MANY_AREAS, FEW, NULL, 3, NOT_YET},
@@ -49,6 +50,7 @@ static const struct bound BOUNDS[] = {
     {"space.unmap_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"space.protect_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
     {"space.lookup", MANY_AREAS, FEW, NULL, 3, NOT_YET},
+    {"space.fold_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
 
     /* Near each other: twice the levels, and no more. */
     {"set.find_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
@@ -62,9 +64,6 @@ static const struct bound BOUNDS[] = {
     {"space.unmap_page_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
     {"space.protect_page_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
     {"space.lookup_near", MANY_AREAS, FEW, NULL, 3, ENFORCED},
-
-    /* It looks at every area there is. */
-    {"space.fold_page", MANY_AREAS, FEW, NULL, 3, NOT_YET},
 };
 
 #define BOUND_COUNT (sizeof(BOUNDS) / sizeof(BOUNDS[0]))
