@@ -85,6 +85,7 @@ void memory_set_init(struct memory_set *set, struct memory_node nodes[], size_t 
     for (size_t i = node_count; i > 0; i--) {
         give_node(set, &nodes[i - 1]);
     }
+    MAPPING_ASSERT(set->free_count == node_count);
 }
 
 /* ---- looking ---- */
@@ -122,6 +123,7 @@ static struct memory_node *first_ending_after(const struct memory_set *set, ipa_
 
 size_t memory_set_len(const struct memory_set *set)
 {
+    MAPPING_ASSERT(set->free_count <= set->node_count);
     return set->node_count - set->free_count;
 }
 
@@ -381,6 +383,7 @@ static struct memory_node *trim(struct memory_set *set, struct memory_node *node
 {
     struct memory_node *shifted = above;
 
+    MAPPING_ASSERT(ipa_range_covers(node->area.range, part));
     if (ipa_lt(node_start(node), part.start)) {
         node->area.range = ipa_range_between(node_start(node), part.start);
     } else {
@@ -405,6 +408,7 @@ static struct memory_node *cut(struct operation *op, struct memory_node *node,
         return above;
     }
     if (overhangs(op, node) == 2) {
+        MAPPING_ASSERT(ipa_eq(ipa_range_end(part), op->end));
         above = split(op->set, node, op->end, above);
     }
     return trim(op->set, node, part, above, when);
@@ -415,6 +419,7 @@ static enum mapping_error hold_unmap(struct operation *op)
     enum mapping_error error = MAPPING_OK;
     struct memory_node *node = op->first;
 
+    MAPPING_ASSERT(node != NULL);
     for (; node != NULL && error == MAPPING_OK; node = next_in_range(op, node)) {
         error = hold_part(op, &node->area, piece_range(op, node), MAPPING_STEP_UNMAP, 0);
     }
@@ -451,6 +456,8 @@ static enum mapping_error commit_unmap(struct operation *op)
     if (when == AVL_MEND_LATER) {
         avl_mend_around(&op->set->tree, op->above);
     }
+    MAPPING_ASSERT(error != MAPPING_OK || op->above == NULL ||
+                   ipa_le(op->end, node_start(op->above)));
     return error;
 }
 
@@ -472,6 +479,7 @@ static enum mapping_error unmap_many(struct operation *op)
 {
     enum mapping_error error = hold_unmap(op);
 
+    MAPPING_ASSERT(has_more_after(op, op->first));
     return error == MAPPING_OK ? commit_unmap(op) : error;
 }
 
@@ -512,6 +520,7 @@ static enum mapping_error commit_map(struct operation *op, const struct memory_a
         error = judge(op, error);
     }
     if (error == MAPPING_OK) {
+        MAPPING_ASSERT(op->above == NULL || ipa_le(op->end, node_start(op->above)));
         node = take_node(op->set);
         node->area = *area;
         avl_insert(&op->set->tree, node, op->above);
@@ -602,6 +611,7 @@ struct protect {
 static void ask(const struct protect *protect, const struct memory_node *node,
                 struct choice *choice)
 {
+    MAPPING_ASSERT(protect->update != NULL);
     choice->node = node;
     choice->flags = node->area.flags;
     choice->is_chosen = protect->update(node->area.flags, protect->arg, &choice->flags);
@@ -622,6 +632,7 @@ static const struct choice *choice_of(struct protect *protect, const struct memo
 /* The splits that a choice leads to: an area that keeps its flags stays whole. */
 static size_t splits_for(const struct operation *op, const struct choice *choice)
 {
+    MAPPING_ASSERT(choice->node != NULL);
     if (!choice->is_chosen || choice->flags == choice->node->area.flags) {
         return 0;
     }
@@ -738,6 +749,7 @@ static enum mapping_error protect_many(struct protect *protect)
 {
     enum mapping_error error;
 
+    MAPPING_ASSERT(protect->lowest.node == protect->op.first);
     if (nodes_to_protect(protect) > protect->op.set->free_count) {
         return MAPPING_NO_NODE;
     }

@@ -71,6 +71,7 @@ static bool may_fold(const struct s2_space *space, struct ipa_range range)
     const struct memory_area *next;
     bool is_allowed = true;
 
+    MAPPING_ASSERT(s2_table_is_range(&space->table, range));
     if (!space->table.refuses_transient) {
         return true;
     }

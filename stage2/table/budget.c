@@ -112,6 +112,7 @@ static bool spend_on_pages(struct reach *reach, struct s2_walk *walk, unsigned i
     struct s2_budget *budget = reach->budget;
     unsigned pages;
 
+    MAPPING_ASSERT(i < count || count == 0);
     if (walk->level != S2_LEVEL_PAGE || budget->cleaning != S2_CLEAN_NONE || budget->left == 0) {
         return false;
     }
@@ -124,6 +125,7 @@ static bool spend_on_pages(struct reach *reach, struct s2_walk *walk, unsigned i
     if (pages == 0) {
         return false;
     }
+    MAPPING_ASSERT(pages <= budget->left);
     s2_budget_spend(budget, pages);
     budget->has_any = true;
     reach->end = ipa_range_end(
@@ -187,5 +189,6 @@ ipa_t s2_budget_end(struct s2_budget *budget, struct s2_table *table, struct ipa
     }
     (void)s2_walk_visit(table, rest, &visitor, &reach);
     MAPPING_ASSERT(budget->has_any);
+    MAPPING_ASSERT(ipa_le(rest.start, reach.end) && ipa_le(reach.end, ipa_range_end(rest)));
     return reach.end;
 }

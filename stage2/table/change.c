@@ -193,6 +193,7 @@ enum mapping_error s2_change_begin(struct s2_table *table, const struct s2_reque
 
 enum mapping_error s2_change_count(struct s2_table *table, struct s2_change *change)
 {
+    MAPPING_ASSERT(change->recent == 0);
     switch (change->verb) {
     case S2_VERB_MAP:
         return check_map(table, change);
@@ -226,6 +227,7 @@ static bool are_all(const s2_desc_t *slot, unsigned count, enum s2_verb verb)
 /* A page of no run can be changed by itself; one of a run may leave others behind. */
 static bool sticks_out(const s2_desc_t *slot, unsigned count)
 {
+    MAPPING_ASSERT(count > 0);
     return s2_desc_is_contiguous(arch_desc_load(&slot[0])) ||
            s2_desc_is_contiguous(arch_desc_load(&slot[count - 1]));
 }
@@ -252,6 +254,7 @@ bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
     const struct ipa_range range = change->range;
     const unsigned count = (unsigned)(range.size >> table->geometry.granule_shift);
 
+    MAPPING_ASSERT(change->recent == 0);
     if (table->operation.pieces.left > 0 || !s2_recent_find(table, range) ||
         !is_simple(table, change->verb, s2_recent_slot(table, range.start), count)) {
         return false;
@@ -292,6 +295,7 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
 {
     struct s2_walk walk;
 
+    MAPPING_ASSERT(change->splits.run_count == 0);
     /* What was removed here may still be cached; a make before its flush would put two translations
      * of one IPA into the world. It also frees the tables that are needed again: what they spanned
      * is among the invalidations. */
@@ -327,6 +331,7 @@ static void split_directly(struct s2_table *table, struct s2_change *change)
 /* What sticks out of the range, if anything. */
 static void split(struct s2_table *table, struct s2_change *change)
 {
+    MAPPING_ASSERT(change->recent == 0 && change->verb != S2_VERB_MAP);
     s2_splits_build(table, change);
     if (table->is_direct) {
         split_directly(table, change);

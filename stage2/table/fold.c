@@ -355,6 +355,7 @@ static uint64_t folded_size(const struct s2_table *table, int level, const struc
 {
     const unsigned run = way == &INTO_RUNS ? s2_run_entries(&table->geometry, level) : 1;
 
+    MAPPING_ASSERT(way == &INTO_BLOCKS || run > 1);
     return run * s2_level_size(&table->geometry, level);
 }
 

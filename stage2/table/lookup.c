@@ -4,6 +4,11 @@
 
 _Static_assert(sizeof(struct s2_leaf) <= 40, "an answer is five words");
 
+_Static_assert(S2_FAST_SHAPE(S2_GRANULE_4K, 0) != S2_FAST_NONE, "every shape is one");
+_Static_assert(S2_FAST_SHAPE(S2_GRANULE_4K, S2_LEVEL_PAGE) < S2_FAST_SHAPE(S2_GRANULE_16K, 0) &&
+                   S2_FAST_SHAPE(S2_GRANULE_16K, S2_LEVEL_PAGE) < S2_FAST_SHAPE(S2_GRANULE_64K, 0),
+               "and no other");
+
 /* Where a walk for one address ends. */
 struct found {
     const s2_desc_t *slot;
@@ -19,6 +24,7 @@ static struct found general_find(const struct s2_table *table, ipa_t addr)
     struct found found = {.level = geometry->start_level,
                           .shift = s2_level_shift(geometry, geometry->start_level)};
 
+    MAPPING_ASSERT(ipa_lt(addr, table->end));
     /* Inside the input size, so the root needs no mask. */
     found.slot = &table->root[ipa_index(addr, found.shift)];
     found.desc = arch_desc_load(found.slot);

@@ -111,6 +111,13 @@ struct s2_stretches {
     size_t count;
 };
 
+_Static_assert(S2_STRETCHES_MAX >= 1, "the first piece that is held needs no room asked for");
+_Static_assert(S2_PENDING_MAX <= UINT8_MAX && S2_RECLAIM_MAX <= UINT8_MAX, "they are counted so");
+_Static_assert((BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
+               "s2_change.recent and s2_split_run.count hold the entries of any table");
+_Static_assert((S2_RECENT_NO_FLAGS & ~S2_ALL_FLAGS) != 0, "no request that is valid has these");
+_Static_assert(S2_RECENT_NO_BASE >= BIT(53), "no input address is near");
+
 struct s2_pieces {
     struct s2_stretches holes; /* what held unmaps will clear */
     struct s2_stretches maps;  /* what held maps will fill */

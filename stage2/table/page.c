@@ -95,6 +95,7 @@ static bool replace(struct s2_table *table, const struct s2_request *request, s2
         table->refuses_transient) {
         return false;
     }
+    MAPPING_ASSERT(table->operation.pending_count == 0);
     s2_memory_show_code(&table->memory, S2_EXEC);
     store(table, slot, s2_desc_break(desc));
     flush(table, request->range);

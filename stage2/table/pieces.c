@@ -148,6 +148,8 @@ static void add_hole(struct s2_table *table, struct ipa_range range)
 
 void s2_pieces_add(struct s2_table *table, enum s2_verb verb, struct ipa_range range)
 {
+    MAPPING_ASSERT(table->operation.pieces.left > 1);
+    MAPPING_ASSERT(ipa_range_is_valid(range));
     if (verb == S2_VERB_UNMAP) {
         add_hole(table, range);
     } else if (verb == S2_VERB_MAP) {

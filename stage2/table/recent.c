@@ -68,6 +68,7 @@ enum mapping_error s2_recent_encode(struct s2_table *table, mapping_flags_t flag
 
 uint32_t *s2_recent_find_count(struct s2_table *table)
 {
+    MAPPING_ASSERT(!ipa_eq(table->recent.base, ipa_of(S2_RECENT_NO_BASE)));
     table->recent.count = frame_pool_count(table->pool, table->recent.pa);
     return table->recent.count;
 }

@@ -194,6 +194,8 @@ static void block_fill_all(struct s2_table *table, const struct s2_split_block *
 {
     struct s2_walk walk;
 
+    MAPPING_ASSERT(ipa_range_covers(block_range(table, split), inside));
+    MAPPING_ASSERT(outer->is_rewrite == inner->is_rewrite);
     s2_walk_begin_dark(&walk, table, block_range(table, split), split->level + 1,
                        dark_top(table, split), !outer->is_rewrite);
     s2_map_fill_to(&walk, inside.start, outer);
@@ -209,6 +211,7 @@ static void block_zero(const struct s2_table *table, const struct s2_split_block
     const uint64_t first = ipa_distance(split->start, inside.start) >> shift;
     const uint64_t last = ipa_distance(split->start, ipa_range_last(inside)) >> shift;
 
+    MAPPING_ASSERT(last < s2_table_entries(&table->geometry));
     s2_dark_zero(dark_top(table, split).entries + first, (size_t)(last - first + 1));
 }
 

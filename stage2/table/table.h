@@ -47,12 +47,12 @@ struct s2_table {
     struct frame_guard *guard; /* or NULL */
     s2_desc_t *root;
     pa_t root_pa;
-    ipa_t end;           /* of the input size */
-    size_t table_count;  /* below the root */
-    uint64_t fast_bias;  /* pointer - PA of every table, if there is one */
-    unsigned fast_shape; /* S2_FAST_NONE: there is none; else of what shape the tables are */
-    unsigned vmid_bits;
-    struct s2_vmid vmid;                     /* the allocator's */
+    ipa_t end;             /* of the input size */
+    size_t table_count;    /* below the root */
+    uint64_t fast_bias;    /* pointer - PA of every table, if there is one */
+    uint64_t vttbr;        /* with the VMID of s2_table_set_vmid(), unless an allocator gives one */
+    s2_desc_t memory_attr; /* of what was mapped first */
+    struct s2_vmid vmid;   /* the allocator's */
     struct s2_vmid_allocator *_Atomic vmids; /* NULL: none */
     struct s2_tlb_counters counters;
     struct s2_notifier notifier;
@@ -60,17 +60,17 @@ struct s2_table {
     struct s2_memory memory; /* how memory is reached, and what of it is cleaned */
     struct s2_operation operation;
     struct s2_recent recent;
+    unsigned fast_shape; /* S2_FAST_NONE: there is no bias; else of what shape the tables are */
+    unsigned vmid_bits;
     unsigned table_order; /* of a table's frames */
     unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked */
     bool is_forgotten;    /* likewise: no TLB holds anything of the guest */
     _Atomic bool
         has_slow_memory; /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
     bool has_memory, has_mixed_memory; /* something was mapped; of more than one type */
-    s2_desc_t memory_attr;             /* of what was mapped first */
     bool is_direct;                    /* sizes change by one store (FEAT_BBM level 2) */
     bool refuses_transient;            /* nothing that stays may be invalid for a moment */
     struct s2_tlb_rules rules;
-    uint64_t vttbr; /* with the VMID of s2_table_set_vmid(), as long as no allocator gives one */
 };
 
 /**

@@ -62,12 +62,14 @@ static bool visit_from_root(struct s2_table *table, struct ipa_range range,
             s2_walk_ascend(&walk);
         }
     }
+    MAPPING_ASSERT(walk.level == walk.top);
     return true;
 }
 
 bool s2_walk_visit(struct s2_table *table, struct ipa_range range, const struct s2_visitor *visitor,
                    void *arg)
 {
+    MAPPING_ASSERT(visitor->visit != NULL);
     if (range.size == 0) {
         return true;
     }
@@ -89,6 +91,7 @@ unsigned s2_walk_next_table(struct s2_walk *walk, unsigned from, unsigned count)
     const s2_desc_t *at = slot + from;
     const s2_desc_t *const end = slot + count;
 
+    MAPPING_ASSERT(from <= count);
     if (walk->level == S2_LEVEL_PAGE) {
         return count;
     }

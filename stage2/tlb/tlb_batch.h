@@ -63,6 +63,10 @@ struct s2_tlb_batch {
     bool is_revoked; /* not only relaxed */
 };
 
+_Static_assert(S2_TLB_BATCH_RANGES <= UINT8_MAX, "they are counted so");
+_Static_assert(S2_TLB_BATCH_RANGES <= S2_TLB_PARTS_MAX, "a full batch of single leaves is sent so");
+_Static_assert(S2_TLB_LEVEL_ANY <= INT8_MAX && S2_TLB_LEVEL_ANY > S2_LEVEL_PAGE, "no level");
+
 /* What a table's CPU offers, and asks for; decided once. */
 struct s2_tlb_rules {
     bool has_ttl;

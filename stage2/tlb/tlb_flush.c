@@ -148,6 +148,7 @@ static void flush_parts(const struct flush *flush, const struct s2_tlb_batch *ba
 
 static void flush_whole(const struct flush *flush)
 {
+    MAPPING_ASSERT(!flush->is_local || flush->times > 0);
     for (unsigned i = 0; i < flush->times; i++) {
         send_whole(flush);
         await(flush);
@@ -203,6 +204,7 @@ static struct s2_tlb_plan plan_of(const struct s2_tlb_target *target,
     const struct s2_tlb_rules *rules = target->regime.rules;
     struct s2_tlb_rules everywhere;
 
+    MAPPING_ASSERT(!s2_tlb_batch_is_empty(batch));
     if (!rules->is_local || is_here) {
         return s2_tlb_plan(target->regime.geometry, rules, batch);
     }
@@ -251,6 +253,7 @@ void s2_tlb_flush_leaf(const struct s2_tlb_target *target, struct ipa_range rang
 {
     struct s2_regime_before before;
 
+    MAPPING_ASSERT(s2_is_level(level));
     arch_dsb_ish(); /* as below */
     tell(target, range, level);
     if (s2_regime_borrow(&target->regime, &before)) {
@@ -337,6 +340,7 @@ void s2_tlb_refresh(const struct s2_tlb_target *target, ipa_t addr)
     const struct flush flush = flush_of(target, true);
     struct s2_regime_before before;
 
+    MAPPING_ASSERT(ipa_lt(addr, ipa_of(BIT(target->regime.geometry->ipa_bits))));
     if (s2_regime_borrow(&target->regime, &before)) {
         for (unsigned i = 0; i < flush.times; i++) {
             send_by_address(&flush, s2_tlbi_by_ipa(page, 0)); /* of any level */
