@@ -22,8 +22,8 @@
  *       B     C      A    B
  *
  * Gaps are mended before the tree is balanced, so that a rotation meets nodes that are right: what
- * comes up inherits what the other one said, as it has the same nodes below it, and what goes down is
- * computed anew. What a node says is the maximum of its own gap and of what its children say. So
+ * comes up inherits what the other one said, as it has the same nodes below it, and what goes down
+ * is computed anew. What a node says is the maximum of its own gap and of what its children say. So
  *
  *   - a gap that is new, or longer than it was, is told upwards until a node knows of one as long;
  *   - one that is lost, or shorter than it was, is followed upwards as long as a node said exactly
@@ -39,13 +39,13 @@
  * Why mending may wait. Say that neighbours were unlinked, and that the areas B and N are those
  * below and above them now. A node whose subtree lost one of them is above B or N, since a subtree
  * is a contiguous stretch of the order; and of B and N one is above the other. So all that is stale
- * lies on the way up from the lower of the two, and stays so under rotations, which compute anew the
- * node that goes down. (B may move up into the place of an unlinked node. What lies between its old
- * place and its new one is then above neither, so that stretch is computed anew at once.)
+ * lies on the way up from the lower of the two, and stays so under rotations, which compute anew
+ * the node that goes down. (B may move up into the place of an unlinked node. What lies between its
+ * old place and its new one is then above neither, so that stretch is computed anew at once.)
  *
  * Why k unlinked neighbours cost O(log n + k). A step of shrink() that goes on upwards found the
- * node leaning, and leaves it even (or a rotated pair less leaning than before); a step that ends it
- * makes at most one node lean. So each removal can pay for one later step upwards, and what was
+ * node leaning, and leaves it even (or a rotated pair less leaning than before); a step that ends
+ * it makes at most one node lean. So each removal can pay for one later step upwards, and what was
  * leaning at the start lay on the two paths to the ends of the stretch, or within it.
  */
 #include "core/avl.h"
@@ -515,8 +515,8 @@ struct walk {
     int left_height[HEIGHT_MAX];
 };
 
-/* Every node is entered from its parent alone, and a second time only to be found in the wrong place:
- * so a walk comes to an end. Its area is looked at before anything is derived from it. */
+/* Every node is entered from its parent alone, and a second time only to be found in the wrong
+ * place: so a walk comes to an end. Its area is looked at before anything is derived from it. */
 static bool enter(struct walk *walk, uint32_t link, uint32_t parent)
 {
     if (!avl_is_link(link, walk->node_count) || walk->depth == HEIGHT_MAX) {

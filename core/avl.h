@@ -2,8 +2,8 @@
  * avl.h - the AVL tree in which a MemorySet keeps its areas: links, balance and gaps.
  *
  * Nodes lie in one array and name each other by a link of 32 bits: how many bytes from the start of
- * the array, plus 8, so that 0 is nobody. A link has three low bits to spare, in which a node's lean
- * lies beside its parent. So a node with its area is 72 bytes, and a neighbour's field is one
+ * the array, plus 8, so that 0 is nobody. A link has three low bits to spare, in which a node's
+ * lean lies beside its parent. So a node with its area is 72 bytes, and a neighbour's field is one
  * addressing mode away. The two links down lie beside the start of the area, as a search reads
  * nothing else.
  *
@@ -121,9 +121,9 @@ static inline uint32_t avl_parent_of(const struct memory_node *node)
     return node->parent & ~AVL_LEAN_MASK;
 }
 
-/* On which side of @node the search for @addr goes on: right of an area that does not start above it.
- * An index and not a branch, as which way it goes cannot be foreseen, and a wrong guess costs more
- * than the step. */
+/* On which side of @node the search for @addr goes on: right of an area that does not start above
+ * it. An index and not a branch, as which way it goes cannot be foreseen, and a wrong guess costs
+ * more than the step. */
 static inline enum avl_side avl_side_for(const struct memory_node *node, ipa_t addr)
 {
     return ipa_le(node->area.range.start, addr) ? AVL_RIGHT : AVL_LEFT;
@@ -195,12 +195,12 @@ void avl_mend_longer(const struct avl_tree *tree, const struct memory_node *node
  */
 void avl_mend_around(const struct avl_tree *tree, const struct memory_node *above);
 
-/* The lowest node that starts above @from and has a gap of at least @size bytes, not 0, below it; NULL:
- * there is none. O(log n). */
+/* The lowest node that starts above @from and has a gap of at least @size bytes, not 0, below it;
+ * NULL: there is none. O(log n). */
 struct memory_node *avl_first_gap(const struct avl_tree *tree, ipa_t from, uint64_t size);
 
-/* The next one above @node with a gap of at least @size bytes below it; NULL: there is none. O(log n);
- * m of them one after the other O(m log(n / m)). */
+/* The next one above @node with a gap of at least @size bytes below it; NULL: there is none. O(log
+ * n); m of them one after the other O(m log(n / m)). */
 struct memory_node *avl_next_gap(const struct avl_tree *tree, const struct memory_node *node,
                                  uint64_t size);
 

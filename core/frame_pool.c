@@ -90,7 +90,8 @@ static inline void info_set(struct frame_info *info, uint32_t next, uint32_t kin
     *info = (struct frame_info){.next = next, .prev = FRAME_REF_NONE, .count = 0, .kind = kind};
 }
 
-/* @frames are available no more, and this stays so: an operation has succeeded. The mark may sink. */
+/* @frames are available no more, and this stays so: an operation has succeeded. The mark may
+ * sink. */
 static void stock_take(struct frame_pool *pool, size_t frames)
 {
     const uint64_t stock = frame_stock(pool);
@@ -1007,8 +1008,8 @@ static bool part_is_mapped(const struct part *part)
     return mapped_of(part->info) >= part->frames;
 }
 
-/* The same in few steps, for a range that lies in one block of the first region, as most do that are
- * short. Returns: whether that was so, and the block was taken; else nothing has been done. */
+/* The same in few steps, for a range that lies in one block of the first region, as most do that
+ * are short. Returns: whether that was so, and the block was taken; else nothing has been done. */
 static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t size, part_fn visit)
 {
     const struct frame_span *span = &pool->spans[0];

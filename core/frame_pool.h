@@ -47,7 +47,8 @@ struct frame_region {
 };
 
 /* A singly linked list of TAKEN blocks of their owner, or of HELD ones in a reserve; there single
- * frames are a count and no list. It is linked through the infos. Initialise with FRAME_LIST_INIT or frame_list_init(). */
+ * frames are a count and no list. It is linked through the infos. Initialise with FRAME_LIST_INIT
+ * or frame_list_init(). */
 struct frame_list {
     uint32_t head; /* FRAME_REF_NONE: empty */
     size_t count;

@@ -173,8 +173,8 @@ MAPPING_MUST_USE enum mapping_error memory_set_merge(struct memory_set *set,
 
 /**
  * memory_set_check() - Whether all that the set believes is consistent.
- * Proves: areas are not empty, in order and disjoint, their backends complete; the tree's links, its
- * balance and what it knows of gaps are right; every node is an area or free, none is both.
+ * Proves: areas are not empty, in order and disjoint, their backends complete; the tree's links,
+ * its balance and what it knows of gaps are right; every node is an area or free, none is both.
  * Cost: O(node_count). For tests and for checks at rest.
  */
 bool memory_set_check(const struct memory_set *set);

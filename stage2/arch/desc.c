@@ -108,7 +108,8 @@ static const uint8_t EXEC[4] = {
     [S2_XN_EL0] = S2_EXEC_EL1,
 };
 
-/* By the four bits of MemAttr, without FWB and with; a reserved code reads as the strictest type. */
+/* By the four bits of MemAttr, without FWB and with; a reserved code reads as the strictest
+ * type. */
 static const uint8_t TYPES[2][16] = {
     {[S2_MEMATTR_DEVICE_nGnRnE] = S2_DEVICE_nGnRnE,
      [S2_MEMATTR_DEVICE_nGnRE] = S2_DEVICE_nGnRE,

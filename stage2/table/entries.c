@@ -298,8 +298,8 @@ static void invalidate_entries(struct s2_walk *walk, unsigned first, unsigned la
     }
 }
 
-/* The cursor's entries [@first, @last) were like @desc, and have changed as @fate says. Apart, as few
- * tables come here. */
+/* The cursor's entries [@first, @last) were like @desc, and have changed as @fate says. Apart, as
+ * few tables come here. */
 static __attribute__((noinline)) void tell_changed(struct s2_walk *walk, unsigned first,
                                                    unsigned last, s2_desc_t desc,
                                                    const struct fate *fate)
@@ -370,7 +370,8 @@ static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-/* Store what one page's leaf becomes, which the hardware does not write. Returns: whether it changed. */
+/* Store what one page's leaf becomes, which the hardware does not write. Returns: whether it
+ * changed. */
 static bool change_quiet_page(struct s2_table *table, struct s2_change *change, s2_desc_t *slot,
                               bool *is_revoked)
 {

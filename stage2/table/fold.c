@@ -21,8 +21,8 @@
 #include "stage2/table/store.h"
 #include "stage2/table/walk.h"
 
-/* Whether an entry is what is expected of it, with the @ignored bits set; then of the next it is what
- * maps @size bytes behind. */
+/* Whether an entry is what is expected of it, with the @ignored bits set; then of the next it is
+ * what maps @size bytes behind. */
 static inline bool goes_on(const s2_desc_t *entry, s2_desc_t *expected, s2_desc_t ignored,
                            uint64_t size)
 {

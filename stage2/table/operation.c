@@ -220,7 +220,7 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
     return has_deferred;
 }
 
-/* --- One by itself ------------------------------------------------------------------------------ */
+/* --- One by itself ---------------------------------------------------------------------------- */
 
 static enum mapping_error perform(struct s2_table *table, const struct s2_request *request)
 {

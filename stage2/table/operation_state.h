@@ -73,8 +73,8 @@ struct s2_change {
 #define S2_RECENT_NO_FLAGS UINT64_MAX /* no request has these */
 #define S2_RECENT_NO_BASE BIT(63)     /* no table begins there, nor near */
 
-/* The table of pages that was used last (stage2/table/recent.h), and what its flags were encoded as:
- * what comes next is mostly beside it, and alike. */
+/* The table of pages that was used last (stage2/table/recent.h), and what its flags were encoded
+ * as: what comes next is mostly beside it, and alike. */
 struct s2_recent {
     ipa_t base;    /* what the table's first entry maps */
     uint64_t span; /* of a table of pages, in bytes */

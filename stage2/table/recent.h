@@ -1,6 +1,6 @@
 /*
- * recent.h - the table of pages that was used last, so that the next change to a page beside it finds
- * its entry without a walk.
+ * recent.h - the table of pages that was used last, so that the next change to a page beside it
+ * finds its entry without a walk.
  *
  * It is forgotten as soon as any table goes, whichever that is.
  *
@@ -16,7 +16,8 @@ static inline void s2_recent_forget(struct s2_table *table)
     table->recent.base = ipa_of(S2_RECENT_NO_BASE);
 }
 
-/* Whether all of @range, which is valid, lies in the table that is remembered, and is not all of it: that would be an entry of the table above, too. */
+/* Whether all of @range, which is valid, lies in the table that is remembered, and is not all of
+ * it: that would be an entry of the table above, too. */
 static inline bool s2_recent_has(const struct s2_table *table, struct ipa_range range)
 {
     const uint64_t span = table->recent.span;
@@ -32,8 +33,8 @@ static inline s2_desc_t *s2_recent_slot(const struct s2_table *table, ipa_t addr
     return &table->recent.entries[offset >> table->geometry.granule_shift];
 }
 
-/* Remember the table of pages that holds @addr. Returns: false: there is none, and the one before is
- * remembered. O(levels). */
+/* Remember the table of pages that holds @addr. Returns: false: there is none, and the one before
+ * is remembered. O(levels). */
 bool s2_recent_walk(struct s2_table *table, ipa_t addr);
 
 /* Remember the table of pages that holds all of @range, and more. Returns: false: there is none. */

@@ -28,7 +28,7 @@ struct s2_tlb_rules s2_tlb_rules_of(const struct s2_geometry *geometry,
     };
 }
 
-/* --- What is collected -------------------------------------------------------------------------- */
+/* --- What is collected ------------------------------------------------------------------------ */
 
 /* Whether they share a byte or a border. */
 static bool is_touching(struct ipa_range a, struct ipa_range b)

@@ -158,8 +158,8 @@ static inline bool s2_tlb_batch_extend(struct s2_tlb_batch *batch, struct ipa_ra
 /* Whether @range has anything to do with what is collected. */
 bool s2_tlb_batch_touches(const struct s2_tlb_batch *batch, struct ipa_range range);
 
-/* How far apart the IPAs of TLBIs by address are: a leaf, or a granule where the level is not known.
- * And log2 of it. */
+/* How far apart the IPAs of TLBIs by address are: a leaf, or a granule where the level is not
+ * known. And log2 of it. */
 static inline unsigned s2_tlb_step_shift(const struct s2_geometry *geometry,
                                          const struct s2_tlb_range *stretch)
 {

@@ -32,7 +32,7 @@ static inline struct flush flush_of(const struct s2_tlb_target *target, bool is_
     };
 }
 
-/* --- One instruction, in the form that the flush takes ------------------------------------------ */
+/* --- One instruction, in the form that the flush takes ---------------------------------------- */
 
 static void send_by_address(const struct flush *flush, uint64_t operand)
 {
@@ -92,7 +92,7 @@ static void await(const struct flush *flush)
     }
 }
 
-/* --- What is sent ------------------------------------------------------------------------------- */
+/* --- What is sent ----------------------------------------------------------------------------- */
 
 static void send_stretch(const struct flush *flush, const struct s2_tlb_range *stretch)
 {
@@ -155,7 +155,7 @@ static void flush_whole(const struct flush *flush)
     }
 }
 
-/* --- The notifier ------------------------------------------------------------------------------- */
+/* --- The notifier ----------------------------------------------------------------------------- */
 
 static void tell(const struct s2_tlb_target *target, struct ipa_range range, int level)
 {
@@ -183,7 +183,7 @@ static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batc
     }
 }
 
-/* --- The flushes -------------------------------------------------------------------------------- */
+/* --- The flushes ------------------------------------------------------------------------------ */
 
 static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_plan *plan,
                         const struct s2_tlb_batch *batch)
@@ -196,8 +196,8 @@ static void count_flush(struct s2_tlb_counters *counters, const struct s2_tlb_pl
     count(&counters->saved_flushes, batch->is_whole ? batch->count : batch->count - 1U);
 }
 
-/* How @batch is sent. What is local is so only where the guest was current before, @is_here, so that
- * this CPU is the one that asks for it. */
+/* How @batch is sent. What is local is so only where the guest was current before, @is_here, so
+ * that this CPU is the one that asks for it. */
 static struct s2_tlb_plan plan_of(const struct s2_tlb_target *target,
                                   const struct s2_tlb_batch *batch, bool is_here)
 {

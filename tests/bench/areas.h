@@ -40,8 +40,8 @@ static inline uint64_t areas_hole_address(uint64_t slot)
     return areas_hole(slot) << AREAS_PAGE_SHIFT;
 }
 
-/* The slots of AREAS_NEAR areas in the middle of @count, @i anything: those after each other are not
- * neighbours, and AREAS_NEAR numbers in a row make each slot once. */
+/* The slots of AREAS_NEAR areas in the middle of @count, @i anything: those after each other are
+ * not neighbours, and AREAS_NEAR numbers in a row make each slot once. */
 static inline uint64_t areas_near(uint64_t count, uint64_t i)
 {
     return count / 2 - AREAS_NEAR / 2 + i * 97 % AREAS_NEAR;

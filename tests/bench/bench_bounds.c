@@ -10,8 +10,8 @@ enum against {
     FEW,   /* itself with 1,000 areas */
 };
 
-/* The knob. All are measured and reported; NOT_YET is what the library does not reach yet, and turns
- * into ENFORCED as soon as it does. */
+/* The knob. All are measured and reported; NOT_YET is what the library does not reach yet, and
+ * turns into ENFORCED as soon as it does. */
 enum standing { ENFORCED, NOT_YET };
 
 #define FEW_AREAS 1000

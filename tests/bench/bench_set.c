@@ -1,4 +1,5 @@
-/* bench_set.c - a MemorySet of as many areas as the group says, with a backend that does nothing. */
+/* bench_set.c - a MemorySet of as many areas as the group says, with a backend that does
+ * nothing. */
 #include "tests/bench/areas.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_groups.h"
@@ -59,7 +60,7 @@ static void map_one(uint64_t address)
     must(memory_set_map(&set, area, NULL, OVERLAP_REJECT));
 }
 
-/* --- The world: in random order, so that neighbours in the tree are none in memory -------------- */
+/* --- The world: in random order, so that neighbours in the tree are none in memory ------------ */
 
 static void init_floor(uint64_t n)
 {
@@ -105,7 +106,7 @@ static void fini(void)
     bench_order_fini(&order);
 }
 
-/* --- What a round asks for: anywhere, or near each other ------------------------------------------- */
+/* --- What a round asks for: anywhere, or near each other -------------------------------------- */
 
 static uint64_t any_slot(size_t i)
 {
@@ -201,7 +202,7 @@ static void pick_near_holes(size_t calls)
     ask_for_holes(calls, picked_near_slot);
 }
 
-/* --- Questions ----------------------------------------------------------------------------------- */
+/* --- Questions -------------------------------------------------------------------------------- */
 
 static void find(size_t calls)
 {
@@ -251,7 +252,7 @@ static void floor_find_free(size_t calls)
     bench_sink = found;
 }
 
-/* --- Changes ------------------------------------------------------------------------------------- */
+/* --- Changes ---------------------------------------------------------------------------------- */
 
 static void map(size_t calls)
 {
@@ -350,7 +351,7 @@ static void floor_protect(size_t calls)
     }
 }
 
-/* --- Peers --------------------------------------------------------------------------------------- */
+/* --- Peers ------------------------------------------------------------------------------------ */
 
 static bool tree_is_there(void)
 {

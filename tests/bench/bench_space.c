@@ -81,7 +81,7 @@ static void fini(void)
     bench_order_fini(&order);
 }
 
-/* --- What a round is about: anywhere, or near each other ------------------------------------------- */
+/* --- What a round is about: anywhere, or near each other -------------------------------------- */
 
 static void ask_for(size_t i, uint64_t slot)
 {
@@ -141,7 +141,7 @@ static void pick_near_holes(size_t calls)
     }
 }
 
-/* --- Map and unmap ------------------------------------------------------------------------------- */
+/* --- Map and unmap ---------------------------------------------------------------------------- */
 
 static void map(size_t calls)
 {
@@ -197,7 +197,7 @@ static void floor_unmap(size_t calls)
     }
 }
 
-/* --- Protect, look up, fold ---------------------------------------------------------------------- */
+/* --- Protect, look up, fold ------------------------------------------------------------------- */
 
 static void protect(size_t calls)
 {

@@ -1,6 +1,6 @@
 /*
- * bench_table_dirty.c - write-protect 1 GiB of pages that hardware has marked dirty: each of them is
- * exchanged, as hardware may still write it, and what it was is told to the sink.
+ * bench_table_dirty.c - write-protect 1 GiB of pages that hardware has marked dirty: each of them
+ * is exchanged, as hardware may still write it, and what it was is told to the sink.
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_groups.h"

@@ -63,8 +63,8 @@ static uint64_t picked(size_t i)
     return order.numbers[i];
 }
 
-/* Bring what the calls will touch into the caches, for ours as the floor's own preparation does: what
- * memory costs is told by table.protect_scattered. */
+/* Bring what the calls will touch into the caches, for ours as the floor's own preparation does:
+ * what memory costs is told by table.protect_scattered. */
 static void warm(size_t calls)
 {
     for (size_t i = 0; i < calls; i++) {
@@ -273,7 +273,7 @@ static void floor_lookup(size_t calls)
     }
 }
 
-/* --- In a row, from nothing: a table for each 512 pages ---------------------------------------- */
+/* --- In a row, from nothing: a table for each 512 pages --------------------------------------- */
 
 static void map_ascending(size_t calls)
 {
@@ -317,7 +317,7 @@ static bool floor_ascending_are_mapped(size_t calls)
            FLOOR_DESC + ((calls - 1) << GUEST_SHIFT);
 }
 
-/* --- Alone in their tables: with the page goes the table --------------------------------------- */
+/* --- Alone in their tables: with the page goes the table -------------------------------------- */
 
 static size_t frames_before;
 

@@ -204,7 +204,7 @@ static void floor_look(size_t calls)
     bench_sink = all;
 }
 
-/* --- Pages far from each other ----------------------------------------------------------------- */
+/* --- Pages far from each other ---------------------------------------------------------------- */
 
 static void pick(size_t calls)
 {

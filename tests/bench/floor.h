@@ -3,7 +3,8 @@
  *
  *      tables   three levels of 512 entries, as stage 2 has them for 40 bits of IPA and 4K pages.
  *               A page is found by two loads, each by the answer of the last, and changed by one
- *               access to its descriptor. All accesses are atomic and relaxed, as a walker may look.
+ *               access to its descriptor. All accesses are atomic and relaxed, as a walker may
+ *               look.
  *      areas    a sorted array: log2 n loads to find one, a copy to write one. What an insertion
  *               would have to move is left out.
  */
@@ -52,7 +53,8 @@ static inline uint64_t *floor_slot(const struct floor_table *table, uint64_t pag
     return floor_leaves(table, page) + (page & 511);
 }
 
-/* Fill a table: @desc, @desc + @step, and so on. Four stores a turn, so that the turns cost nothing. */
+/* Fill a table: @desc, @desc + @step, and so on. Four stores a turn, so that the turns cost
+ * nothing. */
 static inline void floor_fill(uint64_t *table, uint64_t desc, uint64_t step)
 {
     for (unsigned i = 0; i < FLOOR_ENTRIES; i += 4) {

@@ -1,8 +1,8 @@
 /*
  * instr.h - what is counted: cases, each a preparation and a measured part.
  *
- * callgrind counts what happens inside instr_measure(), one case a run (tests/tools/bench_instr.sh).
- * Loops around the verbs are counted too: a few instructions an item.
+ * callgrind counts what happens inside instr_measure(), one case a run
+ * (tests/tools/bench_instr.sh). Loops around the verbs are counted too: a few instructions an item.
  */
 #ifndef TRESTLE_TESTS_BENCH_INSTR_H
 #define TRESTLE_TESTS_BENCH_INSTR_H

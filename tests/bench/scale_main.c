@@ -1,10 +1,11 @@
 /*
- * scale_main.c - how the library grows: one markdown table, and the verbs of sets as JSON for a plot.
+ * scale_main.c - how the library grows: one markdown table, and the verbs of sets as JSON for a
+ * plot.
  *
  *      scale JSON
  *
- * Growth is what one thing takes in the large scene, against the small one; of a verb, against a set
- * of a tenth of the areas.
+ * Growth is what one thing takes in the large scene, against the small one; of a verb, against a
+ * set of a tenth of the areas.
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_groups.h"

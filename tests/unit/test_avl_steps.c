@@ -115,7 +115,8 @@ TEST_EACH(unlink_k_neighbours_takes_steps_for_k_plus_height, COUNT(counts) * GAP
     }
 }
 
-/* Mending ends where nothing changes: a few levels up, as there are gaps of either length all over. */
+/* Mending ends where nothing changes: a few levels up, as there are gaps of either length all
+ * over. */
 TEST(insert_and_unlink_among_equal_gaps_take_few_steps)
 {
     struct random random = {1};

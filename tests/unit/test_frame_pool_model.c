@@ -387,8 +387,8 @@ TEST(two_threads_never_share_a_block)
     ck_assert_int_eq(frame_pool_alloc(&pool, 7, &whole), MAPPING_OK);
 }
 
-/* Half of the pool comes and goes as a list of single frames, while somebody asks for the other half
- * and so has them merged, in turns. */
+/* Half of the pool comes and goes as a list of single frames, while somebody asks for the other
+ * half and so has them merged, in turns. */
 static void *work_in_bulk(void *arg)
 {
     struct worker *worker = arg;
