@@ -53,6 +53,11 @@ struct mapping_change {
  *   end:     once after a begin that was MAPPING_OK, whatever the outcome, with the answer that
  *            the operation will give; the set already lists what is then true. Gives back what is
  *            left and closes the TLB batch.
+ *
+ * only: may be NULL. Asked before anything else where a set sees at once that an operation has one
+ *       piece and no more: to do @change whole, in one call, as begin, reserve, the change and end
+ *       would together, because it is so simple. Returns: false: it is not, nothing has changed,
+ *       and they are called; errors are for them to tell.
  * None of them may call into the set that calls them.
  */
 struct mapping_backend_ops {
@@ -66,6 +71,8 @@ struct mapping_backend_ops {
     enum mapping_error (*reserve)(const struct mapping_backend *self,
                                   const struct mapping_change *change, void *page_table);
     void (*end)(void *page_table, enum mapping_error outcome);
+    bool (*only)(const struct mapping_backend *self, const struct mapping_change *change,
+                 void *page_table);
 };
 
 /* Copied when an area is split; so whatever differs within an area follows from address and

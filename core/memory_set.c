@@ -328,6 +328,25 @@ static inline enum mapping_error hold(struct operation *op, const struct mapping
     return backend->ops->reserve(backend, change, op->page_table);
 }
 
+/* Both phases of the only piece there is, if its backend takes it so. */
+static inline bool do_only(const struct operation *op, const struct memory_area *area,
+                           struct ipa_range part, enum mapping_step step, mapping_flags_t new_flags)
+{
+    const struct mapping_backend *backend = &area->backend;
+
+    if (backend->ops->only == NULL) {
+        return false;
+    }
+    return backend->ops->only(backend,
+                              &(struct mapping_change){
+                                  .step = step,
+                                  .range = part,
+                                  .old_flags = step == MAPPING_STEP_MAP ? 0 : area->flags,
+                                  .new_flags = new_flags,
+                              },
+                              op->page_table);
+}
+
 static enum mapping_error hold_part(struct operation *op, const struct memory_area *area,
                                     struct ipa_range part, enum mapping_step step,
                                     mapping_flags_t new_flags)
@@ -426,7 +445,17 @@ static enum mapping_error hold_unmap(struct operation *op)
     return error;
 }
 
-/* op->above is @node itself or the one after it; then, the lowest area above the piece. */
+/* The books of a piece that was unmapped. op->above is @node itself or the one after it; then, the
+ * lowest area above the piece. */
+static inline void forget_part(struct operation *op, struct memory_node *node,
+                               struct ipa_range part, enum avl_mend when)
+{
+    if (op->above == node) {
+        op->above = avl_next(&op->set->tree, node);
+    }
+    op->above = cut(op, node, part, when);
+}
+
 static inline enum mapping_error unmap_part(struct operation *op, struct memory_node *node,
                                             struct ipa_range part, enum avl_mend when)
 {
@@ -434,10 +463,7 @@ static inline enum mapping_error unmap_part(struct operation *op, struct memory_
     enum mapping_error error = judge(op, backend->ops->unmap(backend, part, op->page_table));
 
     if (error == MAPPING_OK) {
-        if (op->above == node) {
-            op->above = avl_next(&op->set->tree, node);
-        }
-        op->above = cut(op, node, part, when);
+        forget_part(op, node, part, when);
     }
     return error;
 }
@@ -470,6 +496,10 @@ static enum mapping_error unmap_one(struct operation *op)
 
     if (op->set->free_count == 0 && overhangs(op, node) == 2) {
         return MAPPING_NO_NODE;
+    }
+    if (do_only(op, &node->area, part, MAPPING_STEP_UNMAP, 0)) {
+        forget_part(op, node, part, AVL_MEND_NOW);
+        return MAPPING_OK;
     }
     error = hold_part(op, &node->area, part, MAPPING_STEP_UNMAP, 0);
     return error == MAPPING_OK ? unmap_part(op, node, part, AVL_MEND_NOW) : error;
@@ -509,21 +539,26 @@ static enum mapping_error hold_map(struct operation *op, const struct memory_are
     return error == MAPPING_OK ? hold(op, &area->backend, &change) : error;
 }
 
+static inline void note_area(struct operation *op, const struct memory_area *area)
+{
+    struct memory_node *node = take_node(op->set);
+
+    MAPPING_ASSERT(op->above == NULL || ipa_le(op->end, node_start(op->above)));
+    node->area = *area;
+    avl_insert(&op->set->tree, node, op->above);
+}
+
 static enum mapping_error commit_map(struct operation *op, const struct memory_area *area)
 {
     const struct mapping_backend *backend = &area->backend;
     enum mapping_error error = op->first == NULL ? MAPPING_OK : commit_unmap(op);
-    struct memory_node *node;
 
     if (error == MAPPING_OK) {
         error = backend->ops->map(backend, area->range, area->flags, op->page_table);
         error = judge(op, error);
     }
     if (error == MAPPING_OK) {
-        MAPPING_ASSERT(op->above == NULL || ipa_le(op->end, node_start(op->above)));
-        node = take_node(op->set);
-        node->area = *area;
-        avl_insert(&op->set->tree, node, op->above);
+        note_area(op, area);
     }
     return error;
 }
@@ -566,6 +601,10 @@ enum mapping_error memory_set_map(struct memory_set *set, struct memory_area are
     }
     if (nodes_to_replace(&op) > set->free_count) {
         return MAPPING_NO_NODE;
+    }
+    if (op.first == NULL && do_only(&op, &area, area.range, MAPPING_STEP_MAP, area.flags)) {
+        note_area(&op, &area);
+        return MAPPING_OK;
     }
     error = hold_map(&op, &area);
     if (error == MAPPING_OK) {
@@ -690,6 +729,19 @@ static struct memory_node *isolate(struct memory_set *set, struct memory_node *n
     return node;
 }
 
+/* The books of a piece that was protected. */
+static inline void note_flags(struct operation *op, struct memory_node *node, struct ipa_range part,
+                              mapping_flags_t flags)
+{
+    if (flags == node->area.flags) {
+        return;
+    }
+    if (part.size != node->area.range.size) {
+        node = isolate(op->set, node, part);
+    }
+    node->area.flags = flags;
+}
+
 static inline enum mapping_error change_flags(struct operation *op, struct memory_node *node,
                                               struct ipa_range part, mapping_flags_t flags)
 {
@@ -697,14 +749,10 @@ static inline enum mapping_error change_flags(struct operation *op, struct memor
     enum mapping_error error =
         judge(op, backend->ops->protect(backend, part, flags, op->page_table));
 
-    if (error != MAPPING_OK || flags == node->area.flags) {
-        return error;
+    if (error == MAPPING_OK) {
+        note_flags(op, node, part, flags);
     }
-    if (part.size != node->area.range.size) {
-        node = isolate(op->set, node, part);
-    }
-    node->area.flags = flags;
-    return MAPPING_OK;
+    return error;
 }
 
 static enum mapping_error commit_protect(struct protect *protect)
@@ -740,6 +788,10 @@ static enum mapping_error protect_one(struct protect *protect)
     if (part.size != node->area.range.size &&
         splits_for(op, &protect->lowest) > op->set->free_count) {
         return MAPPING_NO_NODE;
+    }
+    if (do_only(op, &node->area, part, MAPPING_STEP_PROTECT, flags)) {
+        note_flags(op, node, part, flags);
+        return MAPPING_OK;
     }
     error = hold_part(op, &node->area, part, MAPPING_STEP_PROTECT, flags);
     return error == MAPPING_OK ? change_flags(op, node, part, flags) : error;

@@ -3,6 +3,7 @@
 #include "stage2/table/lookup.h"
 #include "stage2/table/mapcount.h"
 #include "stage2/table/operation.h"
+#include "stage2/table/page.h"
 
 struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
 {
@@ -119,6 +120,12 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
     return MAPPING_OK;
 }
 
+/* What goes past the caches is slow memory, too. */
+static bool may_be_uncached(const struct s2_table *table)
+{
+    return atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed);
+}
+
 /* Whether what @range maps, one area's, went past the caches while the guest had it. Its first leaf
  * tells, which the piece before may have broken, if areas share a block: then it is made first. */
 static bool was_uncached(struct s2_table *table, struct ipa_range range)
@@ -126,8 +133,7 @@ static bool was_uncached(struct s2_table *table, struct ipa_range range)
     struct s2_leaf leaf;
     enum mapping_error error;
 
-    /* What goes past the caches is slow memory, too. */
-    if (!atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed)) {
+    if (!may_be_uncached(table)) {
         return false;
     }
     error = s2_table_lookup(table, range.start, &leaf);
@@ -166,6 +172,28 @@ static enum mapping_error linear_protect(const struct mapping_backend *self, str
     return MAPPING_OK;
 }
 
+/* Whether neither caches nor counts of frames have to do with memory that a guest gets or gives
+ * back. */
+static bool is_plain(struct s2_table *table, const struct s2_request *request)
+{
+    const bool is_cached = request->verb == S2_VERB_MAP
+                               ? !s2_table_needs_clean(table, request->flags)
+                               : !may_be_uncached(table);
+
+    return is_cached && !s2_mapcount_has_frames(table, request->pa, request->range.size);
+}
+
+/* One page, most often. */
+static bool linear_only(const struct mapping_backend *self, const struct mapping_change *change,
+                        void *page_table)
+{
+    const struct s2_request request =
+        linear_request(self, change->step, change->range, change->new_flags);
+
+    return (request.verb == S2_VERB_PROTECT || is_plain(page_table, &request)) &&
+           s2_page_perform(page_table, &request);
+}
+
 const struct mapping_backend_ops s2_linear_ops = {
     .map = linear_map,
     .unmap = linear_unmap,
@@ -173,4 +201,5 @@ const struct mapping_backend_ops s2_linear_ops = {
     .begin = linear_begin,
     .reserve = linear_reserve,
     .end = linear_end,
+    .only = linear_only,
 };

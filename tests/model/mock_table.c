@@ -93,7 +93,7 @@ static enum mapping_error mock_begin(void *page_table)
         table->call_count[MOCK_BEGIN] + 1 == table->faults.begin ? MOCK_BEGIN_ERROR : MAPPING_OK;
 
     law(table, !table->is_open, "begin comes once");
-    law(table, table->event_count == 0, "begin comes first");
+    law(table, table->event_count == table->call_count[MOCK_ONLY], "begin comes first");
     table->is_open = answer == MAPPING_OK;
     record(table, MOCK_BEGIN, NULL, answer);
     table->held_next = table->event_count;
@@ -218,6 +218,41 @@ static enum mapping_error mock_protect(const struct mapping_backend *self, struc
     return answer;
 }
 
+/* The cells that @change leaves. */
+static struct mock_cell cell_after(const struct mapping_backend *self,
+                                   const struct mapping_change *change)
+{
+    if (change->step == MAPPING_STEP_UNMAP) {
+        return (struct mock_cell){false, 0, 0};
+    }
+    return (struct mock_cell){true, change->new_flags, self->cookie};
+}
+
+static bool mock_only(const struct mapping_backend *self, const struct mapping_change *change,
+                      void *page_table)
+{
+    struct mock_table *table = page_table;
+    const struct mock_faults *faults = &table->faults;
+    const bool is_taken =
+        !faults->only && faults->begin == 0 && faults->reserve == 0 && faults->change == 0;
+
+    law(table, table->event_count == 0, "only comes before all, once");
+    law(table, change->range.size != 0 && ipa_range_covers(window_of(table), change->range),
+        "a piece lies in an area");
+    law(table, cells_are(table, self, change, true), "a piece has its area's flags");
+    law(table, change->step != MAPPING_STEP_MAP || change->old_flags == 0,
+        "a map has no old flags");
+    law(table, change->step != MAPPING_STEP_UNMAP || change->new_flags == 0,
+        "an unmap has no new flags");
+    check_books(table);
+    record(table, MOCK_ONLY, change, is_taken ? MAPPING_OK : MAPPING_UNSUPPORTED);
+    if (is_taken) {
+        table->change_count++;
+        fill(table, change->range, cell_after(self, change));
+    }
+    return is_taken;
+}
+
 static const struct mapping_backend_ops plain_ops = {
     .map = mock_map,
     .unmap = mock_unmap,
@@ -233,14 +268,27 @@ static const struct mapping_backend_ops holding_ops = {
     .end = mock_end,
 };
 
+static const struct mapping_backend_ops eager_ops = {
+    .map = mock_map,
+    .unmap = mock_unmap,
+    .protect = mock_protect,
+    .begin = mock_begin,
+    .reserve = mock_reserve,
+    .end = mock_end,
+    .only = mock_only,
+};
+
 struct mapping_backend mock_backend(enum mock_kind kind, uint64_t cookie)
 {
-    return (struct mapping_backend){kind == MOCK_HOLDING ? &holding_ops : &plain_ops, cookie};
+    static const struct mapping_backend_ops *const ops[MOCK_KINDS] = {&plain_ops, &holding_ops,
+                                                                      &eager_ops};
+
+    return (struct mapping_backend){ops[kind], cookie};
 }
 
 bool mock_backend_holds(const struct mapping_backend *backend)
 {
-    return backend->ops == &holding_ops;
+    return backend->ops != &plain_ops;
 }
 
 bool mock_table_is_lawful(const struct mock_table *table, enum mapping_error outcome)
@@ -254,8 +302,9 @@ bool mock_table_is_lawful(const struct mock_table *table, enum mapping_error out
     if (begun == 0) {
         return table->call_count[MOCK_END] == 0;
     }
-    if (table->event[0].answer != MAPPING_OK) {
-        return table->event_count == 1 && outcome == MOCK_BEGIN_ERROR;
+    if (table->event[table->call_count[MOCK_ONLY]].answer != MAPPING_OK) {
+        return table->event_count == table->call_count[MOCK_ONLY] + 1 &&
+               outcome == MOCK_BEGIN_ERROR;
     }
     last = &table->event[table->event_count - 1];
     return table->call_count[MOCK_END] == 1 && last->call == MOCK_END && last->answer == outcome;

@@ -1,9 +1,10 @@
 /*
  * mock_table.h - a page table that is a byte array, and the backends over it.
  *
- * One cell per byte of a small window of addresses. Two kinds of backend work on it: MOCK_PLAIN
- * has map, unmap and protect only; MOCK_HOLDING has begin, reserve and end, too. Both may be mixed
- * in one set. Every call is logged, judged against the protocol of core/backend.h, and can be made
+ * One cell per byte of a small window of addresses. Three kinds of backend work on it: MOCK_PLAIN
+ * has map, unmap and protect alone; MOCK_HOLDING has begin, reserve and end, too; MOCK_EAGER also
+ * takes the only piece of an operation in one call, if no call is to refuse. All may be mixed in
+ * one set. Every call is logged, judged against the protocol of core/backend.h, and can be made
  * to refuse.
  */
 #ifndef TRESTLE_TESTS_MODEL_MOCK_TABLE_H
@@ -19,7 +20,9 @@
 #define MOCK_CELLS 128
 #define MOCK_EVENTS 320
 
-enum mock_kind { MOCK_PLAIN, MOCK_HOLDING };
+enum mock_kind { MOCK_PLAIN, MOCK_HOLDING, MOCK_EAGER };
+
+#define MOCK_KINDS 3
 
 enum mock_call {
     MOCK_BEGIN,
@@ -28,7 +31,10 @@ enum mock_call {
     MOCK_UNMAP,
     MOCK_PROTECT,
     MOCK_END,
+    MOCK_ONLY,
 };
+
+#define MOCK_CALLS (MOCK_ONLY + 1)
 
 /* What the refusals answer, each its own, so that a test sees which one came through. */
 #define MOCK_BEGIN_ERROR MAPPING_UNSUPPORTED
@@ -40,12 +46,14 @@ struct mock_faults {
     size_t begin;
     size_t reserve;
     size_t change;
+    bool only; /* declines, as nothing refuses there */
 };
 
 struct mock_event {
     enum mock_call call;
     struct mapping_change change; /* MOCK_RESERVE: as given. Changes: range and new_flags */
-    enum mapping_error answer;    /* MOCK_END: the outcome it was told */
+    enum mapping_error answer;    /* MOCK_END: the outcome it was told. MOCK_ONLY, declined:
+                                   * MAPPING_UNSUPPORTED */
 };
 
 struct mock_cell {
@@ -61,7 +69,7 @@ struct mock_table {
     struct mock_faults faults;
     struct mock_event event[MOCK_EVENTS];
     size_t event_count;
-    size_t call_count[MOCK_END + 1];
+    size_t call_count[MOCK_CALLS];
     size_t change_count;    /* maps, unmaps and protects that were asked */
     size_t held_next;       /* the event of the next reserve to be honoured */
     bool is_open;           /* between begin and end */

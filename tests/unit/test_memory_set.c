@@ -22,10 +22,10 @@ static void setup(void)
 
 /* ---- every kind of overlap ---- */
 
-TEST_EACH(change_any_overlap_changes_exactly_the_range, 2 * set_case_count)
+TEST_EACH(change_any_overlap_changes_exactly_the_range, MOCK_KINDS *set_case_count)
 {
-    const struct set_case *entry = &set_cases[_i / 2];
-    enum mock_kind kind = _i % 2 == 0 ? MOCK_PLAIN : MOCK_HOLDING;
+    const struct set_case *entry = &set_cases[_i / MOCK_KINDS];
+    enum mock_kind kind = (enum mock_kind)(_i % MOCK_KINDS);
 
     fixture_draw(&f, entry->before, FIXTURE_NODES, kind);
     ck_assert_int_eq(fixture_run(&f, entry, kind, no_faults), MAPPING_OK);
@@ -33,10 +33,10 @@ TEST_EACH(change_any_overlap_changes_exactly_the_range, 2 * set_case_count)
     ck_assert_uint_eq(f.table.change_count, entry->pieces);
 }
 
-TEST_EACH(change_with_peak_nodes_succeeds_with_fewer_changes_nothing, 2 * set_case_count)
+TEST_EACH(change_with_peak_nodes_succeeds_with_fewer_changes_nothing, MOCK_KINDS *set_case_count)
 {
-    const struct set_case *entry = &set_cases[_i / 2];
-    enum mock_kind kind = _i % 2 == 0 ? MOCK_PLAIN : MOCK_HOLDING;
+    const struct set_case *entry = &set_cases[_i / MOCK_KINDS];
+    enum mock_kind kind = (enum mock_kind)(_i % MOCK_KINDS);
     size_t before;
 
     fixture_draw(&f, entry->before, FIXTURE_NODES, kind);

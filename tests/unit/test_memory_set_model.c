@@ -77,7 +77,7 @@ static struct ipa_range some_range(struct run *run)
 
 static struct mock_faults some_faults(struct run *run)
 {
-    struct mock_faults faults = {0, 0, 0};
+    struct mock_faults faults = {.only = random_once_in(&run->random, 3)};
 
     if (random_once_in(&run->random, 12)) {
         faults.begin = 1;
@@ -97,7 +97,7 @@ static struct memory_area some_area(struct run *run)
     struct memory_area area = {
         .range = some_part(run, run->model.base, MODEL_CELLS),
         .flags = random_below(&run->random, 4),
-        .backend = mock_backend(random_once_in(&run->random, 3) ? MOCK_PLAIN : MOCK_HOLDING,
+        .backend = mock_backend((enum mock_kind)random_below(&run->random, MOCK_KINDS),
                                 random_below(&run->random, 2)),
         .tag = random_below(&run->random, 8) == 0 ? 1 : 0,
     };

@@ -83,6 +83,45 @@ TEST_EACH(refuse_each_change_first_passes_through_later_is_bad_state, 2 * set_ca
     }
 }
 
+/* ---- the only piece ---- */
+
+/* Taken: nothing else is called. Declined: all that would be without. Of several pieces none is
+ * asked about. */
+TEST_EACH(change_of_one_piece_is_the_backends_to_take_or_decline, 2 * set_case_count)
+{
+    const struct set_case *entry = &set_cases[_i / 2];
+    const struct mock_faults faults = {.only = _i % 2 != 0};
+    bool is_taken;
+
+    fixture_draw(&f, entry->before, FIXTURE_NODES, MOCK_EAGER);
+    ck_assert_int_eq(fixture_run(&f, entry, MOCK_EAGER, faults), MAPPING_OK);
+    fixture_assert(&f, entry->after, MAPPING_OK);
+    is_taken = f.table.call_count[MOCK_ONLY] > 0 && !faults.only;
+    ck_assert_uint_le(f.table.call_count[MOCK_ONLY], entry->pieces == 1 ? 1 : 0);
+    ck_assert_uint_eq(f.table.call_count[MOCK_RESERVE], is_taken ? 0 : entry->pieces);
+    ck_assert_uint_eq(f.table.change_count, entry->pieces);
+    ck_assert(!is_taken || f.table.event_count == 1);
+}
+
+/* Where the area that the range begins in goes on to its end, or nothing is there. */
+TEST_EACH(backend_is_asked_for_the_only_piece, 6)
+{
+    static const struct set_case one[] = {
+        {CASE_UNMAP, 0, "Aaaa.Bb", 0, 4, ".....Bb", 2, 1},
+        {CASE_UNMAP, 0, "Aaaa.Bb", 1, 2, "A..A.Bb", 3, 1},
+        {CASE_PROTECT, 'c', "Aaaa.Bb", 0, 4, "Cccc.Bb", 2, 1},
+        {CASE_PROTECT, 'c', "Aaaa.Bb", 2, 2, "AaCc.Bb", 3, 1},
+        {CASE_REPLACE, 'c', "Aaaa..Bb", 4, 2, "AaaaCcBb", 3, 1},
+        {CASE_CLEAR, 0, "..Aaaa", 0, 6, "", 1, 1},
+    };
+
+    fixture_draw(&f, one[_i].before, FIXTURE_NODES, MOCK_EAGER);
+    ck_assert_int_eq(fixture_run(&f, &one[_i], MOCK_EAGER, no_faults), MAPPING_OK);
+    fixture_assert(&f, one[_i].after, MAPPING_OK);
+    ck_assert_uint_eq(f.table.event_count, 1);
+    ck_assert_uint_eq(f.table.call_count[MOCK_ONLY], 1);
+}
+
 /* ---- call by call ---- */
 
 struct expected_event {
@@ -202,9 +241,9 @@ struct played_call {
     unsigned size;
 };
 
-#define LAST                                                   \
-    {                                                          \
-        (enum mock_call)(MOCK_END + 1), MAPPING_STEP_MAP, 0, 0 \
+#define LAST                                                \
+    {                                                       \
+        (enum mock_call) MOCK_CALLS, MAPPING_STEP_MAP, 0, 0 \
     }
 #define OPEN                               \
     {                                      \
@@ -217,9 +256,9 @@ struct played_call {
 
 static void play(const struct played_call *played)
 {
-    struct mapping_backend backend = mock_backend(MOCK_HOLDING, FIXTURE_COOKIE);
+    struct mapping_backend backend = mock_backend(MOCK_EAGER, FIXTURE_COOKIE);
 
-    for (; played->call <= MOCK_END; played++) {
+    for (; played->call < MOCK_CALLS; played++) {
         struct ipa_range range = fixture_range(played->first, played->size);
         struct mapping_change change = {played->step, range, 0, 0};
 
@@ -242,6 +281,9 @@ static void play(const struct played_call *played)
         case MOCK_END:
             backend.ops->end(&f.table, MAPPING_OK);
             break;
+        case MOCK_ONLY:
+            ck_assert(backend.ops->only(&backend, &change, &f.table));
+            break;
         }
     }
 }
@@ -255,11 +297,17 @@ static void play(const struct played_call *played)
         MOCK_MAP, MAPPING_STEP_MAP, first, size \
     }
 
-TEST_EACH(good_sequence_is_lawful, 2)
+#define ONLY_MAP(first, size)                    \
+    {                                            \
+        MOCK_ONLY, MAPPING_STEP_MAP, first, size \
+    }
+
+TEST_EACH(good_sequence_is_lawful, 3)
 {
     static const struct played_call good[][6] = {
         {OPEN, HOLD_MAP(0, 4), DO_MAP(0, 4), CLOSE, LAST},
         {OPEN, CLOSE, LAST},
+        {ONLY_MAP(0, 4), LAST},
     };
 
     mock_table_init(&f.table, ipa_of(FIXTURE_BASE));
