@@ -41,6 +41,8 @@ struct frame_info {
 _Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
 _Static_assert(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
 _Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
+_Static_assert(FRAME_POOL_MAX_REGIONS < FRAME_REF_NONE >> FRAME_REF_REGION_SHIFT,
+               "no frame of any region has the reference of none");
 
 enum frame_state {
     FRAME_INSIDE, /* not the first frame of its block */

@@ -450,6 +450,7 @@ static enum mapping_error hold_unmap(struct operation *op)
 static inline void forget_part(struct operation *op, struct memory_node *node,
                                struct ipa_range part, enum avl_mend when)
 {
+    MAPPING_ASSERT(part.size != 0 && part.size <= node->area.range.size);
     if (op->above == node) {
         op->above = avl_next(&op->set->tree, node);
     }
@@ -733,6 +734,7 @@ static struct memory_node *isolate(struct memory_set *set, struct memory_node *n
 static inline void note_flags(struct operation *op, struct memory_node *node, struct ipa_range part,
                               mapping_flags_t flags)
 {
+    MAPPING_ASSERT(part.size <= node->area.range.size);
     if (flags == node->area.flags) {
         return;
     }

@@ -180,6 +180,7 @@ static bool is_plain(struct s2_table *table, const struct s2_request *request)
                                ? !s2_table_needs_clean(table, request->flags)
                                : !may_be_uncached(table);
 
+    MAPPING_ASSERT(request->verb == S2_VERB_MAP || request->verb == S2_VERB_UNMAP);
     return is_cached && !s2_mapcount_has_frames(table, request->pa, request->range.size);
 }
 

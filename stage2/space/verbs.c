@@ -10,6 +10,7 @@ static enum mapping_error perform(struct s2_space *space, const struct s2_reques
     enum mapping_error error;
 
     lock_acquire(&space->lock);
+    MAPPING_ASSERT(space->table.operation.depth == 0);
     error = s2_locked_perform(space, request);
     /* What was deferred before went along, unless there was nothing to do now. */
     if (s2_flush_has_work(&space->table)) {

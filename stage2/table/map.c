@@ -256,6 +256,7 @@ void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapp
     s2_desc_t *slot = s2_recent_slot(table, addr);
 
     MAPPING_ASSERT(s2_desc_is_none(arch_desc_load(slot)));
+    MAPPING_ASSERT(!mapping->is_rewrite);
     arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa, mapping->attr));
     *s2_recent_count(table) += 1;
     s2_stored(table, slot, 1);

@@ -41,6 +41,7 @@ static bool visit_recent(struct s2_table *table, struct ipa_range range,
 {
     struct s2_walk walk;
 
+    MAPPING_ASSERT(visitor->leave == NULL && visitor->enter == NULL);
     s2_walk_begin_recent(&walk, table, range);
     return visitor->visit(&walk, (unsigned)(range.size >> walk.shift), arg) != S2_WALK_STOP;
 }

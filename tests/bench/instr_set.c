@@ -165,7 +165,7 @@ const struct instr_case INSTR_SET[] = {
     {"set.find", 100, 149, SLOTS, with_areas, find},
     {"set.map", 600, 0, SLOTS, with_areas, map_all},
     {"set.unmap", 550, 0, SLOTS, with_more, unmap_all},
-    {"set.protect", 250, 294, SLOTS, with_areas, protect_all},
+    {"set.protect", 250, 296, SLOTS, with_areas, protect_all},
     {"set.find_free", 150, 327, SLOTS, with_areas, find_free},
     {NULL, 0, 0, 0, NULL, NULL},
 };
