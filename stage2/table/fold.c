@@ -18,6 +18,7 @@
 #include "stage2/table/flush.h"
 #include "stage2/table/frames.h"
 #include "stage2/table/operation.h"
+#include "stage2/table/recent.h"
 #include "stage2/table/store.h"
 #include "stage2/table/walk.h"
 
@@ -192,6 +193,7 @@ static unsigned make_blocks(struct s2_walk *walk, unsigned count)
 
             MAPPING_ASSERT(*frame_pool_count(table->pool, pa) == entries);
             s2_store_link(table, &slot[i], block_of(walk, child_entries(table, desc)));
+            s2_recent_forget(table);
             s2_frames_release(table, pa);
             made++;
         }

@@ -23,15 +23,21 @@ pa_t s2_frames_take(struct s2_table *table)
     return pa;
 }
 
-void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level)
+/* Onto the list of its level. */
+static void quarantine(struct s2_table *table, pa_t pa, int level)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(level > table->geometry.start_level && level <= S2_LEVEL_PAGE);
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
-    s2_recent_forget(table);
     table->operation.quarantined++;
     frame_list_push(table->pool, &table->operation.quarantine[level - S2_LEVEL_FIRST], pa);
+}
+
+void s2_frames_quarantine(struct s2_table *table, pa_t pa, int level)
+{
+    s2_recent_forget(table);
+    quarantine(table, pa, level);
 }
 
 void s2_frames_release(struct s2_table *table, pa_t pa)
@@ -39,7 +45,6 @@ void s2_frames_release(struct s2_table *table, pa_t pa)
     MAPPING_ASSERT(table->table_count > 0);
     MAPPING_ASSERT(!pa_eq(pa, table->root_pa));
 
-    s2_recent_forget(table);
     table->table_count--;
     frame_pool_untake(table->pool, pa, table->table_order, &table->operation.held);
 }
@@ -56,7 +61,7 @@ static void quarantine_children(struct s2_table *table, pa_t pa, int level)
         const s2_desc_t desc = arch_desc_load(&entries[i]);
 
         if (s2_desc_is_table(desc, level)) {
-            s2_frames_quarantine(table, s2_desc_address(&table->format, desc), level + 1);
+            quarantine(table, s2_desc_address(&table->format, desc), level + 1);
         }
     }
 }
@@ -80,7 +85,6 @@ static void release_children(struct s2_table *table, pa_t pa)
         }
     }
     MAPPING_ASSERT(table->table_count >= list.count);
-    s2_recent_forget(table);
     table->table_count -= list.count;
     children = list; /* so that nobody has the address of the one above, which stays in registers */
     frame_pool_untake_all(table->pool, &children, table->table_order, &table->operation.held);

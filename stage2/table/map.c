@@ -255,6 +255,7 @@ void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapp
     const pa_t pa = ipa_plus_offset(addr, mapping->offset);
     s2_desc_t *slot = s2_recent_slot(table, addr);
 
+    MAPPING_ASSERT(!ipa_eq(table->recent.base, ipa_of(S2_RECENT_NO_BASE)));
     MAPPING_ASSERT(s2_desc_is_none(arch_desc_load(slot)));
     MAPPING_ASSERT(!mapping->is_rewrite);
     arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa, mapping->attr));

@@ -2,7 +2,8 @@
  * recent.h - the table of pages that was used last, so that the next change to a page beside it
  * finds its entry without a walk.
  *
- * It is forgotten as soon as any table goes, whichever that is.
+ * It is forgotten as any table is unlinked, whichever that is. Not as frames go back: what is held
+ * in the recent table is done in it, whatever is flushed in between.
  *
  * Private to stage2/.
  */

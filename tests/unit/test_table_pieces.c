@@ -906,3 +906,36 @@ TEST_EACH(random_pieces_end_as_one_by_one, 12)
 {
     random_pieces_run((uint64_t)_i % 6, _i >= 6);
 }
+
+/* --- A flush between hold and do -------------------------------------------------------------- */
+
+static void unmap_deferring(struct ipa_range range)
+{
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(hold_unmap(&rig.table, range), MAPPING_OK);
+    do_unmap(&rig.table, range);
+    ck_assert(s2_table_end_deferred(&rig.table, SIZE_MAX));
+}
+
+/* What is mapped where something is still to be flushed has that flushed first, and with it whole
+ * subtrees that went in the meantime. Its own table stays, and is still the one it was held in. */
+TEST_EACH(map_of_pages_that_flushes_a_subtree_first_finds_its_table, 4)
+{
+    const struct ipa_range pages = ipa_range(KIB(16), _i % 2 == 0 ? KIB(4) : KIB(8));
+    const uint64_t subtree = _i / 2 == 0 ? GIB(1) : GIB(512); /* two tables, or three */
+    struct s2_leaf leaf;
+
+    rig_init(&rig, rig_setup_of(&rig_shapes[_i / 2]));
+    rig_must(&rig, (struct rig_step){RIG_MAP, 0, KIB(64), DATA, RIG_RW | S2_CAP_PAGES});
+    rig_must(&rig, (struct rig_step){RIG_MAP, subtree + KIB(4), KIB(4), OTHER, RIG_RW});
+    unmap_deferring(pages);
+    unmap_deferring(ipa_range(subtree, subtree));
+    s2_table_begin(&rig.table);
+    ck_assert_int_eq(hold_map(&rig.table, pages, pa_of(OTHER), RIG_RW), MAPPING_OK);
+    do_map(&rig.table, pages, pa_of(OTHER), RIG_RW);
+    s2_table_end(&rig.table);
+    ck_assert_int_eq(s2_table_lookup(&rig.table, pages.start, &leaf), MAPPING_OK);
+    ck_assert(pa_eq(leaf.pa, pa_of(OTHER)));
+    ck_assert(s2_table_check(&rig.table));
+    rig_fini(&rig);
+}
