@@ -24,7 +24,7 @@ static enum mapping_error change_of(struct s2_table *table, const struct s2_requ
     change->splits.run_count = 0;
     change->splits.block_count = 0;
     change->tables = 0;
-    change->recent = 0;
+    change->is_recent = false;
     change->has_broken = false;
     if (request->verb == S2_VERB_UNMAP || request->verb == S2_VERB_REPLACE) {
         return MAPPING_OK;
@@ -193,7 +193,7 @@ enum mapping_error s2_change_begin(struct s2_table *table, const struct s2_reque
 
 enum mapping_error s2_change_count(struct s2_table *table, struct s2_change *change)
 {
-    MAPPING_ASSERT(change->recent == 0);
+    MAPPING_ASSERT(!change->is_recent);
     switch (change->verb) {
     case S2_VERB_MAP:
         return check_map(table, change);
@@ -254,12 +254,12 @@ bool s2_change_is_recent(struct s2_table *table, struct s2_change *change)
     const struct ipa_range range = change->range;
     const unsigned count = (unsigned)(range.size >> table->geometry.granule_shift);
 
-    MAPPING_ASSERT(change->recent == 0);
+    MAPPING_ASSERT(!change->is_recent);
     if (table->operation.pieces.left > 0 || !s2_recent_find(table, range) ||
         !is_simple(table, change->verb, s2_recent_slot(table, range.start), count)) {
         return false;
     }
-    change->recent = (uint16_t)count;
+    change->is_recent = true;
     return true;
 }
 
@@ -305,11 +305,7 @@ static void do_map(struct s2_table *table, const struct s2_change *change)
     }
     s2_memory_show_code(&table->memory, change->flags);
     s2_note_memory(table, change->flags, change->to.attr);
-    if (change->recent == 1) {
-        s2_map_recent_page(table, change->range.start, &change->to);
-        return;
-    }
-    if (change->recent > 0) {
+    if (change->is_recent) {
         s2_walk_begin_recent(&walk, table, change->range);
     } else {
         s2_walk_begin(&walk, table, change->range);
@@ -331,7 +327,7 @@ static void split_directly(struct s2_table *table, struct s2_change *change)
 /* What sticks out of the range, if anything. */
 static void split(struct s2_table *table, struct s2_change *change)
 {
-    MAPPING_ASSERT(change->recent == 0 && change->verb != S2_VERB_MAP);
+    MAPPING_ASSERT(!change->is_recent && change->verb != S2_VERB_MAP);
     s2_splits_build(table, change);
     if (table->is_direct) {
         split_directly(table, change);
@@ -358,7 +354,7 @@ static void do_to_mapped(struct s2_table *table, struct s2_change *change)
     struct s2_operation *operation = &table->operation;
 
     prepare(table, change);
-    if (change->recent == 0) {
+    if (!change->is_recent) {
         split(table, change);
     }
     if (change->verb == S2_VERB_UNMAP) {

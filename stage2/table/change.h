@@ -39,7 +39,7 @@ MAPPING_MUST_USE enum mapping_error s2_change_count(struct s2_table *table,
 /* In place of the latter: whether the change is so simple that one look is enough, which is what
  * most changes to single pages are. All of it lies in one table of pages, which stays; it can be
  * done, needs no table, and nothing sticks out. That table is the recent one then, and @change says
- * how many of its pages. Nothing else may be held. O(entries in the range), a protect or an unmap
+ * so. Nothing else may be held. O(entries in the range), a protect or an unmap
  * O(levels). */
 bool s2_change_is_recent(struct s2_table *table, struct s2_change *change);
 

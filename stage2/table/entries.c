@@ -6,12 +6,8 @@
 #include "stage2/table/entries.h"
 
 #include "stage2/table/frames.h"
-#include "stage2/table/recent.h"
 #include "stage2/table/state.h"
 #include "stage2/table/store.h"
-
-/* Most changes are to one page of the table that was used last (s2_change.recent). They are written
- * out, without a walk. */
 
 /* --- Unmap ----------------------------------------------------------------------------------- */
 
@@ -117,24 +113,6 @@ static unsigned take_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-static void clear_page(struct s2_table *table, struct ipa_range page)
-{
-    s2_desc_t *slot = s2_recent_slot(table, page.start);
-
-    if (s2_desc_is_none(arch_desc_load(slot))) {
-        return;
-    }
-    if (s2_state_is_tracked(table)) {
-        take_run(table, slot, 1, page);
-    } else {
-        arch_desc_store(slot, S2_DESC_NONE);
-    }
-    MAPPING_ASSERT(*s2_recent_count(table) > 1);
-    *s2_recent_count(table) -= 1;
-    s2_stored(table, slot, 1);
-    s2_invalidate(table, page, S2_LEVEL_PAGE);
-}
-
 /* Everything in the range but blocks that stick out, which are broken by now. Where no table is
  * emptied, as was found before, none is looked at above those of pages. */
 void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
@@ -147,9 +125,7 @@ void s2_entries_clear(struct s2_table *table, const struct s2_change *change)
     const bool is_tracked = s2_state_is_tracked(table);
 
     MAPPING_ASSERT(change->verb == S2_VERB_UNMAP);
-    if (change->recent == 1) {
-        clear_page(table, change->range);
-    } else if (change->recent > 0) {
+    if (change->is_recent) {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take_recent : &clear_recent, NULL);
     } else {
         (void)s2_walk_visit(table, change->range, is_tracked ? &take : &clear, NULL);
@@ -370,64 +346,6 @@ static unsigned change_entries(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-/* Store what one page's leaf becomes, which the hardware does not write. Returns: whether it
- * changed. */
-static bool change_quiet_page(struct s2_table *table, struct s2_change *change, s2_desc_t *slot,
-                              bool *is_revoked)
-{
-    const s2_desc_t desc = arch_desc_load(slot);
-    s2_desc_t next;
-
-    if (!s2_desc_is_leaf(desc, S2_LEVEL_PAGE) || !s2_change_reaches(table, change, desc)) {
-        return false;
-    }
-    next = first_pass(table, change, desc, &change->has_broken);
-    arch_desc_store(slot, next);
-    *is_revoked = !is_relaxed(table, desc, next, change->has_broken);
-    return true;
-}
-
-/* The same by exchange, as often as the hardware is faster. */
-static bool change_written_page(struct s2_table *table, struct s2_change *change, s2_desc_t *slot,
-                                bool *is_revoked)
-{
-    s2_desc_t desc, next;
-    struct fate fate;
-
-    do {
-        desc = arch_desc_load(slot);
-        fate = fate_of(table, change, desc, S2_LEVEL_PAGE, &change->has_broken);
-        if (s2_desc_is_none(fate.flip)) {
-            return false;
-        }
-    } while (flip_exchanging(slot, 1, fate) == 0);
-    next = s2_desc_xor(desc, fate.flip);
-    if (!change->has_broken) {
-        s2_state_removed(table, change->range, desc, next);
-    }
-    *is_revoked = !is_relaxed(table, desc, next, change->has_broken);
-    return true;
-}
-
-static void change_page(struct s2_table *table, struct s2_change *change)
-{
-    s2_desc_t *slot = s2_recent_slot(table, change->range.start);
-    bool is_revoked = false;
-    const bool is_changed = table->format.has_access_flag
-                                ? change_written_page(table, change, slot, &is_revoked)
-                                : change_quiet_page(table, change, slot, &is_revoked);
-
-    if (!is_changed) {
-        return;
-    }
-    s2_stored(table, slot, 1);
-    if (is_revoked) {
-        s2_invalidate(table, change->range, S2_LEVEL_PAGE);
-    } else {
-        s2_invalidate_relaxed(table, change->range, S2_LEVEL_PAGE);
-    }
-}
-
 /* Before it, where sizes change directly: the runs that a protect changes are opened, so that each
  * member can be changed in place. Folding makes them runs again. One whose type changes has to be
  * broken anyway, and stays a run. */
@@ -595,18 +513,6 @@ static unsigned make_replaced(struct s2_walk *walk, unsigned count, void *arg)
     return i;
 }
 
-static void replace_page(struct s2_table *table, const struct s2_change *change)
-{
-    s2_desc_t *slot = s2_recent_slot(table, change->range.start);
-    const s2_desc_t broken = arch_desc_load(slot);
-    const pa_t pa = ipa_plus_offset(change->range.start, change->to.offset);
-
-    MAPPING_ASSERT(s2_desc_is_broken(broken));
-    arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa,
-                                       s2_desc_attr(&table->format, broken)));
-    s2_stored(table, slot, 1);
-}
-
 void s2_entries_open(struct s2_table *table, struct s2_change *change)
 {
     static const struct s2_visitor visitor = {.visit = open_runs};
@@ -620,11 +526,7 @@ void s2_entries_change(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor visitor = {.visit = change_entries};
 
     MAPPING_ASSERT(change->verb != S2_VERB_UNMAP);
-    if (change->recent == 1) {
-        change_page(table, change);
-    } else {
-        (void)s2_walk_visit(table, change->range, &visitor, change);
-    }
+    (void)s2_walk_visit(table, change->range, &visitor, change);
 }
 
 void s2_entries_make(struct s2_table *table, struct s2_change *change)
@@ -633,12 +535,6 @@ void s2_entries_make(struct s2_table *table, struct s2_change *change)
     static const struct s2_visitor replaced = {.visit = make_replaced};
 
     MAPPING_ASSERT(change->has_broken);
-    /* By now another table may be the recent one. */
-    if (change->verb == S2_VERB_REPLACE && change->recent == 1 &&
-        s2_recent_has(table, change->range)) {
-        replace_page(table, change);
-        return;
-    }
     (void)s2_walk_visit(table, change->range,
                         change->verb == S2_VERB_PROTECT ? &protected : &replaced, change);
 }

@@ -17,7 +17,6 @@
 #include "stage2/table/dark.h"
 #include "stage2/table/frames.h"
 #include "stage2/table/pieces.h"
-#include "stage2/table/recent.h"
 #include "stage2/table/store.h"
 
 /* --- Counting -------------------------------------------------------------------------------- */
@@ -248,19 +247,6 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping)
     s2_map_fill_to(walk, walk->end, mapping);
     MAPPING_ASSERT(walk->level == walk->top);
     MAPPING_ASSERT(walk->dark == S2_DARK_NONE || walk->dark == walk->top);
-}
-
-void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapping *mapping)
-{
-    const pa_t pa = ipa_plus_offset(addr, mapping->offset);
-    s2_desc_t *slot = s2_recent_slot(table, addr);
-
-    MAPPING_ASSERT(!ipa_eq(table->recent.base, ipa_of(S2_RECENT_NO_BASE)));
-    MAPPING_ASSERT(s2_desc_is_none(arch_desc_load(slot)));
-    MAPPING_ASSERT(!mapping->is_rewrite);
-    arch_desc_store(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, pa, mapping->attr));
-    *s2_recent_count(table) += 1;
-    s2_stored(table, slot, 1);
 }
 
 /* --- Counting a range ------------------------------------------------------------------------ */

@@ -17,9 +17,6 @@ void s2_map_fill(struct s2_walk *walk, const struct s2_mapping *mapping);
  * calls. */
 void s2_map_fill_to(struct s2_walk *walk, ipa_t end, const struct s2_mapping *mapping);
 
-/* The same for one page, where nothing is, in the table that was used last. */
-void s2_map_recent_page(struct s2_table *table, ipa_t addr, const struct s2_mapping *mapping);
-
 /* How many tables @mapping needs for @piece, which lies in one empty entry of @level and is not to
  * become a leaf there. O(levels). */
 size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece, int level,

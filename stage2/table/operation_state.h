@@ -65,8 +65,7 @@ struct s2_change {
     struct s2_splits splits;
     size_t tables; /* that it needs */
     enum s2_verb verb;
-    uint16_t recent; /* so many pages of the table that was used last are all of it, and it is
-                      * simple (s2_change_is_recent()); 0: it is not */
+    bool is_recent;  /* it is all in the table that was used last, and simple */
     bool has_broken; /* leaves inside the range were broken, and are still to be made */
 };
 
@@ -114,7 +113,7 @@ struct s2_stretches {
 _Static_assert(S2_STRETCHES_MAX >= 1, "the first piece that is held needs no room asked for");
 _Static_assert(S2_PENDING_MAX <= UINT8_MAX && S2_RECLAIM_MAX <= UINT8_MAX, "they are counted so");
 _Static_assert((BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
-               "s2_change.recent and s2_split_run.count hold the entries of any table");
+               "s2_split_run.count holds the entries of any table");
 _Static_assert((S2_RECENT_NO_FLAGS & ~S2_ALL_FLAGS) != 0, "no request that is valid has these");
 _Static_assert(S2_RECENT_NO_BASE >= BIT(53), "no input address is near");
 
