@@ -106,36 +106,36 @@ static inline pa_t pa_max(pa_t a, pa_t b)
 
 static inline bool ipa_is_aligned(ipa_t addr, uint64_t align)
 {
-    return u64_is_aligned(addr.raw, align);
+    return mapping_u64_is_aligned(addr.raw, align);
 }
 
 static inline bool pa_is_aligned(pa_t addr, uint64_t align)
 {
-    return u64_is_aligned(addr.raw, align);
+    return mapping_u64_is_aligned(addr.raw, align);
 }
 
 static inline ipa_t ipa_align_down(ipa_t addr, uint64_t align)
 {
-    MAPPING_ASSERT(u64_is_pow2(align));
-    return (ipa_t){u64_align_down(addr.raw, align)};
+    MAPPING_ASSERT(mapping_u64_is_pow2(align));
+    return (ipa_t){mapping_u64_align_down(addr.raw, align)};
 }
 
 static inline pa_t pa_align_down(pa_t addr, uint64_t align)
 {
-    MAPPING_ASSERT(u64_is_pow2(align));
-    return (pa_t){u64_align_down(addr.raw, align)};
+    MAPPING_ASSERT(mapping_u64_is_pow2(align));
+    return (pa_t){mapping_u64_align_down(addr.raw, align)};
 }
 
 /* Bytes above the last multiple of @align, a power of two. */
 static inline uint64_t ipa_offset(ipa_t addr, uint64_t align)
 {
-    MAPPING_ASSERT(u64_is_pow2(align));
+    MAPPING_ASSERT(mapping_u64_is_pow2(align));
     return addr.raw & (align - 1);
 }
 
 static inline uint64_t pa_offset(pa_t addr, uint64_t align)
 {
-    MAPPING_ASSERT(u64_is_pow2(align));
+    MAPPING_ASSERT(mapping_u64_is_pow2(align));
     return addr.raw & (align - 1);
 }
 
@@ -176,11 +176,11 @@ static inline bool ipa_align_up(ipa_t addr, uint64_t align, ipa_t *aligned)
 {
     uint64_t sum;
 
-    MAPPING_ASSERT(u64_is_pow2(align));
-    if (!u64_add(addr.raw, align - 1, &sum)) {
+    MAPPING_ASSERT(mapping_u64_is_pow2(align));
+    if (!mapping_u64_add(addr.raw, align - 1, &sum)) {
         return false;
     }
-    aligned->raw = u64_align_down(sum, align);
+    aligned->raw = mapping_u64_align_down(sum, align);
     return true;
 }
 
@@ -208,7 +208,7 @@ static inline bool pa_span_fits(pa_t start, uint64_t size, uint64_t limit)
 {
     uint64_t end;
 
-    return size != 0 && u64_add(start.raw, size, &end) && end <= limit;
+    return size != 0 && mapping_u64_add(start.raw, size, &end) && end <= limit;
 }
 
 /* Whether @addr lies in [start, start + size), and how many bytes from its start. *offset is
@@ -311,7 +311,7 @@ static inline struct ipa_range ipa_range_meet(struct ipa_range a, struct ipa_ran
 
 static inline bool ipa_range_is_aligned(struct ipa_range range, uint64_t align)
 {
-    return u64_is_aligned(range.start.raw | range.size, align);
+    return mapping_u64_is_aligned(range.start.raw | range.size, align);
 }
 
 #endif

@@ -88,8 +88,8 @@ static uint64_t longest_gap(const struct avl_tree *tree, const struct memory_nod
 {
     uint64_t gap = avl_gap_below(tree, node);
 
-    gap = u64_max(gap, subtree_gap(tree, node->child[AVL_LEFT]));
-    return u64_max(gap, subtree_gap(tree, node->child[AVL_RIGHT]));
+    gap = mapping_u64_max(gap, subtree_gap(tree, node->child[AVL_LEFT]));
+    return mapping_u64_max(gap, subtree_gap(tree, node->child[AVL_RIGHT]));
 }
 
 /* Returns whether that changed what the node says. */

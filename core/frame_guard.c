@@ -9,7 +9,7 @@ void frame_guard_init(struct frame_guard *guard, struct frame_guard_range ranges
     MAPPING_ASSERT(ranges != NULL || room == 0);
 
     *guard = (struct frame_guard){.ranges = ranges, .room = room};
-    lock_init(&guard->lock);
+    mapping_lock_init(&guard->lock);
 }
 
 /* Index of the first range that ends behind @addr; the count, if none does. Under the lock. */
@@ -86,7 +86,7 @@ enum mapping_error frame_guard_add_pool(struct frame_guard *guard, struct frame_
 
     MAPPING_ASSERT(pool != NULL);
 
-    lock_acquire(&guard->lock);
+    mapping_lock_acquire(&guard->lock);
     if (has_pool(guard, pool)) {
         error = MAPPING_ALREADY_EXISTS;
     } else {
@@ -98,7 +98,7 @@ enum mapping_error frame_guard_add_pool(struct frame_guard *guard, struct frame_
             forget(guard, pool);
         }
     }
-    lock_release(&guard->lock);
+    mapping_lock_release(&guard->lock);
     return error;
 }
 
@@ -106,9 +106,9 @@ enum mapping_error frame_guard_forbid(struct frame_guard *guard, pa_t start, uin
 {
     enum mapping_error error;
 
-    lock_acquire(&guard->lock);
+    mapping_lock_acquire(&guard->lock);
     error = add(guard, (struct frame_guard_range){start, size, NULL});
-    lock_release(&guard->lock);
+    mapping_lock_release(&guard->lock);
     return error;
 }
 
@@ -127,7 +127,7 @@ static bool next_piece(struct frame_guard *guard, const struct frame_pool *other
 {
     bool is_found = false;
 
-    lock_acquire(&guard->lock);
+    mapping_lock_acquire(&guard->lock);
     for (size_t i = first_behind(guard, *at); i < guard->count && !is_found; i++) {
         const struct frame_guard_range *range = &guard->ranges[i];
         const pa_t start = pa_max(*at, range->start);
@@ -140,13 +140,13 @@ static bool next_piece(struct frame_guard *guard, const struct frame_pool *other
         is_found = other == NULL || range->pool != other;
         *piece = (struct piece){range->pool, start, pa_distance(start, stop)};
     }
-    lock_release(&guard->lock);
+    mapping_lock_release(&guard->lock);
     return is_found;
 }
 
 static pa_t range_end(pa_t start, uint64_t size)
 {
-    return pa_add(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
+    return pa_add(start, mapping_u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
 }
 
 bool frame_guard_is_data(struct frame_guard *guard, const struct frame_pool *other, pa_t start,

@@ -31,7 +31,7 @@ struct frame_guard_range {
 
 /* Fields are private. */
 struct frame_guard {
-    struct lock lock;
+    struct mapping_lock lock;
     struct frame_guard_range *ranges; /* ascending */
     size_t count;
     size_t room;

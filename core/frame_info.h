@@ -52,13 +52,13 @@ enum frame_state {
     FRAME_TAKEN,
 };
 
-#define FRAME_KIND_STATE FIELD(31, 8)
-#define FRAME_KIND_ORDER FIELD(7, 0)
+#define FRAME_KIND_STATE MAPPING_FIELD(31, 8)
+#define FRAME_KIND_ORDER MAPPING_FIELD(7, 0)
 
 /* The order is added as it is. One that is too large gives a kind that no block has. */
 static inline uint32_t frame_kind(enum frame_state state, unsigned order)
 {
-    return (uint32_t)FIELD_PREP(FRAME_KIND_STATE, state) + order;
+    return (uint32_t)MAPPING_FIELD_PREP(FRAME_KIND_STATE, state) + order;
 }
 
 /* What the pool keeps of a region, in the form that look-ups want. Never changes. */
@@ -72,7 +72,7 @@ struct frame_span {
 };
 
 struct frame_pool {
-    struct lock lock;
+    struct mapping_lock lock;
     /* The low-water mark, and how many available frames there are above it: in one word, so that it
      * can be read without the lock, and one subtraction is all while any is above. */
     _Atomic uint64_t stock;
@@ -181,7 +181,7 @@ static inline size_t frame_stock_available(uint64_t stock)
 static inline uint64_t frame_stock_with_one_above(uint64_t stock)
 {
     if (__builtin_expect(frame_stock_above(stock) == 0, 0) && stock != 0) {
-        stock -= BIT(32) - 1;
+        stock -= MAPPING_BIT(32) - 1;
     }
     return stock;
 }
@@ -189,14 +189,14 @@ static inline uint64_t frame_stock_with_one_above(uint64_t stock)
 /* Take the first loose frame, if it is one of the first region. Returns: whether. */
 static inline bool frame_loose_take(struct frame_pool *pool, pa_t *frame)
 {
-    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const uint32_t ticket = mapping_lock_acquire_ticket(&pool->lock);
     const uint64_t stock = frame_stock_with_one_above(frame_stock(pool));
     const uint32_t index = pool->loose;
     struct frame_info *info;
 
     if (__builtin_expect(stock == 0, 0) ||
         __builtin_expect(index > FRAME_REF_INDEX_MASK, 0)) { /* another region's, or none */
-        lock_release_ticket(&pool->lock, ticket);
+        mapping_lock_release_ticket(&pool->lock, ticket);
         return false;
     }
     info = &pool->infos[0][index];
@@ -204,7 +204,7 @@ static inline bool frame_loose_take(struct frame_pool *pool, pa_t *frame)
     info->next = FRAME_REF_NONE;
     info->kind = frame_kind(FRAME_TAKEN, 0);
     frame_stock_set(pool, stock - 1);
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     *frame = pa_unit(pool->bases[0], index, pool->frame_shift);
     return true;
 }
@@ -218,11 +218,11 @@ static inline bool frame_loose_give(struct frame_pool *pool, pa_t frame)
     if (!frame_ref_in_first(pool, frame, &ref)) {
         return false;
     }
-    ticket = lock_acquire_ticket(&pool->lock);
+    ticket = mapping_lock_acquire_ticket(&pool->lock);
     info = &pool->infos[0][ref];
     if (__builtin_expect(info->kind != frame_kind(FRAME_TAKEN, 0), 0) ||
         __builtin_expect(info->prev != FRAME_REF_NONE, 0)) {
-        lock_release_ticket(&pool->lock, ticket);
+        mapping_lock_release_ticket(&pool->lock, ticket);
         return false;
     }
     info->next = pool->loose;
@@ -230,7 +230,7 @@ static inline bool frame_loose_give(struct frame_pool *pool, pa_t frame)
     info->count = 0;
     pool->loose = ref;
     frame_stock_set(pool, frame_stock(pool) + 1);
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     return true;
 }
 

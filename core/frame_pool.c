@@ -50,12 +50,12 @@ _Static_assert(FRAME_POOL_ORDERS > REFILL_ORDER, "what is refilled is no larger 
 
 static unsigned kind_state(uint32_t kind)
 {
-    return (unsigned)FIELD_GET(FRAME_KIND_STATE, kind);
+    return (unsigned)MAPPING_FIELD_GET(FRAME_KIND_STATE, kind);
 }
 
 static unsigned kind_order(uint32_t kind)
 {
-    return (unsigned)FIELD_GET(FRAME_KIND_ORDER, kind);
+    return (unsigned)MAPPING_FIELD_GET(FRAME_KIND_ORDER, kind);
 }
 
 static uint32_t frames_of(unsigned order)
@@ -166,7 +166,7 @@ static uint32_t block_cut(struct frame_pool *pool, unsigned order)
     if (fitting == 0) {
         return FRAME_REF_NONE;
     }
-    from = u64_trailing_zeros(fitting);
+    from = mapping_u64_trailing_zeros(fitting);
     ref = pool->free_head[from];
     info = frame_ref_info(pool, ref);
     MAPPING_ASSERT(info->kind == frame_kind(FRAME_FREE, from));
@@ -197,8 +197,8 @@ static unsigned block_merge(struct frame_pool *pool, uint32_t ref, unsigned orde
     const unsigned first_order = order;
     uint32_t number = span->first_number + ref_index(ref);
 
-    MAPPING_ASSERT(lock_is_held(&pool->lock));
-    MAPPING_ASSERT(u64_is_aligned(number, frames_of(order)));
+    MAPPING_ASSERT(mapping_lock_is_held(&pool->lock));
+    MAPPING_ASSERT(mapping_u64_is_aligned(number, frames_of(order)));
     while (order + 1 < FRAME_POOL_ORDERS) {
         uint32_t buddy = buddy_index(span, number, order);
         uint32_t upper = (number | frames_of(order)) - span->first_number;
@@ -256,7 +256,8 @@ static void loose_merge_first(struct frame_pool *pool, size_t count)
  * There is one, and the loose list is empty. */
 static APART void loose_refill(struct frame_pool *pool)
 {
-    const unsigned order = u64_trailing_zeros(pool->free_orders | BIT(REFILL_ORDER));
+    const unsigned order =
+        mapping_u64_trailing_zeros(pool->free_orders | MAPPING_BIT(REFILL_ORDER));
     const uint32_t ref = block_cut(pool, order);
     struct frame_info *info;
 
@@ -273,8 +274,8 @@ static APART void loose_refill(struct frame_pool *pool)
 /* Let whoever waits for the pool have it first. */
 static bool pass_lock_on(struct frame_pool *pool)
 {
-    lock_release(&pool->lock);
-    lock_acquire(&pool->lock);
+    mapping_lock_release(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     return true;
 }
 
@@ -341,11 +342,11 @@ static bool infos_are_inside(const struct frame_region *a, const struct frame_re
 
 static bool region_is_valid(const struct frame_region *region, unsigned frame_shift)
 {
-    uint64_t frame_size = BIT(frame_shift);
+    uint64_t frame_size = MAPPING_BIT(frame_shift);
 
     return region->frame_count != 0 && region->frame_count <= REGION_FRAMES_MAX &&
            region->info != NULL && pa_is_aligned(region->base, frame_size) &&
-           u64_is_aligned((uintptr_t)region->memory, frame_size) &&
+           mapping_u64_is_aligned((uintptr_t)region->memory, frame_size) &&
            pa_span_fits(region->base, (uint64_t)region->frame_count << frame_shift, UINT64_MAX) &&
            !infos_are_inside(region, region, frame_shift);
 }
@@ -393,8 +394,9 @@ static void region_free_all(struct frame_pool *pool, size_t region)
         pool->infos[region][i] = (struct frame_info){.kind = frame_kind(FRAME_INSIDE, 0)};
     }
     while (left != 0) {
-        unsigned aligned = u64_trailing_zeros(span->first_number + left);
-        uint64_t order = u64_min(u64_min(aligned, u64_log2(left)), FRAME_POOL_ORDERS - 1);
+        unsigned aligned = mapping_u64_trailing_zeros(span->first_number + left);
+        uint64_t order = mapping_u64_min(mapping_u64_min(aligned, mapping_u64_log2(left)),
+                                         FRAME_POOL_ORDERS - 1);
 
         left -= frames_of((unsigned)order);
         free_list_push(pool, span->first_ref | left, (unsigned)order);
@@ -427,7 +429,7 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
         return MAPPING_INVALID_PARAM;
     }
 
-    lock_init(&pool->lock);
+    mapping_lock_init(&pool->lock);
     pool->frame_shift = frame_shift;
     pool->region_count = region_count;
     pool->free_orders = 0;
@@ -456,14 +458,14 @@ enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order,
     if (order >= FRAME_POOL_ORDERS) {
         return MAPPING_INVALID_PARAM;
     }
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     ref = block_obtain(pool, order);
     if (ref != FRAME_REF_NONE) {
         info_set(frame_ref_info(pool, ref), FRAME_REF_NONE, frame_kind(FRAME_TAKEN, order));
         stock_take(pool, frames_of(order));
         *frame = frame_ref_pa(pool, ref);
     }
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     return ref != FRAME_REF_NONE ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
@@ -498,14 +500,14 @@ enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsi
     if (info == NULL) {
         return MAPPING_BAD_STATE;
     }
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     is_taken = info->kind == frame_kind(FRAME_TAKEN, order) &&
                (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     if (is_taken) {
         block_release(pool, ref, order);
         stock_give(pool, frames_of(order));
     }
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     return is_taken ? MAPPING_OK : MAPPING_BAD_STATE;
 }
 
@@ -532,15 +534,15 @@ static inline void list_pop(struct frame_list *list, struct frame_info *info)
 static enum mapping_error singles_reserve(struct frame_pool *pool, size_t count,
                                           struct frame_reserve *held)
 {
-    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const uint32_t ticket = mapping_lock_acquire_ticket(&pool->lock);
 
     if (count > frame_stock_above(frame_stock(pool)) && !stock_has(pool, count, 0)) {
-        lock_release_ticket(&pool->lock, ticket);
+        mapping_lock_release_ticket(&pool->lock, ticket);
         return MAPPING_NO_FRAME;
     }
     stock_take(pool, count);
     pool->held += count;
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     held->blocks.count += count;
     held->order = 0;
     return MAPPING_OK;
@@ -551,7 +553,7 @@ static void blocks_drop(struct frame_pool *pool, struct frame_reserve *held, siz
 {
     const unsigned order = held->order;
 
-    MAPPING_ASSERT(lock_is_held(&pool->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&pool->lock));
     MAPPING_ASSERT(count <= held->blocks.count);
     for (size_t i = 0; i < count; i++) {
         const uint32_t ref = held->blocks.head;
@@ -605,14 +607,14 @@ static APART enum mapping_error blocks_reserve(struct frame_pool *pool, unsigned
 {
     bool is_held;
 
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     is_held = blocks_hold_all(pool, order, count, held);
     /* A count that can never be met is refused before a frame moves. */
     if (!is_held && pool->loose != FRAME_REF_NONE && stock_has(pool, count, order)) {
         loose_merge(pool, count == 1 ? order : FRAME_POOL_ORDERS);
         is_held = blocks_hold_all(pool, order, count, held);
     }
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     return is_held ? MAPPING_OK : MAPPING_NO_FRAME;
 }
 
@@ -638,7 +640,7 @@ static inline pa_t loose_hand_out(struct frame_pool *pool, struct frame_reserve 
     info->prev = mark;
     info->kind = frame_kind(FRAME_TAKEN, 0);
     pool->held--;
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     held->blocks.count--;
     return frame_ref_pa(pool, ref);
 }
@@ -652,7 +654,7 @@ static APART pa_t refill_and_hand_out(struct frame_pool *pool, struct frame_rese
 
 static inline pa_t single_take(struct frame_pool *pool, struct frame_reserve *held, uint32_t mark)
 {
-    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const uint32_t ticket = mapping_lock_acquire_ticket(&pool->lock);
 
     return pool->loose == FRAME_REF_NONE ? refill_and_hand_out(pool, held, mark, ticket)
                                          : loose_hand_out(pool, held, mark, ticket);
@@ -666,11 +668,11 @@ static APART pa_t block_take(struct frame_pool *pool, struct frame_reserve *held
 
     MAPPING_ASSERT(info->kind == frame_kind(FRAME_HELD, held->order));
     list_pop(&held->blocks, info);
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     info->prev = mark;
     info->kind = frame_kind(FRAME_TAKEN, held->order);
     pool->held -= frames_of(held->order);
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     return frame_ref_pa(pool, ref);
 }
 
@@ -694,10 +696,10 @@ static APART void block_untake(struct frame_pool *pool, uint32_t ref, unsigned o
     struct frame_info *info = frame_ref_info(pool, ref);
 
     MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, order));
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     info_set(info, FRAME_REF_NONE, frame_kind(FRAME_HELD, order));
     pool->held += frames_of(order);
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     list_push(&held->blocks, ref, info);
     held->order = order;
 }
@@ -715,10 +717,10 @@ void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
         return;
     }
     MAPPING_ASSERT(info->kind == frame_kind(FRAME_TAKEN, 0));
-    ticket = lock_acquire_ticket(&pool->lock);
+    ticket = mapping_lock_acquire_ticket(&pool->lock);
     loose_push(pool, ref, info);
     pool->held++;
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     held->blocks.count++;
     held->order = 0;
 }
@@ -752,7 +754,7 @@ void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, uns
     if (list->count == 0) {
         return;
     }
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     list_mark(pool, list, order == 0 ? FRAME_LOOSE : FRAME_HELD, order)->next = *head;
     *head = list->head;
     if (order == 0 && pool->mergers != 0) {
@@ -761,7 +763,7 @@ void frame_pool_untake_all(struct frame_pool *pool, struct frame_list *list, uns
     held->blocks.count += list->count;
     held->order = order;
     pool->held += list->count << order;
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
     frame_list_init(list);
 }
 
@@ -770,12 +772,12 @@ static APART void blocks_unreserve(struct frame_pool *pool, struct frame_reserve
     const size_t count = held->blocks.count;
     const size_t frames = count << held->order;
 
-    lock_acquire(&pool->lock);
+    mapping_lock_acquire(&pool->lock);
     MAPPING_ASSERT(pool->held >= frames);
     blocks_drop(pool, held, count);
     pool->held -= frames;
     stock_give(pool, frames);
-    lock_release(&pool->lock);
+    mapping_lock_release(&pool->lock);
 }
 
 void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held)
@@ -790,11 +792,11 @@ void frame_pool_unreserve(struct frame_pool *pool, struct frame_reserve *held)
         blocks_unreserve(pool, held);
         return;
     }
-    ticket = lock_acquire_ticket(&pool->lock);
+    ticket = mapping_lock_acquire_ticket(&pool->lock);
     MAPPING_ASSERT(pool->held >= count);
     pool->held -= count;
     stock_give(pool, count);
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     held->blocks.count = 0;
 }
 
@@ -877,11 +879,11 @@ void frame_pool_seal(struct frame_pool *pool, pa_t frame)
 {
     uint32_t ref;
     struct frame_info *info = frame_taken_at(pool, frame, &ref);
-    const uint32_t ticket = lock_acquire_ticket(&pool->lock);
+    const uint32_t ticket = mapping_lock_acquire_ticket(&pool->lock);
 
     MAPPING_ASSERT(info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     info->prev = FRAME_SEALED;
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
 }
 
 /* A part of a TAKEN block that is not sealed. */
@@ -938,9 +940,9 @@ static bool visit_span(struct frame_pool *pool, const struct frame_span *span, p
         uint32_t ticket;
         bool is_taken;
 
-        ticket = lock_acquire_ticket(&pool->lock);
+        ticket = mapping_lock_acquire_ticket(&pool->lock);
         is_taken = part_at(pool, span, index, last - index + 1, &part) && visit(&part);
-        lock_release_ticket(&pool->lock, ticket);
+        mapping_lock_release_ticket(&pool->lock, ticket);
         if (!is_taken) {
             *end = pa_add(span->base, (uint64_t)index << pool->frame_shift);
             return false;
@@ -952,7 +954,7 @@ static bool visit_span(struct frame_pool *pool, const struct frame_span *span, p
 
 static pa_t range_end(pa_t start, uint64_t size)
 {
-    return pa_add(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
+    return pa_add(start, mapping_u64_min(size, pa_distance(start, pa_of(UINT64_MAX))));
 }
 
 static bool span_touches(const struct frame_span *span, pa_t start, pa_t end)
@@ -1024,9 +1026,9 @@ static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t siz
     }
     index = (uint32_t)(offset >> pool->frame_shift);
     frames = (uint32_t)((offset + size - 1) >> pool->frame_shift) - index + 1;
-    ticket = lock_acquire_ticket(&pool->lock);
+    ticket = mapping_lock_acquire_ticket(&pool->lock);
     is_taken = part_at(pool, span, index, frames, &part) && part.frames == frames && visit(&part);
-    lock_release_ticket(&pool->lock, ticket);
+    mapping_lock_release_ticket(&pool->lock, ticket);
     return is_taken;
 }
 
@@ -1152,7 +1154,7 @@ static bool check_extent(const struct frame_pool *pool, uint32_t ref)
     unsigned order = kind_order(info->kind);
 
     if (order >= FRAME_POOL_ORDERS || frames_of(order) > span->frame_count - ref_index(ref) ||
-        !u64_is_aligned(span->first_number + ref_index(ref), frames_of(order))) {
+        !mapping_u64_is_aligned(span->first_number + ref_index(ref), frames_of(order))) {
         return false;
     }
     for (uint32_t i = 1; i < frames_of(order); i++) {

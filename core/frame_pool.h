@@ -262,8 +262,8 @@ static inline bool frame_pool_touches(const struct frame_pool *pool, pa_t start,
         const struct frame_span *span = &pool->spans[i];
 
         if (pa_span_offset(span->base, span->size, start, &ignored) ||
-            pa_span_offset(start, u64_min(size, pa_distance(start, pa_of(UINT64_MAX))), span->base,
-                           &ignored)) {
+            pa_span_offset(start, mapping_u64_min(size, pa_distance(start, pa_of(UINT64_MAX))),
+                           span->base, &ignored)) {
             return true;
         }
         i++;

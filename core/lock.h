@@ -19,19 +19,19 @@
 #define MAPPING_CPU_RELAX() ((void)0)
 #endif
 
-struct lock {
+struct mapping_lock {
     _Atomic uint32_t next;    /* the ticket that the next comer draws */
     _Atomic uint32_t serving; /* the ticket that holds the lock */
 };
 
-static inline void lock_init(struct lock *lock)
+static inline void mapping_lock_init(struct mapping_lock *lock)
 {
     atomic_init(&lock->next, 0);
     atomic_init(&lock->serving, 0);
 }
 
-/* Returns: the ticket that was drawn, for lock_release_ticket(). */
-static inline uint32_t lock_acquire_ticket(struct lock *lock)
+/* Returns: the ticket that was drawn, for mapping_lock_release_ticket(). */
+static inline uint32_t mapping_lock_acquire_ticket(struct mapping_lock *lock)
 {
     uint32_t ticket = atomic_fetch_add_explicit(&lock->next, 1, memory_order_relaxed);
 
@@ -42,19 +42,19 @@ static inline uint32_t lock_acquire_ticket(struct lock *lock)
     return ticket;
 }
 
-static inline void lock_acquire(struct lock *lock)
+static inline void mapping_lock_acquire(struct mapping_lock *lock)
 {
-    (void)lock_acquire_ticket(lock);
+    (void)mapping_lock_acquire_ticket(lock);
 }
 
 /* Whether anybody holds it: for assertions only, as the answer may be stale when it arrives. */
-static inline bool lock_is_held(struct lock *lock)
+static inline bool mapping_lock_is_held(struct mapping_lock *lock)
 {
     return atomic_load_explicit(&lock->serving, memory_order_relaxed) !=
            atomic_load_explicit(&lock->next, memory_order_relaxed);
 }
 
-static inline void lock_release(struct lock *lock)
+static inline void mapping_lock_release(struct mapping_lock *lock)
 {
     uint32_t serving = atomic_load_explicit(&lock->serving, memory_order_relaxed);
 
@@ -63,8 +63,8 @@ static inline void lock_release(struct lock *lock)
 }
 
 /* The same where the ticket is still at hand: one store, as the holder's is the one being served.
- * @ticket: what this holder's lock_acquire_ticket() answered. */
-static inline void lock_release_ticket(struct lock *lock, uint32_t ticket)
+ * @ticket: what this holder's mapping_lock_acquire_ticket() answered. */
+static inline void mapping_lock_release_ticket(struct mapping_lock *lock, uint32_t ticket)
 {
     atomic_store_explicit(&lock->serving, ticket + 1, memory_order_release);
 }

@@ -225,7 +225,7 @@ enum mapping_error memory_set_find_free(const struct memory_set *set, ipa_t hint
     struct search want = {limit.start, limit.start, size, align};
     ipa_t aligned;
 
-    if (size == 0 || !u64_is_pow2(align) || !ipa_range_is_valid(limit)) {
+    if (size == 0 || !mapping_u64_is_pow2(align) || !ipa_range_is_valid(limit)) {
         return MAPPING_INVALID_PARAM;
     }
     MAPPING_ASSERT(start != NULL);

@@ -43,7 +43,7 @@ static void fold_all(struct guest *guest, struct shape first)
 {
     struct shape last;
 
-    check(s2_space_fold(&guest->space, ipa_range(0, BIT(PLAN_IPA_BITS))) == MAPPING_OK,
+    check(s2_space_fold(&guest->space, ipa_range(0, MAPPING_BIT(PLAN_IPA_BITS))) == MAPPING_OK,
           "EL2 folds all that %s has", guest->name);
     last = shape_of(guest);
     check(last.areas == first.areas && last.frames == first.frames,

@@ -73,7 +73,7 @@ enum guest_step {
 /* The word that belongs at @va: no two words of a guest are alike, nor those of two seeds. */
 static inline uint64_t guest_pattern(uint64_t va, uint64_t seed)
 {
-    return (va ^ FIELD_PREP(FIELD(63, 48), seed)) * UINT64_C(0x9e3779b97f4a7c15);
+    return (va ^ MAPPING_FIELD_PREP(MAPPING_FIELD(63, 48), seed)) * UINT64_C(0x9e3779b97f4a7c15);
 }
 #endif
 

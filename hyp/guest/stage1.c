@@ -11,37 +11,37 @@
  */
 #define VA_BITS 39
 #define ENTRIES 512
-#define L1_SIZE BIT(30)
-#define L2_SIZE BIT(21)
-#define L3_SIZE BIT(12)
+#define L1_SIZE MAPPING_BIT(30)
+#define L2_SIZE MAPPING_BIT(21)
+#define L3_SIZE MAPPING_BIT(12)
 
-#define DESC_VALID BIT(0)
-#define DESC_TABLE BIT(1) /* at level 3: a page */
-#define DESC_ATTR_INDEX FIELD(4, 2)
-#define DESC_READ_ONLY BIT(7)
-#define DESC_SH FIELD(9, 8)
-#define DESC_AF BIT(10)
-#define DESC_NG BIT(11)
-#define DESC_PXN BIT(53)
-#define DESC_UXN BIT(54)
+#define DESC_VALID MAPPING_BIT(0)
+#define DESC_TABLE MAPPING_BIT(1) /* at level 3: a page */
+#define DESC_ATTR_INDEX MAPPING_FIELD(4, 2)
+#define DESC_READ_ONLY MAPPING_BIT(7)
+#define DESC_SH MAPPING_FIELD(9, 8)
+#define DESC_AF MAPPING_BIT(10)
+#define DESC_NG MAPPING_BIT(11)
+#define DESC_PXN MAPPING_BIT(53)
+#define DESC_UXN MAPPING_BIT(54)
 #define DESC_XN (DESC_PXN | DESC_UXN)
 
 #define ATTR_NORMAL 0
 #define ATTR_DEVICE 1
-#define NORMAL                                                         \
-    (DESC_VALID | DESC_AF | FIELD_PREP(DESC_ATTR_INDEX, ATTR_NORMAL) | \
-     FIELD_PREP(DESC_SH, TCR_SH_INNER))
-#define DEVICE (DESC_VALID | DESC_AF | DESC_XN | FIELD_PREP(DESC_ATTR_INDEX, ATTR_DEVICE))
+#define NORMAL                                                                 \
+    (DESC_VALID | DESC_AF | MAPPING_FIELD_PREP(DESC_ATTR_INDEX, ATTR_NORMAL) | \
+     MAPPING_FIELD_PREP(DESC_SH, TCR_SH_INNER))
+#define DEVICE (DESC_VALID | DESC_AF | DESC_XN | MAPPING_FIELD_PREP(DESC_ATTR_INDEX, ATTR_DEVICE))
 
-#define TTBR_ASID FIELD(63, 48)
-#define TLBI_ASID FIELD(63, 48)
-#define TLBI_VA FIELD(43, 0)
+#define TTBR_ASID MAPPING_FIELD(63, 48)
+#define TLBI_ASID MAPPING_FIELD(63, 48)
+#define TLBI_VA MAPPING_FIELD(43, 0)
 
-#define TCR_EL1_T0SZ FIELD(5, 0)
-#define TCR_EL1_IRGN0 FIELD(9, 8)
-#define TCR_EL1_ORGN0 FIELD(11, 10)
-#define TCR_EL1_SH0 FIELD(13, 12)
-#define TCR_EL1_IPS FIELD(34, 32)
+#define TCR_EL1_T0SZ MAPPING_FIELD(5, 0)
+#define TCR_EL1_IRGN0 MAPPING_FIELD(9, 8)
+#define TCR_EL1_ORGN0 MAPPING_FIELD(11, 10)
+#define TCR_EL1_SH0 MAPPING_FIELD(13, 12)
+#define TCR_EL1_IPS MAPPING_FIELD(34, 32)
 
 typedef uint64_t table[ENTRIES] __attribute__((aligned(4096)));
 
@@ -81,22 +81,25 @@ static void build_root(unsigned space)
 
 static uint64_t ttbr_of(uint64_t asid)
 {
-    return FIELD_PREP(TTBR_ASID, asid) | (uintptr_t)root[asid - 1];
+    return MAPPING_FIELD_PREP(TTBR_ASID, asid) | (uintptr_t)root[asid - 1];
 }
 
 void guest_stage1_on(void)
 {
-    uint64_t pa_range = u64_min(FIELD_GET(MMFR0_PARANGE, read_id_aa64mmfr0_el1()), PARANGE_48);
+    uint64_t pa_range =
+        mapping_u64_min(MAPPING_FIELD_GET(MMFR0_PARANGE, read_id_aa64mmfr0_el1()), PARANGE_48);
 
     build_image();
     for (unsigned space = 0; space < GUEST_ASIDS; space++) {
         build_root(space);
     }
-    write_mair_el1(FIELD_PREP(FIELD(7, 0), MAIR_NORMAL_WB) |
-                   FIELD_PREP(FIELD(15, 8), MAIR_DEVICE_nGnRE));
-    write_tcr_el1(FIELD_PREP(TCR_EL1_T0SZ, 64 - VA_BITS) | TCR_EL1_EPD1 |
-                  FIELD_PREP(TCR_EL1_IRGN0, TCR_RGN_WB) | FIELD_PREP(TCR_EL1_ORGN0, TCR_RGN_WB) |
-                  FIELD_PREP(TCR_EL1_SH0, TCR_SH_INNER) | FIELD_PREP(TCR_EL1_IPS, pa_range));
+    write_mair_el1(MAPPING_FIELD_PREP(MAPPING_FIELD(7, 0), MAIR_NORMAL_WB) |
+                   MAPPING_FIELD_PREP(MAPPING_FIELD(15, 8), MAIR_DEVICE_nGnRE));
+    write_tcr_el1(MAPPING_FIELD_PREP(TCR_EL1_T0SZ, 64 - VA_BITS) | TCR_EL1_EPD1 |
+                  MAPPING_FIELD_PREP(TCR_EL1_IRGN0, TCR_RGN_WB) |
+                  MAPPING_FIELD_PREP(TCR_EL1_ORGN0, TCR_RGN_WB) |
+                  MAPPING_FIELD_PREP(TCR_EL1_SH0, TCR_SH_INNER) |
+                  MAPPING_FIELD_PREP(TCR_EL1_IPS, pa_range));
     write_ttbr0_el1(ttbr_of(1));
     __asm__ volatile("dsb ishst\n\ttlbi vmalle1\n\tic iallu\n\tdsb nsh\n\tisb" : : : "memory");
     write_sctlr_el1(SCTLR_EL1_RESET | SCTLR_M | SCTLR_C | SCTLR_I);
@@ -112,7 +115,7 @@ void guest_stage1_use(uint64_t asid)
 /* What this CPU has of @asid is of the tables that it had before. */
 void guest_stage1_own(uint64_t asid, uint64_t space)
 {
-    write_ttbr0_el1(FIELD_PREP(TTBR_ASID, asid) | (uintptr_t)root[space - 1]);
+    write_ttbr0_el1(MAPPING_FIELD_PREP(TTBR_ASID, asid) | (uintptr_t)root[space - 1]);
     isb();
     __asm__ volatile("tlbi vmalle1\n\tdsb nsh" : : : "memory");
     isb();
@@ -123,7 +126,8 @@ void guest_stage1_window(uint64_t asid, uint64_t page, uint64_t ipa)
 {
     volatile uint64_t *entry = &window_l3[asid - 1][page];
     uint64_t va = GUEST_WINDOW_VA + page * L3_SIZE;
-    uint64_t operand = FIELD_PREP(TLBI_ASID, asid) | FIELD_PREP(TLBI_VA, va / L3_SIZE);
+    uint64_t operand =
+        MAPPING_FIELD_PREP(TLBI_ASID, asid) | MAPPING_FIELD_PREP(TLBI_VA, va / L3_SIZE);
 
     *entry = 0;
     __asm__ volatile("dsb ishst\n\ttlbi vae1is, %0\n\tdsb ish" : : "r"(operand) : "memory");

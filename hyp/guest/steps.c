@@ -2,7 +2,7 @@
 #include "hyp/machine/sysreg.h"
 
 #define BYTES sizeof(uint64_t)
-#define MOV_IMM16 FIELD(20, 5)
+#define MOV_IMM16 MAPPING_FIELD(20, 5)
 
 /* One load, one instruction: EL2 may pass over it, and then the answer is GUEST_SKIPPED. */
 static uint64_t load(uint64_t va)
@@ -62,7 +62,7 @@ static uint64_t step_copy_code(const uint64_t args[GUEST_ARGUMENTS])
         *to++ = *from;
     }
     to = (volatile uint32_t *)args[0];
-    *to |= (uint32_t)FIELD_PREP(MOV_IMM16, args[1]);
+    *to |= (uint32_t)MAPPING_FIELD_PREP(MOV_IMM16, args[1]);
     __asm__ volatile("dc cvau, %0\n\tdsb ish\n\tic ivau, %0\n\tdsb ish\n\tisb"
                      :
                      : "r"(args[0])

@@ -17,7 +17,7 @@ struct s2_id_regs cpu_id_regs(void)
 
 bool cpu_has_lse(void)
 {
-    return FIELD_GET(ISAR0_ATOMIC, read_id_aa64isar0_el1()) != 0;
+    return MAPPING_FIELD_GET(ISAR0_ATOMIC, read_id_aa64isar0_el1()) != 0;
 }
 
 void cpu_init(void)

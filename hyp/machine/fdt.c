@@ -21,7 +21,7 @@ static uint32_t fdt_word(const uint32_t *at)
 
 static uint64_t fdt_cells(const uint32_t *at)
 {
-    return FIELD_PREP(FIELD(63, 32), fdt_word(at)) | fdt_word(at + 1);
+    return MAPPING_FIELD_PREP(MAPPING_FIELD(63, 32), fdt_word(at)) | fdt_word(at + 1);
 }
 
 static const unsigned char *fdt_bytes(uint64_t offset)

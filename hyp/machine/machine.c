@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define TABLE_POOL_FRAMES 4096 /* a table of 64K takes 16, a root of 16 such tables 256 */
 #define SMALLEST_GUEST_POOL (UINT64_C(64) << 20)
 
@@ -25,7 +25,7 @@ static void *carve(uint64_t bytes)
 {
     uint64_t start = free_start;
 
-    free_start = u64_align_down(start + bytes + FRAME_SIZE - 1, FRAME_SIZE);
+    free_start = mapping_u64_align_down(start + bytes + FRAME_SIZE - 1, FRAME_SIZE);
     if (free_start > free_end) {
         panic("RAM is too small");
     }
@@ -72,7 +72,8 @@ void machine_init(void)
     struct s2_id_regs regs = cpu_id_regs();
 
     free_start = (uintptr_t)__image_end;
-    free_end = u64_align_down(u64_min(ram.start + ram.size, MMU_RAM_END), MMU_RAM_BLOCK);
+    free_end =
+        mapping_u64_align_down(mapping_u64_min(ram.start + ram.size, MMU_RAM_END), MMU_RAM_BLOCK);
     if (free_end < free_start + SMALLEST_GUEST_POOL) {
         panic("the device tree names no RAM, or too little");
     }

@@ -7,8 +7,8 @@
 #include "core/bits.h"
 
 /* RAM is mapped in blocks of this size, as far as this address. */
-#define MMU_RAM_BLOCK BIT(21)
-#define MMU_RAM_END (UINT64_C(5) * BIT(30))
+#define MMU_RAM_BLOCK MAPPING_BIT(21)
+#define MMU_RAM_END (UINT64_C(5) * MAPPING_BIT(30))
 
 /**
  * mmu_enable() - Build EL2's tables and turn its MMU, caches and WXN on.

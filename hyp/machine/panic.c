@@ -22,7 +22,7 @@ static const char *vector_name(unsigned vector)
 _Noreturn void el2_panic(unsigned vector, uint64_t esr, uint64_t elr, uint64_t far)
 {
     print("\nPANIC: EL2 took %s: EC 0x%lx, ESR 0x%lx, ELR 0x%lx, FAR 0x%lx\n", vector_name(vector),
-          FIELD_GET(ESR_EC, esr), esr, elr, far);
+          MAPPING_FIELD_GET(ESR_EC, esr), esr, elr, far);
     semihost_exit(PANIC_EXIT_CODE);
 }
 

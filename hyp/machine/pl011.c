@@ -4,7 +4,7 @@
 
 #define PL011_DR 0x00
 #define PL011_FR 0x18
-#define PL011_FR_TXFF BIT(5) /* the transmit FIFO is full */
+#define PL011_FR_TXFF MAPPING_BIT(5) /* the transmit FIFO is full */
 
 /* EL2's map is the identity, so the register's PA is its address. */
 static volatile uint32_t *pl011_register(uint64_t offset)

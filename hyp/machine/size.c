@@ -8,7 +8,7 @@ static unsigned unit_of(uint64_t bytes)
 {
     unsigned unit = 0;
 
-    while (bytes != 0 && bytes % BIT(10 * (unit + 1)) == 0 &&
+    while (bytes != 0 && bytes % MAPPING_BIT(10 * (unit + 1)) == 0 &&
            unit + 1 < sizeof(units) / sizeof(units[0])) {
         unit++;
     }
@@ -17,7 +17,7 @@ static unsigned unit_of(uint64_t bytes)
 
 uint64_t size_number(uint64_t bytes)
 {
-    return bytes / BIT(10 * unit_of(bytes));
+    return bytes / MAPPING_BIT(10 * unit_of(bytes));
 }
 
 const char *size_unit(uint64_t bytes)

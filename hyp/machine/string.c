@@ -14,7 +14,7 @@ typedef uint64_t __attribute__((may_alias)) word_t;
 
 static bool is_word_aligned(const void *a, const void *b, size_t size)
 {
-    return u64_is_aligned((uintptr_t)a | (uintptr_t)b | size, WORD);
+    return mapping_u64_is_aligned((uintptr_t)a | (uintptr_t)b | size, WORD);
 }
 
 static void copy_up(unsigned char *to, const unsigned char *from, size_t size)

@@ -91,79 +91,82 @@ static inline void isb(void)
 }
 
 /* HCR_EL2 with E2H = 0. */
-#define HCR_SWIO BIT(1)       /* invalidate by set/way cleans too */
-#define HCR_FMO BIT(3)        /* FIQs, */
-#define HCR_IMO BIT(4)        /* IRQs, */
-#define HCR_AMO BIT(5)        /* SErrors come to EL2 */
-#define HCR_VI BIT(7)         /* a virtual IRQ is pending for the guest */
-#define HCR_FB BIT(9)         /* a guest's TLBIs reach all CPUs */
-#define HCR_BSU_INNER BIT(10) /* and so do its barriers */
-#define HCR_DC BIT(12)        /* stage 1 off, and its accesses Normal write-back */
-#define HCR_TWI BIT(13)       /* WFI comes to EL2 */
-#define HCR_TSC BIT(19)       /* SMC comes to EL2 */
-#define HCR_RW BIT(31)        /* EL1 is AArch64 */
+#define HCR_SWIO MAPPING_BIT(1)       /* invalidate by set/way cleans too */
+#define HCR_FMO MAPPING_BIT(3)        /* FIQs, */
+#define HCR_IMO MAPPING_BIT(4)        /* IRQs, */
+#define HCR_AMO MAPPING_BIT(5)        /* SErrors come to EL2 */
+#define HCR_VI MAPPING_BIT(7)         /* a virtual IRQ is pending for the guest */
+#define HCR_FB MAPPING_BIT(9)         /* a guest's TLBIs reach all CPUs */
+#define HCR_BSU_INNER MAPPING_BIT(10) /* and so do its barriers */
+#define HCR_DC MAPPING_BIT(12)        /* stage 1 off, and its accesses Normal write-back */
+#define HCR_TWI MAPPING_BIT(13)       /* WFI comes to EL2 */
+#define HCR_TSC MAPPING_BIT(19)       /* SMC comes to EL2 */
+#define HCR_RW MAPPING_BIT(31)        /* EL1 is AArch64 */
 
 /* CPTR_EL2 with E2H = 0: RES1 bits (two of them trap SVE and SME, where those exist), and the trap
  * of FP and SIMD. */
-#define CPTR_RES1 (FIELD(9, 0) | FIELD(13, 12))
-#define CPTR_TFP BIT(10)
+#define CPTR_RES1 (MAPPING_FIELD(9, 0) | MAPPING_FIELD(13, 12))
+#define CPTR_TFP MAPPING_BIT(10)
 
 /* CNTHCTL_EL2 with E2H = 0: EL1 may use the physical counter and timer. */
-#define CNTHCTL_EL1PCTEN BIT(0)
-#define CNTHCTL_EL1PCEN BIT(1)
+#define CNTHCTL_EL1PCTEN MAPPING_BIT(0)
+#define CNTHCTL_EL1PCEN MAPPING_BIT(1)
 
 /* MDCR_EL2: the performance monitors and the debug registers come to EL2. */
-#define MDCR_TPMCR BIT(5)
-#define MDCR_TPM BIT(6)
-#define MDCR_TDA BIT(9)
-#define MDCR_TDOSA BIT(10)
-#define MDCR_TDRA BIT(11)
+#define MDCR_TPMCR MAPPING_BIT(5)
+#define MDCR_TPM MAPPING_BIT(6)
+#define MDCR_TDA MAPPING_BIT(9)
+#define MDCR_TDOSA MAPPING_BIT(10)
+#define MDCR_TDRA MAPPING_BIT(11)
 
 /* TCR_EL2 with E2H = 0. */
-#define TCR_EL2_T0SZ FIELD(5, 0)
-#define TCR_EL2_IRGN0 FIELD(9, 8)
-#define TCR_EL2_ORGN0 FIELD(11, 10)
-#define TCR_EL2_SH0 FIELD(13, 12)
-#define TCR_EL2_PS FIELD(18, 16)
-#define TCR_EL2_RES1 (BIT(23) | BIT(31))
+#define TCR_EL2_T0SZ MAPPING_FIELD(5, 0)
+#define TCR_EL2_IRGN0 MAPPING_FIELD(9, 8)
+#define TCR_EL2_ORGN0 MAPPING_FIELD(11, 10)
+#define TCR_EL2_SH0 MAPPING_FIELD(13, 12)
+#define TCR_EL2_PS MAPPING_FIELD(18, 16)
+#define TCR_EL2_RES1 (MAPPING_BIT(23) | MAPPING_BIT(31))
 #define TCR_RGN_WB 1 /* write-back, read- and write-allocate */
 #define TCR_SH_INNER 3
 
 /* SCTLR_EL2 with E2H = 0. */
-#define SCTLR_M BIT(0)
-#define SCTLR_C BIT(2)
-#define SCTLR_SA BIT(3)
-#define SCTLR_I BIT(12)
-#define SCTLR_WXN BIT(19)
-#define SCTLR_EL2_RES1 (FIELD(5, 4) | BIT(11) | BIT(16) | BIT(18) | FIELD(23, 22) | FIELD(29, 28))
+#define SCTLR_M MAPPING_BIT(0)
+#define SCTLR_C MAPPING_BIT(2)
+#define SCTLR_SA MAPPING_BIT(3)
+#define SCTLR_I MAPPING_BIT(12)
+#define SCTLR_WXN MAPPING_BIT(19)
+#define SCTLR_EL2_RES1                                                           \
+    (MAPPING_FIELD(5, 4) | MAPPING_BIT(11) | MAPPING_BIT(16) | MAPPING_BIT(18) | \
+     MAPPING_FIELD(23, 22) | MAPPING_FIELD(29, 28))
 
 /* SCTLR_EL1 as a guest finds it at reset: MMU and caches off. */
-#define SCTLR_EL1_RESET (BIT(11) | BIT(20) | FIELD(23, 22) | FIELD(29, 28))
+#define SCTLR_EL1_RESET \
+    (MAPPING_BIT(11) | MAPPING_BIT(20) | MAPPING_FIELD(23, 22) | MAPPING_FIELD(29, 28))
 
 /* TCR_EL1: no walks by TTBR0, by TTBR1. */
-#define TCR_EL1_EPD0 BIT(7)
-#define TCR_EL1_EPD1 BIT(23)
+#define TCR_EL1_EPD0 MAPPING_BIT(7)
+#define TCR_EL1_EPD1 MAPPING_BIT(23)
 
-#define VTTBR_BADDR FIELD(47, 1)
-#define VTTBR_CNP BIT(0)
-#define VTTBR_VMID FIELD(63, 48)
+#define VTTBR_BADDR MAPPING_FIELD(47, 1)
+#define VTTBR_CNP MAPPING_BIT(0)
+#define VTTBR_VMID MAPPING_FIELD(63, 48)
 
 /* MAIR attribute bytes. */
 #define MAIR_DEVICE_nGnRE 0x04
 #define MAIR_NORMAL_WB 0xff
 
 /* ID_AA64MMFR0_EL1 and ID_AA64ISAR0_EL1. */
-#define MMFR0_PARANGE FIELD(3, 0)
+#define MMFR0_PARANGE MAPPING_FIELD(3, 0)
 #define PARANGE_48 5 /* larger ones need a 52-bit descriptor format */
-#define ISAR0_ATOMIC FIELD(23, 20)
+#define ISAR0_ATOMIC MAPPING_FIELD(23, 20)
 
 /* SPSR_EL2: EL1 with its own stack pointer; D, A, I and F masked. */
 #define SPSR_EL1H 5
-#define SPSR_DAIF FIELD(9, 6)
+#define SPSR_DAIF MAPPING_FIELD(9, 6)
 
 /* ESR_EL2. */
-#define ESR_EC FIELD(31, 26)
-#define ESR_IL BIT(25) /* a 32-bit instruction */
+#define ESR_EC MAPPING_FIELD(31, 26)
+#define ESR_IL MAPPING_BIT(25) /* a 32-bit instruction */
 #define EC_WFX 0x01
 #define EC_HVC64 0x16
 #define EC_SMC64 0x17
@@ -171,20 +174,20 @@ static inline void isb(void)
 #define EC_DABT_LOWER 0x24
 
 /* ISS of aborts. */
-#define ISS_FSC FIELD(5, 0)
-#define ISS_WNR BIT(6)
-#define ISS_S1PTW BIT(7)
-#define ISS_CM BIT(8)
-#define ISS_FNV BIT(10)
-#define ISS_SF BIT(15)
-#define ISS_SRT FIELD(20, 16)
-#define ISS_SSE BIT(21)
-#define ISS_SAS FIELD(23, 22)
-#define ISS_ISV BIT(24)
+#define ISS_FSC MAPPING_FIELD(5, 0)
+#define ISS_WNR MAPPING_BIT(6)
+#define ISS_S1PTW MAPPING_BIT(7)
+#define ISS_CM MAPPING_BIT(8)
+#define ISS_FNV MAPPING_BIT(10)
+#define ISS_SF MAPPING_BIT(15)
+#define ISS_SRT MAPPING_FIELD(20, 16)
+#define ISS_SSE MAPPING_BIT(21)
+#define ISS_SAS MAPPING_FIELD(23, 22)
+#define ISS_ISV MAPPING_BIT(24)
 
 /* FSC: the kinds whose level is in [1:0], as values of [5:2]; and level -1's own codes. */
-#define FSC_KIND FIELD(5, 2)
-#define FSC_LEVEL FIELD(1, 0)
+#define FSC_KIND MAPPING_FIELD(5, 2)
+#define FSC_LEVEL MAPPING_FIELD(1, 0)
 #define FSC_KIND_ADDRESS_SIZE 0x0
 #define FSC_KIND_TRANSLATION 0x1
 #define FSC_KIND_ACCESS_FLAG 0x2
@@ -193,17 +196,17 @@ static inline void isb(void)
 #define FSC_ADDRESS_SIZE_LM1 0x29
 #define FSC_TRANSLATION_LM1 0x2b
 
-#define HPFAR_FIPA FIELD(43, 4) /* IPA[51:12] */
-#define IPA_PAGE FIELD(51, 12)
-#define IPA_PAGE_OFFSET FIELD(11, 0)
+#define HPFAR_FIPA MAPPING_FIELD(43, 4) /* IPA[51:12] */
+#define IPA_PAGE MAPPING_FIELD(51, 12)
+#define IPA_PAGE_OFFSET MAPPING_FIELD(11, 0)
 
 /* PAR_EL1 after an address translation. */
-#define PAR_F BIT(0)
-#define PAR_FST FIELD(6, 1)
-#define PAR_SH FIELD(8, 7)
-#define PAR_PTW BIT(8)
-#define PAR_S BIT(9)
-#define PAR_PA_PAGE FIELD(51, 12)
-#define PAR_ATTR FIELD(63, 56)
+#define PAR_F MAPPING_BIT(0)
+#define PAR_FST MAPPING_FIELD(6, 1)
+#define PAR_SH MAPPING_FIELD(8, 7)
+#define PAR_PTW MAPPING_BIT(8)
+#define PAR_S MAPPING_BIT(9)
+#define PAR_PA_PAGE MAPPING_FIELD(51, 12)
+#define PAR_ATTR MAPPING_FIELD(63, 56)
 
 #endif

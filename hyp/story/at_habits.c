@@ -12,7 +12,7 @@
 #define PROBE_IPA_BITS 32
 #define PROBE_NODES 4
 #define PROBE_VMID 78 /* given by hand: none of machine.vmids gives it */
-#define PAGE BIT(MACHINE_FRAME_SHIFT)
+#define PAGE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define CLEAN PAGE     /* a page that is writable, but nobody has written yet */
 #define OLD (3 * PAGE) /* and one whose AF is 0 */
 
@@ -61,7 +61,8 @@ static bool succeeds(const struct probe *probe)
 static bool is_denied(const struct probe *probe)
 {
     return !succeeds(probe) &&
-           FIELD_GET(FSC_KIND, FIELD_GET(PAR_FST, probe->par)) == FSC_KIND_PERMISSION;
+           MAPPING_FIELD_GET(FSC_KIND, MAPPING_FIELD_GET(PAR_FST, probe->par)) ==
+               FSC_KIND_PERMISSION;
 }
 
 static const char *say_clean(const struct probe *clean)

@@ -4,7 +4,7 @@
 #include "hyp/story/expect.h"
 
 #define SAMPLES 16
-#define SAMPLE_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define SAMPLE_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define SEED 7
 
 /* The last bytes of each sixteenth. */

@@ -13,7 +13,7 @@ static const char *type_name(mapping_flags_t flags)
                                         "Device nGnRE",   "Device nGRE", "Device GRE",
                                         "Normal stage 1", "Normal WT"};
 
-    return names[FIELD_GET(S2_TYPE, flags)];
+    return names[MAPPING_FIELD_GET(S2_TYPE, flags)];
 }
 
 /* "rwx"; where EL1 and EL0 differ, x is 1 or 0: who may execute. */
@@ -23,7 +23,7 @@ static const char *permissions_text(mapping_flags_t flags, char text[TEXT_BYTES]
 
     text[0] = (flags & S2_READ) != 0 ? 'r' : '-';
     text[1] = (flags & S2_WRITE) != 0 ? 'w' : '-';
-    text[2] = execute[FIELD_GET(S2_EXEC, flags)];
+    text[2] = execute[MAPPING_FIELD_GET(S2_EXEC, flags)];
     text[3] = '\0';
     return text;
 }
@@ -127,7 +127,7 @@ static void print_line(void *arg, const char *line)
 
 void describe_table(const struct s2_table *table)
 {
-    uint64_t reach = BIT(s2_table_geometry(table)->ipa_bits);
+    uint64_t reach = MAPPING_BIT(s2_table_geometry(table)->ipa_bits);
 
     print("  VTCR_EL2 0x%lx, VTTBR_EL2 0x%lx, %lu frames of tables\n", s2_table_vtcr(table),
           s2_table_vttbr(table), s2_table_frame_count(table));

@@ -1,6 +1,6 @@
 #include "hyp/story/expect.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 
 static void note_result(struct guest_result result)
 {

@@ -11,12 +11,12 @@ bool extent_at(const struct s2_table *table, ipa_t addr, struct extent *extent)
     if (error != MAPPING_OK && error != MAPPING_NOT_FOUND) {
         return false;
     }
-    start = u64_align_down(ipa_number(addr), leaf.size);
+    start = mapping_u64_align_down(ipa_number(addr), leaf.size);
     extent->range = ipa_range(start, leaf.size);
     extent->is_leaf = error == MAPPING_OK;
     extent->leaf = leaf;
     if (extent->is_leaf) {
-        extent->leaf.pa = pa_of(u64_align_down(pa_number(leaf.pa), leaf.size));
+        extent->leaf.pa = pa_of(mapping_u64_align_down(pa_number(leaf.pa), leaf.size));
     }
     return true;
 }

@@ -13,8 +13,8 @@
 
 #define RW (S2_READ | S2_WRITE)
 
-_Static_assert(RUNS_IPA % BIT(21) == 0, "aligned to the runs of pages of any granule");
-_Static_assert(BLOCK_IPA % BIT(29) == 0, "aligned to level 2's block of any granule");
+_Static_assert(RUNS_IPA % MAPPING_BIT(21) == 0, "aligned to the runs of pages of any granule");
+_Static_assert(BLOCK_IPA % MAPPING_BIT(29) == 0, "aligned to level 2's block of any granule");
 
 /* The pool gives a power of two aligned to its size: so IPA and PA agree below a run's size, or are
  * as far apart there as the IPA is from its own alignment. */
@@ -54,7 +54,7 @@ static void place_constants(struct granule_guest *on)
 
 static void place_rest(struct granule_guest *on)
 {
-    uint64_t reach = BIT(u64_min(on->config.ipa_bits, STAGE1_BITS));
+    uint64_t reach = MAPPING_BIT(mapping_u64_min(on->config.ipa_bits, STAGE1_BITS));
 
     on->code = ipa_range(CODE_IPA, SMALL_SIZE);
     on->top = ipa_range(reach - on->page, on->page);
@@ -73,7 +73,7 @@ void granule_guest_init(struct granule_guest *on, struct guest *guest, const str
     on->guest = guest;
     on->format = format;
     on->config = format_config(
-        format, (unsigned)u64_min(format->guest_ipa_bits, format_ipa_bits_max(format)));
+        format, (unsigned)mapping_u64_min(format->guest_ipa_bits, format_ipa_bits_max(format)));
     on->config.root = format->guest_root;
     guest_init(guest, format->guest, &on->config);
     geometry = s2_table_geometry(s2_space_table(&guest->space));

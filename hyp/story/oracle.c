@@ -28,17 +28,17 @@ struct memory_attributes {
 static struct memory_attributes combined_type(mapping_flags_t flags)
 {
     static const struct memory_attributes types[] = {
-        [FIELD_GET(S2_TYPE, S2_NORMAL)] = {0xff, false},
-        [FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = {0x44, true},
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = {0x00, true},
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = {0x04, true},
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = {0x08, true},
-        [FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = {0x0c, true},
-        [FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = {0xff, false},
-        [FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = {0xbb, false},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL)] = {0xff, false},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = {0x44, true},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = {0x00, true},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = {0x04, true},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = {0x08, true},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = {0x0c, true},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = {0xff, false},
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = {0xbb, false},
     };
 
-    return types[FIELD_GET(S2_TYPE, flags)];
+    return types[MAPPING_FIELD_GET(S2_TYPE, flags)];
 }
 
 /* Stage 1 with DC is non-shareable, so the leaf decides; Device and non-cacheable memory is outer
@@ -62,10 +62,11 @@ static uint64_t combined_shareability(mapping_flags_t flags)
 static uint64_t fault(uint64_t kind, int level)
 {
     if (level < 0) {
-        return PAR_F | PAR_S | FIELD_PREP(PAR_FST, FSC_TRANSLATION_LM1);
+        return PAR_F | PAR_S | MAPPING_FIELD_PREP(PAR_FST, FSC_TRANSLATION_LM1);
     }
     return PAR_F | PAR_S |
-           FIELD_PREP(PAR_FST, FIELD_PREP(FSC_KIND, kind) | FIELD_PREP(FSC_LEVEL, level));
+           MAPPING_FIELD_PREP(PAR_FST, MAPPING_FIELD_PREP(FSC_KIND, kind) |
+                                           MAPPING_FIELD_PREP(FSC_LEVEL, level));
 }
 
 static bool sets_access_flag(const struct s2_table *table)
@@ -93,8 +94,8 @@ static uint64_t expected_of_leaf(const struct s2_table *table, const struct s2_l
         return fault(FSC_KIND_PERMISSION, leaf->level);
     }
     return (pa_number(leaf->pa) & PAR_PA_PAGE) |
-           FIELD_PREP(PAR_ATTR, combined_type(leaf->flags).attr) |
-           FIELD_PREP(PAR_SH, combined_shareability(leaf->flags));
+           MAPPING_FIELD_PREP(PAR_ATTR, combined_type(leaf->flags).attr) |
+           MAPPING_FIELD_PREP(PAR_SH, combined_shareability(leaf->flags));
 }
 
 /* What the library says of an address. */
@@ -116,7 +117,7 @@ static struct view look(const struct s2_table *table, uint64_t address)
 static uint64_t expected(const struct s2_table *table, const struct view *view,
                          enum abort_access access)
 {
-    if (view->address >= BIT(machine.cpu.pa_bits)) {
+    if (view->address >= MAPPING_BIT(machine.cpu.pa_bits)) {
         return PAR_F; /* stage 1 puts out no such IPA: its address size fault, level 0 */
     }
     if (view->error == MAPPING_OK) {
@@ -141,7 +142,7 @@ static bool is_refusal_for(const struct abort *abort, uint64_t wanted, uint64_t 
                            enum abort_access access)
 {
     return abort->access == access && abort->has_ipa && ipa_eq(abort->ipa, ipa_of(address)) &&
-           FIELD_GET(ISS_FSC, abort->esr) == FIELD_GET(PAR_FST, wanted);
+           MAPPING_FIELD_GET(ISS_FSC, abort->esr) == MAPPING_FIELD_GET(PAR_FST, wanted);
 }
 
 static bool is_unchanged(const struct oracle *oracle, const struct view *before)
@@ -284,7 +285,7 @@ static void ask_at(struct oracle *oracle, const struct view *view, enum abort_ac
 static bool is_permission_fault(uint64_t wanted)
 {
     return (wanted & PAR_F) != 0 && wanted != PAR_F &&
-           FIELD_GET(FSC_KIND, FIELD_GET(PAR_FST, wanted)) == FSC_KIND_PERMISSION;
+           MAPPING_FIELD_GET(FSC_KIND, MAPPING_FIELD_GET(PAR_FST, wanted)) == FSC_KIND_PERMISSION;
 }
 
 static void compare(struct oracle *oracle, uint64_t address, enum abort_access access)
@@ -387,7 +388,7 @@ static void ask_next(struct oracle *oracle, struct stretch *stretch, const struc
     }
     stretch->last = *extent;
     stretch->count++;
-    if (u64_is_pow2(stretch->count)) {
+    if (mapping_u64_is_pow2(stretch->count)) {
         note_extent(oracle, extent);
         ask_extent(oracle, extent);
     }
@@ -404,8 +405,8 @@ void oracle_ask_extents(struct oracle *oracle)
         ask_next(oracle, &stretch, &extent);
     }
     ask_extent(oracle, &stretch.last);
-    ask_around(oracle, BIT(geometry->ipa_bits));
-    ask_around(oracle, BIT(machine.cpu.pa_bits));
+    ask_around(oracle, MAPPING_BIT(geometry->ipa_bits));
+    ask_around(oracle, MAPPING_BIT(machine.cpu.pa_bits));
 }
 
 /* Marsaglia's xorshift: any seed but 0. */
@@ -423,7 +424,7 @@ static uint64_t next_random(struct oracle *oracle)
 void oracle_ask_random(struct oracle *oracle, const struct ipa_range ranges[], size_t range_count,
                        unsigned count)
 {
-    uint64_t reach = 2 * BIT(s2_table_geometry(oracle->table)->ipa_bits);
+    uint64_t reach = 2 * MAPPING_BIT(s2_table_geometry(oracle->table)->ipa_bits);
 
     for (unsigned i = 0; i < count; i += 2) {
         struct ipa_range range = ranges[next_random(oracle) % range_count];

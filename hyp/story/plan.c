@@ -3,7 +3,7 @@
 #include "hyp/machine/panic.h"
 #include "hyp/machine/pl011.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 
 static void map_constants(struct guest *guest)
 {

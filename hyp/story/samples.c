@@ -38,7 +38,7 @@ static uint64_t run_size(const struct samples *samples, int level)
 static bool take(struct samples *samples, uint64_t size, uint64_t align, uint64_t *ipa)
 {
     uint64_t end = ipa_number(ipa_range_end(samples->free));
-    uint64_t start = u64_align_down(ipa_number(samples->free.start) + align - 1, align);
+    uint64_t start = mapping_u64_align_down(ipa_number(samples->free.start) + align - 1, align);
 
     if (start > end || end - start < size) {
         return false;
@@ -63,8 +63,8 @@ static uint64_t next_pa(struct samples *samples, uint64_t ipa, uint64_t size)
     uint64_t pa;
 
     do {
-        pa = ipa ^ ((BIT(3) + samples->count++ % BIT(3)) * BIT(top - 4));
-    } while (pa > BIT(top) - size);
+        pa = ipa ^ ((MAPPING_BIT(3) + samples->count++ % MAPPING_BIT(3)) * MAPPING_BIT(top - 4));
+    } while (pa > MAPPING_BIT(top) - size);
     return pa;
 }
 
@@ -145,7 +145,7 @@ static const mapping_flags_t stores[] = {
 #define STORE_PAGES (COUNT(stores) + 1)
 #define STORE_ORDER 4 /* pages for those, as a power of two */
 
-_Static_assert(STORE_PAGES <= BIT(STORE_ORDER), "memory for each");
+_Static_assert(STORE_PAGES <= MAPPING_BIT(STORE_ORDER), "memory for each");
 
 static mapping_flags_t store_flags(const struct samples *samples, size_t i)
 {
@@ -315,7 +315,7 @@ static void begin(struct samples *samples, struct s2_space *space)
     *samples = (struct samples){
         .space = space,
         .geometry = geometry,
-        .free = ipa_range(2 * page, BIT(geometry->ipa_bits) - 4 * page),
+        .free = ipa_range(2 * page, MAPPING_BIT(geometry->ipa_bits) - 4 * page),
     };
 }
 
@@ -325,7 +325,7 @@ bool samples_map(struct samples *samples, struct s2_space *space)
 
     begin(samples, space);
     page = page_size(samples);
-    last = BIT(samples->geometry->ipa_bits) - page;
+    last = MAPPING_BIT(samples->geometry->ipa_bits) - page;
     aim_at(samples, 0, 2 * page);
     aim_at(samples, last - page, 2 * page);
     return map(samples, 0, page, RW) && map(samples, last, page, S2_READ) &&

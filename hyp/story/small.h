@@ -9,7 +9,7 @@
 #include "hyp/vm/guest.h"
 
 #define SMALL_IPA_BITS 36
-#define SMALL_PAGE BIT(12)
+#define SMALL_PAGE MAPPING_BIT(12)
 
 /* One block: IPA and PA agree below 2 MiB. */
 #define SMALL_BLOCK_IPA 0x210000000

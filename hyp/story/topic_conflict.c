@@ -8,7 +8,8 @@
 #define ESR_LITERAL 0x92000030
 #define ESR_FETCH_LITERAL 0x82000030
 
-_Static_assert((FIELD_PREP(ESR_EC, EC_DABT_LOWER) | ESR_IL | FSC_TLB_CONFLICT) == ESR_LITERAL,
+_Static_assert((MAPPING_FIELD_PREP(ESR_EC, EC_DABT_LOWER) | ESR_IL | FSC_TLB_CONFLICT) ==
+                   ESR_LITERAL,
                "a load or store of a guest, FSC 0b110000");
 
 static void check_decode(void)

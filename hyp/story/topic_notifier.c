@@ -106,6 +106,6 @@ void topic_notifier(void)
     check_frames(&guest, &listener);
     listener.count = 0;
     guest_fini(&guest);
-    check(heard(&listener, ipa_range(0, BIT(SMALL_IPA_BITS)), S2_TLB_LEVEL_ANY),
+    check(heard(&listener, ipa_range(0, MAPPING_BIT(SMALL_IPA_BITS)), S2_TLB_LEVEL_ANY),
           "Quinn ends: it hears of all addresses that there are");
 }

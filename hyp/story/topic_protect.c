@@ -2,7 +2,7 @@
 #include "hyp/story/plan.h"
 #include "hyp/story/topics.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define BLOCK (PLAN_BLOCKS_IPA + 0x600000)
 #define BLOCK_SIZE 0x200000
 #define PAGE (BLOCK + 0x9000)
@@ -12,7 +12,7 @@
 
 #define RW (S2_READ | S2_WRITE)
 
-static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, BIT(MACHINE_FRAME_SHIFT));
+static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, MAPPING_BIT(MACHINE_FRAME_SHIFT));
 static const struct ipa_range block_range = IPA_RANGE_INIT(BLOCK, BLOCK_SIZE);
 static const struct ipa_range code_range = IPA_RANGE_INIT(PLAN_CODE_IPA, PLAN_CODE_SIZE);
 

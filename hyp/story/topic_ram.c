@@ -5,8 +5,8 @@
 #include "hyp/story/plan.h"
 #include "hyp/story/topics.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
-#define MIB BIT(20)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
+#define MIB MAPPING_BIT(20)
 #define SEED 7
 
 static const struct ram_area {

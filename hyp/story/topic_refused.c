@@ -3,7 +3,7 @@
 #include "hyp/story/plan.h"
 #include "hyp/story/topics.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define CODE_ANSWER 99
 
 #define WINDOW 1 /* which part of the window gets its table from a hole */
@@ -68,7 +68,7 @@ static void check_borders(struct guest *guest)
 /* An IPA with more bits than VTCR_EL2.T0SZ lets in: refused before any table is looked at. */
 static void check_input_size(struct guest *guest)
 {
-    uint64_t ipa = BIT(PLAN_IPA_BITS) + 0x2000;
+    uint64_t ipa = MAPPING_BIT(PLAN_IPA_BITS) + 0x2000;
 
     expect_abort(guest_read(guest, ipa_of(ipa)),
                  (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, 0, ipa_of(ipa)},

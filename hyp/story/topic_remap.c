@@ -15,7 +15,7 @@
 #define PAGE (BLOCK + 0x5000)
 #define HOLE (BLOCK + 0x100000)
 #define HOLE_SIZE 0x10000
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define WORD sizeof(uint64_t)
 
 #define WINDOW 2 /* which part of the guest's window, see hyp/guest/abi.h */
@@ -30,7 +30,7 @@
 #define THIRD 0xcccc000000000003
 #define FOURTH 0xdddd000000000004
 
-static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, BIT(MACHINE_FRAME_SHIFT));
+static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, MAPPING_BIT(MACHINE_FRAME_SHIFT));
 static const struct ipa_range block_range = IPA_RANGE_INIT(BLOCK, BLOCK_SIZE);
 static const struct ipa_range hole_range = IPA_RANGE_INIT(HOLE, HOLE_SIZE);
 

@@ -100,7 +100,8 @@ static void check_tighten(struct guest *guest, struct ipa_range page, enum mappi
     if (answer == MAPPING_OK) {
         holds = small_is_refused(guest, ABORT_WRITE, ABORT_PERMISSION, page.start) &&
                 s2_space_protect(&guest->space, page, flags) == MAPPING_OK &&
-                s2_space_fold(&guest->space, ipa_range(SMALL_BLOCK_IPA, BIT(30))) == MAPPING_OK &&
+                s2_space_fold(&guest->space, ipa_range(SMALL_BLOCK_IPA, MAPPING_BIT(30))) ==
+                    MAPPING_OK &&
                 holds;
     }
     holds = guest_run_size(guest, page.start) == run && holds;

@@ -16,7 +16,7 @@
 #define LEVEL_M1_BITS 52 /* the input size at which every emulator starts at level -1 */
 #define SAMPLES_VMID 77  /* given by hand: none of machine.vmids gives it */
 #define AREAS_MAX 16
-#define BESIDE BIT(16) /* around an area, bytes */
+#define BESIDE MAPPING_BIT(16) /* around an area, bytes */
 
 static void report(const struct oracle *oracle, const char *what)
 {
@@ -89,8 +89,8 @@ static bool emulator_refuses(struct tally *tally, const struct samples *samples)
         return false;
     }
     par = at_s12e1r(0);
-    is_refused =
-        (par & PAR_F) != 0 && FIELD_GET(PAR_FST, par) == FIELD_PREP(FSC_KIND, FSC_KIND_TRANSLATION);
+    is_refused = (par & PAR_F) != 0 && MAPPING_FIELD_GET(PAR_FST, par) ==
+                                           MAPPING_FIELD_PREP(FSC_KIND, FSC_KIND_TRANSLATION);
     tally->left_out += is_refused;
     tally->doubtful += !is_refused;
     return is_refused;
@@ -160,8 +160,8 @@ static struct s2_config vary(const struct format *format, unsigned ipa_bits, uns
     unsigned update = turn % (S2_HARDWARE_UPDATE_DIRTY + 1);
 
     config.force_write_back = turn % 2 == 0 ? S2_FWB_AUTO : S2_FWB_OFF;
-    config.hardware_update =
-        (enum s2_hardware_update)u64_min(update, u64_min(machine.cpu.hafdbs, update));
+    config.hardware_update = (enum s2_hardware_update)mapping_u64_min(
+        update, mapping_u64_min(machine.cpu.hafdbs, update));
     /* Also where the part that is emulated could not be trusted with it. */
     config.unusable_updates = S2_WORKAROUND_OFF;
     return config;

@@ -3,12 +3,12 @@
 #include "hyp/story/topics.h"
 #include "hyp/story/turns.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define ROUNDS 8
 #define PLACE (PLAN_BLOCKS_IPA + 0x800000)
 #define PAGE (PLAN_PAGES_IPA + 0x9000)
 
-static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, BIT(MACHINE_FRAME_SHIFT));
+static const struct ipa_range page_range = IPA_RANGE_INIT(PAGE, MAPPING_BIT(MACHINE_FRAME_SHIFT));
 
 /* Each writes and reads at the same IPAs and calls its own code. */
 static void check_turns(struct guest *guests[])

@@ -25,7 +25,7 @@ static struct guest guests[GUESTS];
 
 static uint64_t live_vmid(void)
 {
-    return FIELD_GET(VTTBR_VMID, read_vttbr_el2());
+    return MAPPING_FIELD_GET(VTTBR_VMID, read_vttbr_el2());
 }
 
 static const struct s2_tlb_counters *counters_of(const struct guest *guest)

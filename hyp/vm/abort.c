@@ -5,7 +5,7 @@
 
 bool abort_is(uint64_t esr)
 {
-    uint64_t class = FIELD_GET(ESR_EC, esr);
+    uint64_t class = MAPPING_FIELD_GET(ESR_EC, esr);
 
     return class == EC_IABT_LOWER || class == EC_DABT_LOWER;
 }
@@ -25,9 +25,9 @@ static void decode_status(struct abort *abort, uint64_t fsc)
         abort->level = -1;
     } else if (fsc == FSC_TLB_CONFLICT) {
         abort->kind = ABORT_TLB_CONFLICT;
-    } else if (fsc <= (FIELD_PREP(FSC_KIND, FSC_KIND_PERMISSION) | FSC_LEVEL)) {
-        abort->kind = kinds[FIELD_GET(FSC_KIND, fsc)];
-        abort->level = (int)FIELD_GET(FSC_LEVEL, fsc);
+    } else if (fsc <= (MAPPING_FIELD_PREP(FSC_KIND, FSC_KIND_PERMISSION) | FSC_LEVEL)) {
+        abort->kind = kinds[MAPPING_FIELD_GET(FSC_KIND, fsc)];
+        abort->level = (int)MAPPING_FIELD_GET(FSC_LEVEL, fsc);
     }
 }
 
@@ -35,7 +35,7 @@ static void decode_status(struct abort *abort, uint64_t fsc)
  * descriptor. Cache maintenance reports WnR = 1 but needs no write permission. */
 static enum abort_access decode_access(uint64_t esr, const struct abort *abort)
 {
-    if (FIELD_GET(ESR_EC, esr) == EC_IABT_LOWER) {
+    if (MAPPING_FIELD_GET(ESR_EC, esr) == EC_IABT_LOWER) {
         return ABORT_FETCH;
     }
     if (abort->on_s1_walk && abort->kind != ABORT_PERMISSION) {
@@ -46,13 +46,13 @@ static enum abort_access decode_access(uint64_t esr, const struct abort *abort)
 
 static struct abort_syndrome decode_syndrome(uint64_t esr)
 {
-    if (FIELD_GET(ESR_EC, esr) != EC_DABT_LOWER || (esr & ISS_ISV) == 0) {
+    if (MAPPING_FIELD_GET(ESR_EC, esr) != EC_DABT_LOWER || (esr & ISS_ISV) == 0) {
         return (struct abort_syndrome){0};
     }
     return (struct abort_syndrome){
         .valid = true,
-        .bytes = (unsigned)BIT(FIELD_GET(ISS_SAS, esr)),
-        .srt = (unsigned)FIELD_GET(ISS_SRT, esr),
+        .bytes = (unsigned)MAPPING_BIT(MAPPING_FIELD_GET(ISS_SAS, esr)),
+        .srt = (unsigned)MAPPING_FIELD_GET(ISS_SRT, esr),
         .sign_extends = (esr & ISS_SSE) != 0,
         .is_64bit = (esr & ISS_SF) != 0,
     };
@@ -66,7 +66,7 @@ static uint64_t page_offset(const struct abort *abort)
 
 static void find_ipa(struct abort *abort, uint64_t hpfar)
 {
-    ipa_t page = ipa_of(FIELD_PREP(IPA_PAGE, FIELD_GET(HPFAR_FIPA, hpfar)));
+    ipa_t page = ipa_of(MAPPING_FIELD_PREP(IPA_PAGE, MAPPING_FIELD_GET(HPFAR_FIPA, hpfar)));
 
     switch (abort->kind) {
     case ABORT_TRANSLATION:
@@ -91,7 +91,7 @@ struct abort abort_decode(uint64_t esr)
     abort.on_s1_walk = (esr & ISS_S1PTW) != 0;
     abort.has_va = (esr & ISS_FNV) == 0;
     abort.va = abort.has_va ? read_far_el2() : 0;
-    decode_status(&abort, FIELD_GET(ISS_FSC, esr));
+    decode_status(&abort, MAPPING_FIELD_GET(ISS_FSC, esr));
     abort.access = decode_access(esr, &abort);
     abort.syndrome = decode_syndrome(esr);
     find_ipa(&abort, read_hpfar_el2());

@@ -5,9 +5,9 @@
 #define PLAIN_BITS 48
 #define WIDE_BITS 52
 
-#define KIB BIT(10)
-#define MIB BIT(20)
-#define GIB BIT(30)
+#define KIB MAPPING_BIT(10)
+#define MIB MAPPING_BIT(20)
+#define GIB MAPPING_BIT(30)
 
 #define LEAVES_4K (4 * KIB | 2 * MIB | GIB)
 #define RUNS_4K (64 * KIB | 32 * MIB | 16 * GIB)
@@ -82,7 +82,7 @@ bool format_is_offered(const struct format *format)
 
 unsigned format_ipa_bits_max(const struct format *format)
 {
-    return (unsigned)u64_min(format->address_bits, machine.cpu.pa_bits);
+    return (unsigned)mapping_u64_min(format->address_bits, machine.cpu.pa_bits);
 }
 
 /* The wide form of 64K is asked for by its output size, the others by name. */

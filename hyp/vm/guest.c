@@ -6,7 +6,7 @@
 #include "hyp/machine/string.h"
 #include "hyp/vm/bare.h"
 
-#define FRAME_SIZE BIT(MACHINE_FRAME_SHIFT)
+#define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define TEXT_MAX 128
 #define MENDED_MAX 16 /* aborts of one step: beyond that, something is wrong */
 
@@ -18,7 +18,7 @@ static unsigned order_of(uint64_t size)
 {
     unsigned order = 0;
 
-    while (BIT(MACHINE_FRAME_SHIFT + order) < size) {
+    while (MAPPING_BIT(MACHINE_FRAME_SHIFT + order) < size) {
         order++;
     }
     return order;
@@ -157,7 +157,7 @@ uint64_t guest_run_size(struct guest *guest, ipa_t ipa)
  * its memory is printed as question marks. */
 static void print_text(struct guest *guest, uint64_t start, uint64_t length)
 {
-    struct ipa_range text = ipa_range(start, u64_min(length, TEXT_MAX));
+    struct ipa_range text = ipa_range(start, mapping_u64_min(length, TEXT_MAX));
 
     if (guest->is_quiet) {
         return;

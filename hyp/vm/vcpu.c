@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #define INSTRUCTION_BYTES 4
-#define VECTORS_ALIGN BIT(11)
+#define VECTORS_ALIGN MAPPING_BIT(11)
 
 /* What comes to EL2 beside stage 2 faults: physical interrupts, WFI and SMC. */
 #define HCR_TRAPS (HCR_RW | HCR_TSC | HCR_TWI | HCR_AMO | HCR_IMO | HCR_FMO | HCR_SWIO)
@@ -157,7 +157,7 @@ static struct vcpu_exit decode_sync(void)
 {
     struct vcpu_exit exit = {.reason = VCPU_EXIT_OTHER, .esr = read_esr_el2()};
 
-    switch (FIELD_GET(ESR_EC, exit.esr)) {
+    switch (MAPPING_FIELD_GET(ESR_EC, exit.esr)) {
     case EC_HVC64:
         exit.reason = VCPU_EXIT_HVC;
         break;
@@ -210,7 +210,7 @@ struct vcpu_exit vcpu_run_by_hand(const struct s2_table *table, struct vcpu_regs
     MAPPING_ASSERT(loaded == NULL);
 
     write_sctlr_el1(SCTLR_EL1_RESET | SCTLR_M);
-    write_vbar_el1(u64_align_down(regs->pc, VECTORS_ALIGN));
+    write_vbar_el1(mapping_u64_align_down(regs->pc, VECTORS_ALIGN));
     vcpu_stage1_off(table);
     return run_regs(regs);
 }

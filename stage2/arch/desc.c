@@ -18,19 +18,21 @@ static const uint8_t MEMATTR[2][8] = {
 /* SH by the number in the flags; the last one is no flag. */
 static const uint8_t SHAREABILITY[4] = {SH_INNER, SH_OUTER, SH_NONE, UINT8_MAX};
 
-_Static_assert(sizeof(MEMATTR[0]) == FIELD_GET(S2_TYPE, S2_TYPE) + 1, "an entry for each type");
-_Static_assert(sizeof(SHAREABILITY) == FIELD_GET(S2_SHAREABILITY, S2_SHAREABILITY) + 1,
+_Static_assert(sizeof(MEMATTR[0]) == MAPPING_FIELD_GET(S2_TYPE, S2_TYPE) + 1,
+               "an entry for each type");
+_Static_assert(sizeof(SHAREABILITY) == MAPPING_FIELD_GET(S2_SHAREABILITY, S2_SHAREABILITY) + 1,
                "an entry for each shareability");
-_Static_assert(FIELD_GET(S2_DESC_SOFT, S2_DESC_SOFT) ==
-                   FIELD_GET(S2_SOFT0 | S2_SOFT1, S2_SOFT0 | S2_SOFT1),
+_Static_assert(MAPPING_FIELD_GET(S2_DESC_SOFT, S2_DESC_SOFT) ==
+                   MAPPING_FIELD_GET(S2_SOFT0 | S2_SOFT1, S2_SOFT0 | S2_SOFT1),
                "a leaf's bit for each software flag");
-_Static_assert(FIELD_GET(S2_DESC_MEMATTR, S2_DESC_MEMATTR) < NO_MEMATTR, "no MemAttr is none");
+_Static_assert(MAPPING_FIELD_GET(S2_DESC_MEMATTR, S2_DESC_MEMATTR) < NO_MEMATTR,
+               "no MemAttr is none");
 
 struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_config *config)
 {
     const unsigned top = geometry->has_lpa2 ? 49 : 47;
     struct s2_format format = {
-        .address_mask = FIELD(top, geometry->granule_shift),
+        .address_mask = MAPPING_FIELD(top, geometry->granule_shift),
         .attr_mask = S2_DESC_MEMATTR | S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF |
                      S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT,
         .has_lpa2 = geometry->has_lpa2,
@@ -42,13 +44,13 @@ struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s
     };
 
     if (geometry->has_lpa2) {
-        format.high_mask = FIELD(51, 50);
+        format.high_mask = MAPPING_FIELD(51, 50);
         format.high_shift = 50 - 8;
     } else {
         format.attr_mask |= S2_DESC_SH;
     }
     if (geometry->has_lpa) {
-        format.high_mask = FIELD(51, 48);
+        format.high_mask = MAPPING_FIELD(51, 48);
         format.high_shift = 48 - 12;
     }
     MAPPING_ASSERT(!geometry->has_lpa2 || !geometry->has_lpa);
@@ -64,10 +66,10 @@ static enum mapping_error check_flags(const struct s2_format *format, mapping_fl
     const uint64_t exec = flags & S2_EXEC;
 
     if ((flags & ~S2_ALL_FLAGS) != 0 ||
-        SHAREABILITY[FIELD_GET(S2_SHAREABILITY, flags)] == UINT8_MAX) {
+        SHAREABILITY[MAPPING_FIELD_GET(S2_SHAREABILITY, flags)] == UINT8_MAX) {
         return MAPPING_INVALID_PARAM;
     }
-    if (MEMATTR[format->has_fwb][FIELD_GET(S2_TYPE, flags)] == NO_MEMATTR) {
+    if (MEMATTR[format->has_fwb][MAPPING_FIELD_GET(S2_TYPE, flags)] == NO_MEMATTR) {
         return MAPPING_UNSUPPORTED;
     }
     if (!format->has_xnx && exec != 0 && exec != S2_EXEC) {
@@ -155,7 +157,7 @@ static const uint16_t SHAREABILITIES[4] = {
 /* The bits of @from in @raw as those of @to, a mask as wide. */
 static uint64_t moved(uint64_t raw, uint64_t from, uint64_t to)
 {
-    return FIELD_PREP(to, FIELD_GET(from, raw));
+    return MAPPING_FIELD_PREP(to, MAPPING_FIELD_GET(from, raw));
 }
 enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_t flags,
                                   s2_desc_t *attr)
@@ -166,15 +168,17 @@ enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_
     if (error != MAPPING_OK) {
         return error;
     }
-    raw = FIELD_PREP(S2_DESC_MEMATTR, MEMATTR[format->has_fwb][FIELD_GET(S2_TYPE, flags)]);
-    raw |= FIELD_PREP(S2_DESC_XN, xn_encode(flags));
-    raw |= FIELD_PREP(S2_DESC_SOFT, FIELD_GET(S2_SOFT0 | S2_SOFT1, flags));
+    raw = MAPPING_FIELD_PREP(S2_DESC_MEMATTR,
+                             MEMATTR[format->has_fwb][MAPPING_FIELD_GET(S2_TYPE, flags)]);
+    raw |= MAPPING_FIELD_PREP(S2_DESC_XN, xn_encode(flags));
+    raw |= MAPPING_FIELD_PREP(S2_DESC_SOFT, MAPPING_FIELD_GET(S2_SOFT0 | S2_SOFT1, flags));
     raw |= (flags & S2_READ) != 0 ? S2_DESC_S2AP_READ : 0;
     raw |= (flags & S2_WRITE) != 0 ? S2_DESC_S2AP_WRITE : 0;
     raw |= (flags & S2_NO_AF) != 0 ? 0 : S2_DESC_AF;
     raw |= (flags & S2_DBM) != 0 ? S2_DESC_DBM : 0;
     if (!format->has_lpa2) {
-        raw |= FIELD_PREP(S2_DESC_SH, SHAREABILITY[FIELD_GET(S2_SHAREABILITY, flags)]);
+        raw |=
+            MAPPING_FIELD_PREP(S2_DESC_SH, SHAREABILITY[MAPPING_FIELD_GET(S2_SHAREABILITY, flags)]);
     }
     MAPPING_ASSERT((raw & ~format->attr_mask) == 0);
     *attr = (s2_desc_t){raw};
@@ -184,15 +188,15 @@ enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_
 mapping_flags_t s2_attr_decode(const struct s2_format *format, s2_desc_t leaf)
 {
     const uint64_t raw = leaf.raw;
-    mapping_flags_t flags = TYPES[format->has_fwb][FIELD_GET(S2_DESC_MEMATTR, raw)];
+    mapping_flags_t flags = TYPES[format->has_fwb][MAPPING_FIELD_GET(S2_DESC_MEMATTR, raw)];
 
-    flags |= EXEC[FIELD_GET(S2_DESC_XN, raw)];
+    flags |= EXEC[MAPPING_FIELD_GET(S2_DESC_XN, raw)];
     flags |= moved(raw, S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE, S2_READ | S2_WRITE);
     flags |= moved(raw, S2_DESC_SOFT, S2_SOFT0 | S2_SOFT1);
     flags |= moved(raw, S2_DESC_DBM, S2_DBM);
     flags |= moved(~raw, S2_DESC_AF, S2_NO_AF);
     if (!format->has_lpa2) {
-        flags |= SHAREABILITIES[FIELD_GET(S2_DESC_SH, raw)];
+        flags |= SHAREABILITIES[MAPPING_FIELD_GET(S2_DESC_SH, raw)];
     }
     return flags;
 }
@@ -201,8 +205,8 @@ bool s2_desc_allows(const struct s2_format *format, s2_desc_t to, s2_desc_t from
 {
     const uint64_t granted =
         S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | (format->has_dirty ? S2_DESC_DBM : 0);
-    const unsigned lost =
-        EXEC[FIELD_GET(S2_DESC_XN, from.raw)] & ~(unsigned)EXEC[FIELD_GET(S2_DESC_XN, to.raw)];
+    const unsigned lost = EXEC[MAPPING_FIELD_GET(S2_DESC_XN, from.raw)] &
+                          ~(unsigned)EXEC[MAPPING_FIELD_GET(S2_DESC_XN, to.raw)];
 
     return (from.raw & granted & ~to.raw) == 0 && lost == 0;
 }

@@ -28,19 +28,19 @@ typedef struct {
     uint64_t raw;
 } s2_desc_t;
 
-#define S2_DESC_VALID BIT(0)
-#define S2_DESC_TABLE BIT(1) /* above level 3; at level 3 a page has it too */
-#define S2_DESC_MEMATTR FIELD(5, 2)
-#define S2_DESC_S2AP_READ BIT(6)
-#define S2_DESC_S2AP_WRITE BIT(7)
-#define S2_DESC_SH FIELD(9, 8)
-#define S2_DESC_AF BIT(10)
-#define S2_DESC_NT BIT(16)
-#define S2_DESC_DBM BIT(51)
-#define S2_DESC_CONTIGUOUS BIT(52)
-#define S2_DESC_XN FIELD(54, 53)
-#define S2_DESC_SOFT FIELD(57, 56)
-#define S2_DESC_BROKEN BIT(63)
+#define S2_DESC_VALID MAPPING_BIT(0)
+#define S2_DESC_TABLE MAPPING_BIT(1) /* above level 3; at level 3 a page has it too */
+#define S2_DESC_MEMATTR MAPPING_FIELD(5, 2)
+#define S2_DESC_S2AP_READ MAPPING_BIT(6)
+#define S2_DESC_S2AP_WRITE MAPPING_BIT(7)
+#define S2_DESC_SH MAPPING_FIELD(9, 8)
+#define S2_DESC_AF MAPPING_BIT(10)
+#define S2_DESC_NT MAPPING_BIT(16)
+#define S2_DESC_DBM MAPPING_BIT(51)
+#define S2_DESC_CONTIGUOUS MAPPING_BIT(52)
+#define S2_DESC_XN MAPPING_FIELD(54, 53)
+#define S2_DESC_SOFT MAPPING_FIELD(57, 56)
+#define S2_DESC_BROKEN MAPPING_BIT(63)
 
 #define S2_MEMATTR_WB 0xf
 #define S2_MEMATTR_WT 0xa
@@ -62,19 +62,20 @@ typedef struct {
     (S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT)
 
 /* A page of Normal memory at 2 GiB, all permissions, inner shareable, accessed. */
-_Static_assert((UINT64_C(0x80000000) | FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_WB) |
-                S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | FIELD_PREP(S2_DESC_SH, 3) | S2_DESC_AF |
-                S2_DESC_TABLE | S2_DESC_VALID) == UINT64_C(0x800007ff),
+_Static_assert((UINT64_C(0x80000000) | MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_WB) |
+                S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | MAPPING_FIELD_PREP(S2_DESC_SH, 3) |
+                S2_DESC_AF | S2_DESC_TABLE | S2_DESC_VALID) == UINT64_C(0x800007ff),
                "a page that everybody may use");
-_Static_assert((FIELD_PREP(S2_DESC_XN, S2_XN_ALL) | S2_DESC_CONTIGUOUS | S2_DESC_DBM) ==
+_Static_assert((MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) | S2_DESC_CONTIGUOUS | S2_DESC_DBM) ==
                    UINT64_C(0x0058000000000000),
                "upper attributes");
 
-_Static_assert((FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_FWB_WB) | S2_DESC_NT | S2_DESC_VALID) ==
-                   UINT64_C(0x00010019),
+_Static_assert((MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_FWB_WB) | S2_DESC_NT |
+                S2_DESC_VALID) == UINT64_C(0x00010019),
                "with FWB bit 5 of a leaf is 0");
-_Static_assert(FIELD_PREP(S2_DESC_XN, S2_XN_ALL) == BIT(54), "execute never without FEAT_XNX");
-_Static_assert(FIELD_PREP(S2_DESC_XN, S2_XN_EL1) == BIT(53), "EL0 only executes");
+_Static_assert(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) == MAPPING_BIT(54),
+               "execute never without FEAT_XNX");
+_Static_assert(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_EL1) == MAPPING_BIT(53), "EL0 only executes");
 _Static_assert((S2_DESC_IN_PLACE & (S2_DESC_MEMATTR | S2_DESC_SH | S2_DESC_CONTIGUOUS | S2_DESC_NT |
                                     S2_DESC_TABLE | S2_DESC_VALID)) == 0,
                "type, shareability, size and the hint change by break-before-make");
@@ -228,7 +229,7 @@ static inline pa_t s2_desc_output(s2_desc_t leaf, uint64_t address_mask, uint64_
  * is this one plus its size. */
 static inline uint64_t s2_address_room(const struct s2_format *format, pa_t pa)
 {
-    const uint64_t bank = FIELD_LSB(format->high_mask);
+    const uint64_t bank = MAPPING_FIELD_LSB(format->high_mask);
 
     return bank == 0 ? UINT64_MAX : bank - (pa.raw & (bank - 1));
 }

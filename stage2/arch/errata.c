@@ -21,16 +21,16 @@
  * narrower.
  */
 
-#define MIDR_REVISION FIELD(3, 0)
-#define MIDR_PART FIELD(15, 4)
-#define MIDR_VARIANT FIELD(23, 20)
-#define MIDR_IMPLEMENTER FIELD(31, 24)
+#define MIDR_REVISION MAPPING_FIELD(3, 0)
+#define MIDR_PART MAPPING_FIELD(15, 4)
+#define MIDR_VARIANT MAPPING_FIELD(23, 20)
+#define MIDR_IMPLEMENTER MAPPING_FIELD(31, 24)
 
 /* Cortex-A76 r4p1. */
-_Static_assert(FIELD_GET(MIDR_IMPLEMENTER, UINT64_C(0x414fd0b1)) == 0x41, "Arm");
-_Static_assert(FIELD_GET(MIDR_PART, UINT64_C(0x414fd0b1)) == 0xd0b, "Cortex-A76");
-_Static_assert(FIELD_GET(MIDR_VARIANT, UINT64_C(0x414fd0b1)) == 4, "r4");
-_Static_assert(FIELD_GET(MIDR_REVISION, UINT64_C(0x414fd0b1)) == 1, "p1");
+_Static_assert(MAPPING_FIELD_GET(MIDR_IMPLEMENTER, UINT64_C(0x414fd0b1)) == 0x41, "Arm");
+_Static_assert(MAPPING_FIELD_GET(MIDR_PART, UINT64_C(0x414fd0b1)) == 0xd0b, "Cortex-A76");
+_Static_assert(MAPPING_FIELD_GET(MIDR_VARIANT, UINT64_C(0x414fd0b1)) == 4, "r4");
+_Static_assert(MAPPING_FIELD_GET(MIDR_REVISION, UINT64_C(0x414fd0b1)) == 1, "p1");
 
 enum {
     ARM = 0x41,
@@ -141,11 +141,12 @@ static const struct row ROWS[] = {
 
 static bool row_is_of(const struct row *row, uint64_t midr)
 {
-    const uint64_t version = VERSION(FIELD_GET(MIDR_VARIANT, midr), FIELD_GET(MIDR_REVISION, midr));
+    const uint64_t version =
+        VERSION(MAPPING_FIELD_GET(MIDR_VARIANT, midr), MAPPING_FIELD_GET(MIDR_REVISION, midr));
 
-    return FIELD_GET(MIDR_IMPLEMENTER, midr) == row->implementer &&
-           (FIELD_GET(MIDR_PART, midr) & row->part_mask) == row->part && version >= row->first &&
-           version <= row->last;
+    return MAPPING_FIELD_GET(MIDR_IMPLEMENTER, midr) == row->implementer &&
+           (MAPPING_FIELD_GET(MIDR_PART, midr) & row->part_mask) == row->part &&
+           version >= row->first && version <= row->last;
 }
 
 struct s2_part s2_part_of(uint64_t midr)

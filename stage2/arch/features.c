@@ -2,43 +2,44 @@
 
 #include "core/bits.h"
 
-#define MMFR0_PARANGE FIELD(3, 0)
-#define MMFR0_TGRAN16 FIELD(23, 20)
-#define MMFR0_TGRAN64 FIELD(27, 24)
-#define MMFR0_TGRAN4 FIELD(31, 28)
-#define MMFR0_TGRAN16_2 FIELD(35, 32)
-#define MMFR0_TGRAN64_2 FIELD(39, 36)
-#define MMFR0_TGRAN4_2 FIELD(43, 40)
-#define MMFR1_HAFDBS FIELD(3, 0)
-#define MMFR1_VMIDBITS FIELD(7, 4)
-#define MMFR1_VH FIELD(11, 8)
-#define MMFR1_XNX FIELD(31, 28)
-#define MMFR2_CNP FIELD(3, 0)
-#define MMFR2_ST FIELD(31, 28)
-#define MMFR2_FWB FIELD(43, 40)
-#define MMFR2_TTL FIELD(51, 48)
-#define MMFR2_BBM FIELD(55, 52)
-#define ISAR0_ATOMIC FIELD(23, 20)
-#define ISAR0_TLB FIELD(59, 56)
-#define ISAR1_XS FIELD(59, 56)
-#define CTR_DMINLINE FIELD(19, 16) /* log2 of words of 4 bytes */
-#define CTR_IDC BIT(28)
-#define CTR_DIC BIT(29)
+#define MMFR0_PARANGE MAPPING_FIELD(3, 0)
+#define MMFR0_TGRAN16 MAPPING_FIELD(23, 20)
+#define MMFR0_TGRAN64 MAPPING_FIELD(27, 24)
+#define MMFR0_TGRAN4 MAPPING_FIELD(31, 28)
+#define MMFR0_TGRAN16_2 MAPPING_FIELD(35, 32)
+#define MMFR0_TGRAN64_2 MAPPING_FIELD(39, 36)
+#define MMFR0_TGRAN4_2 MAPPING_FIELD(43, 40)
+#define MMFR1_HAFDBS MAPPING_FIELD(3, 0)
+#define MMFR1_VMIDBITS MAPPING_FIELD(7, 4)
+#define MMFR1_VH MAPPING_FIELD(11, 8)
+#define MMFR1_XNX MAPPING_FIELD(31, 28)
+#define MMFR2_CNP MAPPING_FIELD(3, 0)
+#define MMFR2_ST MAPPING_FIELD(31, 28)
+#define MMFR2_FWB MAPPING_FIELD(43, 40)
+#define MMFR2_TTL MAPPING_FIELD(51, 48)
+#define MMFR2_BBM MAPPING_FIELD(55, 52)
+#define ISAR0_ATOMIC MAPPING_FIELD(23, 20)
+#define ISAR0_TLB MAPPING_FIELD(59, 56)
+#define ISAR1_XS MAPPING_FIELD(59, 56)
+#define CTR_DMINLINE MAPPING_FIELD(19, 16) /* log2 of words of 4 bytes */
+#define CTR_IDC MAPPING_BIT(28)
+#define CTR_DIC MAPPING_BIT(29)
 
 /* Cortex-A57, as it reads. */
-_Static_assert(FIELD_GET(MMFR0_PARANGE, UINT64_C(0x1124)) == 4, "44 bits");
-_Static_assert(4U << FIELD_GET(CTR_DMINLINE, UINT64_C(0x8444c004)) == 64, "lines of 64 bytes");
+_Static_assert(MAPPING_FIELD_GET(MMFR0_PARANGE, UINT64_C(0x1124)) == 4, "44 bits");
+_Static_assert(4U << MAPPING_FIELD_GET(CTR_DMINLINE, UINT64_C(0x8444c004)) == 64,
+               "lines of 64 bytes");
 /* Cortex-A76. */
-_Static_assert(FIELD_GET(MMFR1_HAFDBS, UINT64_C(0x10212122)) == 2, "AF and dirty state");
-_Static_assert(FIELD_GET(MMFR1_VMIDBITS, UINT64_C(0x10212122)) == 2, "16-bit VMIDs");
-_Static_assert(FIELD_GET(MMFR1_XNX, UINT64_C(0x10212122)) == 1, "XNX");
+_Static_assert(MAPPING_FIELD_GET(MMFR1_HAFDBS, UINT64_C(0x10212122)) == 2, "AF and dirty state");
+_Static_assert(MAPPING_FIELD_GET(MMFR1_VMIDBITS, UINT64_C(0x10212122)) == 2, "16-bit VMIDs");
+_Static_assert(MAPPING_FIELD_GET(MMFR1_XNX, UINT64_C(0x10212122)) == 1, "XNX");
 
 /* What TGranX_2 says; 0 sends the reader to stage 1's field. */
 enum { TGRAN_2_AS_STAGE1 = 0, TGRAN_2_ABSENT = 1, TGRAN_2_PRESENT = 2 };
 
 static unsigned id_field(uint64_t mask, uint64_t reg)
 {
-    return (unsigned)FIELD_GET(mask, reg);
+    return (unsigned)MAPPING_FIELD_GET(mask, reg);
 }
 
 static unsigned pa_bits_decode(unsigned parange)

@@ -2,42 +2,44 @@
 
 #include <stddef.h>
 
-#define VTCR_T0SZ FIELD(5, 0)
-#define VTCR_SL0 FIELD(7, 6)
-#define VTCR_IRGN0 FIELD(9, 8)
-#define VTCR_ORGN0 FIELD(11, 10)
-#define VTCR_SH0 FIELD(13, 12)
-#define VTCR_TG0 FIELD(15, 14)
-#define VTCR_PS FIELD(18, 16)
-#define VTCR_VS BIT(19)
-#define VTCR_HA BIT(21)
-#define VTCR_HD BIT(22)
-#define VTCR_RES1 BIT(31)
-#define VTCR_DS BIT(32)
-#define VTCR_SL2 BIT(33)
+#define VTCR_T0SZ MAPPING_FIELD(5, 0)
+#define VTCR_SL0 MAPPING_FIELD(7, 6)
+#define VTCR_IRGN0 MAPPING_FIELD(9, 8)
+#define VTCR_ORGN0 MAPPING_FIELD(11, 10)
+#define VTCR_SH0 MAPPING_FIELD(13, 12)
+#define VTCR_TG0 MAPPING_FIELD(15, 14)
+#define VTCR_PS MAPPING_FIELD(18, 16)
+#define VTCR_VS MAPPING_BIT(19)
+#define VTCR_HA MAPPING_BIT(21)
+#define VTCR_HD MAPPING_BIT(22)
+#define VTCR_RES1 MAPPING_BIT(31)
+#define VTCR_DS MAPPING_BIT(32)
+#define VTCR_SL2 MAPPING_BIT(33)
 
-#define HCR_VM BIT(0)
-#define HCR_FWB BIT(46)
+#define HCR_VM MAPPING_BIT(0)
+#define HCR_FWB MAPPING_BIT(46)
 _Static_assert((HCR_VM | HCR_FWB) == UINT64_C(0x0000400000000001), "HCR_EL2");
 
-#define VTTBR_VMID FIELD(63, 48)
-#define VTTBR_CNP BIT(0)
-#define VTTBR_BADDR_HIGH FIELD(5, 2) /* PA [51:48] of a root in the 52-bit forms */
-#define PA_LOW_48 FIELD(47, 0)
-#define PA_HIGH FIELD(51, 48)
+#define VTTBR_VMID MAPPING_FIELD(63, 48)
+#define VTTBR_CNP MAPPING_BIT(0)
+#define VTTBR_BADDR_HIGH MAPPING_FIELD(5, 2) /* PA [51:48] of a root in the 52-bit forms */
+#define PA_LOW_48 MAPPING_FIELD(47, 0)
+#define PA_HIGH MAPPING_FIELD(51, 48)
 
 enum { CACHE_WRITE_BACK = 1, CACHE_NONE = 0, SHARE_INNER = 3 };
 
 /* 4K, 40-bit input, start at level 1, write-back and inner shareable walks, 40-bit PA. */
-_Static_assert((VTCR_RES1 | FIELD_PREP(VTCR_T0SZ, 64 - 40) | FIELD_PREP(VTCR_SL0, 1) |
-                FIELD_PREP(VTCR_IRGN0, CACHE_WRITE_BACK) |
-                FIELD_PREP(VTCR_ORGN0, CACHE_WRITE_BACK) | FIELD_PREP(VTCR_SH0, SHARE_INNER) |
-                FIELD_PREP(VTCR_TG0, 0) | FIELD_PREP(VTCR_PS, 2)) == UINT64_C(0x80023558),
+_Static_assert((VTCR_RES1 | MAPPING_FIELD_PREP(VTCR_T0SZ, 64 - 40) |
+                MAPPING_FIELD_PREP(VTCR_SL0, 1) | MAPPING_FIELD_PREP(VTCR_IRGN0, CACHE_WRITE_BACK) |
+                MAPPING_FIELD_PREP(VTCR_ORGN0, CACHE_WRITE_BACK) |
+                MAPPING_FIELD_PREP(VTCR_SH0, SHARE_INNER) | MAPPING_FIELD_PREP(VTCR_TG0, 0) |
+                MAPPING_FIELD_PREP(VTCR_PS, 2)) == UINT64_C(0x80023558),
                "VTCR_EL2 of a plain guest");
 _Static_assert((VTCR_VS | VTCR_HA | VTCR_HD) == UINT64_C(0x00680000), "VTCR_EL2 options");
 _Static_assert((VTCR_DS | VTCR_SL2) == UINT64_C(0x0000000300000000), "VTCR_EL2 of LPA2");
-_Static_assert(FIELD_PREP(VTTBR_VMID, 0x1234) == UINT64_C(0x1234000000000000), "VMID");
-_Static_assert(FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, BIT(51))) == BIT(5),
+_Static_assert(MAPPING_FIELD_PREP(VTTBR_VMID, 0x1234) == UINT64_C(0x1234000000000000), "VMID");
+_Static_assert(MAPPING_FIELD_PREP(VTTBR_BADDR_HIGH, MAPPING_FIELD_GET(PA_HIGH, MAPPING_BIT(51))) ==
+                   MAPPING_BIT(5),
                "PA bit 51 of a root is VTTBR_EL2 bit 5");
 
 #define IPA_BITS_MIN 32
@@ -204,7 +206,7 @@ static enum mapping_error check_features(const struct s2_features *cpu, const ch
     if (cpu->vmid_bits != 8 && cpu->vmid_bits != 16) {
         return refuse(MAPPING_INVALID_PARAM, "the CPU's VMIDs have neither 8 nor 16 bits", reason);
     }
-    if (!u64_is_pow2(cpu->dcache_line) || cpu->dcache_line < LINE_MIN ||
+    if (!mapping_u64_is_pow2(cpu->dcache_line) || cpu->dcache_line < LINE_MIN ||
         cpu->dcache_line > LINE_MAX) {
         return refuse(MAPPING_INVALID_PARAM,
                       "the CPU's smallest data cache line is not one that CTR_EL0 has", reason);
@@ -280,7 +282,7 @@ static enum mapping_error decide_sizes(struct s2_geometry *geometry, const struc
         return refuse(MAPPING_UNSUPPORTED, "the CPU lacks LPA2 for this granule", reason);
     }
     reach = geometry->has_lpa2 || (is_64k && support == S2_GRANULE_52_BITS) ? 52 : 48;
-    reach = (unsigned)u64_min(reach, config->cpu->pa_bits);
+    reach = (unsigned)mapping_u64_min(reach, config->cpu->pa_bits);
     if (config->pa_bits > reach) {
         return refuse(MAPPING_UNSUPPORTED, "the output size is beyond the CPU's or the format's",
                       reason);
@@ -340,12 +342,13 @@ static uint64_t vtcr_encode(const struct s2_geometry *geometry, const struct s2_
 
     MAPPING_ASSERT(pa_bits_encode(geometry->pa_bits) >= 0);
     MAPPING_ASSERT(geometry->start_level >= 0 || geometry->has_lpa2);
-    vtcr |= FIELD_PREP(VTCR_T0SZ, 64 - geometry->ipa_bits);
-    vtcr |= FIELD_PREP(VTCR_SL0, rules->sl0[geometry->start_level - S2_LEVEL_FIRST]);
-    vtcr |= FIELD_PREP(VTCR_IRGN0, cache) | FIELD_PREP(VTCR_ORGN0, cache);
-    vtcr |= FIELD_PREP(VTCR_SH0, SHARE_INNER); /* under LPA2 the leaves' shareability, too */
-    vtcr |= FIELD_PREP(VTCR_TG0, rules->tg0);
-    vtcr |= FIELD_PREP(VTCR_PS, (unsigned)pa_bits_encode(geometry->pa_bits));
+    vtcr |= MAPPING_FIELD_PREP(VTCR_T0SZ, 64 - geometry->ipa_bits);
+    vtcr |= MAPPING_FIELD_PREP(VTCR_SL0, rules->sl0[geometry->start_level - S2_LEVEL_FIRST]);
+    vtcr |= MAPPING_FIELD_PREP(VTCR_IRGN0, cache) | MAPPING_FIELD_PREP(VTCR_ORGN0, cache);
+    vtcr |=
+        MAPPING_FIELD_PREP(VTCR_SH0, SHARE_INNER); /* under LPA2 the leaves' shareability, too */
+    vtcr |= MAPPING_FIELD_PREP(VTCR_TG0, rules->tg0);
+    vtcr |= MAPPING_FIELD_PREP(VTCR_PS, (unsigned)pa_bits_encode(geometry->pa_bits));
     vtcr |= config->cpu->vmid_bits == 16 ? VTCR_VS : 0;
     vtcr |= config->hardware_update >= S2_HARDWARE_UPDATE_AF ? VTCR_HA : 0;
     vtcr |= config->hardware_update >= S2_HARDWARE_UPDATE_DIRTY ? VTCR_HD : 0;
@@ -413,21 +416,21 @@ bool s2_geometry_has_dirty(const struct s2_geometry *geometry)
 uint64_t s2_geometry_vttbr(const struct s2_geometry *geometry, pa_t root, uint16_t vmid)
 {
     MAPPING_ASSERT(pa_is_aligned(root, s2_root_size(geometry)));
-    MAPPING_ASSERT(pa_span_fits(root, s2_root_size(geometry), BIT(geometry->pa_bits)));
+    MAPPING_ASSERT(pa_span_fits(root, s2_root_size(geometry), MAPPING_BIT(geometry->pa_bits)));
 
-    return FIELD_PREP(VTTBR_VMID, vmid) | (root.raw & PA_LOW_48) |
-           FIELD_PREP(VTTBR_BADDR_HIGH, FIELD_GET(PA_HIGH, root.raw)) |
+    return MAPPING_FIELD_PREP(VTTBR_VMID, vmid) | (root.raw & PA_LOW_48) |
+           MAPPING_FIELD_PREP(VTTBR_BADDR_HIGH, MAPPING_FIELD_GET(PA_HIGH, root.raw)) |
            (geometry->is_common ? VTTBR_CNP : 0);
 }
 
 uint64_t s2_vttbr_with_vmid(uint64_t vttbr, uint16_t vmid)
 {
-    return (vttbr & ~VTTBR_VMID) | FIELD_PREP(VTTBR_VMID, vmid);
+    return (vttbr & ~VTTBR_VMID) | MAPPING_FIELD_PREP(VTTBR_VMID, vmid);
 }
 
 uint16_t s2_vttbr_vmid(uint64_t vttbr)
 {
-    return (uint16_t)FIELD_GET(VTTBR_VMID, vttbr);
+    return (uint16_t)MAPPING_FIELD_GET(VTTBR_VMID, vttbr);
 }
 
 enum mapping_error s2_config_cost(const struct s2_config *config, struct s2_cost *cost,
@@ -449,7 +452,7 @@ enum mapping_error s2_config_cost(const struct s2_config *config, struct s2_cost
         .levels = (unsigned)(S2_LEVEL_PAGE - geometry.start_level + 1),
         .root_tables = 1U << geometry.root_order,
         .root_bytes = s2_root_size(&geometry),
-        .reach = BIT(geometry.ipa_bits),
+        .reach = MAPPING_BIT(geometry.ipa_bits),
         .largest_leaf = s2_level_size(&geometry, largest),
     };
     return MAPPING_OK;

@@ -238,13 +238,13 @@ static inline unsigned s2_level_shift(const struct s2_geometry *geometry, int le
 /* Bytes that one entry of @level spans. */
 static inline uint64_t s2_level_size(const struct s2_geometry *geometry, int level)
 {
-    return BIT(s2_level_shift(geometry, level));
+    return MAPPING_BIT(s2_level_shift(geometry, level));
 }
 
 static inline bool s2_level_is_leaf(const struct s2_geometry *geometry, int level)
 {
     MAPPING_ASSERT(s2_is_level(level));
-    return (geometry->leaf_levels & BIT(level - S2_LEVEL_FIRST)) != 0;
+    return (geometry->leaf_levels & MAPPING_BIT(level - S2_LEVEL_FIRST)) != 0;
 }
 
 /* Entries of a contiguous run at @level; 1: there are none. */
@@ -257,7 +257,7 @@ static inline unsigned s2_run_entries(const struct s2_geometry *geometry, int le
 /* Bytes of a page, and of a table. */
 static inline uint64_t s2_granule_size(const struct s2_geometry *geometry)
 {
-    return BIT(geometry->granule_shift);
+    return MAPPING_BIT(geometry->granule_shift);
 }
 
 /* The stretch of entries [@first, @last) of @level, counted from the one that starts at @at. */
@@ -286,7 +286,7 @@ static inline unsigned s2_root_entries(const struct s2_geometry *geometry)
 /* Bytes that the root takes, at least one table. */
 static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
 {
-    return BIT(geometry->granule_shift + geometry->root_order);
+    return MAPPING_BIT(geometry->granule_shift + geometry->root_order);
 }
 
 /*
@@ -313,7 +313,7 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
 
 _Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_4K, 0) == 21, "a level 3 table of 4K spans 2M");
 _Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_64K, 1) == 42, "a level 2 table of 64K spans 4T");
-_Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, BIT(30)) == 512 + 2 + 1 + 2,
+_Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, MAPPING_BIT(30)) == 512 + 2 + 1 + 2,
                "1 GiB of pages, ends anywhere");
 
 /* What a configuration costs, before any guest exists. */

@@ -4,15 +4,17 @@
 
 #include <stddef.h>
 
-_Static_assert(S2_MEMORY_CHUNK == BIT(21), "a chunk is a power of two: the borders are multiples");
-_Static_assert(S2_MEMORY_CHUNK >= BIT(S2_GRANULE_64K), "a frame of the pool is one step at most");
+_Static_assert(S2_MEMORY_CHUNK == MAPPING_BIT(21),
+               "a chunk is a power of two: the borders are multiples");
+_Static_assert(S2_MEMORY_CHUNK >= MAPPING_BIT(S2_GRANULE_64K),
+               "a frame of the pool is one step at most");
 
 static void clean_lines(const struct s2_memory *memory, const char *first, uint64_t size)
 {
     const char *end = first + size;
     const char *line = first - ((uintptr_t)first & (memory->cache_line - 1U));
 
-    MAPPING_ASSERT(u64_is_pow2(memory->cache_line));
+    MAPPING_ASSERT(mapping_u64_is_pow2(memory->cache_line));
     for (; line < end; line += memory->cache_line) {
         arch_dc_civac(line);
     }
@@ -22,15 +24,15 @@ static void clean_lines(const struct s2_memory *memory, const char *first, uint6
  * to the next frame that the pool shows itself. */
 static uint64_t step_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
 {
-    const uint64_t frame = BIT(frame_pool_shift(memory->pool));
-    const uint64_t limit = u64_min(size, S2_MEMORY_CHUNK - pa_offset(pa, S2_MEMORY_CHUNK));
-    uint64_t step = u64_min(size, frame - pa_offset(pa, frame));
+    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
+    const uint64_t limit = mapping_u64_min(size, S2_MEMORY_CHUNK - pa_offset(pa, S2_MEMORY_CHUNK));
+    uint64_t step = mapping_u64_min(size, frame - pa_offset(pa, frame));
 
     if (memory->ops == NULL || frame_pool_ptr(memory->pool, pa) != NULL) {
         return step;
     }
     while (step < limit && frame_pool_ptr(memory->pool, pa_add(pa, step)) == NULL) {
-        step = u64_min(limit, step + frame);
+        step = mapping_u64_min(limit, step + frame);
     }
     return step;
 }
@@ -98,7 +100,7 @@ void s2_memory_clean_lines(const struct s2_memory *memory, const s2_desc_t *slot
     const char *end = (const char *)(slot + count);
     const char *line = (const char *)slot - ((uintptr_t)slot & (memory->cache_line - 1U));
 
-    MAPPING_ASSERT(u64_is_pow2(memory->cache_line));
+    MAPPING_ASSERT(mapping_u64_is_pow2(memory->cache_line));
     for (; count > 0 && line < end; line += memory->cache_line) {
         arch_dc_cvac(line);
     }

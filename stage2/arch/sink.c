@@ -31,7 +31,7 @@ void s2_state_bitmap_note(void *bitmap, struct ipa_range range, unsigned state)
     const struct ipa_range all = {to->start, (uint64_t)to->page_count << to->shift};
     struct ipa_range part;
 
-    MAPPING_ASSERT(ipa_is_aligned(to->start, BIT(to->shift)));
+    MAPPING_ASSERT(ipa_is_aligned(to->start, MAPPING_BIT(to->shift)));
     if ((state & to->states) == 0 || !ipa_range_overlaps(all, range)) {
         return;
     }

@@ -51,7 +51,7 @@ static void close(struct s2_batch *batch, struct s2_space *space)
 {
     const bool has_deferred = s2_table_end_deferred(&space->table, S2_BATCH_FRAMES);
 
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
     if (has_deferred && !batch_has(batch, space)) {
         MAPPING_ASSERT(batch->count < S2_BATCH_SPACES);
         batch->spaces[batch->count++] = space;

@@ -70,16 +70,16 @@ static bool tables_follow_areas(const struct s2_space *space)
         }
         at = ipa_range_end(area->range);
     }
-    return gap_is_empty(space, at, ipa_of(BIT(space->table.geometry.ipa_bits)));
+    return gap_is_empty(space, at, ipa_of(MAPPING_BIT(space->table.geometry.ipa_bits)));
 }
 
 bool s2_space_check(struct s2_space *space)
 {
     bool is_sound;
 
-    lock_acquire(&space->lock);
+    mapping_lock_acquire(&space->lock);
     is_sound = memory_set_check(&space->set) && s2_table_check(&space->table) &&
                tables_follow_areas(space);
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
     return is_sound;
 }

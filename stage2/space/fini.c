@@ -8,11 +8,11 @@ static uint64_t reclaim_size(const struct s2_table *table, uint64_t size, size_t
 {
     const uint64_t line = table->memory.cache_line;
 
-    MAPPING_ASSERT(u64_is_pow2(line));
+    MAPPING_ASSERT(mapping_u64_is_pow2(line));
     if (budget >= size / line) {
         return size;
     }
-    return u64_align_down(budget * line, s2_granule_size(&table->geometry));
+    return mapping_u64_align_down(budget * line, s2_granule_size(&table->geometry));
 }
 
 /* Clean the next of what @area showed the guest; how much of the budget that took. */
@@ -44,7 +44,7 @@ static size_t granule_lines(const struct s2_table *table)
     const uint64_t line = table->memory.cache_line;
     const uint64_t granule = s2_granule_size(&table->geometry);
 
-    MAPPING_ASSERT(u64_is_pow2(line));
+    MAPPING_ASSERT(mapping_u64_is_pow2(line));
     return line < granule ? (size_t)(granule / line) : 1;
 }
 
@@ -56,7 +56,7 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
     const struct memory_area *area = memory_set_find_from(&space->set, space->reclaimed);
     size_t left = budget > least ? budget : least;
 
-    MAPPING_ASSERT(lock_is_held(&space->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
     while (area != NULL && left > 0) {
         const size_t spent = reclaim_next(space, area, left);
 
@@ -74,7 +74,7 @@ enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, boo
     enum mapping_error error = MAPPING_OK;
     bool is_table_done = false;
 
-    lock_acquire(&space->lock);
+    mapping_lock_acquire(&space->lock);
     if (table->root == NULL && table->operation.depth == 0) {
         *is_done = reclaim_some(space, budget);
     } else {
@@ -86,7 +86,7 @@ enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, boo
     if (is_table_done) {
         space->reclaimed = ipa_of(0);
     }
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
     return error;
 }
 

@@ -6,14 +6,14 @@
 
 void s2_space_open(struct s2_space *space)
 {
-    lock_acquire(&space->lock);
+    mapping_lock_acquire(&space->lock);
     s2_table_begin(&space->table);
 }
 
 void s2_space_close(struct s2_space *space)
 {
     s2_table_end(&space->table);
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
 }
 
 bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
@@ -63,7 +63,7 @@ static enum mapping_error map_linear(struct s2_space *space, const struct s2_req
 
 enum mapping_error s2_locked_perform(struct s2_space *space, const struct s2_request *request)
 {
-    MAPPING_ASSERT(lock_is_held(&space->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
 
     if (!s2_table_is_range(&space->table, request->range)) {
         return MAPPING_INVALID_PARAM;

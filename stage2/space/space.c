@@ -7,7 +7,7 @@ static bool vmids_fit(const struct s2_space_config *config)
     const struct s2_features *cpu = config->table.cpu;
     const uint32_t last = config->vmids != NULL ? s2_vmid_last(config->vmids) : config->vmid;
 
-    return cpu == NULL || cpu->vmid_bits > 16 || last < BIT(cpu->vmid_bits);
+    return cpu == NULL || cpu->vmid_bits > 16 || last < MAPPING_BIT(cpu->vmid_bits);
 }
 
 /* What is wrong with it, its table and that table's pool aside. */
@@ -56,7 +56,7 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     }
     s2_table_set_memory(&space->table, config->memory);
     memory_set_init(&space->set, config->nodes, config->node_count);
-    lock_init(&space->lock);
+    mapping_lock_init(&space->lock);
     return error;
 }
 
@@ -64,9 +64,9 @@ enum mapping_error s2_space_lookup(struct s2_space *space, ipa_t addr, struct s2
 {
     enum mapping_error error;
 
-    lock_acquire(&space->lock);
+    mapping_lock_acquire(&space->lock);
     error = s2_table_lookup(&space->table, addr, leaf);
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
     return error;
 }
 

@@ -38,7 +38,7 @@ struct s2_space_config {
 struct s2_space {
     struct memory_set set;
     struct s2_table table;
-    struct lock lock;
+    struct mapping_lock lock;
     ipa_t reclaimed; /* s2_space_fini_step(): memory below it is cleaned */
 };
 

@@ -34,7 +34,7 @@ static ipa_t step_end(struct s2_space *space, const struct s2_request *request,
     const struct memory_area *area = memory_set_find_from(&space->set, request->range.start);
     const bool is_bound = left.left != S2_STEP_ALL;
 
-    MAPPING_ASSERT(lock_is_held(&space->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
     for (; area != NULL && is_bound && ipa_lt(area->range.start, end);
          area = memory_set_next(&space->set, area)) {
         const struct ipa_range piece = ipa_range_meet(area->range, request->range);
@@ -145,7 +145,7 @@ static enum mapping_error fold_area(struct s2_space *space, struct s2_cursor *cu
         s2_budget_end(left, &space->table, ipa_range_between(start, ipa_range_end(range)));
     enum mapping_error error = MAPPING_OK;
 
-    MAPPING_ASSERT(lock_is_held(&space->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
     if (ipa_lt(start, end)) {
         error =
             s2_table_fold_part(&space->table, range, ipa_range_between(start, end), area->flags);

@@ -9,7 +9,7 @@ static enum mapping_error perform(struct s2_space *space, const struct s2_reques
 {
     enum mapping_error error;
 
-    lock_acquire(&space->lock);
+    mapping_lock_acquire(&space->lock);
     MAPPING_ASSERT(space->table.operation.depth == 0);
     error = s2_locked_perform(space, request);
     /* What was deferred before went along, unless there was nothing to do now. */
@@ -17,7 +17,7 @@ static enum mapping_error perform(struct s2_space *space, const struct s2_reques
         s2_table_begin(&space->table);
         s2_table_end(&space->table);
     }
-    lock_release(&space->lock);
+    mapping_lock_release(&space->lock);
     return error;
 }
 
@@ -96,7 +96,7 @@ static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range ra
     const struct memory_area *area = first_in(space, range);
     enum mapping_error error = MAPPING_OK;
 
-    MAPPING_ASSERT(lock_is_held(&space->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
     for (; area != NULL && error == MAPPING_OK; area = next_in(space, area, range)) {
         error =
             s2_table_fold_within(&space->table, ipa_range_meet(area->range, range), area->flags);

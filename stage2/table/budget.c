@@ -46,7 +46,7 @@ static uint64_t lines_of(const struct s2_budget *budget, const struct s2_table *
     if (budget->cleaning != S2_CLEAN_ALL && !is_retyped) {
         return 0;
     }
-    MAPPING_ASSERT(u64_is_pow2(table->memory.cache_line));
+    MAPPING_ASSERT(mapping_u64_is_pow2(table->memory.cache_line));
     return size / table->memory.cache_line;
 }
 
@@ -67,7 +67,7 @@ static struct ipa_range unit_at(const struct s2_walk *walk, ipa_t at, s2_desc_t 
 static bool budget_enters(const struct s2_budget *budget, const struct s2_walk *walk,
                           s2_desc_t desc)
 {
-    const uint64_t size = BIT(s2_walk_shift(walk));
+    const uint64_t size = MAPPING_BIT(s2_walk_shift(walk));
 
     if (!s2_desc_is_table(desc, walk->level)) {
         return false;
@@ -99,7 +99,7 @@ static unsigned entries_behind(const struct reach *reach, const struct s2_walk *
     const ipa_t start = s2_walk_entry(walk).start;
 
     return ipa_lt(walk->at, reach->end)
-               ? (unsigned)((ipa_distance(start, reach->end) + BIT(shift) - 1) >> shift)
+               ? (unsigned)((ipa_distance(start, reach->end) + MAPPING_BIT(shift) - 1) >> shift)
                : 0;
 }
 
@@ -116,7 +116,7 @@ static bool spend_on_pages(struct reach *reach, struct s2_walk *walk, unsigned i
     if (walk->level != S2_LEVEL_PAGE || budget->cleaning != S2_CLEAN_NONE || budget->left == 0) {
         return false;
     }
-    pages = (unsigned)u64_min(count - i, budget->left);
+    pages = (unsigned)mapping_u64_min(count - i, budget->left);
     if (pages < count - i && s2_desc_is_contiguous(arch_desc_load(&slot[pages - 1]))) {
         const unsigned torn = (s2_walk_index(walk) + i + pages) % run;
 
@@ -141,7 +141,7 @@ static enum spent spend_on_unit(struct reach *reach, struct s2_walk *walk, unsig
     const unsigned shift = s2_walk_shift(walk);
     const s2_desc_t desc = arch_desc_load(s2_walk_slot(walk) + i);
     const struct ipa_range unit = unit_at(walk, ipa_max(reach->end, walk->at), desc);
-    const uint64_t entries = (unit.size + BIT(shift) - 1) >> shift;
+    const uint64_t entries = (unit.size + MAPPING_BIT(shift) - 1) >> shift;
 
     if (budget_enters(reach->budget, walk, desc)) {
         return SPENT_ON_TABLE;

@@ -13,7 +13,7 @@
 static enum mapping_error change_of(struct s2_table *table, const struct s2_request *request,
                                     struct s2_change *change)
 {
-    const unsigned cap = (unsigned)FIELD_GET(S2_CAP, request->flags);
+    const unsigned cap = (unsigned)MAPPING_FIELD_GET(S2_CAP, request->flags);
 
     change->range = request->range;
     change->verb = request->verb;
@@ -88,7 +88,7 @@ static unsigned count_replaced(struct s2_walk *walk, unsigned count, void *arg)
 {
     const s2_desc_t *slot = s2_walk_slot(walk);
     struct s2_change *change = arg;
-    const bool fits = u64_is_aligned(change->to.offset, BIT(s2_walk_shift(walk)));
+    const bool fits = mapping_u64_is_aligned(change->to.offset, MAPPING_BIT(s2_walk_shift(walk)));
     const struct s2_mapping mapping = {.offset = change->to.offset, .cap = walk->level};
 
     for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {

@@ -10,7 +10,7 @@ static bool leaf_is_sound(const struct s2_table *table, s2_desc_t desc, int leve
     const pa_t pa = s2_desc_address(&table->format, desc);
 
     return s2_level_is_leaf(&table->geometry, level) && pa_is_aligned(pa, size) &&
-           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
+           pa_span_fits(pa, size, MAPPING_BIT(table->geometry.pa_bits));
 }
 
 static bool child_is_sound(const struct s2_table *table, s2_desc_t desc)
@@ -95,7 +95,7 @@ static unsigned pass_leaves(struct s2_walk *walk, unsigned count, void *arg)
 bool s2_table_check(const struct s2_table *table)
 {
     static const struct s2_visitor visitor = {.visit = pass_leaves, .enter = table_is_sound};
-    const struct ipa_range all = ipa_range(0, BIT(table->geometry.ipa_bits));
+    const struct ipa_range all = ipa_range(0, MAPPING_BIT(table->geometry.ipa_bits));
     struct s2_table *view = s2_walk_reading(table);
     struct s2_walk root;
     size_t tables = 0;

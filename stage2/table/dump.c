@@ -57,7 +57,7 @@ static void put_size(struct line *line, uint64_t size)
 {
     const char *unit = "KMGT";
 
-    MAPPING_ASSERT(u64_is_pow2(size) && size >= 1024);
+    MAPPING_ASSERT(mapping_u64_is_pow2(size) && size >= 1024);
     for (size /= 1024; size >= 1024 && unit[1] != '\0'; size /= 1024) {
         unit++;
     }
@@ -89,10 +89,10 @@ static void put_attributes(struct line *line, mapping_flags_t flags, s2_desc_t l
     static const char *const types[] = {"normal", "nc",  "nGnRnE", "nGnRE",
                                         "nGRE",   "GRE", "stage1", "wt"};
 
-    _Static_assert(sizeof(types) / sizeof(types[0]) == FIELD_GET(S2_TYPE, S2_TYPE) + 1,
+    _Static_assert(sizeof(types) / sizeof(types[0]) == MAPPING_FIELD_GET(S2_TYPE, S2_TYPE) + 1,
                    "a name for each type");
     put_permissions(line, flags);
-    put_word(line, types[FIELD_GET(S2_TYPE, flags)]);
+    put_word(line, types[MAPPING_FIELD_GET(S2_TYPE, flags)]);
     if (s2_desc_is_contiguous(leaf)) {
         put_word(line, "contiguous");
     }

@@ -409,7 +409,7 @@ static unsigned stretch_left(const struct s2_walk *walk, s2_desc_t desc, s2_desc
     if (s2_desc_is_contiguous(next)) {
         return count - i > torn ? count - i - torn : 0;
     }
-    return into == 0 ? 0 : (unsigned)u64_min(count - i, run - into);
+    return into == 0 ? 0 : (unsigned)mapping_u64_min(count - i, run - into);
 }
 
 /* Second pass of a protect. Memory whose type changes is cleaned before a guest sees it again. */
@@ -417,7 +417,7 @@ static unsigned make_protected(struct s2_walk *walk, unsigned count, void *arg)
 {
     struct s2_change *change = arg;
     struct s2_table *table = walk->table;
-    const uint64_t size = BIT(s2_walk_shift(walk));
+    const uint64_t size = MAPPING_BIT(s2_walk_shift(walk));
     struct fate fate = {.mask = s2_desc_rest_mask(&table->format)};
     s2_desc_t *slot = s2_walk_slot(walk);
     unsigned i = 0, start;

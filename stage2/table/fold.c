@@ -63,7 +63,7 @@ static bool is_uniform(const struct s2_table *table, const s2_desc_t *entries, u
     const s2_desc_t ignored = s2_desc_with_hint(s2_desc_hardware_bits(&table->format, first));
     s2_desc_t expected = s2_desc_or(first, ignored);
 
-    MAPPING_ASSERT(u64_is_pow2(count));
+    MAPPING_ASSERT(mapping_u64_is_pow2(count));
     if (!s2_desc_is_leaf(first, level) ||
         !pa_is_aligned(s2_desc_address(&table->format, first), count * size)) {
         return false;
@@ -436,7 +436,7 @@ static enum mapping_error fold(struct s2_table *table, struct ipa_range range,
                                struct ipa_range part, mapping_flags_t flags, bool is_trial)
 {
     const struct s2_geometry *geometry = &table->geometry;
-    const int cap = (int)FIELD_GET(S2_CAP, flags);
+    const int cap = (int)MAPPING_FIELD_GET(S2_CAP, flags);
     const int first = cap > geometry->start_level ? cap : geometry->start_level;
     enum mapping_error error = MAPPING_OK;
 

@@ -104,7 +104,7 @@ static size_t release_parent(struct s2_table *table, pa_t pa, int level, size_t 
         quarantine_children(table, pa, level);
     }
     s2_frames_release(table, pa);
-    return has_room ? entries + 1 : u64_min(entries, budget);
+    return has_room ? entries + 1 : mapping_u64_min(entries, budget);
 }
 
 /* Tables of pages, up to @budget of them; their entries are not looked at. How many that were. */

@@ -58,8 +58,8 @@ INLINE bool fast_step(struct found *found, uint64_t bias, ipa_t addr, unsigned s
     }
     found->shift -= stride;
     found->level++;
-    found->slot =
-        s2_desc_near_table(found->desc, bias) + (ipa_index(addr, found->shift) & (BIT(stride) - 1));
+    found->slot = s2_desc_near_table(found->desc, bias) +
+                  (ipa_index(addr, found->shift) & (MAPPING_BIT(stride) - 1));
     found->desc = arch_desc_load(found->slot);
     return true;
 }
@@ -113,7 +113,7 @@ static __attribute__((noinline)) enum mapping_error tell_hole(s2_desc_t desc, in
     if (!s2_desc_is_none(desc)) {
         return MAPPING_BAD_STATE;
     }
-    *leaf = (struct s2_leaf){.size = BIT(shift), .level = level};
+    *leaf = (struct s2_leaf){.size = MAPPING_BIT(shift), .level = level};
     return MAPPING_NOT_FOUND;
 }
 
@@ -124,8 +124,8 @@ INLINE enum mapping_error answer(const struct s2_table *table, struct found foun
         return tell_hole(found.desc, found.level, found.shift, leaf);
     }
     leaf->pa = pa;
-    leaf->size = BIT(found.shift);
-    leaf->run = BIT(found.shift);
+    leaf->size = MAPPING_BIT(found.shift);
+    leaf->run = MAPPING_BIT(found.shift);
     leaf->level = found.level;
     if (s2_desc_is_contiguous(found.desc)) {
         tell_run(table, found.slot, addr, leaf);
@@ -139,8 +139,8 @@ static __attribute__((noinline)) enum mapping_error general_lookup(const struct 
                                                                    ipa_t addr, struct s2_leaf *leaf)
 {
     const struct found found = general_find(table, addr);
-    const pa_t pa =
-        pa_add(s2_desc_address(&table->format, found.desc), ipa_offset(addr, BIT(found.shift)));
+    const pa_t pa = pa_add(s2_desc_address(&table->format, found.desc),
+                           ipa_offset(addr, MAPPING_BIT(found.shift)));
 
     return answer(table, found, addr, pa, leaf);
 }
@@ -155,7 +155,7 @@ enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, str
     if (table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1)) {
         const struct found found = fast_find(table, addr, S2_GRANULE_4K, 1);
         const pa_t pa = s2_desc_output(found.desc, table->format.address_mask,
-                                       ipa_offset(addr, BIT(found.shift)));
+                                       ipa_offset(addr, MAPPING_BIT(found.shift)));
 
         return answer(table, found, addr, pa, leaf);
     }
@@ -170,8 +170,8 @@ INLINE bool finish(const struct s2_table *table, struct found found, ipa_t addr,
     if (!s2_desc_is_valid(found.desc)) {
         return false;
     }
-    *pa =
-        s2_desc_output(found.desc, table->format.address_mask, ipa_offset(addr, BIT(found.shift)));
+    *pa = s2_desc_output(found.desc, table->format.address_mask,
+                         ipa_offset(addr, MAPPING_BIT(found.shift)));
     return true;
 }
 
@@ -189,7 +189,8 @@ static __attribute__((noinline)) bool general_translate(const struct s2_table *t
     if (!s2_desc_is_leaf(found.desc, found.level)) {
         return false;
     }
-    *pa = pa_add(s2_desc_address(&table->format, found.desc), ipa_offset(addr, BIT(found.shift)));
+    *pa = pa_add(s2_desc_address(&table->format, found.desc),
+                 ipa_offset(addr, MAPPING_BIT(found.shift)));
     return true;
 }
 

@@ -25,7 +25,7 @@ static bool may_be_leaf(const struct s2_geometry *geometry, int level,
                         const struct s2_mapping *mapping)
 {
     return level >= mapping->cap && s2_level_is_leaf(geometry, level) &&
-           u64_is_aligned(mapping->offset, s2_level_size(geometry, level));
+           mapping_u64_is_aligned(mapping->offset, s2_level_size(geometry, level));
 }
 
 /* How many entries of 2^@shift bytes @range touches. */
@@ -38,8 +38,8 @@ static uint64_t entries_touched(struct ipa_range range, unsigned shift)
 static uint64_t entries_covered(struct ipa_range range, unsigned shift)
 {
     const uint64_t touched = entries_touched(range, shift);
-    const uint64_t ragged = (ipa_is_aligned(range.start, BIT(shift)) ? 0U : 1U) +
-                            (ipa_is_aligned(ipa_range_end(range), BIT(shift)) ? 0U : 1U);
+    const uint64_t ragged = (ipa_is_aligned(range.start, MAPPING_BIT(shift)) ? 0U : 1U) +
+                            (ipa_is_aligned(ipa_range_end(range), MAPPING_BIT(shift)) ? 0U : 1U);
 
     return touched > ragged ? touched - ragged : 0;
 }
@@ -99,28 +99,28 @@ static unsigned alike(const struct s2_walk *walk, const struct s2_mapping *mappi
     const unsigned run = mapping->has_runs ? s2_run_entries(geometry, walk->level) : 1;
     const unsigned into = s2_walk_index(walk) % run; /* since the last border of a run */
 
-    MAPPING_ASSERT(pa_is_aligned(pa, BIT(shift)));
-    count = (unsigned)u64_min(count, s2_address_room(&walk->table->format, pa) >> shift);
+    MAPPING_ASSERT(pa_is_aligned(pa, MAPPING_BIT(shift)));
+    count = (unsigned)mapping_u64_min(count, s2_address_room(&walk->table->format, pa) >> shift);
     *is_run = false;
-    if (run == 1 || !u64_is_aligned(mapping->offset, (uint64_t)run << shift)) {
+    if (run == 1 || !mapping_u64_is_aligned(mapping->offset, (uint64_t)run << shift)) {
         return count;
     }
     if (into == 0 && count >= run) {
         *is_run = true;
         return count - count % run;
     }
-    return (unsigned)u64_min(count, run - into);
+    return (unsigned)mapping_u64_min(count, run - into);
 }
 
 /* @count leaves from the cursor on, in as many loops as there are stretches that are alike. */
 static void fill_leaves(struct s2_walk *walk, const struct s2_mapping *mapping, unsigned count)
 {
-    const uint64_t size = BIT(s2_walk_shift(walk));
+    const uint64_t size = MAPPING_BIT(s2_walk_shift(walk));
 
     MAPPING_ASSERT(count <= s2_walk_entries(walk) - s2_walk_index(walk));
     MAPPING_ASSERT(!mapping->is_rewrite || is_dark(walk));
     MAPPING_ASSERT(pa_span_fits(ipa_plus_offset(walk->at, mapping->offset), count * size,
-                                BIT(walk->table->geometry.pa_bits)));
+                                MAPPING_BIT(walk->table->geometry.pa_bits)));
     *s2_walk_count(walk) += mapping->is_rewrite ? 0 : count;
     MAPPING_ASSERT(*s2_walk_count(walk) <= s2_walk_entries(walk));
     while (count > 0) {

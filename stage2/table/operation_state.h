@@ -69,8 +69,8 @@ struct s2_change {
     bool has_broken; /* leaves inside the range were broken, and are still to be made */
 };
 
-#define S2_RECENT_NO_FLAGS UINT64_MAX /* no request has these */
-#define S2_RECENT_NO_BASE BIT(63)     /* no table begins there, nor near */
+#define S2_RECENT_NO_FLAGS UINT64_MAX     /* no request has these */
+#define S2_RECENT_NO_BASE MAPPING_BIT(63) /* no table begins there, nor near */
 
 /* The table of pages that was used last (stage2/table/recent.h), and what its flags were encoded
  * as: what comes next is mostly beside it, and alike. */
@@ -112,10 +112,10 @@ struct s2_stretches {
 
 _Static_assert(S2_STRETCHES_MAX >= 1, "the first piece that is held needs no room asked for");
 _Static_assert(S2_PENDING_MAX <= UINT8_MAX && S2_RECLAIM_MAX <= UINT8_MAX, "they are counted so");
-_Static_assert((BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
+_Static_assert((MAPPING_BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
                "s2_split_run.count holds the entries of any table");
 _Static_assert((S2_RECENT_NO_FLAGS & ~S2_ALL_FLAGS) != 0, "no request that is valid has these");
-_Static_assert(S2_RECENT_NO_BASE >= BIT(53), "no input address is near");
+_Static_assert(S2_RECENT_NO_BASE >= MAPPING_BIT(53), "no input address is near");
 
 struct s2_pieces {
     struct s2_stretches holes; /* what held unmaps will clear */

@@ -28,9 +28,9 @@ static s2_desc_t *find_link_fast(const struct s2_table *table, ipa_t addr)
 {
     const s2_desc_t desc = arch_desc_load(&table->root[ipa_index(addr, 30)]);
 
-    return s2_desc_is_table(desc, 1)
-               ? s2_desc_near_table(desc, table->fast_bias) + (ipa_index(addr, 21) & (BIT(9) - 1))
-               : NULL;
+    return s2_desc_is_table(desc, 1) ? s2_desc_near_table(desc, table->fast_bias) +
+                                           (ipa_index(addr, 21) & (MAPPING_BIT(9) - 1))
+                                     : NULL;
 }
 
 bool s2_recent_walk(struct s2_table *table, ipa_t addr)

@@ -26,7 +26,7 @@ static const char *pool_reason(const struct frame_pool *pool, const struct s2_ge
     if (frame_pool_shift(pool) > geometry->granule_shift) {
         return "the frames of the tables' pool are larger than the granule";
     }
-    if (!frame_pool_is_reachable(pool, pa_of(BIT(geometry->pa_bits)))) {
+    if (!frame_pool_is_reachable(pool, pa_of(MAPPING_BIT(geometry->pa_bits)))) {
         return "the tables' pool has frames without memory, or beyond the output size";
     }
     return NULL;
@@ -61,7 +61,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
         .format = s2_format_of(geometry, config),
         .pool = pool,
         .guard = config->guard,
-        .end = ipa_of(BIT(geometry->ipa_bits)),
+        .end = ipa_of(MAPPING_BIT(geometry->ipa_bits)),
         .vmid_bits = config->cpu->vmid_bits,
         .rules = s2_tlb_rules_of(geometry, config),
         .notifier = config->notifier,
@@ -140,7 +140,7 @@ enum mapping_error s2_table_init(struct s2_table *table, const struct s2_config 
 
 void s2_table_set_vmid(struct s2_table *table, uint16_t vmid)
 {
-    MAPPING_ASSERT(vmid < BIT(table->vmid_bits));
+    MAPPING_ASSERT(vmid < MAPPING_BIT(table->vmid_bits));
     MAPPING_ASSERT(table->operation.depth == 0);
     MAPPING_ASSERT(atomic_load_explicit(&table->vmids, memory_order_relaxed) == NULL);
     /* They would go to the wrong one. */
@@ -164,7 +164,7 @@ enum mapping_error s2_table_set_vmids(struct s2_table *table, struct s2_vmid_all
         return MAPPING_OK;
     }
     if (before != NULL || s2_vmid_last(vmids) == S2_VMID_NOBODY ||
-        s2_vmid_last(vmids) >= BIT(table->vmid_bits)) {
+        s2_vmid_last(vmids) >= MAPPING_BIT(table->vmid_bits)) {
         return MAPPING_INVALID_PARAM;
     }
     atomic_store_explicit(&table->vmids, vmids, memory_order_release);

@@ -130,7 +130,7 @@ static inline bool s2_table_is_range(const struct s2_table *table, struct ipa_ra
 static inline bool s2_table_is_output(const struct s2_table *table, pa_t pa, uint64_t size)
 {
     return pa_is_aligned(pa, s2_granule_size(&table->geometry)) &&
-           pa_span_fits(pa, size, BIT(table->geometry.pa_bits));
+           pa_span_fits(pa, size, MAPPING_BIT(table->geometry.pa_bits));
 }
 
 /* Whether a leaf with @flags can be made here: MAPPING_OK, or what s2_table_map() would answer. */

@@ -158,7 +158,7 @@ static inline s2_desc_t *s2_walk_slot(struct s2_walk *walk)
 /* What the entry at the cursor spans, all of it. */
 static inline struct ipa_range s2_walk_entry(const struct s2_walk *walk)
 {
-    const uint64_t size = BIT(s2_walk_shift(walk));
+    const uint64_t size = MAPPING_BIT(s2_walk_shift(walk));
 
     return (struct ipa_range){ipa_align_down(walk->at, size), size};
 }
@@ -176,10 +176,10 @@ static inline unsigned s2_walk_whole_to(const struct s2_walk *walk, ipa_t end)
     const unsigned shift = s2_walk_shift(walk);
     const uint64_t left = ipa_distance(walk->at, end) >> shift;
 
-    if (left == 0 || !ipa_is_aligned(walk->at, BIT(shift))) {
+    if (left == 0 || !ipa_is_aligned(walk->at, MAPPING_BIT(shift))) {
         return 0;
     }
-    return (unsigned)u64_min(left, s2_walk_entries(walk) - s2_walk_index(walk));
+    return (unsigned)mapping_u64_min(left, s2_walk_entries(walk) - s2_walk_index(walk));
 }
 
 /* ... and in the range. */
@@ -238,7 +238,8 @@ static inline void s2_walk_descend(struct s2_walk *walk, s2_desc_t desc)
 /* Whether the cursor has left this level's table: past its span, or done. */
 static inline bool s2_walk_is_leaving(const struct s2_walk *walk)
 {
-    const uint64_t span = BIT(walk->shift) * (walk->mask + 1); /* of a table below the topmost */
+    const uint64_t span =
+        MAPPING_BIT(walk->shift) * (walk->mask + 1); /* of a table below the topmost */
 
     return walk->level > walk->top &&
            (s2_walk_is_done(walk) ||

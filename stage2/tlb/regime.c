@@ -2,12 +2,12 @@
 
 #include "stage2/arch/arch.h"
 
-#define HCR_DC BIT(12)
-#define HCR_TGE BIT(27)
-#define HCR_E2H BIT(34)
-#define SCTLR_M BIT(0)
-#define TCR_EPD0 BIT(7)
-#define TCR_EPD1 BIT(23)
+#define HCR_DC MAPPING_BIT(12)
+#define HCR_TGE MAPPING_BIT(27)
+#define HCR_E2H MAPPING_BIT(34)
+#define SCTLR_M MAPPING_BIT(0)
+#define TCR_EPD0 MAPPING_BIT(7)
+#define TCR_EPD1 MAPPING_BIT(23)
 
 _Static_assert((TCR_EPD0 | TCR_EPD1) == UINT64_C(0x800080), "TCR_EL1");
 

@@ -166,7 +166,7 @@ static uint64_t naive_of(const struct s2_geometry *geometry, const struct s2_tlb
 {
     const unsigned shift = s2_tlb_step_shift(geometry, stretch);
 
-    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, BIT(shift)));
+    MAPPING_ASSERT(ipa_range_is_aligned(stretch->range, MAPPING_BIT(shift)));
     return stretch->range.size >> shift;
 }
 

@@ -170,7 +170,7 @@ static inline unsigned s2_tlb_step_shift(const struct s2_geometry *geometry,
 static inline uint64_t s2_tlb_step(const struct s2_geometry *geometry,
                                    const struct s2_tlb_range *stretch)
 {
-    return BIT(s2_tlb_step_shift(geometry, stretch));
+    return MAPPING_BIT(s2_tlb_step_shift(geometry, stretch));
 }
 
 /* Whether a stretch goes by ranges (s2_tlbi_next()) and not by address, in a flush that is not

@@ -101,7 +101,7 @@ static void send_stretch(const struct flush *flush, const struct s2_tlb_range *s
     const unsigned ttl = rules->has_ttl ? s2_tlbi_ttl(geometry, stretch->level) : 0;
 
     MAPPING_ASSERT(ipa_range_is_valid(stretch->range));
-    MAPPING_ASSERT(ipa_le(ipa_range_end(stretch->range), ipa_of(BIT(geometry->ipa_bits))));
+    MAPPING_ASSERT(ipa_le(ipa_range_end(stretch->range), ipa_of(MAPPING_BIT(geometry->ipa_bits))));
     if (rules->has_ranges && !flush->is_local && s2_tlb_goes_by_range(geometry, rules, stretch)) {
         struct ipa_range left = stretch->range;
 
@@ -166,7 +166,7 @@ static void tell(const struct s2_tlb_target *target, struct ipa_range range, int
 
 static void tell_whole(const struct s2_tlb_target *target)
 {
-    tell(target, ipa_range(0, BIT(target->regime.geometry->ipa_bits)), S2_TLB_LEVEL_ANY);
+    tell(target, ipa_range(0, MAPPING_BIT(target->regime.geometry->ipa_bits)), S2_TLB_LEVEL_ANY);
 }
 
 static void tell_of(const struct s2_tlb_target *target, const struct s2_tlb_batch *batch)
@@ -340,7 +340,7 @@ void s2_tlb_refresh(const struct s2_tlb_target *target, ipa_t addr)
     const struct flush flush = flush_of(target, true);
     struct s2_regime_before before;
 
-    MAPPING_ASSERT(ipa_lt(addr, ipa_of(BIT(target->regime.geometry->ipa_bits))));
+    MAPPING_ASSERT(ipa_lt(addr, ipa_of(MAPPING_BIT(target->regime.geometry->ipa_bits))));
     if (s2_regime_borrow(&target->regime, &before)) {
         for (unsigned i = 0; i < flush.times; i++) {
             send_by_address(&flush, s2_tlbi_by_ipa(page, 0)); /* of any level */

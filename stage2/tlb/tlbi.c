@@ -3,14 +3,14 @@
 #include "core/assert.h"
 #include "core/bits.h"
 
-#define TTL_TG FIELD(3, 2)
-#define TTL_LEVEL FIELD(1, 0)
+#define TTL_TG MAPPING_FIELD(3, 2)
+#define TTL_LEVEL MAPPING_FIELD(1, 0)
 
-#define RANGE_BASE FIELD(36, 0)
-#define RANGE_TTL FIELD(38, 37) /* without the granule: that has a field of its own */
-#define RANGE_NUM FIELD(43, 39)
-#define RANGE_SCALE FIELD(45, 44)
-#define RANGE_TG FIELD(47, 46)
+#define RANGE_BASE MAPPING_FIELD(36, 0)
+#define RANGE_TTL MAPPING_FIELD(38, 37) /* without the granule: that has a field of its own */
+#define RANGE_NUM MAPPING_FIELD(43, 39)
+#define RANGE_SCALE MAPPING_FIELD(45, 44)
+#define RANGE_TG MAPPING_FIELD(47, 46)
 #define RANGE_BASE_SHIFT_LPA2 16
 
 #define SCALE_MAX 3U
@@ -22,7 +22,8 @@ _Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_4K == 8ULL << NUM_SHIFT(3U), "4K: 
 _Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_16K == 2ULL << NUM_SHIFT(3U), "16K: SCALE 3, NUM 1");
 _Static_assert(S2_TLBI_SIZE_MAX >> S2_GRANULE_64K == 16ULL << NUM_SHIFT(2U),
                "64K: SCALE 2, NUM 15");
-_Static_assert((RANGE_BASE | RANGE_TTL | RANGE_NUM | RANGE_SCALE | RANGE_TG) == FIELD(47, 0),
+_Static_assert((RANGE_BASE | RANGE_TTL | RANGE_NUM | RANGE_SCALE | RANGE_TG) ==
+                   MAPPING_FIELD(47, 0),
                "the fields of a range meet and do not overlap");
 
 /* The TLBI instructions count granules in a code of their own. */
@@ -56,8 +57,8 @@ unsigned s2_tlbi_ttl(const struct s2_geometry *geometry, int level)
     if (level < first || level > S2_LEVEL_PAGE) {
         return 0;
     }
-    return (unsigned)(FIELD_PREP(TTL_TG, tlbi_granule(geometry)) |
-                      FIELD_PREP(TTL_LEVEL, (unsigned)level));
+    return (unsigned)(MAPPING_FIELD_PREP(TTL_TG, tlbi_granule(geometry)) |
+                      MAPPING_FIELD_PREP(TTL_LEVEL, (unsigned)level));
 }
 
 /* log2 of the bytes that a range's base counts. */
@@ -69,13 +70,13 @@ static unsigned base_shift(const struct s2_geometry *geometry)
 /* How many of @range's granules come before the first address that can be a range's base. */
 static uint64_t lead_of(const struct s2_geometry *geometry, struct ipa_range range)
 {
-    const uint64_t unit = BIT(base_shift(geometry));
+    const uint64_t unit = MAPPING_BIT(base_shift(geometry));
     const uint64_t beyond = ipa_offset(range.start, unit);
     const uint64_t lead = beyond == 0 ? 0 : unit - beyond;
 
     MAPPING_ASSERT(ipa_range_is_valid(range));
     MAPPING_ASSERT(ipa_range_is_aligned(range, s2_granule_size(geometry)));
-    return u64_min(lead, range.size) >> geometry->granule_shift;
+    return mapping_u64_min(lead, range.size) >> geometry->granule_shift;
 }
 
 /* As many granules as one range may cover. */
@@ -100,11 +101,12 @@ static uint64_t encode_range(const struct s2_geometry *geometry, ipa_t base, uns
                              unsigned scale, uint64_t units)
 {
     MAPPING_ASSERT(units >= 1 && units <= NUM_COUNT);
-    MAPPING_ASSERT(ipa_is_aligned(base, BIT(base_shift(geometry))));
+    MAPPING_ASSERT(ipa_is_aligned(base, MAPPING_BIT(base_shift(geometry))));
 
-    return FIELD_PREP(RANGE_BASE, ipa_index(base, base_shift(geometry))) |
-           FIELD_PREP(RANGE_TTL, FIELD_GET(TTL_LEVEL, ttl)) | FIELD_PREP(RANGE_NUM, units - 1) |
-           FIELD_PREP(RANGE_SCALE, scale) | FIELD_PREP(RANGE_TG, tlbi_granule(geometry));
+    return MAPPING_FIELD_PREP(RANGE_BASE, ipa_index(base, base_shift(geometry))) |
+           MAPPING_FIELD_PREP(RANGE_TTL, MAPPING_FIELD_GET(TTL_LEVEL, ttl)) |
+           MAPPING_FIELD_PREP(RANGE_NUM, units - 1) | MAPPING_FIELD_PREP(RANGE_SCALE, scale) |
+           MAPPING_FIELD_PREP(RANGE_TG, tlbi_granule(geometry));
 }
 
 /*
@@ -127,7 +129,7 @@ struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range
     if (lead_of(geometry, *left) > 0 || granules == 1) {
         tlbi.operand = s2_tlbi_by_ipa(left->start, ttl);
     } else {
-        const uint64_t taken = u64_min(granules, granules_max(geometry));
+        const uint64_t taken = mapping_u64_min(granules, granules_max(geometry));
         const unsigned scale = scale_of(taken);
         const uint64_t units = taken >> NUM_SHIFT(scale);
 

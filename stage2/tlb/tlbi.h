@@ -30,15 +30,15 @@
  */
 unsigned s2_tlbi_ttl(const struct s2_geometry *geometry, int level);
 
-#define S2_TLBI_IPA FIELD(39, 0)
-#define S2_TLBI_TTL FIELD(47, 44)
+#define S2_TLBI_IPA MAPPING_FIELD(39, 0)
+#define S2_TLBI_TTL MAPPING_FIELD(47, 44)
 #define S2_TLBI_IPA_SHIFT 12 /* whatever the granule */
 
 /* The operand of TLBI IPAS2E1IS: IPA[51:12] whatever the granule, TTL in [47:44]. */
 static inline uint64_t s2_tlbi_by_ipa(ipa_t ipa, unsigned ttl)
 {
-    return FIELD_PREP(S2_TLBI_IPA, ipa_index(ipa, S2_TLBI_IPA_SHIFT)) |
-           FIELD_PREP(S2_TLBI_TTL, ttl);
+    return MAPPING_FIELD_PREP(S2_TLBI_IPA, ipa_index(ipa, S2_TLBI_IPA_SHIFT)) |
+           MAPPING_FIELD_PREP(S2_TLBI_TTL, ttl);
 }
 
 /* One instruction of a cover. */

@@ -2,19 +2,20 @@
 
 #include "stage2/arch/arch.h"
 
-#define TAG_NUMBER FIELD(15, 0)
-#define TAG_GENERATION FIELD(63, 16)
-#define GENERATION_STEP BIT(16)
+#define TAG_NUMBER MAPPING_FIELD(15, 0)
+#define TAG_GENERATION MAPPING_FIELD(63, 16)
+#define GENERATION_STEP MAPPING_BIT(16)
 #define NUMBER_FIRST (S2_VMID_NOBODY + 1)
 
-_Static_assert(FIELD_LSB(TAG_GENERATION) == GENERATION_STEP, "a generation is a tag's high part");
+_Static_assert(MAPPING_FIELD_LSB(TAG_GENERATION) == GENERATION_STEP,
+               "a generation is a tag's high part");
 _Static_assert(S2_CPU_IDLE < GENERATION_STEP, "idle is no tag: generations begin with 1");
 
 /* --- Tags ------------------------------------------------------------------------------------ */
 
 static uint16_t number_of(uint64_t tag)
 {
-    return (uint16_t)FIELD_GET(TAG_NUMBER, tag);
+    return (uint16_t)MAPPING_FIELD_GET(TAG_NUMBER, tag);
 }
 
 static bool is_of(uint64_t tag, uint64_t generation)
@@ -197,8 +198,9 @@ void s2_vmid_init(struct s2_vmid_allocator *vmids, unsigned bits)
 {
     MAPPING_ASSERT(bits == 8 || bits == 16);
 
-    *vmids = (struct s2_vmid_allocator){.next = NUMBER_FIRST, .last = (uint32_t)(BIT(bits) - 1)};
-    lock_init(&vmids->lock);
+    *vmids =
+        (struct s2_vmid_allocator){.next = NUMBER_FIRST, .last = (uint32_t)(MAPPING_BIT(bits) - 1)};
+    mapping_lock_init(&vmids->lock);
     atomic_init(&vmids->generation, GENERATION_STEP);
     atomic_init(&vmids->times, 1);
 }
@@ -218,7 +220,7 @@ enum mapping_error s2_vmid_limit(struct s2_vmid_allocator *vmids, uint16_t last)
 {
     enum mapping_error error = MAPPING_OK;
 
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     MAPPING_ASSERT(are_enough(vmids->last, vmids->cpu_count));
     if (last < NUMBER_FIRST || last > vmids->last || !are_enough(last, vmids->cpu_count)) {
         error = MAPPING_INVALID_PARAM;
@@ -227,7 +229,7 @@ enum mapping_error s2_vmid_limit(struct s2_vmid_allocator *vmids, uint16_t last)
     } else {
         vmids->last = last;
     }
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
     return error;
 }
 
@@ -246,7 +248,7 @@ enum mapping_error s2_cpu_init(struct s2_cpu *cpu, struct s2_vmid_allocator *vmi
 {
     enum mapping_error error = MAPPING_DENIED;
 
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     if (*find_cpu(vmids, cpu) != NULL) {
         error = MAPPING_ALREADY_EXISTS;
     } else if (are_enough(vmids->last, vmids->cpu_count + 1)) {
@@ -257,7 +259,7 @@ enum mapping_error s2_cpu_init(struct s2_cpu *cpu, struct s2_vmid_allocator *vmi
         vmids->cpu_count++;
         error = MAPPING_OK;
     }
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
     return error;
 }
 
@@ -280,7 +282,7 @@ void s2_cpu_fini(struct s2_cpu *cpu)
 
     MAPPING_ASSERT(vmids != NULL);
 
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     MAPPING_ASSERT(is_idle(cpu));
     link = find_cpu(vmids, cpu);
     MAPPING_ASSERT(*link == cpu);
@@ -289,7 +291,7 @@ void s2_cpu_fini(struct s2_cpu *cpu)
     if (!is_fresh(vmids)) {
         begin_generation(vmids);
     }
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
     cpu->vmids = NULL;
 }
 
@@ -343,12 +345,12 @@ static uint64_t take_slow(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid,
 {
     uint64_t tag;
 
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     tag = renew(vmids, vmid);
     /* Relaxed, both: generations begin under the lock. */
     atomic_store_explicit(&cpu->leaving, walked_by(cpu), memory_order_relaxed);
     atomic_store_explicit(&cpu->active, tag, memory_order_relaxed);
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
     /* Who found that the guest has no number (s2_vmid_pin()) sent no TLBI: the walks that are to
      * come see what it stored. */
     arch_dsb_ish();
@@ -398,9 +400,9 @@ void s2_vmid_release(struct s2_cpu *cpu)
  */
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number)
 {
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     if (!carry_over(vmids, vmid)) {
-        lock_release(&vmids->lock);
+        mapping_lock_release(&vmids->lock);
         return false;
     }
     *number = number_of(atomic_load_explicit(&vmid->tag, memory_order_relaxed));
@@ -410,9 +412,9 @@ bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t
 
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids)
 {
-    MAPPING_ASSERT(lock_is_held(&vmids->lock));
+    MAPPING_ASSERT(mapping_lock_is_held(&vmids->lock));
 
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
 }
 
 /* Acquire: the CPU that was in it has left, if it says so. */
@@ -421,13 +423,13 @@ bool s2_vmid_is_held(struct s2_vmid_allocator *vmids, const struct s2_vmid *vmid
     bool is_held = false;
     uint64_t tag;
 
-    lock_acquire(&vmids->lock);
+    mapping_lock_acquire(&vmids->lock);
     tag = atomic_load_explicit(&vmid->tag, memory_order_relaxed);
     for (const struct s2_cpu *cpu = vmids->cpus; cpu != NULL && tag != 0; cpu = cpu->next) {
         is_held |= walked_by(cpu) == tag ||
                    atomic_load_explicit(&cpu->leaving, memory_order_acquire) == tag;
     }
-    lock_release(&vmids->lock);
+    mapping_lock_release(&vmids->lock);
     return is_held;
 }
 

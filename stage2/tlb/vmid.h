@@ -87,7 +87,7 @@ struct s2_cpu {
 
 /* Fields are private. Does not move. */
 struct s2_vmid_allocator {
-    struct lock lock;
+    struct mapping_lock lock;
     _Atomic uint64_t generation; /* from 1 on, << 16 */
     _Atomic uint64_t times;      /* each TLBI of a new generation is sent so often */
     uint32_t next;               /* to be given next, from here on under the lock */

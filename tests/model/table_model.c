@@ -141,7 +141,7 @@ static enum mapping_error answer_flags(const struct model_rules *rules, mapping_
     const bool is_device = type == S2_DEVICE_nGnRnE || type == S2_DEVICE_nGnRE ||
                            type == S2_DEVICE_nGRE || type == S2_DEVICE_GRE;
 
-    if (flags >> 19 != 0 || (flags & S2_SHAREABILITY) == FIELD_PREP(S2_SHAREABILITY, 3)) {
+    if (flags >> 19 != 0 || (flags & S2_SHAREABILITY) == MAPPING_FIELD_PREP(S2_SHAREABILITY, 3)) {
         return MAPPING_INVALID_PARAM;
     }
     if ((type == S2_NORMAL_STAGE1 && !rules->has_fwb) || (type == S2_NORMAL_WT && rules->has_fwb) ||

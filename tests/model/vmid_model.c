@@ -14,13 +14,13 @@
 #define NONE UINT8_MAX
 #define ROOT UINT64_C(0x40000000)
 #define ROOT_STEP UINT64_C(0x10000)
-#define VTTBR_ROOT FIELD(47, 0)
-#define VTTBR_NUMBER FIELD(63, 48)
+#define VTTBR_ROOT MAPPING_FIELD(47, 0)
+#define VTTBR_NUMBER MAPPING_FIELD(63, 48)
 
 /* An entry of a TLB: what it may hold of one guest under one number. */
-#define HAS_STAGE2 BIT(0) /* as the tables are */
-#define HAS_STALE BIT(1)  /* as they were */
-#define HAS_VCPU(vcpu) ((entry_t)BIT(2 + (vcpu)))
+#define HAS_STAGE2 MAPPING_BIT(0) /* as the tables are */
+#define HAS_STALE MAPPING_BIT(1)  /* as they were */
+#define HAS_VCPU(vcpu) ((entry_t)MAPPING_BIT(2 + (vcpu)))
 
 typedef uint8_t entry_t;
 
@@ -142,12 +142,12 @@ static void remember(uint64_t value)
 
 static size_t number_in(uint64_t vttbr)
 {
-    return (size_t)FIELD_GET(VTTBR_NUMBER, vttbr);
+    return (size_t)MAPPING_FIELD_GET(VTTBR_NUMBER, vttbr);
 }
 
 static size_t guest_in(uint64_t vttbr)
 {
-    return (size_t)((FIELD_GET(VTTBR_ROOT, vttbr) - ROOT) / ROOT_STEP);
+    return (size_t)((MAPPING_FIELD_GET(VTTBR_ROOT, vttbr) - ROOT) / ROOT_STEP);
 }
 
 /* The CPU walks by @vttbr: what comes in so is not met by a TLBI that was sent before. */
@@ -608,24 +608,24 @@ static bool model_replace(_Atomic uint64_t *object, uint64_t *expected, uint64_t
 
 static uint64_t hash_shared(uint64_t hash);
 
-static void model_lock(struct lock *lock)
+static void model_lock(struct mapping_lock *lock)
 {
     here()->is_waiting = true;
     shared_point();
     here()->is_waiting = false;
     world.owner = (uint8_t)current;
-    lock_acquire(lock);
+    mapping_lock_acquire(lock);
     learn(world.memory.unlocked);
     here()->history = hash_shared(here()->history); /* all of it may be read now */
 }
 
-static void model_unlock(struct lock *lock)
+static void model_unlock(struct mapping_lock *lock)
 {
     shared_point();
     show_all_stores();
     world.memory.unlocked = ++world.memory.now;
     world.owner = NONE;
-    lock_release(lock);
+    mapping_lock_release(lock);
 }
 
 /* --- The library, on these primitives --------------------------------------------------------- */
@@ -639,8 +639,8 @@ static void model_unlock(struct lock *lock)
 #define atomic_exchange_explicit(object, value, order) model_exchange(object, value, order)
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
     model_replace(object, expected, value, success)
-#define lock_acquire(lock) model_lock(lock)
-#define lock_release(lock) model_unlock(lock)
+#define mapping_lock_acquire(lock) model_lock(lock)
+#define mapping_lock_release(lock) model_unlock(lock)
 
 #define arch_dsb_ish() model_dsb_ish()
 #define arch_dsb_nsh() model_dsb_nsh()

@@ -181,7 +181,7 @@ ARCH_SIM_REGISTER(hcr, SIM_WRITE_HCR)
 
 /* The guest's registers: under HCR_EL2.E2H by names of their own, which there are none of without
  * it; the usual ones are then the hypervisor's, and nobody's business here. */
-#define ARCH_SIM_HCR_E2H BIT(34)
+#define ARCH_SIM_HCR_E2H MAPPING_BIT(34)
 
 static inline uint64_t *arch_sim_guest(uint64_t *reg, bool is_el12)
 {

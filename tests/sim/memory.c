@@ -27,7 +27,7 @@ void sim_memory_add_remote(struct sim_memory *memory, pa_t base, size_t frame_co
     struct frame_region *bank = &memory->banks[memory->bank_count];
 
     require(memory->bank_count < FRAME_POOL_MAX_REGIONS, "too many banks");
-    require(pa_is_aligned(base, BIT(memory->frame_shift)), "a bank at a misaligned PA");
+    require(pa_is_aligned(base, MAPPING_BIT(memory->frame_shift)), "a bank at a misaligned PA");
     bank->base = base;
     bank->memory = NULL;
     bank->frame_count = frame_count;
@@ -43,7 +43,7 @@ void sim_memory_add(struct sim_memory *memory, pa_t base, size_t frame_count)
 
     sim_memory_add_remote(memory, base, frame_count);
     size = bank_size(memory, bank);
-    bank->memory = aligned_alloc((size_t)BIT(memory->frame_shift), (size_t)size);
+    bank->memory = aligned_alloc((size_t)MAPPING_BIT(memory->frame_shift), (size_t)size);
     require(bank->memory != NULL, "no memory for a bank");
     sim_memory_poison(memory, base, size);
 }
@@ -155,7 +155,7 @@ void sim_memory_poison_free(struct sim_memory *memory, const struct frame_pool *
             size_t taken = taken_frames(pool, pa);
 
             if (taken == 0) {
-                sim_memory_poison(memory, pa, BIT(memory->frame_shift));
+                sim_memory_poison(memory, pa, MAPPING_BIT(memory->frame_shift));
             }
             frame += taken == 0 ? 1 : taken;
         }

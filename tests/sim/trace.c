@@ -97,7 +97,7 @@ static void write_descriptor(struct trace *trace, const struct sim_event *event,
         return; /* the replace found something else, and wrote nothing */
     }
     require(sim_memory_pa(trace->memory, event->slot, &slot), "a descriptor outside the memory");
-    announce_frame(trace, pa_align_down(slot, BIT(TRACE_FRAME_SHIFT)));
+    announce_frame(trace, pa_align_down(slot, MAPPING_BIT(TRACE_FRAME_SHIFT)));
     record(trace, "mem-write", "(mem-order %s) (address 0x%" PRIx64 ") (value 0x%" PRIx64 ")",
            order, pa_number(slot), event->new);
 }

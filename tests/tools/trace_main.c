@@ -120,7 +120,7 @@ static pa_t root_of(const struct guest *guest)
 {
     const uint64_t vttbr = s2_table_vttbr(s2_space_table(&guest->space));
 
-    return pa_of(vttbr & FIELD(47, 1));
+    return pa_of(vttbr & MAPPING_FIELD(47, 1));
 }
 
 static void create(struct world *world, struct guest *guest, uint16_t vmid)

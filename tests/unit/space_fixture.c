@@ -13,7 +13,7 @@ static void *memory_open(void *ctx, pa_t pa, uint64_t size)
     ck_assert_ptr_null(memory->ptr); /* one at a time */
     ck_assert_uint_gt(size, 0);
     memory->opened++;
-    memory->longest = u64_max(memory->longest, size);
+    memory->longest = mapping_u64_max(memory->longest, size);
     if ((memory->refuse_from != 0 && memory->opened >= memory->refuse_from &&
          memory->opened - memory->refuse_from < memory->refuse_count) ||
         offset >= memory->size || size > memory->size - offset) {

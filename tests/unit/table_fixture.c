@@ -282,17 +282,17 @@ static void require(const struct judge *judge, bool condition, uint64_t ipa, con
 static enum mmu_memory memory_kind(mapping_flags_t flags)
 {
     static const enum mmu_memory kinds[] = {
-        [FIELD_GET(S2_TYPE, S2_NORMAL)] = MMU_NORMAL_WB,
-        [FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = MMU_NORMAL_NC,
-        [FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = MMU_NORMAL_WT,
-        [FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = MMU_STAGE1,
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = MMU_DEVICE_NGNRNE,
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = MMU_DEVICE_NGNRE,
-        [FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = MMU_DEVICE_NGRE,
-        [FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = MMU_DEVICE_GRE,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL)] = MMU_NORMAL_WB,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_NC)] = MMU_NORMAL_NC,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_WT)] = MMU_NORMAL_WT,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_NORMAL_STAGE1)] = MMU_STAGE1,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE)] = MMU_DEVICE_NGNRNE,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGnRE)] = MMU_DEVICE_NGNRE,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGRE)] = MMU_DEVICE_NGRE,
+        [MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_GRE)] = MMU_DEVICE_GRE,
     };
 
-    return kinds[FIELD_GET(S2_TYPE, flags)];
+    return kinds[MAPPING_FIELD_GET(S2_TYPE, flags)];
 }
 
 static unsigned shareability(mapping_flags_t flags)

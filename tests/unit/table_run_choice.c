@@ -81,7 +81,8 @@ static struct ipa_range some_part(struct run *run, const struct model_window *wi
         first = 0;
         count = pages;
     }
-    return ipa_range(window->range.start.raw + first * page, u64_min(count, pages - first) * page);
+    return ipa_range(window->range.start.raw + first * page,
+                     mapping_u64_min(count, pages - first) * page);
 }
 
 /* Now and then a range that no verb takes. */
@@ -146,16 +147,18 @@ static mapping_flags_t some_flags(struct run *run)
 
     if (random_once_in(&run->random, 6)) {
         flags = random_below(&run->random, 16) |
-                FIELD_PREP(S2_TYPE, random_below(&run->random, 9)) |
+                MAPPING_FIELD_PREP(S2_TYPE, random_below(&run->random, 9)) |
                 (random_once_in(&run->random, 4) ? S2_SOFT1 : 0) |
-                FIELD_PREP(S2_SHAREABILITY, random_below(&run->random, 40) / 13);
+                MAPPING_FIELD_PREP(S2_SHAREABILITY, random_below(&run->random, 40) / 13);
     }
     flags |= random_once_in(&run->random, run->machine->updates ? 2 : 8) ? S2_NO_AF : 0;
     flags |= random_once_in(&run->random, run->machine->updates ? 3 : 60) ? S2_DBM : 0;
-    flags |= random_once_in(&run->random, 200) ? BIT(19 + random_below(&run->random, 45)) : 0;
-    flags |= random_once_in(&run->random, 8) ? S2_NO_CONTIGUOUS : 0;
     flags |=
-        random_once_in(&run->random, 6) ? FIELD_PREP(S2_CAP, random_below(&run->random, 4)) : 0;
+        random_once_in(&run->random, 200) ? MAPPING_BIT(19 + random_below(&run->random, 45)) : 0;
+    flags |= random_once_in(&run->random, 8) ? S2_NO_CONTIGUOUS : 0;
+    flags |= random_once_in(&run->random, 6)
+                 ? MAPPING_FIELD_PREP(S2_CAP, random_below(&run->random, 4))
+                 : 0;
     return flags;
 }
 
@@ -163,7 +166,7 @@ static mapping_flags_t some_flags(struct run *run)
 static pa_t some_pa(struct run *run, const struct model_window *window, struct ipa_range range)
 {
     const uint64_t page = rig_page(run->shape);
-    const uint64_t large = u64_max(run->machine->blocks[0], run->machine->blocks[1]);
+    const uint64_t large = mapping_u64_max(run->machine->blocks[0], run->machine->blocks[1]);
     const ipa_t origin = ipa_align_down(window->range.start, large);
     const size_t anchor =
         random_once_in(&run->random, 6) ? random_below(&run->random, RUN_ANCHORS) : 0;

@@ -18,7 +18,7 @@ static bool has_table(const struct run *run, const struct model_step *step, stru
 bool run_is_leaf(const struct run *run, const struct model_step *step, struct ipa_range entry,
                  int level)
 {
-    const int cap = (int)FIELD_GET(S2_CAP, step->flags);
+    const int cap = (int)MAPPING_FIELD_GET(S2_CAP, step->flags);
 
     return ipa_range_covers(step->range, entry) && level >= run->shape->top_leaf &&
            (cap == 0 || level >= cap) && (step->pa.raw - step->range.start.raw) % entry.size == 0;

@@ -46,7 +46,8 @@ static void maps_add(struct rig_map map)
 /* The part of @map in [@start, @end). */
 static struct rig_map part_of(struct rig_map map, uint64_t start, uint64_t end)
 {
-    const uint64_t from = u64_max(start, map.ipa), to = u64_min(end, map.ipa + map.size);
+    const uint64_t from = mapping_u64_max(start, map.ipa),
+                   to = mapping_u64_min(end, map.ipa + map.size);
 
     return (struct rig_map){from, to > from ? to - from : 0, map.pa + (from - map.ipa), map.flags};
 }

@@ -71,61 +71,63 @@ TEST_EACH(field_of_every_width_selects_its_bits, 64)
         uint64_t mask = slow_mask(hi, lo);
         uint64_t pattern = UINT64_C(0xa5c3960ff01b7e2d);
 
-        ck_assert_uint_eq(FIELD(hi, lo), mask);
-        ck_assert_uint_eq(FIELD_LSB(FIELD(hi, lo)), UINT64_C(1) << lo);
-        ck_assert_uint_eq(FIELD_GET(FIELD(hi, lo), pattern), (pattern & mask) >> lo);
-        ck_assert_uint_eq(FIELD_PREP(FIELD(hi, lo), pattern), (pattern << lo) & mask);
+        ck_assert_uint_eq(MAPPING_FIELD(hi, lo), mask);
+        ck_assert_uint_eq(MAPPING_FIELD_LSB(MAPPING_FIELD(hi, lo)), UINT64_C(1) << lo);
+        ck_assert_uint_eq(MAPPING_FIELD_GET(MAPPING_FIELD(hi, lo), pattern),
+                          (pattern & mask) >> lo);
+        ck_assert_uint_eq(MAPPING_FIELD_PREP(MAPPING_FIELD(hi, lo), pattern),
+                          (pattern << lo) & mask);
     }
 }
 
 TEST(align_at_borders_is_exact)
 {
-    ck_assert(u64_is_aligned(0, 4096));
-    ck_assert(u64_is_aligned(TOP, 1));
-    ck_assert(!u64_is_aligned(TOP, 2));
-    ck_assert(!u64_is_aligned(4095, 4096));
-    ck_assert(!u64_is_aligned(4097, 4096));
-    ck_assert(u64_is_aligned(BIT(63), BIT(63)));
-    ck_assert_uint_eq(u64_align_down(4095, 4096), 0);
-    ck_assert_uint_eq(u64_align_down(4096, 4096), 4096);
-    ck_assert_uint_eq(u64_align_down(TOP, BIT(63)), BIT(63));
+    ck_assert(mapping_u64_is_aligned(0, 4096));
+    ck_assert(mapping_u64_is_aligned(TOP, 1));
+    ck_assert(!mapping_u64_is_aligned(TOP, 2));
+    ck_assert(!mapping_u64_is_aligned(4095, 4096));
+    ck_assert(!mapping_u64_is_aligned(4097, 4096));
+    ck_assert(mapping_u64_is_aligned(MAPPING_BIT(63), MAPPING_BIT(63)));
+    ck_assert_uint_eq(mapping_u64_align_down(4095, 4096), 0);
+    ck_assert_uint_eq(mapping_u64_align_down(4096, 4096), 4096);
+    ck_assert_uint_eq(mapping_u64_align_down(TOP, MAPPING_BIT(63)), MAPPING_BIT(63));
 }
 
 TEST_EACH(pow2_and_logs_of_every_bit_agree, 64)
 {
     unsigned bit = (unsigned)_i;
 
-    ck_assert(u64_is_pow2(BIT(bit)));
-    ck_assert_uint_eq(u64_log2(BIT(bit)), bit);
-    ck_assert_uint_eq(u64_log2(BIT(bit) | (BIT(bit) - 1)), bit);
-    ck_assert_uint_eq(u64_trailing_zeros(BIT(bit)), bit);
-    ck_assert_uint_eq(u64_trailing_zeros(BIT(bit) | BIT(63)), bit);
+    ck_assert(mapping_u64_is_pow2(MAPPING_BIT(bit)));
+    ck_assert_uint_eq(mapping_u64_log2(MAPPING_BIT(bit)), bit);
+    ck_assert_uint_eq(mapping_u64_log2(MAPPING_BIT(bit) | (MAPPING_BIT(bit) - 1)), bit);
+    ck_assert_uint_eq(mapping_u64_trailing_zeros(MAPPING_BIT(bit)), bit);
+    ck_assert_uint_eq(mapping_u64_trailing_zeros(MAPPING_BIT(bit) | MAPPING_BIT(63)), bit);
     if (bit > 0) {
-        ck_assert(!u64_is_pow2(BIT(bit) | 1));
+        ck_assert(!mapping_u64_is_pow2(MAPPING_BIT(bit) | 1));
     }
 }
 
 TEST(bits_of_zero_are_defined)
 {
-    ck_assert(!u64_is_pow2(0));
-    ck_assert_uint_eq(u64_trailing_zeros(0), 64);
+    ck_assert(!mapping_u64_is_pow2(0));
+    ck_assert_uint_eq(mapping_u64_trailing_zeros(0), 64);
 }
 
 TEST(min_and_max_choose_the_right_one)
 {
-    ck_assert_uint_eq(u64_min(1, TOP), 1);
-    ck_assert_uint_eq(u64_min(TOP, 1), 1);
-    ck_assert_uint_eq(u64_max(1, TOP), TOP);
-    ck_assert_uint_eq(u64_max(TOP, 1), TOP);
+    ck_assert_uint_eq(mapping_u64_min(1, TOP), 1);
+    ck_assert_uint_eq(mapping_u64_min(TOP, 1), 1);
+    ck_assert_uint_eq(mapping_u64_max(1, TOP), TOP);
+    ck_assert_uint_eq(mapping_u64_max(TOP, 1), TOP);
 }
 
 TEST(add_up_to_the_last_value_works)
 {
     uint64_t sum = 7;
 
-    ck_assert(u64_add(TOP - 3, 3, &sum));
+    ck_assert(mapping_u64_add(TOP - 3, 3, &sum));
     ck_assert_uint_eq(sum, TOP);
-    ck_assert(u64_add(0, 0, &sum));
+    ck_assert(mapping_u64_add(0, 0, &sum));
     ck_assert_uint_eq(sum, 0);
 }
 
@@ -133,9 +135,9 @@ TEST(add_beyond_the_last_value_writes_nothing)
 {
     uint64_t sum = 7;
 
-    ck_assert(!u64_add(TOP - 3, 4, &sum));
-    ck_assert(!u64_add(TOP, TOP, &sum));
-    ck_assert(!u64_add(1, TOP, &sum));
+    ck_assert(!mapping_u64_add(TOP - 3, 4, &sum));
+    ck_assert(!mapping_u64_add(TOP, TOP, &sum));
+    ck_assert(!mapping_u64_add(1, TOP, &sum));
     ck_assert_uint_eq(sum, 7);
 }
 
@@ -231,8 +233,8 @@ TEST(align_up_below_the_top_is_the_next_multiple)
     ck_assert(ipa_eq(aligned, ipa_of(TOP)));
     ck_assert(ipa_align_up(ipa_of(TOP - 0xfff), 0x1000, &aligned));
     ck_assert(ipa_eq(aligned, ipa_of(TOP - 0xfff)));
-    ck_assert(ipa_align_up(ipa_of(1), BIT(63), &aligned));
-    ck_assert(ipa_eq(aligned, ipa_of(BIT(63))));
+    ck_assert(ipa_align_up(ipa_of(1), MAPPING_BIT(63), &aligned));
+    ck_assert(ipa_eq(aligned, ipa_of(MAPPING_BIT(63))));
 }
 
 TEST(align_up_beyond_the_top_writes_nothing)
@@ -241,7 +243,7 @@ TEST(align_up_beyond_the_top_writes_nothing)
 
     ck_assert(!ipa_align_up(ipa_of(TOP), 2, &aligned));
     ck_assert(!ipa_align_up(ipa_of(TOP - 0xffe), 0x1000, &aligned));
-    ck_assert(!ipa_align_up(ipa_of(BIT(63) + 1), BIT(63), &aligned));
+    ck_assert(!ipa_align_up(ipa_of(MAPPING_BIT(63) + 1), MAPPING_BIT(63), &aligned));
     ck_assert(ipa_eq(aligned, ipa_of(7)));
 }
 
@@ -332,8 +334,8 @@ static const struct {
     {0, TOP, true, false},
     {1, TOP, false, true},
     {1, TOP - 1, true, false},
-    {BIT(63), BIT(63), false, true},
-    {BIT(63), BIT(63) - 1, true, false},
+    {MAPPING_BIT(63), MAPPING_BIT(63), false, true},
+    {MAPPING_BIT(63), MAPPING_BIT(63) - 1, true, false},
 };
 
 TEST_EACH(judge_range_at_the_top_is_exact, COUNT(range_cases))
@@ -417,8 +419,8 @@ TEST(fit_of_pa_span_at_the_limit_is_exact)
     ck_assert(!pa_span_fits(pa_of(0), 0, 1));
     ck_assert(!pa_span_fits(pa_of(0), 2, 1));
     ck_assert(!pa_span_fits(pa_of(1), 1, 1));
-    ck_assert(pa_span_fits(pa_of(BIT(48) - 4096), 4096, BIT(48)));
-    ck_assert(!pa_span_fits(pa_of(BIT(48) - 4096), 4097, BIT(48)));
+    ck_assert(pa_span_fits(pa_of(MAPPING_BIT(48) - 4096), 4096, MAPPING_BIT(48)));
+    ck_assert(!pa_span_fits(pa_of(MAPPING_BIT(48) - 4096), 4097, MAPPING_BIT(48)));
     ck_assert(pa_span_fits(pa_of(TOP - 1), 1, TOP));
     ck_assert(!pa_span_fits(pa_of(TOP), 1, TOP));
     ck_assert(!pa_span_fits(pa_of(1), TOP, TOP));
@@ -450,9 +452,10 @@ TEST(unit_number_counts_what_begins_in_the_span_and_nothing_else)
         for (uint64_t i = 0; i < 5; i++) {
             ck_assert_uint_eq(pa_unit_number(base, pa_unit(base, i, shift), shift), i);
         }
-        ck_assert(pa_eq(pa_unit(base, 3, shift), pa_add(base, 3 * BIT(shift))));
+        ck_assert(pa_eq(pa_unit(base, 3, shift), pa_add(base, 3 * MAPPING_BIT(shift))));
         for (unsigned bit = 0; bit < shift; bit++) {
-            ck_assert_uint_ge(pa_unit_number(base, pa_add(base, BIT(bit)), shift), BIT(48));
+            ck_assert_uint_ge(pa_unit_number(base, pa_add(base, MAPPING_BIT(bit)), shift),
+                              MAPPING_BIT(48));
         }
     }
     /* Below the base: no fewer than fit behind it. */
@@ -462,16 +465,16 @@ TEST(unit_number_counts_what_begins_in_the_span_and_nothing_else)
 
 /* lock.h */
 
-static struct lock lock;
+static struct mapping_lock lock;
 
 TEST(acquire_and_release_show_in_is_held)
 {
-    lock_init(&lock);
-    ck_assert(!lock_is_held(&lock));
-    lock_acquire(&lock);
-    ck_assert(lock_is_held(&lock));
-    lock_release(&lock);
-    ck_assert(!lock_is_held(&lock));
+    mapping_lock_init(&lock);
+    ck_assert(!mapping_lock_is_held(&lock));
+    mapping_lock_acquire(&lock);
+    ck_assert(mapping_lock_is_held(&lock));
+    mapping_lock_release(&lock);
+    ck_assert(!mapping_lock_is_held(&lock));
 }
 
 TEST(acquire_after_the_last_ticket_starts_again_at_zero)
@@ -479,10 +482,10 @@ TEST(acquire_after_the_last_ticket_starts_again_at_zero)
     atomic_init(&lock.next, UINT32_MAX);
     atomic_init(&lock.serving, UINT32_MAX);
     for (int i = 0; i < 3; i++) {
-        lock_acquire(&lock);
-        ck_assert(lock_is_held(&lock));
-        lock_release(&lock);
-        ck_assert(!lock_is_held(&lock));
+        mapping_lock_acquire(&lock);
+        ck_assert(mapping_lock_is_held(&lock));
+        mapping_lock_release(&lock);
+        ck_assert(!mapping_lock_is_held(&lock));
     }
     ck_assert_uint_eq(atomic_load(&lock.serving), 2);
 }
@@ -492,21 +495,21 @@ TEST(release_by_ticket_serves_the_next)
     atomic_init(&lock.next, UINT32_MAX);
     atomic_init(&lock.serving, UINT32_MAX);
     for (int i = 0; i < 3; i++) {
-        uint32_t ticket = lock_acquire_ticket(&lock);
+        uint32_t ticket = mapping_lock_acquire_ticket(&lock);
 
-        ck_assert(lock_is_held(&lock));
-        lock_release_ticket(&lock, ticket);
-        ck_assert(!lock_is_held(&lock));
-        lock_acquire(&lock);
-        lock_release(&lock);
+        ck_assert(mapping_lock_is_held(&lock));
+        mapping_lock_release_ticket(&lock, ticket);
+        ck_assert(!mapping_lock_is_held(&lock));
+        mapping_lock_acquire(&lock);
+        mapping_lock_release(&lock);
     }
     ck_assert_uint_eq(atomic_load(&lock.serving), 5);
 }
 
 TEST_DIES(release_of_a_free_lock_dies)
 {
-    lock_init(&lock);
-    lock_release(&lock);
+    mapping_lock_init(&lock);
+    mapping_lock_release(&lock);
 }
 
 #define LOCK_ROUNDS 10000U
@@ -518,12 +521,12 @@ static void *count_up(void *unused)
     for (unsigned i = 0; i < LOCK_ROUNDS; i++) {
         uint32_t ticket;
 
-        lock_acquire(&lock);
+        mapping_lock_acquire(&lock);
         guarded++;
-        lock_release(&lock);
-        ticket = lock_acquire_ticket(&lock);
+        mapping_lock_release(&lock);
+        ticket = mapping_lock_acquire_ticket(&lock);
         guarded++;
-        lock_release_ticket(&lock, ticket);
+        mapping_lock_release_ticket(&lock, ticket);
     }
     return unused;
 }
@@ -532,7 +535,7 @@ TEST(acquire_from_two_threads_excludes_one)
 {
     pthread_t threads[2];
 
-    lock_init(&lock);
+    mapping_lock_init(&lock);
     guarded = 0;
     for (size_t i = 0; i < COUNT(threads); i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, count_up, NULL), 0);
@@ -541,7 +544,7 @@ TEST(acquire_from_two_threads_excludes_one)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     }
     ck_assert_uint_eq(guarded, 4 * LOCK_ROUNDS);
-    ck_assert(!lock_is_held(&lock));
+    ck_assert(!mapping_lock_is_held(&lock));
 }
 
 /* assert.h */

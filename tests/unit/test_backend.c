@@ -89,7 +89,8 @@ static size_t count_areas(const struct guest_area areas[])
 static size_t add_part(const struct guest_area *area, uint64_t start, uint64_t end,
                        struct guest_area *to)
 {
-    const uint64_t from = u64_max(start, area->ipa), stop = u64_min(end, area->ipa + area->size);
+    const uint64_t from = mapping_u64_max(start, area->ipa),
+                   stop = mapping_u64_min(end, area->ipa + area->size);
 
     if (from < stop) {
         *to = (struct guest_area){from, stop - from, area->pa + (from - area->ipa), area->flags};

@@ -129,8 +129,8 @@ static bool is_denied(mapping_flags_t flags)
                                       type == S2_DEVICE_nGRE || type == S2_DEVICE_GRE);
 }
 
-#define TYPE_NUMBER(flags) FIELD_GET(S2_TYPE, flags)
-#define SH_NUMBER(flags) FIELD_GET(S2_SHAREABILITY, flags)
+#define TYPE_NUMBER(flags) MAPPING_FIELD_GET(S2_TYPE, flags)
+#define SH_NUMBER(flags) MAPPING_FIELD_GET(S2_SHAREABILITY, flags)
 
 /* By type: what the MMU makes of it. */
 static const enum mmu_memory memories[8] = {

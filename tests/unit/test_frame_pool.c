@@ -123,17 +123,17 @@ TEST_EACH(init_with_bad_argument_changes_nothing, COUNT(bad_inits))
 TEST_EACH(init_with_each_frame_size_aligns_by_it, 3)
 {
     unsigned shift = 12 + 2 * (unsigned)_i;
-    struct frame_region region = {pa_of(BIT(40) + BIT(shift)), NULL, 7, infos};
+    struct frame_region region = {pa_of(MAPPING_BIT(40) + MAPPING_BIT(shift)), NULL, 7, infos};
     pa_t frame;
 
     ck_assert_int_eq(frame_pool_init(&pool, shift, &region, 1), MAPPING_OK);
     ck_assert_uint_eq(frame_pool_shift(&pool), shift);
     ck_assert_int_eq(frame_pool_alloc(&pool, 2, &frame), MAPPING_OK);
-    ck_assert(pa_eq(frame, pa_of(BIT(40) + 4 * BIT(shift))));
+    ck_assert(pa_eq(frame, pa_of(MAPPING_BIT(40) + 4 * MAPPING_BIT(shift))));
     ck_assert_int_eq(frame_pool_alloc(&pool, 1, &frame), MAPPING_OK);
-    ck_assert(pa_eq(frame, pa_of(BIT(40) + 2 * BIT(shift))));
+    ck_assert(pa_eq(frame, pa_of(MAPPING_BIT(40) + 2 * MAPPING_BIT(shift))));
     ck_assert_int_eq(frame_pool_alloc(&pool, 0, &frame), MAPPING_OK);
-    ck_assert(pa_eq(frame, pa_of(BIT(40) + BIT(shift))));
+    ck_assert(pa_eq(frame, pa_of(MAPPING_BIT(40) + MAPPING_BIT(shift))));
     ck_assert_int_eq(frame_pool_alloc(&pool, 0, &frame), MAPPING_NO_FRAME);
     ck_assert(frame_pool_check(&pool));
 }
@@ -186,14 +186,15 @@ TEST(alloc_of_too_large_an_order_is_refused)
 TEST_EACH(alloc_of_each_order_is_aligned_and_ends_exactly, FRAME_POOL_ORDERS)
 {
     unsigned order = (unsigned)_i;
-    pa_t base = pa_of(BIT(45) + FRAME);
+    pa_t base = pa_of(MAPPING_BIT(45) + FRAME);
     size_t frame_count = (size_t)3 << order;
     pa_t frame = pa_of(1);
     bool is_single = order == 0;
 
     make_pool(base, frame_count);
-    ck_assert(pa_eq(must_alloc(order), is_single ? base : pa_of(BIT(45) + (FRAME << order))));
-    ck_assert(pa_eq(must_alloc(order), pa_of(BIT(45) + (FRAME << (order + 1)))));
+    ck_assert(
+        pa_eq(must_alloc(order), is_single ? base : pa_of(MAPPING_BIT(45) + (FRAME << order))));
+    ck_assert(pa_eq(must_alloc(order), pa_of(MAPPING_BIT(45) + (FRAME << (order + 1)))));
     ck_assert_int_eq(frame_pool_alloc(&pool, order, &frame),
                      is_single ? MAPPING_OK : MAPPING_NO_FRAME);
     ck_assert(is_single || pa_eq(frame, pa_of(1)));
@@ -839,7 +840,7 @@ TEST(list_spans_regions)
     pa_t frame;
 
     for (size_t i = 0; i < COUNT(regions); i++) {
-        regions[i] = (struct frame_region){pa_of((i + 1) * BIT(32)), NULL, 1, infos + i};
+        regions[i] = (struct frame_region){pa_of((i + 1) * MAPPING_BIT(32)), NULL, 1, infos + i};
     }
     ck_assert_int_eq(frame_pool_init(&pool, 12, regions, COUNT(regions)), MAPPING_OK);
     frame_list_init(&list);
@@ -849,7 +850,7 @@ TEST(list_spans_regions)
     ck_assert(frame_pool_check(&pool));
     for (size_t i = COUNT(regions); i > 0; i--) {
         ck_assert(frame_list_pop(&pool, &list, &frame));
-        ck_assert(pa_eq(frame, pa_of(i * BIT(32))));
+        ck_assert(pa_eq(frame, pa_of(i * MAPPING_BIT(32))));
         must_free(frame, 0);
     }
     ck_assert(frame_pool_check(&pool));
@@ -1062,7 +1063,7 @@ TEST(data_is_told_for_every_frame_of_every_block)
     for (unsigned order = 0; order < 5; order++) {
         frame = must_alloc(order);
         taken += (size_t)1 << order;
-        for (uint64_t i = 0; i < BIT(order); i++) {
+        for (uint64_t i = 0; i < MAPPING_BIT(order); i++) {
             ck_assert(frame_pool_is_data(&pool, pa_add(frame, i * FRAME), FRAME));
         }
     }

@@ -303,7 +303,7 @@ static void corrupt_loose_into_held(void)
 
 static void corrupt_available(void)
 {
-    atomic_fetch_add(&pool.stock, BIT(32));
+    atomic_fetch_add(&pool.stock, MAPPING_BIT(32));
 }
 
 static void corrupt_above(void)

@@ -71,7 +71,7 @@ static unsigned char *model_frames(pa_t pa, unsigned order)
         if (!pa_lt(pa, region->base)) {
             uint64_t index = pa_distance(region->base, pa) / FRAME;
 
-            if (index + BIT(order) <= region->frame_count) {
+            if (index + MAPPING_BIT(order) <= region->frame_count) {
                 return &model.state[before + index];
             }
         }
@@ -82,7 +82,7 @@ static unsigned char *model_frames(pa_t pa, unsigned order)
 
 static bool model_is_free(const unsigned char *frames, unsigned order)
 {
-    for (size_t i = 0; i < BIT(order); i++) {
+    for (size_t i = 0; i < MAPPING_BIT(order); i++) {
         if (frames[i] != MODEL_FREE) {
             return false;
         }
@@ -95,7 +95,7 @@ static void model_set(pa_t pa, unsigned order, enum model_state state)
     unsigned char *frames = model_frames(pa, order);
 
     ck_assert_ptr_nonnull(frames);
-    for (size_t i = 0; i < BIT(order); i++) {
+    for (size_t i = 0; i < MAPPING_BIT(order); i++) {
         model.count[frames[i]]--;
         frames[i] = (unsigned char)state;
         model.count[state]++;
@@ -113,7 +113,7 @@ static size_t model_blocks(unsigned order)
     size_t count = 0;
 
     for (size_t i = 0; i < COUNT(model.regions); i++) {
-        for (uint64_t k = 0; k + BIT(order) <= model.regions[i].frame_count; k++) {
+        for (uint64_t k = 0; k + MAPPING_BIT(order) <= model.regions[i].frame_count; k++) {
             pa_t pa = pa_add(model.regions[i].base, k * FRAME);
 
             if (pa_is_aligned(pa, FRAME << order) &&
@@ -242,7 +242,7 @@ static void step_take(void)
     pa = frame_pool_take(&pool, held);
     frames = model_frames(pa, held->order);
     ck_assert(pa_is_aligned(pa, FRAME << held->order));
-    for (size_t i = 0; i < BIT(held->order); i++) {
+    for (size_t i = 0; i < MAPPING_BIT(held->order); i++) {
         ck_assert_uint_eq(frames[i], held->order == 0 ? MODEL_FREE : MODEL_HELD);
     }
     model_add(pa, held->order);
@@ -285,7 +285,7 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 
 static uint64_t model_ops(void)
 {
-    return u64_min(from_environment("TRESTLE_MODEL_OPS", DEFAULT_OPS), DEFAULT_OPS);
+    return mapping_u64_min(from_environment("TRESTLE_MODEL_OPS", DEFAULT_OPS), DEFAULT_OPS);
 }
 
 TEST(random_sequence_agrees_with_the_bitmap)

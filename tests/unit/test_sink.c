@@ -361,7 +361,8 @@ static struct rig_step random_step(void)
         CLEAN, CLEAN, DIRTY, DIRTY | S2_NO_AF, RIG_RW, CLEAN | S2_NORMAL_NC};
     const uint64_t first = random_below(&world.random, world.count);
     const uint64_t most = random_once_in(&world.random, 3) ? 4 : world.count;
-    const uint64_t size = 1 + random_below(&world.random, u64_min(most, world.count - first));
+    const uint64_t size =
+        1 + random_below(&world.random, mapping_u64_min(most, world.count - first));
 
     return (struct rig_step){verbs[random_below(&world.random, COUNT(verbs))],
                              AT + first * world.page, size * world.page,

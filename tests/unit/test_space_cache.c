@@ -70,9 +70,9 @@ static size_t write_after(size_t from)
 {
     size_t first = sim_find(SIM_STORE, from);
 
-    first = u64_min(first, sim_find(SIM_PUBLISH, from));
-    first = u64_min(first, sim_find(SIM_SWAP, from));
-    return u64_min(first, sim_find(SIM_REPLACE, from));
+    first = mapping_u64_min(first, sim_find(SIM_PUBLISH, from));
+    first = mapping_u64_min(first, sim_find(SIM_SWAP, from));
+    return mapping_u64_min(first, sim_find(SIM_REPLACE, from));
 }
 
 /* Between the flush and the first write after it, these bytes are cleaned. */
@@ -394,7 +394,7 @@ TEST_EACH(unmap_of_many_areas_flushes_stretches_of_memory, 3)
     ck_assert_uint_eq(guest_flushes(),
                       _i == 0 ? 1 : (GUEST_NODES + S2_RECLAIM_MAX - 1) / S2_RECLAIM_MAX);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), GUEST_NODES * KIB(4) / GUEST_LINE);
-    flush = u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
+    flush = mapping_u64_min(sim_find(SIM_TLBI_VMALLE1IS, 0), sim_find(SIM_TLBI_VMALLS12E1IS, 0));
     ck_assert_uint_gt(sim_find(SIM_DC_CIVAC, 0), sim_find(SIM_DSB_ISH, flush));
     if (_i != 1) {
         expect_cleaned((struct window){0, sim_event_total()}, 0, GUEST_NODES * KIB(4));

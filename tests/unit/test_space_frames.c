@@ -400,11 +400,11 @@ TEST(seal_waits_for_the_lock)
 
     init_theirs(1);
     MUST(frame_pool_alloc(&theirs, 0, &frame));
-    lock_acquire(&theirs.lock);
+    mapping_lock_acquire(&theirs.lock);
     MUST((enum mapping_error)pthread_create(&other, NULL, seal_it, &frame));
     nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     ck_assert(!atomic_load(&is_sealed));
-    lock_release(&theirs.lock);
+    mapping_lock_release(&theirs.lock);
     ck_assert_int_eq(pthread_join(other, NULL), 0);
     ck_assert(!frame_pool_is_data(&theirs, frame, PAGE));
 }

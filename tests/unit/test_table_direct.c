@@ -72,7 +72,8 @@ static struct rig_setup setup_of(const struct rig_shape *shape, const struct var
 /* Four units; the output is the input, which suits every size. */
 static void start(const struct variant *variant)
 {
-    const mapping_flags_t cap = form->level <= 0 ? 0 : FIELD_PREP(S2_CAP, (unsigned)form->level);
+    const mapping_flags_t cap =
+        form->level <= 0 ? 0 : MAPPING_FIELD_PREP(S2_CAP, (unsigned)form->level);
 
     rig_init(&rig, setup_of(form->shape, variant));
     rig_must(&rig, (struct rig_step){RIG_MAP, unit(0), UNITS * run_bytes(form), unit(0),
@@ -312,7 +313,7 @@ TEST_EACH(protect_of_a_run_opens_it_at_any_address, 4 * run_form_count)
     rig_init(&rig, setup);
     map = (struct rig_map){unit(0), run_bytes(form), base | unit(0), S2_READ};
     rig_must(&rig, (struct rig_step){RIG_MAP, map.ipa, map.size, map.pa,
-                                     RIG_RW | FIELD_PREP(S2_CAP, (unsigned)form->level)});
+                                     RIG_RW | MAPPING_FIELD_PREP(S2_CAP, (unsigned)form->level)});
     sim_clear();
     witness_begin(&witness, &rig, &rig.table, window(), ipa_range(map.ipa, map.size));
     rig_must(&rig, (struct rig_step){RIG_PROTECT, map.ipa, map.size, 0, S2_READ});

@@ -329,8 +329,8 @@ static void try_anything(struct run *run)
 {
     run_choose(run);
     if (random_once_in(&run->random, 4)) {
-        rig_leave(&run->rig,
-                  u64_min(random_below(&run->random, 6), frame_pool_available(&run->rig.pool)));
+        rig_leave(&run->rig, mapping_u64_min(random_below(&run->random, 6),
+                                             frame_pool_available(&run->rig.pool)));
     }
     try_operation(run);
     rig_leave(&run->rig, frame_pool_available(&run->rig.pool) + run->rig.ballast_count);

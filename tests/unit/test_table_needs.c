@@ -121,7 +121,7 @@ TEST_EACH(frames_needed_refuses_what_the_verb_refuses, rig_shape_count)
             refused(step_of(verb, page, page, shape->frames, RIG_RW), MAPPING_DENIED);
         }
         if (verb == RIG_MAP || verb == RIG_PROTECT) {
-            refused(step_of(verb, page, page, RIG_DATA, BIT(40)), MAPPING_INVALID_PARAM);
+            refused(step_of(verb, page, page, RIG_DATA, MAPPING_BIT(40)), MAPPING_INVALID_PARAM);
             refused(step_of(verb, page, page, RIG_DATA, S2_NORMAL_WT), MAPPING_UNSUPPORTED);
             refused(step_of(verb, page, page, RIG_DATA, S2_EXEC | S2_DEVICE_GRE), MAPPING_DENIED);
         }

@@ -159,7 +159,7 @@ TEST(batch_of_nothing_is_empty_and_costs_nothing)
     const struct s2_tlb_plan plan = s2_tlb_plan(&geometry, &rules, &batch);
 
     ck_assert(s2_tlb_batch_is_empty(&batch));
-    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
+    ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0, MAPPING_BIT(48))));
     ck_assert(!plan.is_whole && plan.naive == 0 && plan.parts == 0);
 }
 
@@ -256,7 +256,7 @@ TEST(add_more_than_fits_is_the_whole_vmid)
     ck_assert(!batch.is_whole);
     add(&batch, 0x102000, 0x1000, 3);
     ck_assert(batch.is_whole && !s2_tlb_batch_is_empty(&batch));
-    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(BIT(47), 0x1000)));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(MAPPING_BIT(47), 0x1000)));
     /* And stays so. */
     add(&batch, 0x200000, 0x1000, 3);
     ck_assert(batch.is_whole);
@@ -298,7 +298,7 @@ TEST(touches_tells_a_shared_byte)
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x4000, 0x1fc000)));
     ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0x3ff000, 0x1000)));
     ck_assert(!s2_tlb_batch_touches(&batch, ipa_range(0x400000, 0x1000)));
-    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0, BIT(48))));
+    ck_assert(s2_tlb_batch_touches(&batch, ipa_range(0, MAPPING_BIT(48))));
 }
 
 static const struct ipa_range bad_ranges[] = {IPA_RANGE_INIT(0x1000, 0),
@@ -423,22 +423,38 @@ static const struct plan_case {
     {"64 pages", K4, 0, {{0, 0x40000, 3}}, {0, 0, 64, 64}},
     {"65 pages", K4, 0, {{0, 0x41000, 3}}, {1, 0, 65, 65}},
     {"65 pages, ranges", K4, RANGED, {{0, 0x41000, 3}}, {0, 0, 65, 2}},
-    {"63 pages and one", K4, 0, {{0, 0x3f000, 3}, {BIT(40), 0x1000, ANY}}, {0, 0, 64, 64}},
-    {"64 pages and one", K4, 0, {{0, 0x40000, 3}, {BIT(40), 0x1000, ANY}}, {1, 0, 65, 65}},
+    {"63 pages and one", K4, 0, {{0, 0x3f000, 3}, {MAPPING_BIT(40), 0x1000, ANY}}, {0, 0, 64, 64}},
+    {"64 pages and one", K4, 0, {{0, 0x40000, 3}, {MAPPING_BIT(40), 0x1000, ANY}}, {1, 0, 65, 65}},
     {"64 blocks", K4, 0, {{0, 0x8000000, 2}}, {0, 0, 64, 64}},
     {"65 blocks", K4, 0, {{0, 0x8200000, 2}}, {1, 0, 65, 65}},
     {"1 GiB of pages, unlinked", K4, RANGED, {{0x40000000, 0x40000000, ANY}}, {0, 0, 0x40000, 1}},
     {"1 GiB of pages, no ranges", K4, 0, {{0x40000000, 0x40000000, ANY}}, {1, 0, 0x40000, 0x40000}},
-    {"32 GiB", K4, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(23), 16}},
-    {"a page more", K4, RANGED, {{0, BIT(35) + 0x1000, ANY}}, {1, 0, BIT(23) + 1, 17}},
-    {"16K, 32 GiB", K16, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(21), 16}},
-    {"16K, a page more", K16, RANGED, {{0, BIT(35) + 0x4000, ANY}}, {1, 0, BIT(21) + 1, 17}},
-    {"64K, 32 GiB", K64, RANGED, {{0, BIT(35), ANY}}, {0, 0, BIT(19), 16}},
-    {"64K, a page more", K64, RANGED, {{0, BIT(35) + 0x10000, ANY}}, {1, 0, BIT(19) + 1, 17}},
-    {"4 GiB is never one", K4, RANGED, {{0, BIT(32), ANY}}, {0, 0, BIT(20), 2}},
-    {"64 GiB, by address", K4, 0, {{0, BIT(36), 1}}, {0, 0, 64, 64}},
-    {"all", K4, RANGED, {{0, BIT(48), ANY}}, {1, 0, BIT(36), BIT(17)}},
-    {"all, twice", K4, 0, {{0, BIT(48), ANY}, {0, BIT(48), 3}}, {1, 0, BIT(37), BIT(37)}},
+    {"32 GiB", K4, RANGED, {{0, MAPPING_BIT(35), ANY}}, {0, 0, MAPPING_BIT(23), 16}},
+    {"a page more",
+     K4,
+     RANGED,
+     {{0, MAPPING_BIT(35) + 0x1000, ANY}},
+     {1, 0, MAPPING_BIT(23) + 1, 17}},
+    {"16K, 32 GiB", K16, RANGED, {{0, MAPPING_BIT(35), ANY}}, {0, 0, MAPPING_BIT(21), 16}},
+    {"16K, a page more",
+     K16,
+     RANGED,
+     {{0, MAPPING_BIT(35) + 0x4000, ANY}},
+     {1, 0, MAPPING_BIT(21) + 1, 17}},
+    {"64K, 32 GiB", K64, RANGED, {{0, MAPPING_BIT(35), ANY}}, {0, 0, MAPPING_BIT(19), 16}},
+    {"64K, a page more",
+     K64,
+     RANGED,
+     {{0, MAPPING_BIT(35) + 0x10000, ANY}},
+     {1, 0, MAPPING_BIT(19) + 1, 17}},
+    {"4 GiB is never one", K4, RANGED, {{0, MAPPING_BIT(32), ANY}}, {0, 0, MAPPING_BIT(20), 2}},
+    {"64 GiB, by address", K4, 0, {{0, MAPPING_BIT(36), 1}}, {0, 0, 64, 64}},
+    {"all", K4, RANGED, {{0, MAPPING_BIT(48), ANY}}, {1, 0, MAPPING_BIT(36), MAPPING_BIT(17)}},
+    {"all, twice",
+     K4,
+     0,
+     {{0, MAPPING_BIT(48), ANY}, {0, MAPPING_BIT(48), 3}},
+     {1, 0, MAPPING_BIT(37), MAPPING_BIT(37)}},
     {"16K pages", K16, RANGED, {{0, 0x2000000, 3}}, {0, 0, 2048, 1}},
     {"16K block", K16, 0, {{0, 0x2000000, 2}}, {0, 0, 1, 1}},
     {"64K table", K64, RANGED, {{0, 0x20000000, ANY}}, {0, 0, 8192, 1}},

@@ -53,7 +53,7 @@ static void listen_tlbi(void *arg, enum sim_phase phase, const struct sim_event 
     if (phase == SIM_BEFORE && sim_is_tlbi(event->kind)) {
         seen.count++;
         seen.nxs += event->is_nxs ? 1 : 0;
-        seen.locked += lock_is_held(&vmids.lock) ? 1 : 0;
+        seen.locked += mapping_lock_is_held(&vmids.lock) ? 1 : 0;
         seen.tcr_or |= sim_cpu()->tcr_el1;
         seen.tcr_and &= sim_cpu()->tcr_el1;
         seen.sctlr_and &= sim_cpu()->sctlr_el1;
@@ -230,7 +230,7 @@ static const struct regime_case {
     CASE("this guest, VHE", VTCR, VTTBR, VM | E2H, VHE_SPECULATIVE, false, BY_ADDRESS),
     CASE("this guest, no VHE, TGE", VTCR, VTTBR, VM | TGE, NO_VHE, false, BY_ADDRESS),
     CASE("another guest", VTCR, OTHER, VM, NO_VHE, false, SWITCHED),
-    CASE("another VMID of the root", VTCR, VTTBR ^ BIT(48), VM, NO_VHE, false, SWITCHED),
+    CASE("another VMID of the root", VTCR, VTTBR ^ MAPPING_BIT(48), VM, NO_VHE, false, SWITCHED),
     CASE("the same without CnP", VTCR, VTTBR ^ 1, VM, NO_VHE, false, SWITCHED),
     CASE("another shape of tables", 0x80053590, VTTBR, VM, NO_VHE, false, SWITCHED),
     CASE("nothing loaded", 0, 0, 0, NO_VHE, false, SWITCHED),
@@ -590,7 +590,7 @@ TEST(flush_guest_without_a_number_sends_nothing)
     s2_tlb_flush_vmid(&target);
     EXPECT_EVENTS("all", BEGIN, SIM_ISB, END);
     EXPECT_COUNTERS(.skipped_flushes = 2);
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->daif, 0x80);
 }
 
@@ -602,7 +602,7 @@ TEST(flush_guest_elsewhere_goes_to_its_number_under_the_lock)
     ck_assert_uint_eq(seen.vttbr, UINT64_C(1) << 48 | ROOT);
     ck_assert_uint_eq(seen.count, 2);
     ck_assert_uint_eq(seen.locked, 2);
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_cpu()->vttbr, OTHER);
     EXPECT_COUNTERS(.flushes = 1, .by_address = 1, .stage1 = 1);
 }
@@ -613,7 +613,7 @@ static void listen_vttbr(void *arg, enum sim_phase phase, const struct sim_event
     size_t *locked = arg;
 
     if (phase == SIM_AFTER && (event->kind == SIM_WRITE_VTTBR || event->kind == SIM_ISB)) {
-        *locked += lock_is_held(&vmids.lock) ? 1 : 0;
+        *locked += mapping_lock_is_held(&vmids.lock) ? 1 : 0;
     }
 }
 
@@ -673,7 +673,7 @@ static void on_invalidated(void *arg, struct ipa_range range, int level)
     ck_assert_uint_lt(told.count, COUNT(told.calls));
     told.calls[told.count++] = (struct s2_tlb_range){range, (int8_t)level};
     told.at = sim_event_total();
-    told.is_locked = told.is_locked || lock_is_held(&vmids.lock);
+    told.is_locked = told.is_locked || mapping_lock_is_held(&vmids.lock);
 }
 
 static void setup_notifier(void)

@@ -174,7 +174,8 @@ TEST_EACH(split_every_length_is_covered_exactly, COUNT(shapes))
         for (uint64_t place = 0; place < 2 * UNIT; place += granule) {
             check_cover(shape, &geometry, ipa_range(0x40000000 + place, length * granule), 0);
         }
-        check_cover(shape, &geometry, ipa_range(BIT(48) - length * granule, length * granule), 0);
+        check_cover(shape, &geometry,
+                    ipa_range(MAPPING_BIT(48) - length * granule, length * granule), 0);
     }
 }
 
@@ -186,11 +187,11 @@ TEST_EACH(split_extreme_lengths_are_covered_exactly, COUNT(shapes))
 
     for (unsigned k = 12; k <= bits - shape->granule; k++) {
         for (int more = -3; more <= 3; more++) {
-            const uint64_t size = (BIT(k) + (uint64_t)(int64_t)more) << shape->granule;
+            const uint64_t size = (MAPPING_BIT(k) + (uint64_t)(int64_t)more) << shape->granule;
 
-            if (size <= BIT(bits)) {
+            if (size <= MAPPING_BIT(bits)) {
                 check_cover(shape, &geometry, ipa_range(0, size), 0);
-                check_cover(shape, &geometry, ipa_range(BIT(bits) - size, size), 0);
+                check_cover(shape, &geometry, ipa_range(MAPPING_BIT(bits) - size, size), 0);
             }
         }
     }
@@ -211,7 +212,7 @@ TEST(split_of_leaves_hints_at_their_level)
         for (int level = 0; level <= 3; level++) {
             const uint64_t size = s2_level_size(&geometry, level);
 
-            if (size <= BIT(46)) {
+            if (size <= MAPPING_BIT(46)) {
                 check_cover(shape, &geometry, ipa_range(size, 3 * size),
                             s2_tlbi_ttl(&geometry, level));
             }

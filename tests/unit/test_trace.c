@@ -372,8 +372,9 @@ TEST(unmap_from_a_block_is_written_in_the_order_of_the_architecture)
     ck_assert_uint_eq(s2_table_vttbr(&table), BASE);
     arch_write_vtcr(s2_table_vtcr(&table));
     arch_write_vttbr(s2_table_vttbr(&table));
-    ck_assert_int_eq(s2_table_map(&table, ipa_range(0, BIT(30)), pa_of(BIT(32)), S2_READ),
-                     MAPPING_OK);
+    ck_assert_int_eq(
+        s2_table_map(&table, ipa_range(0, MAPPING_BIT(30)), pa_of(MAPPING_BIT(32)), S2_READ),
+        MAPPING_OK);
     (void)news();
     ck_assert_int_eq(s2_table_unmap(&table, ipa_range(0x5000, 0x1000)), MAPPING_OK);
     at = strstr(news(), "(address 0x80000000) (value 0x");

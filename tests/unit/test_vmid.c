@@ -76,10 +76,10 @@ static unsigned pin(size_t guest)
 
     if (s2_vmid_pin(&vmids, &guests[guest], &number)) {
         ck_assert_uint_ne(number, S2_VMID_NOBODY);
-        ck_assert(lock_is_held(&vmids.lock));
+        ck_assert(mapping_lock_is_held(&vmids.lock));
         s2_vmid_unpin(&vmids);
     }
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
     return number;
 }
 
@@ -214,16 +214,16 @@ TEST(pin_of_a_guest_that_ran_holds_the_lock)
 
     ck_assert(!s2_vmid_pin(&vmids, &guests[4], &number)); /* it has not yet */
     ck_assert_uint_eq(number, 77);
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
     enter(0, 3);
     enter(0, 4);
     s2_vmid_release(&cpus[0]);
     sim_clear();
     ck_assert(s2_vmid_pin(&vmids, &guests[4], &number));
     ck_assert_uint_eq(number, 2);
-    ck_assert(lock_is_held(&vmids.lock));
+    ck_assert(mapping_lock_is_held(&vmids.lock));
     s2_vmid_unpin(&vmids);
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
     ck_assert_uint_eq(sim_event_total(), 0);
 }
 
@@ -247,7 +247,7 @@ TEST(limit_after_a_number_was_given_is_refused)
     s2_vmid_release(&cpus[0]);
     s2_cpu_fini(&cpus[0]); /* a new generation: none is given in it yet */
     ck_assert_int_eq(s2_vmid_limit(&vmids, LAST), MAPPING_BAD_STATE);
-    ck_assert(!lock_is_held(&vmids.lock));
+    ck_assert(!mapping_lock_is_held(&vmids.lock));
 }
 
 TEST(init_of_more_cpus_than_there_are_numbers_for_is_denied)
