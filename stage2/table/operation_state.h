@@ -78,7 +78,7 @@ struct s2_recent {
     ipa_t base;    /* what the table's first entry maps */
     uint64_t span; /* of a table of pages, in bytes */
     s2_desc_t *entries;
-    pa_t pa;
+    s2_desc_t link;  /* that led to it */
     uint32_t *count; /* of its entries in use; NULL: not yet asked for */
     mapping_flags_t flags;
     s2_desc_t attr;

@@ -50,7 +50,7 @@ bool s2_recent_walk(struct s2_table *table, ipa_t addr)
     }
     table->recent.base = ipa_align_down(addr, table->recent.span);
     table->recent.entries = s2_linked(table, desc);
-    table->recent.pa = s2_desc_address(&table->format, desc);
+    table->recent.link = desc;
     table->recent.count = NULL;
     return true;
 }
@@ -69,6 +69,7 @@ enum mapping_error s2_recent_encode(struct s2_table *table, mapping_flags_t flag
 uint32_t *s2_recent_find_count(struct s2_table *table)
 {
     MAPPING_ASSERT(!ipa_eq(table->recent.base, ipa_of(S2_RECENT_NO_BASE)));
-    table->recent.count = frame_pool_count(table->pool, table->recent.pa);
+    table->recent.count =
+        frame_pool_count(table->pool, s2_desc_address(&table->format, table->recent.link));
     return table->recent.count;
 }

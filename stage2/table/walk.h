@@ -99,7 +99,8 @@ static inline void s2_walk_begin_recent(struct s2_walk *walk, struct s2_table *t
     walk->dark = S2_DARK_NONE;
     walk->fresh = S2_DARK_NONE;
     walk->path[S2_LEVEL_PAGE - S2_LEVEL_FIRST] =
-        (struct s2_walk_step){recent->entries, NULL, recent->pa, recent->base, recent->count};
+        (struct s2_walk_step){recent->entries, NULL, s2_desc_address(&table->format, recent->link),
+                              recent->base, recent->count};
 }
 
 /* Over @range below a table of @level that nobody else can reach yet. @range: inside its span.
