@@ -10,9 +10,12 @@
 
 #include "core/assert.h"
 #include "core/bits.h"
+#include "core/c.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 typedef struct {
     uint64_t raw;
@@ -45,17 +48,19 @@ struct ipa_range {
 
 static inline ipa_t ipa_of(uint64_t raw)
 {
-    return (ipa_t){raw};
+    return MAPPING_VALUE(ipa_t, raw);
 }
 
 static inline pa_t pa_of(uint64_t raw)
 {
-    return (pa_t){raw};
+    return MAPPING_VALUE(pa_t, raw);
 }
 
 static inline struct ipa_range ipa_range(uint64_t start, uint64_t size)
 {
-    return (struct ipa_range){{start}, size};
+    const struct ipa_range range = {{start}, size};
+
+    return range;
 }
 
 /* Comparison. */
@@ -117,13 +122,13 @@ static inline bool pa_is_aligned(pa_t addr, uint64_t align)
 static inline ipa_t ipa_align_down(ipa_t addr, uint64_t align)
 {
     MAPPING_ASSERT(mapping_u64_is_pow2(align));
-    return (ipa_t){mapping_u64_align_down(addr.raw, align)};
+    return MAPPING_VALUE(ipa_t, mapping_u64_align_down(addr.raw, align));
 }
 
 static inline pa_t pa_align_down(pa_t addr, uint64_t align)
 {
     MAPPING_ASSERT(mapping_u64_is_pow2(align));
-    return (pa_t){mapping_u64_align_down(addr.raw, align)};
+    return MAPPING_VALUE(pa_t, mapping_u64_align_down(addr.raw, align));
 }
 
 /* Bytes above the last multiple of @align, a power of two. */
@@ -153,7 +158,7 @@ static inline uint64_t pa_minus_ipa(pa_t pa, ipa_t ipa)
 
 static inline pa_t ipa_plus_offset(ipa_t ipa, uint64_t offset)
 {
-    return (pa_t){ipa.raw + offset};
+    return MAPPING_VALUE(pa_t, ipa.raw + offset);
 }
 
 /* Sums. The caller knows that they do not wrap; where it cannot know, it asks ipa_range_is_valid()
@@ -161,13 +166,13 @@ static inline pa_t ipa_plus_offset(ipa_t ipa, uint64_t offset)
 static inline ipa_t ipa_add(ipa_t addr, uint64_t bytes)
 {
     MAPPING_ASSERT(addr.raw <= UINT64_MAX - bytes);
-    return (ipa_t){addr.raw + bytes};
+    return MAPPING_VALUE(ipa_t, addr.raw + bytes);
 }
 
 static inline pa_t pa_add(pa_t addr, uint64_t bytes)
 {
     MAPPING_ASSERT(addr.raw <= UINT64_MAX - bytes);
-    return (pa_t){addr.raw + bytes};
+    return MAPPING_VALUE(pa_t, addr.raw + bytes);
 }
 
 /* *aligned: the lowest multiple of @align, a power of two, that is not below @addr. Where that
@@ -239,7 +244,7 @@ static inline uint64_t pa_unit_number(pa_t start, pa_t addr, unsigned shift)
 /* The opposite: where unit @number begins. The caller knows that there is one. */
 static inline pa_t pa_unit(pa_t start, uint64_t number, unsigned shift)
 {
-    return (pa_t){start.raw + (number << shift)};
+    return MAPPING_VALUE(pa_t, start.raw + (number << shift));
 }
 
 static inline bool ipa_range_is_valid(struct ipa_range range)
@@ -269,7 +274,9 @@ static inline ipa_t ipa_range_last(struct ipa_range range)
 /* [start, end). @start: not above @end. */
 static inline struct ipa_range ipa_range_between(ipa_t start, ipa_t end)
 {
-    return (struct ipa_range){start, ipa_distance(start, end)};
+    const struct ipa_range range = {start, ipa_distance(start, end)};
+
+    return range;
 }
 
 static inline bool ipa_range_eq(struct ipa_range a, struct ipa_range b)
@@ -313,5 +320,7 @@ static inline bool ipa_range_is_aligned(struct ipa_range range, uint64_t align)
 {
     return mapping_u64_is_aligned(range.start.raw | range.size, align);
 }
+
+TRESTLE_END
 
 #endif

@@ -24,11 +24,14 @@
 
 #include "core/addr.h"
 #include "core/assert.h"
+#include "core/c.h"
 #include "core/memory_area.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 enum avl_side { AVL_LEFT, AVL_RIGHT };
 
@@ -55,14 +58,15 @@ struct memory_node {
 /* As far as links reach. */
 #define AVL_NODES_MAX ((size_t)59652324)
 
-_Static_assert(sizeof(struct memory_node) == 72, "no padding");
-_Static_assert(AVL_LINK_BIAS + (AVL_NODES_MAX - 1) * sizeof(struct memory_node) <= UINT32_MAX &&
-                   AVL_LINK_BIAS + AVL_NODES_MAX * sizeof(struct memory_node) > UINT32_MAX,
-               "the last node has a link, and one more would have none");
-_Static_assert((AVL_LINK_BIAS | sizeof(struct memory_node)) % (AVL_LEAN_MASK + 1) == 0,
-               "a link leaves room for the lean");
-_Static_assert(AVL_LEFT_HIGH == 1 + (int)AVL_LEFT && AVL_RIGHT_HIGH == 1 + (int)AVL_RIGHT,
-               "the lean to a side is one more than the side");
+MAPPING_STATIC_ASSERT(sizeof(struct memory_node) == 72, "no padding");
+MAPPING_STATIC_ASSERT(AVL_LINK_BIAS + (AVL_NODES_MAX - 1) * sizeof(struct memory_node) <=
+                              UINT32_MAX &&
+                          AVL_LINK_BIAS + AVL_NODES_MAX * sizeof(struct memory_node) > UINT32_MAX,
+                      "the last node has a link, and one more would have none");
+MAPPING_STATIC_ASSERT((AVL_LINK_BIAS | sizeof(struct memory_node)) % (AVL_LEAN_MASK + 1) == 0,
+                      "a link leaves room for the lean");
+MAPPING_STATIC_ASSERT(AVL_LEFT_HIGH == 1 + (int)AVL_LEFT && AVL_RIGHT_HIGH == 1 + (int)AVL_RIGHT,
+                      "the lean to a side is one more than the side");
 
 struct avl_tree {
     struct memory_node *nodes; /* what links count from */
@@ -211,5 +215,7 @@ struct memory_node *avl_next_gap(const struct avl_tree *tree, const struct memor
  * Cost:     O(n). Ends on any tree, however it was corrupted.
  */
 bool avl_check(const struct avl_tree *tree, size_t node_count, size_t *used);
+
+TRESTLE_END
 
 #endif

@@ -20,11 +20,14 @@
 #define TRESTLE_CORE_BACKEND_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 typedef uint64_t mapping_flags_t; /* opaque to core */
 
@@ -99,5 +102,7 @@ static inline bool mapping_backend_eq(const struct mapping_backend *a,
 {
     return a->ops == b->ops && a->cookie == b->cookie;
 }
+
+TRESTLE_END
 
 #endif

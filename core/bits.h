@@ -8,8 +8,12 @@
 #ifndef TRESTLE_CORE_BITS_H
 #define TRESTLE_CORE_BITS_H
 
+#include "core/c.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define MAPPING_BIT(n) (UINT64_C(1) << (n))
 #define MAPPING_FIELD(hi, lo) ((UINT64_MAX >> (63 - (hi))) & (UINT64_MAX << (lo)))
@@ -17,16 +21,17 @@
 #define MAPPING_FIELD_PREP(mask, value) (((uint64_t)(value)*MAPPING_FIELD_LSB(mask)) & (mask))
 #define MAPPING_FIELD_GET(mask, word) (((word) & (mask)) / MAPPING_FIELD_LSB(mask))
 
-_Static_assert(MAPPING_FIELD(15, 12) == UINT64_C(0xf000), "FIELD names bits [hi:lo]");
-_Static_assert(MAPPING_FIELD(63, 0) == UINT64_MAX, "FIELD spans the whole word");
-_Static_assert(MAPPING_FIELD_PREP(MAPPING_FIELD(7, 6), 3) == UINT64_C(0xc0),
-               "MAPPING_FIELD_PREP shifts into place");
-_Static_assert(MAPPING_FIELD_GET(MAPPING_FIELD(63, 48), UINT64_C(0x0123000000000000)) == 0x123,
-               "MAPPING_FIELD_GET");
-_Static_assert(MAPPING_FIELD_PREP(MAPPING_FIELD(3, 2), 7) == UINT64_C(0xc),
-               "MAPPING_FIELD_PREP keeps to the field");
-_Static_assert(MAPPING_FIELD_LSB(MAPPING_FIELD(52, 9)) == MAPPING_BIT(9),
-               "MAPPING_FIELD_LSB is the field's lowest bit");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD(15, 12) == UINT64_C(0xf000), "FIELD names bits [hi:lo]");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD(63, 0) == UINT64_MAX, "FIELD spans the whole word");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_PREP(MAPPING_FIELD(7, 6), 3) == UINT64_C(0xc0),
+                      "MAPPING_FIELD_PREP shifts into place");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_GET(MAPPING_FIELD(63, 48), UINT64_C(0x0123000000000000)) ==
+                          0x123,
+                      "MAPPING_FIELD_GET");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_PREP(MAPPING_FIELD(3, 2), 7) == UINT64_C(0xc),
+                      "MAPPING_FIELD_PREP keeps to the field");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_LSB(MAPPING_FIELD(52, 9)) == MAPPING_BIT(9),
+                      "MAPPING_FIELD_LSB is the field's lowest bit");
 
 /* @align: a power of two. */
 static inline bool mapping_u64_is_aligned(uint64_t value, uint64_t align)
@@ -76,5 +81,7 @@ static inline bool mapping_u64_add(uint64_t a, uint64_t b, uint64_t *sum)
     *sum = a + b;
     return true;
 }
+
+TRESTLE_END
 
 #endif

@@ -7,6 +7,10 @@
 #ifndef TRESTLE_CORE_ERR_H
 #define TRESTLE_CORE_ERR_H
 
+#include "core/c.h"
+
+TRESTLE_BEGIN
+
 enum mapping_error {
     MAPPING_OK = 0,
     MAPPING_INVALID_PARAM,  /* misaligned, empty, wrapping or out of range; nothing changed */
@@ -28,5 +32,7 @@ enum mapping_error {
  * Returns:  a string with static lifetime, never NULL.
  */
 const char *mapping_error_name(enum mapping_error error);
+
+TRESTLE_END
 
 #endif

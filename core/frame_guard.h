@@ -14,6 +14,7 @@
 #define TRESTLE_CORE_FRAME_GUARD_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/frame_pool.h"
 #include "core/lock.h"
@@ -21,6 +22,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* A region of a pool, or a range that is forbidden. The caller's storage, the guard's to fill. */
 struct frame_guard_range {
@@ -76,5 +79,7 @@ void frame_guard_drop_mapping(struct frame_guard *guard, const struct frame_pool
                               uint64_t size);
 bool frame_guard_is_mapped(struct frame_guard *guard, const struct frame_pool *other, pa_t start,
                            uint64_t size);
+
+TRESTLE_END
 
 #endif

@@ -13,11 +13,14 @@
 
 #include "core/addr.h"
 #include "core/bits.h"
+#include "core/c.h"
 #include "core/lock.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define FRAME_POOL_ORDERS 20      /* block orders 0..19: 2 GiB of 4K frames */
 #define FRAME_POOL_MAX_REGIONS 8  /* DRAM banks */
@@ -38,11 +41,11 @@ struct frame_info {
     uint32_t count; /* TAKEN: the owner's number; 0 when the block is handed out */
 };
 
-_Static_assert(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
-_Static_assert(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
-_Static_assert(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
-_Static_assert(FRAME_POOL_MAX_REGIONS < FRAME_REF_NONE >> FRAME_REF_REGION_SHIFT,
-               "no frame of any region has the reference of none");
+MAPPING_STATIC_ASSERT(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
+MAPPING_STATIC_ASSERT(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
+MAPPING_STATIC_ASSERT(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
+MAPPING_STATIC_ASSERT(FRAME_POOL_MAX_REGIONS < FRAME_REF_NONE >> FRAME_REF_REGION_SHIFT,
+                      "no frame of any region has the reference of none");
 
 enum frame_state {
     FRAME_INSIDE, /* not the first frame of its block */
@@ -75,7 +78,7 @@ struct frame_pool {
     struct mapping_lock lock;
     /* The low-water mark, and how many available frames there are above it: in one word, so that it
      * can be read without the lock, and one subtraction is all while any is above. */
-    _Atomic uint64_t stock;
+    MAPPING_ATOMIC(uint64_t) stock;
     uint32_t loose; /* the loose list; through next */
     unsigned frame_shift;
     struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
@@ -149,17 +152,18 @@ static inline struct frame_info *frame_taken_at(const struct frame_pool *pool, p
     return info;
 }
 
-_Static_assert(FRAME_TAKEN > FRAME_HELD && FRAME_HELD > FRAME_LOOSE, "TAKEN is the last state");
+MAPPING_STATIC_ASSERT(FRAME_TAKEN > FRAME_HELD && FRAME_HELD > FRAME_LOOSE,
+                      "TAKEN is the last state");
 
 static inline uint64_t frame_stock(const struct frame_pool *pool)
 {
-    return atomic_load_explicit(&pool->stock, memory_order_relaxed);
+    return MAPPING_ATOMIC_LOAD(&pool->stock, relaxed);
 }
 
 /* Plain arithmetic under the lock; atomic only so that a snapshot may be read without it. */
 static inline void frame_stock_set(struct frame_pool *pool, uint64_t stock)
 {
-    atomic_store_explicit(&pool->stock, stock, memory_order_relaxed);
+    MAPPING_ATOMIC_STORE(&pool->stock, stock, relaxed);
 }
 
 static inline size_t frame_stock_mark(uint64_t stock)
@@ -233,5 +237,7 @@ static inline bool frame_loose_give(struct frame_pool *pool, pa_t frame)
     mapping_lock_release_ticket(&pool->lock, ticket);
     return true;
 }
+
+TRESTLE_END
 
 #endif

@@ -32,12 +32,15 @@
 #define TRESTLE_CORE_FRAME_POOL_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/frame_info.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 struct frame_region {
     pa_t base;               /* aligned to the frame size */
@@ -72,12 +75,14 @@ struct frame_reserve {
 
 static inline void frame_list_init(struct frame_list *list)
 {
-    *list = (struct frame_list)FRAME_LIST_INIT;
+    list->head = FRAME_REF_NONE;
+    list->count = 0;
 }
 
 static inline void frame_reserve_init(struct frame_reserve *held)
 {
-    *held = (struct frame_reserve)FRAME_RESERVE_INIT;
+    frame_list_init(&held->blocks);
+    held->order = 0;
 }
 
 /**
@@ -351,5 +356,7 @@ bool frame_pool_is_taken(const struct frame_pool *pool, pa_t frame, unsigned ord
  * Context:  the pool at rest: no lock is taken.
  */
 bool frame_pool_check(const struct frame_pool *pool);
+
+TRESTLE_END
 
 #endif

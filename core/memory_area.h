@@ -6,9 +6,12 @@
 
 #include "core/addr.h"
 #include "core/backend.h"
+#include "core/c.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 struct memory_area {
     struct ipa_range range;
@@ -25,5 +28,7 @@ static inline bool memory_area_continues(const struct memory_area *lower,
            lower->flags == upper->flags && lower->tag == upper->tag &&
            mapping_backend_eq(&lower->backend, &upper->backend);
 }
+
+TRESTLE_END
 
 #endif

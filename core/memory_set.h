@@ -25,12 +25,15 @@
 #include "core/addr.h"
 #include "core/avl.h"
 #include "core/backend.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/memory_area.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* How many areas there may be at once at most: nodes name each other in 32 bits. */
 #define MEMORY_SET_NODES_MAX AVL_NODES_MAX
@@ -178,5 +181,7 @@ MAPPING_MUST_USE enum mapping_error memory_set_merge(struct memory_set *set,
  * Cost: O(node_count). For tests and for checks at rest.
  */
 bool memory_set_check(const struct memory_set *set);
+
+TRESTLE_END
 
 #endif

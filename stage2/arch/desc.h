@@ -19,9 +19,12 @@
 #define TRESTLE_STAGE2_ARCH_DESC_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "stage2/arch/flags.h"
 #include "stage2/arch/geometry.h"
+
+TRESTLE_BEGIN
 
 /* A stage-2 descriptor as it lies in memory. */
 typedef struct {
@@ -62,24 +65,25 @@ typedef struct {
     (S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT)
 
 /* A page of Normal memory at 2 GiB, all permissions, inner shareable, accessed. */
-_Static_assert((UINT64_C(0x80000000) | MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_WB) |
-                S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | MAPPING_FIELD_PREP(S2_DESC_SH, 3) |
-                S2_DESC_AF | S2_DESC_TABLE | S2_DESC_VALID) == UINT64_C(0x800007ff),
-               "a page that everybody may use");
-_Static_assert((MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) | S2_DESC_CONTIGUOUS | S2_DESC_DBM) ==
-                   UINT64_C(0x0058000000000000),
-               "upper attributes");
+MAPPING_STATIC_ASSERT((UINT64_C(0x80000000) | MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_WB) |
+                       S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | MAPPING_FIELD_PREP(S2_DESC_SH, 3) |
+                       S2_DESC_AF | S2_DESC_TABLE | S2_DESC_VALID) == UINT64_C(0x800007ff),
+                      "a page that everybody may use");
+MAPPING_STATIC_ASSERT((MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) | S2_DESC_CONTIGUOUS |
+                       S2_DESC_DBM) == UINT64_C(0x0058000000000000),
+                      "upper attributes");
 
-_Static_assert((MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_FWB_WB) | S2_DESC_NT |
-                S2_DESC_VALID) == UINT64_C(0x00010019),
-               "with FWB bit 5 of a leaf is 0");
-_Static_assert(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) == MAPPING_BIT(54),
-               "execute never without FEAT_XNX");
-_Static_assert(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_EL1) == MAPPING_BIT(53), "EL0 only executes");
-_Static_assert((S2_DESC_IN_PLACE & (S2_DESC_MEMATTR | S2_DESC_SH | S2_DESC_CONTIGUOUS | S2_DESC_NT |
-                                    S2_DESC_TABLE | S2_DESC_VALID)) == 0,
-               "type, shareability, size and the hint change by break-before-make");
-_Static_assert(sizeof(s2_desc_t) == 8, "as the walker reads it");
+MAPPING_STATIC_ASSERT((MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_FWB_WB) | S2_DESC_NT |
+                       S2_DESC_VALID) == UINT64_C(0x00010019),
+                      "with FWB bit 5 of a leaf is 0");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_ALL) == MAPPING_BIT(54),
+                      "execute never without FEAT_XNX");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_PREP(S2_DESC_XN, S2_XN_EL1) == MAPPING_BIT(53),
+                      "EL0 only executes");
+MAPPING_STATIC_ASSERT((S2_DESC_IN_PLACE & (S2_DESC_MEMATTR | S2_DESC_SH | S2_DESC_CONTIGUOUS |
+                                           S2_DESC_NT | S2_DESC_TABLE | S2_DESC_VALID)) == 0,
+                      "type, shareability, size and the hint change by break-before-make");
+MAPPING_STATIC_ASSERT(sizeof(s2_desc_t) == 8, "as the walker reads it");
 
 /* How the descriptors of one table are laid out: constants for the whole life of the table. */
 struct s2_format {
@@ -118,7 +122,7 @@ mapping_flags_t s2_attr_decode(const struct s2_format *format, s2_desc_t leaf);
  * value, no bit outside the format. For checks. */
 bool s2_desc_is_legal(const struct s2_format *format, s2_desc_t desc, int level);
 
-#define S2_DESC_NONE ((s2_desc_t){0})
+#define S2_DESC_NONE (MAPPING_VALUE(s2_desc_t, 0))
 
 static inline bool s2_desc_is_valid(s2_desc_t desc)
 {
@@ -159,12 +163,12 @@ static inline bool s2_desc_is_contiguous(s2_desc_t leaf)
 
 static inline s2_desc_t s2_desc_with_hint(s2_desc_t leaf)
 {
-    return (s2_desc_t){leaf.raw | S2_DESC_CONTIGUOUS};
+    return MAPPING_VALUE(s2_desc_t, leaf.raw | S2_DESC_CONTIGUOUS);
 }
 
 static inline s2_desc_t s2_desc_without_hint(s2_desc_t leaf)
 {
-    return (s2_desc_t){leaf.raw & ~S2_DESC_CONTIGUOUS};
+    return MAPPING_VALUE(s2_desc_t, leaf.raw & ~S2_DESC_CONTIGUOUS);
 }
 
 static inline bool s2_desc_eq(s2_desc_t a, s2_desc_t b)
@@ -174,29 +178,29 @@ static inline bool s2_desc_eq(s2_desc_t a, s2_desc_t b)
 
 static inline s2_desc_t s2_desc_or(s2_desc_t a, s2_desc_t b)
 {
-    return (s2_desc_t){a.raw | b.raw};
+    return MAPPING_VALUE(s2_desc_t, a.raw | b.raw);
 }
 
 static inline s2_desc_t s2_desc_and(s2_desc_t a, s2_desc_t b)
 {
-    return (s2_desc_t){a.raw & b.raw};
+    return MAPPING_VALUE(s2_desc_t, a.raw & b.raw);
 }
 
 static inline s2_desc_t s2_desc_xor(s2_desc_t a, s2_desc_t b)
 {
-    return (s2_desc_t){a.raw ^ b.raw};
+    return MAPPING_VALUE(s2_desc_t, a.raw ^ b.raw);
 }
 
 static inline s2_desc_t s2_desc_break(s2_desc_t desc)
 {
-    return (s2_desc_t){(desc.raw & ~S2_DESC_VALID) | S2_DESC_BROKEN};
+    return MAPPING_VALUE(s2_desc_t, (desc.raw & ~S2_DESC_VALID) | S2_DESC_BROKEN);
 }
 
 /* What was broken, valid again. */
 static inline s2_desc_t s2_desc_mend(s2_desc_t desc)
 {
     MAPPING_ASSERT(s2_desc_is_broken(desc));
-    return (s2_desc_t){(desc.raw & ~S2_DESC_BROKEN) | S2_DESC_VALID};
+    return MAPPING_VALUE(s2_desc_t, (desc.raw & ~S2_DESC_BROKEN) | S2_DESC_VALID);
 }
 
 /* An address as it lies in a descriptor. @pa: granule-aligned and inside the output size. */
@@ -237,7 +241,8 @@ static inline uint64_t s2_address_room(const struct s2_format *format, pa_t pa)
 /* All bits of a leaf but those of where it leads. */
 static inline s2_desc_t s2_desc_rest_mask(const struct s2_format *format)
 {
-    return (s2_desc_t){~(format->address_mask | (format->high_mask >> format->high_shift))};
+    return MAPPING_VALUE(s2_desc_t,
+                         ~(format->address_mask | (format->high_mask >> format->high_shift)));
 }
 
 /* All of a leaf but where it leads. */
@@ -250,7 +255,8 @@ static inline s2_desc_t s2_desc_without_address(const struct s2_format *format, 
 static inline s2_desc_t s2_desc_table(const struct s2_format *format, pa_t table)
 {
     MAPPING_ASSERT((table.raw & ~(format->address_mask | format->high_mask)) == 0);
-    return (s2_desc_t){s2_address_encode(format, table) | S2_DESC_TABLE | S2_DESC_VALID};
+    return MAPPING_VALUE(s2_desc_t,
+                         s2_address_encode(format, table) | S2_DESC_TABLE | S2_DESC_VALID);
 }
 
 /* A leaf of @level. @attr: of s2_attr_encode(). */
@@ -261,26 +267,26 @@ static inline s2_desc_t s2_desc_leaf(const struct s2_format *format, int level, 
 
     MAPPING_ASSERT((pa.raw & ~(format->address_mask | format->high_mask)) == 0);
     MAPPING_ASSERT((attr.raw & ~format->attr_mask) == 0);
-    return (s2_desc_t){s2_address_encode(format, pa) | attr.raw | type};
+    return MAPPING_VALUE(s2_desc_t, s2_address_encode(format, pa) | attr.raw | type);
 }
 
 /* The leaf that follows @leaf, @size bytes on; inside s2_address_room(). */
 static inline s2_desc_t s2_desc_next(s2_desc_t leaf, uint64_t size)
 {
-    return (s2_desc_t){leaf.raw + size};
+    return MAPPING_VALUE(s2_desc_t, leaf.raw + size);
 }
 
 /* A leaf's attributes alone, as s2_attr_encode() makes them. */
 static inline s2_desc_t s2_desc_attr(const struct s2_format *format, s2_desc_t leaf)
 {
-    return (s2_desc_t){leaf.raw & format->attr_mask};
+    return MAPPING_VALUE(s2_desc_t, leaf.raw & format->attr_mask);
 }
 
 /* @leaf with the attributes of @attr in place of its own. */
 static inline s2_desc_t s2_desc_with_attr(const struct s2_format *format, s2_desc_t leaf,
                                           s2_desc_t attr)
 {
-    return (s2_desc_t){(leaf.raw & ~format->attr_mask) | attr.raw};
+    return MAPPING_VALUE(s2_desc_t, (leaf.raw & ~format->attr_mask) | attr.raw);
 }
 
 /* Which bits of @leaf the hardware may set by itself, when it is told to. */
@@ -288,8 +294,8 @@ static inline s2_desc_t s2_desc_hardware_bits(const struct s2_format *format, s2
 {
     const bool is_tracked = format->has_dirty && (leaf.raw & S2_DESC_DBM) != 0;
 
-    return (s2_desc_t){(format->has_access_flag ? S2_DESC_AF : 0) |
-                       (is_tracked ? S2_DESC_S2AP_WRITE : 0)};
+    return MAPPING_VALUE(s2_desc_t, (format->has_access_flag ? S2_DESC_AF : 0) |
+                                        (is_tracked ? S2_DESC_S2AP_WRITE : 0));
 }
 
 /* AF and dirty state of @leaf, valid or broken, where hardware keeps them: S2_STATE_... */
@@ -329,5 +335,7 @@ static inline bool s2_desc_is_in_place(s2_desc_t from, s2_desc_t to)
 {
     return ((from.raw ^ to.raw) & ~S2_DESC_IN_PLACE) == 0 && !s2_desc_is_contiguous(from);
 }
+
+TRESTLE_END
 
 #endif

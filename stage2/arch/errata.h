@@ -19,8 +19,12 @@
 #ifndef TRESTLE_STAGE2_ARCH_ERRATA_H
 #define TRESTLE_STAGE2_ARCH_ERRATA_H
 
+#include "core/c.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* Bits: an unsigned holds a set of them. */
 enum s2_erratum {
@@ -46,5 +50,7 @@ struct s2_part {
  * Source:   errata.c, row by row.
  */
 struct s2_part s2_part_of(uint64_t midr);
+
+TRESTLE_END
 
 #endif

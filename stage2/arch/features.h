@@ -4,10 +4,13 @@
 #ifndef TRESTLE_STAGE2_ARCH_FEATURES_H
 #define TRESTLE_STAGE2_ARCH_FEATURES_H
 
+#include "core/c.h"
 #include "stage2/arch/errata.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* The numbers are log2 of the granule's bytes. */
 enum s2_granule { S2_GRANULE_4K = 12, S2_GRANULE_16K = 14, S2_GRANULE_64K = 16 };
@@ -79,5 +82,7 @@ struct s2_features s2_features_meet(const struct s2_features *a, const struct s2
 
 /* What @cpu offers for one granule. */
 enum s2_granule_support s2_features_granule(const struct s2_features *cpu, enum s2_granule granule);
+
+TRESTLE_END
 
 #endif

@@ -10,6 +10,9 @@
 
 #include "core/backend.h"
 #include "core/bits.h"
+#include "core/c.h"
+
+TRESTLE_BEGIN
 
 /* Permissions. EL1 and EL0 execution differ only with FEAT_XNX; elsewhere give both or none. */
 #define S2_READ MAPPING_BIT(0)
@@ -64,10 +67,12 @@
 #define S2_BUILD_FLAGS (S2_CAP | S2_NO_CONTIGUOUS)
 #define S2_ALL_FLAGS (S2_LEAF_FLAGS | S2_BUILD_FLAGS)
 
-_Static_assert(S2_ALL_FLAGS == UINT64_C(0x73f7f), "bits 7, 14 and 15 are free");
-_Static_assert((S2_LEAF_FLAGS & S2_BUILD_FLAGS) == 0, "no flag is both stored and not stored");
-_Static_assert((S2_PERMISSIONS | S2_NORMAL | S2_SH_INNER) == UINT64_C(0xf), "the usual is 0");
-_Static_assert(MAPPING_FIELD_GET(S2_CAP, S2_CAP_PAGES) == 3, "a cap is a level");
+MAPPING_STATIC_ASSERT(S2_ALL_FLAGS == UINT64_C(0x73f7f), "bits 7, 14 and 15 are free");
+MAPPING_STATIC_ASSERT((S2_LEAF_FLAGS & S2_BUILD_FLAGS) == 0,
+                      "no flag is both stored and not stored");
+MAPPING_STATIC_ASSERT((S2_PERMISSIONS | S2_NORMAL | S2_SH_INNER) == UINT64_C(0xf),
+                      "the usual is 0");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_GET(S2_CAP, S2_CAP_PAGES) == 3, "a cap is a level");
 
 /* What an area with @old becomes when it is protected with @flags. It keeps its S2_BUILD_FLAGS: its
  * leaves were made with them, and an area that differed from its neighbour in nothing else would
@@ -84,5 +89,7 @@ static inline bool s2_flags_are_device(mapping_flags_t flags)
     return type >= MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_nGnRnE) &&
            type <= MAPPING_FIELD_GET(S2_TYPE, S2_DEVICE_GRE);
 }
+
+TRESTLE_END
 
 #endif

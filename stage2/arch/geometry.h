@@ -8,6 +8,7 @@
 #define TRESTLE_STAGE2_ARCH_GEOMETRY_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/frame_guard.h"
 #include "stage2/arch/features.h"
@@ -15,6 +16,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* Arm's numbers: 3 is the page level, a smaller number is nearer the root. */
 #define S2_LEVEL_FIRST (-1)
@@ -139,7 +142,7 @@ struct s2_notifier {
     void *arg;
 };
 
-_Static_assert(S2_LEVEL_COUNT == 5, "levels -1, 0, 1, 2, 3");
+MAPPING_STATIC_ASSERT(S2_LEVEL_COUNT == 5, "levels -1, 0, 1, 2, 3");
 
 /* What an embedder asks for. Zero is a good default for all but the first three. */
 struct s2_config {
@@ -268,7 +271,7 @@ static inline struct ipa_range s2_entry_stretch(const struct s2_geometry *geomet
 
     MAPPING_ASSERT(first <= last);
     MAPPING_ASSERT(ipa_is_aligned(at, size));
-    return (struct ipa_range){ipa_add(at, first * size), (last - first) * size};
+    return ipa_range_between(ipa_add(at, first * size), ipa_add(at, last * size));
 }
 
 /* Entries of one table below the root. */
@@ -311,10 +314,12 @@ static inline uint64_t s2_root_size(const struct s2_geometry *geometry)
      ((levels) > 2 ? S2_LAYOUT_LEVEL(granule, 2, areas, bytes) : 0) + \
      ((levels) > 3 ? S2_LAYOUT_LEVEL(granule, 3, areas, bytes) : 0))
 
-_Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_4K, 0) == 21, "a level 3 table of 4K spans 2M");
-_Static_assert(S2_TABLE_SPAN_SHIFT(S2_GRANULE_64K, 1) == 42, "a level 2 table of 64K spans 4T");
-_Static_assert(S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, MAPPING_BIT(30)) == 512 + 2 + 1 + 2,
-               "1 GiB of pages, ends anywhere");
+MAPPING_STATIC_ASSERT(S2_TABLE_SPAN_SHIFT(S2_GRANULE_4K, 0) == 21,
+                      "a level 3 table of 4K spans 2M");
+MAPPING_STATIC_ASSERT(S2_TABLE_SPAN_SHIFT(S2_GRANULE_64K, 1) == 42,
+                      "a level 2 table of 64K spans 4T");
+MAPPING_STATIC_ASSERT(S2_LAYOUT_TABLES(S2_GRANULE_4K, 2, 1, MAPPING_BIT(30)) == 512 + 2 + 1 + 2,
+                      "1 GiB of pages, ends anywhere");
 
 /* What a configuration costs, before any guest exists. */
 struct s2_cost {
@@ -331,5 +336,7 @@ struct s2_cost {
  */
 MAPPING_MUST_USE enum mapping_error s2_config_cost(const struct s2_config *config,
                                                    struct s2_cost *cost, const char **reason);
+
+TRESTLE_END
 
 #endif

@@ -16,6 +16,7 @@
 #define TRESTLE_STAGE2_ARCH_MEMORY_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/frame_pool.h"
 #include "stage2/arch/desc.h"
@@ -23,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* PA -> pointer, per range, for memory outside the pools: an embedder's own mapping, or a
  * window. */
@@ -94,5 +97,7 @@ void s2_memory_publish(const struct s2_memory *memory);
 
 /* Before memory with @flags can be executed: no instruction cache holds what was there before. */
 void s2_memory_show_code(const struct s2_memory *memory, mapping_flags_t flags);
+
+TRESTLE_END
 
 #endif

@@ -23,9 +23,12 @@
 #define TRESTLE_STAGE2_ARCH_SINK_H
 
 #include "core/addr.h"
+#include "core/c.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define S2_STATE_ACCESSED 1U
 #define S2_STATE_DIRTY 2U
@@ -57,5 +60,7 @@ struct s2_state_bitmap {
 
 /* For struct s2_sink: @bitmap is the arg. O(pages / 64 + 1). */
 void s2_state_bitmap_note(void *bitmap, struct ipa_range range, unsigned state);
+
+TRESTLE_END
 
 #endif

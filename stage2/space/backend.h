@@ -8,7 +8,10 @@
 #define TRESTLE_STAGE2_SPACE_BACKEND_H
 
 #include "core/backend.h"
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /*
  * Linear areas: each IPA has its PA at a fixed distance. The cookie is PA - IPA modulo 2^64, so a
@@ -26,5 +29,7 @@ struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa);
 
 /* Where @addr, in an area of @backend, a linear one, lies. */
 pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr);
+
+TRESTLE_END
 
 #endif

@@ -29,7 +29,10 @@
 #ifndef TRESTLE_STAGE2_SPACE_BATCH_H
 #define TRESTLE_STAGE2_SPACE_BATCH_H
 
+#include "core/c.h"
 #include "stage2/space/space.h"
+
+TRESTLE_BEGIN
 
 #define S2_BATCH_SPACES 8
 #define S2_BATCH_FRAMES 256
@@ -43,7 +46,7 @@ struct s2_batch {
 
 #define S2_BATCH_INIT    \
     {                    \
-        .is_open = false \
+        {NULL}, 0, false \
     }
 
 /* @batch: one that is open still is ended first, so that nothing it has deferred is forgotten. */
@@ -85,5 +88,7 @@ void s2_batch_drop(struct s2_batch *batch, struct s2_space *space);
  *           tables are back in their pools.
  */
 void s2_batch_end(struct s2_batch *batch);
+
+TRESTLE_END
 
 #endif

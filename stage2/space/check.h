@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_SPACE_CHECK_H
 #define TRESTLE_STAGE2_SPACE_CHECK_H
 
+#include "core/c.h"
 #include "stage2/space/space.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_space_check() - Whether every descriptor follows from an area.
@@ -14,5 +17,7 @@
  * Cost: O(entries + areas + frames of the pool that are mapped). Locks the space.
  */
 bool s2_space_check(struct s2_space *space);
+
+TRESTLE_END
 
 #endif

@@ -9,8 +9,11 @@
 #ifndef TRESTLE_STAGE2_SPACE_ENTER_H
 #define TRESTLE_STAGE2_SPACE_ENTER_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
 #include "stage2/tlb/vmid.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_enter() - This CPU's EL1&0 translations are @table's from now on.
@@ -52,5 +55,7 @@ MAPPING_MUST_USE enum mapping_error s2_enter(struct s2_table *table,
  *           (its registers are gone, or TCR_EL1.EPD0 and EPD1 are set).
  */
 void s2_leave(struct s2_cpu *cpu);
+
+TRESTLE_END
 
 #endif

@@ -4,8 +4,11 @@
 #ifndef TRESTLE_STAGE2_SPACE_FINI_H
 #define TRESTLE_STAGE2_SPACE_FINI_H
 
+#include "core/c.h"
 #include "stage2/space/space.h"
 #include "stage2/table/fini.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_space_fini() - Unmap everything, invalidate the VMID, give back every frame.
@@ -23,5 +26,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_fini(struct s2_space *space);
  */
 MAPPING_MUST_USE enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget,
                                                        bool *is_done);
+
+TRESTLE_END
 
 #endif

@@ -17,12 +17,15 @@
 #ifndef TRESTLE_STAGE2_SPACE_SPACE_H
 #define TRESTLE_STAGE2_SPACE_SPACE_H
 
+#include "core/c.h"
 #include "core/frame_pool.h"
 #include "core/lock.h"
 #include "core/memory_set.h"
 #include "stage2/arch/memory.h"
 #include "stage2/table/lookup.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 struct s2_space_config {
     struct s2_config table;
@@ -75,5 +78,7 @@ static inline struct s2_table *s2_space_enterable(struct s2_space *space)
  * call is under way. */
 const struct s2_table *s2_space_table(const struct s2_space *space);
 const struct memory_set *s2_space_areas(const struct s2_space *space);
+
+TRESTLE_END
 
 #endif

@@ -14,8 +14,11 @@
 #ifndef TRESTLE_STAGE2_SPACE_STEP_H
 #define TRESTLE_STAGE2_SPACE_STEP_H
 
+#include "core/c.h"
 #include "stage2/space/space.h"
 #include "stage2/table/step.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_space_unmap_step() - The next step of the space's verb of that name. Locks it for the step.
@@ -37,5 +40,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_protect_step(struct s2_space *space
                                                           mapping_flags_t flags, size_t budget);
 MAPPING_MUST_USE enum mapping_error s2_space_fold_step(struct s2_space *space,
                                                        struct s2_cursor *cursor, size_t budget);
+
+TRESTLE_END
 
 #endif

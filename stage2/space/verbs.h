@@ -5,7 +5,10 @@
 #ifndef TRESTLE_STAGE2_SPACE_VERBS_H
 #define TRESTLE_STAGE2_SPACE_VERBS_H
 
+#include "core/c.h"
 #include "stage2/space/space.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_space_map_linear() - Give the guest @range, backed by as much memory from @pa on.
@@ -54,5 +57,7 @@ MAPPING_MUST_USE enum mapping_error s2_space_protect(struct s2_space *space, str
  * Order:    as s2_table_fold().
  */
 MAPPING_MUST_USE enum mapping_error s2_space_fold(struct s2_space *space, struct ipa_range range);
+
+TRESTLE_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_CHECK_H
 #define TRESTLE_STAGE2_TABLE_CHECK_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_check() - Whether the tables are as this library makes them.
@@ -14,5 +17,7 @@
  * Cost: O(entries). Context: at rest, or with the space locked.
  */
 bool s2_table_check(const struct s2_table *table);
+
+TRESTLE_END
 
 #endif

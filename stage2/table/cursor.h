@@ -6,10 +6,13 @@
 
 #include "core/addr.h"
 #include "core/assert.h"
+#include "core/c.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define S2_STEP_ALL SIZE_MAX
 
@@ -22,7 +25,9 @@ struct s2_cursor {
 
 static inline struct s2_cursor s2_cursor(struct ipa_range range)
 {
-    return (struct s2_cursor){.range = range, .next = range.start};
+    const struct s2_cursor cursor = {range, range.start, false};
+
+    return cursor;
 }
 
 static inline bool s2_cursor_is_done(const struct s2_cursor *cursor)
@@ -47,5 +52,7 @@ static inline void s2_cursor_move(struct s2_cursor *cursor, ipa_t end)
     MAPPING_ASSERT(ipa_le(end, ipa_range_end(cursor->range)));
     cursor->next = end;
 }
+
+TRESTLE_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_DUMP_H
 #define TRESTLE_STAGE2_TABLE_DUMP_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_dump() - Say what is mapped in @range, a line for each stretch of equal leaves.
@@ -27,5 +30,7 @@
 typedef void (*s2_dump_fn)(void *arg, const char *line);
 MAPPING_MUST_USE enum mapping_error
 s2_table_dump(const struct s2_table *table, struct ipa_range range, s2_dump_fn line, void *arg);
+
+TRESTLE_END
 
 #endif

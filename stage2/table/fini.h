@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_FINI_H
 #define TRESTLE_STAGE2_TABLE_FINI_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_fini() - Give back every frame of the tables.
@@ -35,5 +38,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_fini(struct s2_table *table);
  */
 MAPPING_MUST_USE enum mapping_error s2_table_fini_step(struct s2_table *table, size_t budget,
                                                        bool *is_done);
+
+TRESTLE_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_FOLD_H
 #define TRESTLE_STAGE2_TABLE_FOLD_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_fold() - Turn tables in @range whose entries are one uniform stretch into blocks, and
@@ -40,5 +43,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_fold_part(struct s2_table *table,
                                                        struct ipa_range range,
                                                        struct ipa_range part,
                                                        mapping_flags_t flags);
+
+TRESTLE_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_LOOKUP_H
 #define TRESTLE_STAGE2_TABLE_LOOKUP_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /* A leaf as s2_table_lookup() finds it. */
 struct s2_leaf {
@@ -29,5 +32,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_lookup(const struct s2_table *table
 /* The fast path: false, and *pa as before, for what s2_table_lookup() does not answer MAPPING_OK.
  * O(levels). */
 MAPPING_MUST_USE bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa);
+
+TRESTLE_END
 
 #endif

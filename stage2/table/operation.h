@@ -16,8 +16,11 @@
 #ifndef TRESTLE_STAGE2_TABLE_OPERATION_H
 #define TRESTLE_STAGE2_TABLE_OPERATION_H
 
+#include "core/c.h"
 #include "stage2/table/request.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /* Open an operation; inside one that is open it nests. Context: no piece is held that is still to
  * be done. */
@@ -73,5 +76,7 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames);
 
 /* Whether something does. */
 bool s2_table_has_deferred(const struct s2_table *table);
+
+TRESTLE_END
 
 #endif

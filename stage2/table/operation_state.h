@@ -12,6 +12,7 @@
 #ifndef TRESTLE_STAGE2_TABLE_OPERATION_STATE_H
 #define TRESTLE_STAGE2_TABLE_OPERATION_STATE_H
 
+#include "core/c.h"
 #include "core/frame_pool.h"
 #include "stage2/arch/desc.h"
 #include "stage2/table/request.h"
@@ -20,6 +21,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* A linear stretch of output: what to map, without where. */
 struct s2_mapping {
@@ -110,12 +113,15 @@ struct s2_stretches {
     size_t count;
 };
 
-_Static_assert(S2_STRETCHES_MAX >= 1, "the first piece that is held needs no room asked for");
-_Static_assert(S2_PENDING_MAX <= UINT8_MAX && S2_RECLAIM_MAX <= UINT8_MAX, "they are counted so");
-_Static_assert((MAPPING_BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
-               "s2_split_run.count holds the entries of any table");
-_Static_assert((S2_RECENT_NO_FLAGS & ~S2_ALL_FLAGS) != 0, "no request that is valid has these");
-_Static_assert(S2_RECENT_NO_BASE >= MAPPING_BIT(53), "no input address is near");
+MAPPING_STATIC_ASSERT(S2_STRETCHES_MAX >= 1,
+                      "the first piece that is held needs no room asked for");
+MAPPING_STATIC_ASSERT(S2_PENDING_MAX <= UINT8_MAX && S2_RECLAIM_MAX <= UINT8_MAX,
+                      "they are counted so");
+MAPPING_STATIC_ASSERT((MAPPING_BIT(S2_GRANULE_64K) / sizeof(s2_desc_t)) <= UINT16_MAX,
+                      "s2_split_run.count holds the entries of any table");
+MAPPING_STATIC_ASSERT((S2_RECENT_NO_FLAGS & ~S2_ALL_FLAGS) != 0,
+                      "no request that is valid has these");
+MAPPING_STATIC_ASSERT(S2_RECENT_NO_BASE >= MAPPING_BIT(53), "no input address is near");
 
 struct s2_pieces {
     struct s2_stretches holes; /* what held unmaps will clear */
@@ -144,5 +150,7 @@ struct s2_operation {
         removed;            /* whose state was taken out; the sink is told when that of something */
     unsigned removed_state; /* else is, or at the end; 0: there is nothing to tell */
 };
+
+TRESTLE_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef TRESTLE_STAGE2_TABLE_RECOVER_H
 #define TRESTLE_STAGE2_TABLE_RECOVER_H
 
+#include "core/c.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_recover_conflict() - After a TLB conflict abort that came to EL2 (FSC 0b110000): this
@@ -21,5 +24,7 @@
  */
 void s2_table_recover_conflict(struct s2_table *table);
 void s2_table_refresh(struct s2_table *table, ipa_t addr);
+
+TRESTLE_END
 
 #endif

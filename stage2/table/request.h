@@ -6,6 +6,9 @@
 
 #include "core/addr.h"
 #include "core/backend.h"
+#include "core/c.h"
+
+TRESTLE_BEGIN
 
 enum s2_verb { S2_VERB_MAP, S2_VERB_UNMAP, S2_VERB_PROTECT, S2_VERB_REPLACE };
 
@@ -15,5 +18,7 @@ struct s2_request {
     pa_t pa;               /* map, replace */
     mapping_flags_t flags; /* map, protect */
 };
+
+TRESTLE_END
 
 #endif

@@ -28,8 +28,11 @@
 #ifndef TRESTLE_STAGE2_TABLE_STEP_H
 #define TRESTLE_STAGE2_TABLE_STEP_H
 
+#include "core/c.h"
 #include "stage2/table/cursor.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_unmap_step() - The next step of the table's verb of that name over @cursor's range.
@@ -54,5 +57,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_protect_step(struct s2_table *table
 MAPPING_MUST_USE enum mapping_error s2_table_fold_step(struct s2_table *table,
                                                        struct s2_cursor *cursor,
                                                        mapping_flags_t flags, size_t budget);
+
+TRESTLE_END
 
 #endif

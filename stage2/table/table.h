@@ -20,6 +20,7 @@
 #define TRESTLE_STAGE2_TABLE_TABLE_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "core/err.h"
 #include "core/frame_pool.h"
 #include "stage2/arch/desc.h"
@@ -34,6 +35,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define S2_FAST_NONE 0U
 #define S2_FAST_SHAPE(granule_shift, start_level) \
@@ -53,7 +56,7 @@ struct s2_table {
     uint64_t vttbr;        /* with the VMID of s2_table_set_vmid(), unless an allocator gives one */
     s2_desc_t memory_attr; /* of what was mapped first */
     struct s2_vmid vmid;   /* the allocator's */
-    struct s2_vmid_allocator *_Atomic vmids; /* NULL: none */
+    MAPPING_ATOMIC(struct s2_vmid_allocator *) vmids; /* NULL: none */
     struct s2_tlb_counters counters;
     struct s2_notifier notifier;
     struct s2_sink sink;
@@ -65,8 +68,8 @@ struct s2_table {
     unsigned table_order; /* of a table's frames */
     unsigned fini_next;   /* s2_table_fini_step(): the root's entries before it are unlinked */
     bool is_forgotten;    /* likewise: no TLB holds anything of the guest */
-    _Atomic bool
-        has_slow_memory; /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
+    MAPPING_ATOMIC(bool)
+    has_slow_memory; /* it has mapped what may have XS = 1 (FEAT_XS); without the lock */
     bool has_memory, has_mixed_memory; /* something was mapped; of more than one type */
     bool is_direct;                    /* sizes change by one store (FEAT_BBM level 2) */
     bool refuses_transient;            /* nothing that stays may be invalid for a moment */
@@ -168,5 +171,7 @@ static inline const struct s2_geometry *s2_table_geometry(const struct s2_table 
 {
     return &table->geometry;
 }
+
+TRESTLE_END
 
 #endif

@@ -7,8 +7,11 @@
 #ifndef TRESTLE_STAGE2_TABLE_VERBS_H
 #define TRESTLE_STAGE2_TABLE_VERBS_H
 
+#include "core/c.h"
 #include "stage2/table/request.h"
 #include "stage2/table/table.h"
+
+TRESTLE_BEGIN
 
 /**
  * s2_table_map() - Map @range to equally much memory at @pa, or change nothing.
@@ -89,5 +92,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_replace(struct s2_table *table, str
 MAPPING_MUST_USE enum mapping_error s2_table_frames_needed(const struct s2_table *table,
                                                            const struct s2_request *request,
                                                            size_t *frames);
+
+TRESTLE_END
 
 #endif

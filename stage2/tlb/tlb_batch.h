@@ -25,12 +25,15 @@
 #define TRESTLE_STAGE2_TLB_TLB_BATCH_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "stage2/arch/features.h"
 #include "stage2/arch/geometry.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* More TLBIs by address and range than this in one flush, and the whole VMID is cheaper: a
  * broadcast costs about as much as refilling a few entries, and guests seldom have more than some
@@ -63,9 +66,10 @@ struct s2_tlb_batch {
     bool is_revoked; /* not only relaxed */
 };
 
-_Static_assert(S2_TLB_BATCH_RANGES <= UINT8_MAX, "they are counted so");
-_Static_assert(S2_TLB_BATCH_RANGES <= S2_TLB_PARTS_MAX, "a full batch of single leaves is sent so");
-_Static_assert(S2_TLB_LEVEL_ANY <= INT8_MAX && S2_TLB_LEVEL_ANY > S2_LEVEL_PAGE, "no level");
+MAPPING_STATIC_ASSERT(S2_TLB_BATCH_RANGES <= UINT8_MAX, "they are counted so");
+MAPPING_STATIC_ASSERT(S2_TLB_BATCH_RANGES <= S2_TLB_PARTS_MAX,
+                      "a full batch of single leaves is sent so");
+MAPPING_STATIC_ASSERT(S2_TLB_LEVEL_ANY <= INT8_MAX && S2_TLB_LEVEL_ANY > S2_LEVEL_PAGE, "no level");
 
 /* What a table's CPU offers, and asks for; decided once. */
 struct s2_tlb_rules {
@@ -134,7 +138,8 @@ void s2_tlb_batch_add(struct s2_tlb_batch *batch, struct ipa_range range, int le
 static inline void s2_tlb_batch_start(struct s2_tlb_batch *batch, struct ipa_range range, int level,
                                       enum s2_tlb_reason reason)
 {
-    batch->ranges[0] = (struct s2_tlb_range){range, (int8_t)level};
+    batch->ranges[0].range = range;
+    batch->ranges[0].level = (int8_t)level;
     batch->count = 1;
     batch->is_revoked = reason == S2_TLB_REVOKED;
 }
@@ -181,5 +186,7 @@ bool s2_tlb_goes_by_range(const struct s2_geometry *geometry, const struct s2_tl
 /* How @batch will be sent. Pure. O(S2_TLB_BATCH_RANGES). */
 struct s2_tlb_plan s2_tlb_plan(const struct s2_geometry *geometry, const struct s2_tlb_rules *rules,
                                const struct s2_tlb_batch *batch);
+
+TRESTLE_END
 
 #endif

@@ -12,10 +12,13 @@
 #define TRESTLE_STAGE2_TLB_TLBI_H
 
 #include "core/addr.h"
+#include "core/c.h"
 #include "stage2/arch/geometry.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 /* The longest that one TLBI by range covers here, bytes. Its fields reach further with every
  * granule (NUM 31, SCALE 3: 8, 32 or 128 GiB), but QEMU 7.2, 10.0 and 11.1 count the bytes in 32
@@ -67,5 +70,7 @@ struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range
 
 /* How many instructions that cover takes. O(1). */
 uint64_t s2_tlbi_count(const struct s2_geometry *geometry, struct ipa_range range);
+
+TRESTLE_END
 
 #endif

@@ -43,6 +43,7 @@
 #ifndef TRESTLE_STAGE2_TLB_VMID_H
 #define TRESTLE_STAGE2_TLB_VMID_H
 
+#include "core/c.h"
 #include "core/err.h"
 #include "core/lock.h"
 
@@ -50,6 +51,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TRESTLE_BEGIN
 
 #define S2_VMID_NOBODY 0
 
@@ -64,7 +67,7 @@
 
 /* What a guest holds: generation << 16 | number; 0: nothing yet. */
 struct s2_vmid {
-    _Atomic uint64_t tag;
+    MAPPING_ATOMIC(uint64_t) tag;
 };
 
 /* Which vCPU of a guest ran on a CPU last. */
@@ -75,12 +78,13 @@ struct s2_vmid_vcpu {
 
 /* Fields are private. Does not move. */
 struct s2_cpu {
-    _Atomic uint64_t active;  /* what it runs; S2_CPU_IDLE: nothing; 0: a new generation has begun
+    MAPPING_ATOMIC(uint64_t)
+    active; /* what it runs; S2_CPU_IDLE: nothing; 0: a new generation has begun
                                * since, and what it ran is in .reserved */
-    _Atomic uint64_t leaving; /* what else VTTBR_EL2 may hold; 0: nothing */
-    uint64_t reserved[S2_CPU_HOLDS]; /* as the generation began: what it ran, what it was leaving;
+    MAPPING_ATOMIC(uint64_t) leaving; /* what else VTTBR_EL2 may hold; 0: nothing */
+    uint64_t reserved[S2_CPU_HOLDS];  /* as the generation began: what it ran, what it was leaving;
                                       * 0: nothing. Under the lock */
-    struct s2_cpu *next;             /* under the lock */
+    struct s2_cpu *next;              /* under the lock */
     struct s2_vmid_allocator *vmids;
     struct s2_vmid_vcpu vcpus[S2_CPU_GUESTS]; /* by number; this CPU's alone */
 };
@@ -88,10 +92,10 @@ struct s2_cpu {
 /* Fields are private. Does not move. */
 struct s2_vmid_allocator {
     struct mapping_lock lock;
-    _Atomic uint64_t generation; /* from 1 on, << 16 */
-    _Atomic uint64_t times;      /* each TLBI of a new generation is sent so often */
-    uint32_t next;               /* to be given next, from here on under the lock */
-    uint32_t last;               /* highest number */
+    MAPPING_ATOMIC(uint64_t) generation; /* from 1 on, << 16 */
+    MAPPING_ATOMIC(uint64_t) times;      /* each TLBI of a new generation is sent so often */
+    uint32_t next;                       /* to be given next, from here on under the lock */
+    uint32_t last;                       /* highest number */
     struct s2_cpu *cpus;
     size_t cpu_count;
     uint64_t rollovers; /* statistics: written under the lock, by the compilers' own atomics */
@@ -200,5 +204,7 @@ uint16_t s2_vmid_number(const struct s2_vmid_allocator *vmids, const struct s2_v
 /* @vcpu_id is what @cpu's TLB may hold something of from now on. Returns: whether another vCPU of
  * the guest may have left something there. Context: @cpu has settled in the guest. */
 bool s2_vmid_note_vcpu(struct s2_cpu *cpu, const struct s2_vmid *vmid, uint32_t vcpu_id);
+
+TRESTLE_END
 
 #endif
