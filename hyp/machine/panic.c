@@ -1,5 +1,6 @@
 #include "hyp/machine/panic.h"
 
+#include "core/assert.h"
 #include "hyp/machine/layout.h"
 #include "hyp/machine/print.h"
 #include "hyp/machine/semihost.h"
@@ -31,3 +32,17 @@ _Noreturn void panic(const char *what)
     print("\nPANIC: %s\n", what);
     semihost_exit(PANIC_EXIT_CODE);
 }
+
+#ifdef MAPPING_ASSERT_TEXT
+void mapping_assert_failed(const char *place)
+{
+    print("\nPANIC: %s\n", place);
+    semihost_exit(PANIC_EXIT_CODE);
+}
+#else
+void mapping_assert_failed(uintptr_t place)
+{
+    print("\nPANIC: an assertion failed before 0x%lx\n", (uint64_t)place);
+    semihost_exit(PANIC_EXIT_CODE);
+}
+#endif

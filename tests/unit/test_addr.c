@@ -1,6 +1,5 @@
 /*
- * test_addr.c - the small headers that everything stands on: addr.h, bits.h, err.h, lock.h,
- * assert.h.
+ * test_addr.c - the small headers that everything stands on: addr.h, bits.h, err.h, lock.h.
  */
 #include <sched.h>
 
@@ -8,7 +7,6 @@
 #define MAPPING_CPU_RELAX() ((void)sched_yield())
 
 #include "core/addr.h"
-#include "core/assert.h"
 #include "core/bits.h"
 #include "core/err.h"
 #include "core/lock.h"
@@ -545,50 +543,4 @@ TEST(acquire_from_two_threads_excludes_one)
     }
     ck_assert_uint_eq(guarded, 4 * LOCK_ROUNDS);
     ck_assert(!mapping_lock_is_held(&lock));
-}
-
-/* assert.h */
-
-TEST(assert_that_holds_goes_on)
-{
-    unsigned evaluated = 0;
-
-    MAPPING_ASSERT(++evaluated == 1);
-    ck_assert_uint_eq(evaluated, 1);
-}
-
-TEST_DIES(assert_that_fails_dies)
-{
-    MAPPING_ASSERT(_i != 0);
-}
-
-/* An embedder's own panic. It takes effect where an assertion is expanded, so from here on. */
-static const char *panic_text;
-
-#undef MAPPING_PANIC
-#define MAPPING_PANIC(expr) (panic_text = #expr)
-
-TEST(assert_that_fails_gives_the_embedder_its_expression)
-{
-    panic_text = NULL;
-    MAPPING_ASSERT(_i == 0);
-    ck_assert_ptr_null(panic_text);
-    MAPPING_ASSERT(_i == 1);
-    ck_assert_str_eq(panic_text, "_i == 1");
-}
-
-#undef TRESTLE_CORE_ASSERT_H
-#undef MAPPING_ASSERT
-#undef NDEBUG
-#define NDEBUG
-#include "core/assert.h"
-
-TEST(assert_with_ndebug_evaluates_nothing)
-{
-    unsigned evaluated = 0;
-
-    panic_text = NULL;
-    MAPPING_ASSERT(++evaluated == 2);
-    ck_assert_uint_eq(evaluated, 0);
-    ck_assert_ptr_null(panic_text);
 }
