@@ -28,8 +28,11 @@ ONLY ?=
 SETUP ?= yes
 prefix ?= /usr/local
 DESTDIR ?=
-# TARGET=aarch64: lib, install and uninstall are about the freestanding archive.
+# TARGET=aarch64: lib, install and uninstall are about the freestanding archive. ROOTS="s2_space_init
+# ...": it holds what these functions need. ASSERT_TEXT=yes: core/assert.h tells with words.
 TARGET ?=
+ROOTS ?=
+ASSERT_TEXT ?=
 V ?=
 Q := $(if $(V),,@)
 
@@ -55,10 +58,10 @@ C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wcast-align \
 	-Wpointer-arith -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wformat=2 \
 	-Wimplicit-fallthrough -Wnull-dereference
-BASE := -std=c11 -pedantic $(WARN)
+BASE := -std=c11 -pedantic $(WARN) $(if $(filter yes,$(ASSERT_TEXT)),-DMAPPING_ASSERT_TEXT)
 # What ships asks nothing of its surroundings, whatever a distribution's compiler adds by default.
 FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction-sections \
-	-fdata-sections
+	-fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables
 EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics -fno-pie
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
@@ -68,6 +71,7 @@ COVER := -g --coverage -fprofile-update=prefer-atomic -fkeep-inline-functions \
 	-fkeep-static-functions
 
 export BUILD CC CLANG CROSS_COMPILE QEMU QEMU_TIMEOUT SETUP VERSION PRIVATE_HEADERS PUBLIC_HEADERS
+export ROOTS ASSERT_TEXT
 export BASE_FLAGS := $(BASE)
 export EL2_FLAGS := $(EL2)
 
@@ -106,12 +110,17 @@ $(BUILD)/$1/tests/run: $(patsubst %.c,$(BUILD)/$1/%.o,$(LIB_SRCS) $(TEST_SRCS)) 
 	$$(Q)$2 -pthread -o $$@ $$(filter %.o,$$^) $$$$(pkg-config --libs check)
 endef
 
-# $(call archive,variant,prefix of the binary tools): one object whose only global names are public.
+# $(call archive,variant,prefix of the binary tools,compiler and flags): one object whose only global
+# names are public.
 define archive
 $(BUILD)/$1/libtrestle.a: $(patsubst %.c,$(BUILD)/$1/%.o,$(LIB_SRCS)) $(PUBLIC_HEADERS) \
-		$(BUILD)/$1/sources tests/tools/archive.sh tests/tools/public_names.sh
+		$(BUILD)/$1/sources $(BUILD)/$1/roots linker/archive.ld tests/tools/archive.sh \
+		tests/tools/public_names.sh
 	$$(call say,AR,$$@)
-	$$(Q)tests/tools/archive.sh '$2' $$@ $$(filter %.o,$$^)
+	$$(Q)tests/tools/archive.sh '$3' '$2' $$@ $$(filter %.o,$$^)
+
+$(BUILD)/$1/roots: FORCE
+	$$(call remember,$(ROOTS))
 endef
 
 say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
@@ -147,8 +156,8 @@ $(eval $(call runner,clang,$(CLANG) $(CFLAGS)))
 $(eval $(call runner,asan,$(CC) $(SANITIZE)))
 $(eval $(call runner,coverage,$(CC) --coverage))
 
-$(eval $(call archive,lib,))
-$(eval $(call archive,lib-aarch64,$(CROSS_COMPILE)))
+$(eval $(call archive,lib,,$(CC) $(CFLAGS) $(FREESTANDING)))
+$(eval $(call archive,lib-aarch64,$(CROSS_COMPILE),$(CROSS_COMPILE)gcc $(CFLAGS) $(EL2)))
 
 # Before the first object, so that a missing tool is named and not merely not found.
 $(addprefix $(BUILD)/,unit/flags asan/flags coverage/flags): | need-cc need-check
@@ -376,4 +385,4 @@ clean: ## Remove everything built
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z.-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
-	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT QUICK=1 ONLY= prefix DESTDIR TARGET V=1'
+	@echo 'Knobs: BUILD CC CLANG CROSS_COMPILE CFLAGS CPU SETUP=no QEMU_TIMEOUT QUICK=1 ONLY= prefix DESTDIR TARGET ROOTS= ASSERT_TEXT=yes V=1'

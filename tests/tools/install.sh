@@ -1,7 +1,9 @@
 #!/bin/sh
 # install.sh - put the archive, its headers and trestle.pc below a prefix, or take them away.
 #
-#   install.sh install|uninstall ARCHIVE HEADER...      prefix, DESTDIR, VERSION in the environment
+#   install.sh install|uninstall ARCHIVE HEADER...
+#
+# In the environment: prefix, DESTDIR, VERSION, ASSERT_TEXT.
 set -eu
 
 mode=$1 archive=$2
@@ -10,6 +12,8 @@ root=$DESTDIR$prefix
 include=$root/include/trestle
 
 install_all() {
+    text=
+    [ "${ASSERT_TEXT:-}" != yes ] || text=' -DMAPPING_ASSERT_TEXT'
     for header in "$@"; do
         mkdir -p "$include/$(dirname "$header")"
         install -m 644 "$header" "$include/$header"
@@ -24,7 +28,7 @@ libdir=\${prefix}/lib
 Name: trestle
 Description: Stage-2 memory manager for Armv8-A type-1 hypervisors
 Version: $VERSION
-Cflags: -I\${includedir}/trestle
+Cflags: -I\${includedir}/trestle$text
 Libs: -L\${libdir} -ltrestle
 END
     echo "installed below $root"
