@@ -184,7 +184,40 @@ check_headers() {
     stand_alone "$CC $BASE_FLAGS -I. -Itests/sim" $(find stage2 -name '*.h' ! -path 'stage2/el2/*')
     stand_alone "$cross $BASE_FLAGS $EL2_FLAGS -I. -Istage2/el2" \
         $(find stage2 hyp -name '*.h' ! -path 'stage2/el2/*')
+    # A host without a C library has what the compiler brings along, and no more.
+    stand_alone "$CC $BASE_FLAGS -ffreestanding -nostdinc -isystem $("$CC" -print-file-name=include) -I." \
+        $PUBLIC_HEADERS
+    stand_alone "$cross $BASE_FLAGS $EL2_FLAGS -nostdinc -isystem $($cross -print-file-name=include) -I." \
+        $PUBLIC_HEADERS
     stand_alone "$CC $BASE_FLAGS -I. -Itests/sim" $(find tests -name '*.h' ! -name arch_impl.h)
+}
+
+# --- What installed headers define bears a prefix of ours -----------------------------------------
+prefixes='^(ipa|pa|memory|mapping|frame|avl|s2)_|^(IPA|PA|MEMORY|MAPPING|FRAME|AVL|S2|TRESTLE)_'
+# Named by the design, and by all who use sets.
+old_names='^overlap_policy$|^OVERLAP_(REJECT|UNMAP)$'
+
+# Macros, functions, tags, typedefs and enumerators: those of the preprocessed lines that are ours.
+defined_names() {
+    printf '#include "%s"\n' $PUBLIC_HEADERS >"$work/names.c"
+    "$CC" -std=c11 -I. -E -dD "$work/names.c" | awk '
+        /^# [0-9]+ "/ { ours = $3 ~ /^"(\.\/)?(core|stage2)\// }
+        ours && /^#define/ { sub(/\(.*/, "", $2); print $2 }'
+    "$CC" -std=c11 -I. -fsyntax-only -aux-info "$work/names.aux" "$work/names.c"
+    sed -nE 's|^/\* (\./)?(core\|stage2)/[^*]*\*/ [^(]*[ *]([A-Za-z_0-9]+) \(.*|\3|p' "$work/names.aux"
+    "$CC" -std=c11 -I. -E "$work/names.c" | awk '
+        /^# [0-9]+ "/ { ours = $3 ~ /^"(\.\/)?(core|stage2)\//; next }
+        ours' >"$work/names.i"
+    grep -oE '\<(struct|enum|union) [A-Za-z_0-9]+' "$work/names.i" | sed 's|.* ||'
+    sed -nE 's|^\} ([A-Za-z_0-9]+);.*|\1|p; s|^typedef .*\(\*([A-Za-z_0-9]+)\).*|\1|p
+        s|^typedef [^(]* ([A-Za-z_0-9]+);|\1|p; s|^ +([A-Z][A-Za-z_0-9]*)( = .*)?,?$|\1|p
+        s|^enum \{ ([A-Za-z_0-9]+).*|\1|p' "$work/names.i"
+}
+
+check_names() {
+    defined_names | sort -u >"$work/names"
+    [ "$(wc -l <"$work/names")" -gt 500 ] || echo "$work/names" | complain 'too few names in'
+    grep -vE "$prefixes|$old_names" "$work/names" | complain 'no prefix of ours' || true
 }
 
 # --- The archives ---------------------------------------------------------------------------------
@@ -205,12 +238,23 @@ check_inlines() {
         complain 'installed headers need more than the archive has' <"$work/inlines.log"
 }
 
-check_archives() {
-    check_archive "$host_archive" ''
-    check_archive "$target_archive" "$CROSS_COMPILE"
+# A host's linker script places what is named so, and one of each.
+check_sections() {
+    "$2readelf" -SW "$1" |
+        awk '/^ +\[/ { sub(/^ +\[ *[0-9]+\] */, ""); if ($2 ~ /^(PROG|NO)BITS$/ && $7 ~ /A/) print $1 }' |
+        sort >"$work/sections"
+    printf '.bss\n.data\n.rodata\n.text\n' | cmp -s - "$work/sections" ||
+        tr '\n' ' ' <"$work/sections" | complain "$1 has sections"
 }
 
-[ $# -gt 0 ] || set -- rooms includes circles own_header_first words headers archives inlines
+check_archives() {
+    check_archive "$host_archive" ''
+    check_sections "$host_archive" ''
+    check_archive "$target_archive" "$CROSS_COMPILE"
+    check_sections "$target_archive" "$CROSS_COMPILE"
+}
+
+[ $# -gt 0 ] || set -- rooms includes circles own_header_first words headers names archives inlines
 for check in "$@"; do
     "check_$check"
 done

@@ -82,6 +82,13 @@ expect words '.raw outside' 'echo "int f(ipa_t s) { return s.raw; }" >stage2/tab
 
 expect headers 'core/new.h' 'echo "uint64_t f(void);" >core/new.h'
 expect headers 'stage2/table/new.h' 'echo "struct s { int i; };" >stage2/table/new.h'
+expect headers 'core/err.h' 'echo "#include <string.h>" >>core/err.h'
+for definition in '#define BIT(n) n' 'static inline void lock_it(void) { }' 'struct lock;' \
+    'typedef int u64;' 'typedef void (*callback)(void);' 'enum s2_x {\n    FIRST,\n    S2_OTHER\n};' \
+    'int get_it(void);'; do
+    name=$(printf '%s\n' "$definition" | grep -oE 'BIT|lock_it|lock\b|u64|callback|FIRST|get_it' | head -n 1)
+    expect names "no prefix of ours: $name" "sed -i 's|^TRESTLE_END|$definition\n&|' core/err.h"
+done
 expect headers 'tests/sim/new.h' 'echo "uint64_t f(void);" >tests/sim/new.h'
 
 # An installed header that calls what the archive keeps to itself.
