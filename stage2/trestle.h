@@ -1,6 +1,7 @@
 /*
  * trestle.h - all that an embedder needs.
  *
+ *      what the CPUs can do           stage2/arch/identify.h
  *      one guest's address space      stage2/space/space.h
  *      map, unmap, protect, fold      stage2/space/verbs.h
  *      do areas and tables agree      stage2/space/check.h
@@ -17,6 +18,7 @@
 #ifndef TRESTLE_STAGE2_TRESTLE_H
 #define TRESTLE_STAGE2_TRESTLE_H
 
+#include "stage2/arch/identify.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
 #include "stage2/space/enter.h"

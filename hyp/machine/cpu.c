@@ -2,19 +2,6 @@
 
 #include "hyp/machine/sysreg.h"
 
-struct s2_id_regs cpu_id_regs(void)
-{
-    return (struct s2_id_regs){
-        .mmfr0 = read_id_aa64mmfr0_el1(),
-        .mmfr1 = read_id_aa64mmfr1_el1(),
-        .mmfr2 = read_id_aa64mmfr2_el1(),
-        .isar0 = read_id_aa64isar0_el1(),
-        .isar1 = read_id_aa64isar1_el1(),
-        .ctr = read_ctr_el0(),
-        .midr = read_midr_el1(),
-    };
-}
-
 bool cpu_has_lse(void)
 {
     return MAPPING_FIELD_GET(ISAR0_ATOMIC, read_id_aa64isar0_el1()) != 0;

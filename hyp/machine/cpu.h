@@ -4,12 +4,7 @@
 #ifndef TRESTLE_HYP_MACHINE_CPU_H
 #define TRESTLE_HYP_MACHINE_CPU_H
 
-#include "stage2/arch/features.h"
-
 #include <stdbool.h>
-
-/* The ID registers of this CPU, as the library wants them. */
-struct s2_id_regs cpu_id_regs(void);
 
 /* Whether EL1 may use the LSE atomics. */
 bool cpu_has_lse(void);

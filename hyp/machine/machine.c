@@ -69,7 +69,6 @@ static void make_guard(void)
 void machine_init(void)
 {
     struct fdt_memory ram = fdt_memory();
-    struct s2_id_regs regs = cpu_id_regs();
 
     free_start = (uintptr_t)__image_end;
     free_end =
@@ -77,7 +76,7 @@ void machine_init(void)
     if (free_end < free_start + SMALLEST_GUEST_POOL) {
         panic("the device tree names no RAM, or too little");
     }
-    machine.cpu = s2_features_decode(&regs);
+    machine.cpu = s2_features_read();
     make_vmids();
     machine.ram_start = ram.start;
     machine.ram_size = ram.size;

@@ -79,6 +79,13 @@ static inline void arch_ic_ialluis(void);           /* all instruction caches, t
 
 /* --- Registers ------------------------------------------------------------------------------ */
 
+static inline uint64_t arch_read_mmfr0(void); /* ID_AA64MMFR0_EL1, and so on */
+static inline uint64_t arch_read_mmfr1(void);
+static inline uint64_t arch_read_mmfr2(void);
+static inline uint64_t arch_read_isar0(void);
+static inline uint64_t arch_read_isar1(void);
+static inline uint64_t arch_read_ctr(void);  /* CTR_EL0 */
+static inline uint64_t arch_read_midr(void); /* MIDR_EL1 */
 static inline uint64_t arch_read_vtcr(void);
 static inline void arch_write_vtcr(uint64_t value);
 static inline uint64_t arch_read_vttbr(void);

@@ -49,14 +49,17 @@ static inline bool arch_desc_replace(s2_desc_t *slot, s2_desc_t *expected, s2_de
         __asm__ volatile(text ::"r"(operand) : "memory"); \
     }
 
+#define ARCH_READ_ONLY(name, text)                                 \
+    static inline uint64_t arch_read_##name(void)                  \
+    {                                                              \
+        uint64_t value;                                            \
+                                                                   \
+        __asm__ volatile("mrs %0, " text : "=r"(value)::"memory"); \
+        return value;                                              \
+    }
+
 #define ARCH_REGISTER(name, text)                                     \
-    static inline uint64_t arch_read_##name(void)                     \
-    {                                                                 \
-        uint64_t value;                                               \
-                                                                      \
-        __asm__ volatile("mrs %0, " text : "=r"(value)::"memory");    \
-        return value;                                                 \
-    }                                                                 \
+    ARCH_READ_ONLY(name, text)                                        \
     static inline void arch_write_##name(uint64_t value)              \
     {                                                                 \
         __asm__ volatile("msr " text ", %0" ::"r"(value) : "memory"); \
@@ -89,6 +92,13 @@ ARCH_OPERAND(arch_dc_civac, "dc civac, %0", const void *)
 ARCH_OPERAND(arch_dc_cvac, "dc cvac, %0", const void *)
 ARCH_PLAIN(arch_ic_ialluis, "ic ialluis")
 
+ARCH_READ_ONLY(mmfr0, "id_aa64mmfr0_el1")
+ARCH_READ_ONLY(mmfr1, "id_aa64mmfr1_el1")
+ARCH_READ_ONLY(mmfr2, "id_aa64mmfr2_el1")
+ARCH_READ_ONLY(isar0, "id_aa64isar0_el1")
+ARCH_READ_ONLY(isar1, "id_aa64isar1_el1")
+ARCH_READ_ONLY(ctr, "ctr_el0")
+ARCH_READ_ONLY(midr, "midr_el1")
 ARCH_REGISTER(vtcr, "vtcr_el2")
 ARCH_REGISTER(vttbr, "vttbr_el2")
 ARCH_REGISTER(hcr, "hcr_el2")
@@ -112,6 +122,7 @@ static inline void arch_irq_restore(uint64_t state)
 
 #undef ARCH_PLAIN
 #undef ARCH_OPERAND
+#undef ARCH_READ_ONLY
 #undef ARCH_REGISTER
 
 #endif

@@ -60,6 +60,15 @@ static inline void arch_dc_civac(const void *line) { (void)line; }
 static inline void arch_dc_cvac(const void *line) { (void)line; }
 static inline void arch_ic_ialluis(void) {}
 
+/* A CPU of 48 bits of PA and the 4K granule, without extras. */
+static inline uint64_t arch_read_mmfr0(void) { return 5; }
+static inline uint64_t arch_read_mmfr1(void) { return 0; }
+static inline uint64_t arch_read_mmfr2(void) { return 0; }
+static inline uint64_t arch_read_isar0(void) { return 0; }
+static inline uint64_t arch_read_isar1(void) { return 0; }
+static inline uint64_t arch_read_ctr(void) { return 0; }
+static inline uint64_t arch_read_midr(void) { return 0; }
+
 /* No guest is current: a register nobody listens to reads as zero. */
 static inline uint64_t arch_read_vtcr(void) { return 0; }
 static inline void arch_write_vtcr(uint64_t value) { (void)value; }

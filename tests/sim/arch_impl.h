@@ -165,6 +165,20 @@ static inline void arch_sim_register(enum sim_kind kind, uint64_t *reg, uint64_t
     }
 }
 
+#define ARCH_SIM_ID(name)                         \
+    static inline uint64_t arch_read_##name(void) \
+    {                                             \
+        return sim_cpu()->id.name;                \
+    }
+
+ARCH_SIM_ID(mmfr0)
+ARCH_SIM_ID(mmfr1)
+ARCH_SIM_ID(mmfr2)
+ARCH_SIM_ID(isar0)
+ARCH_SIM_ID(isar1)
+ARCH_SIM_ID(ctr)
+ARCH_SIM_ID(midr)
+
 #define ARCH_SIM_REGISTER(name, kind)                       \
     static inline uint64_t arch_read_##name(void)           \
     {                                                       \
@@ -222,6 +236,7 @@ static inline void arch_irq_restore(uint64_t state)
 #undef ARCH_SIM_LINE
 #undef ARCH_SIM_PLAIN_NXS
 #undef ARCH_SIM_OPERAND_NXS
+#undef ARCH_SIM_ID
 #undef ARCH_SIM_REGISTER
 #undef ARCH_SIM_GUEST
 #undef ARCH_SIM_HCR_E2H

@@ -14,6 +14,8 @@
 #ifndef TRESTLE_TESTS_SIM_SIM_H
 #define TRESTLE_TESTS_SIM_SIM_H
 
+#include "stage2/arch/features.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +94,7 @@ struct sim_cpu {
     uint64_t tcr_el1; /* the guest's, as the next: under either of their names */
     uint64_t sctlr_el1;
     uint64_t daif;
+    struct s2_id_regs id; /* what it says it is */
 };
 
 enum sim_log { SIM_LOG_KEEP, SIM_LOG_COUNT };   /* keep every event, or only count them */
