@@ -225,8 +225,9 @@ static enum mapping_error check_numbers(const struct s2_config *config, const ch
     if (granule_rules(config->granule) == NULL) {
         return refuse(MAPPING_INVALID_PARAM, "the granule is none of 4K, 16K, 64K", reason);
     }
-    if (config->ipa_bits < IPA_BITS_MIN || config->ipa_bits > IPA_BITS_MAX) {
-        return refuse(MAPPING_INVALID_PARAM, "the input size is not within 32..52 bits", reason);
+    if (config->ipa_bits != 0 &&
+        (config->ipa_bits < IPA_BITS_MIN || config->ipa_bits > IPA_BITS_MAX)) {
+        return refuse(MAPPING_INVALID_PARAM, "the input size is neither 0 nor 32..52 bits", reason);
     }
     if (config->pa_bits != 0 && pa_bits_encode(config->pa_bits) < 0) {
         return refuse(MAPPING_INVALID_PARAM, "the output size is not one that VTCR_EL2.PS has",
@@ -289,8 +290,8 @@ static enum mapping_error decide_sizes(struct s2_geometry *geometry, const struc
     }
     geometry->pa_bits = config->pa_bits != 0 ? config->pa_bits : reach;
     geometry->has_lpa = is_64k && geometry->pa_bits == 52;
-    geometry->ipa_bits = config->ipa_bits;
-    if (config->ipa_bits > geometry->pa_bits) {
+    geometry->ipa_bits = config->ipa_bits != 0 ? config->ipa_bits : geometry->pa_bits;
+    if (geometry->ipa_bits > geometry->pa_bits) {
         return refuse(MAPPING_UNSUPPORTED, "the input size is larger than the output size", reason);
     }
     return MAPPING_OK;

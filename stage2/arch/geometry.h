@@ -148,7 +148,8 @@ MAPPING_STATIC_ASSERT(S2_LEVEL_COUNT == 5, "levels -1, 0, 1, 2, 3");
 struct s2_config {
     const struct s2_features *cpu; /* kept by nobody after the call */
     enum s2_granule granule;
-    unsigned ipa_bits; /* input size: 32..52 */
+    unsigned ipa_bits; /* input size: 32..52; 0: as large as the output size, which none
+                        * exceeds (s2_config_cost() tells) */
     unsigned pa_bits;  /* output size: 32, 36, 40, 42, 44, 48, 52; 0: all of the
                                           * CPU's, but no more than 48 unless LPA2 is on or asked
                                           * for by ipa_bits */

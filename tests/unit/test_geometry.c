@@ -463,6 +463,31 @@ TEST_EACH(init_every_size_is_what_the_software_mmu_takes, 21)
     }
 }
 
+/* It is as if the largest size that is not refused had been asked for, but that it asks for no LPA2. */
+TEST_EACH(init_without_an_input_size_takes_the_largest, 21)
+{
+    static const unsigned sizes[] = {32, 36, 40, 42, 44, 48, 52};
+    static const enum s2_granule granules[] = {K4, K16, K64};
+    const struct s2_features parts[] = {plain_part(sizes[_i % 7]), wide_part(sizes[_i % 7])};
+
+    for (unsigned option = 0; option < COUNT(parts) * 3; option++) {
+        struct s2_config config = {.cpu = &parts[option / 3],
+                                   .granule = granules[_i / 7],
+                                   .lpa2 = (enum s2_lpa2)(option % 3)};
+        const unsigned most = config.granule != K64 && config.lpa2 != S2_LPA2_ON ? 48 : 52;
+        struct s2_geometry found, asked;
+        enum mapping_error error = s2_geometry_init(&found, &config, NULL);
+
+        config.ipa_bits = most;
+        while (s2_geometry_init(&asked, &config, NULL) != MAPPING_OK && config.ipa_bits > 31) {
+            config.ipa_bits--;
+        }
+        ck_assert_int_eq(error == MAPPING_OK, config.ipa_bits > 31);
+        ck_assert(error != MAPPING_OK || found.ipa_bits == config.ipa_bits);
+        ck_assert(error != MAPPING_OK || found.vtcr == asked.vtcr);
+    }
+}
+
 /* Of two tables at level 1 and one at level 0 the second is the smaller root; all the same. */
 TEST(init_16k_starts_at_level_0_on_52_bit_parts_alone)
 {

@@ -278,7 +278,7 @@ TEST(cost_of_an_illegal_configuration_is_refused)
     ck_assert_str_eq(reason, "the input size is larger than the output size");
     setup.config.ipa_bits = 31;
     ck_assert_int_eq(s2_config_cost(&setup.config, &cost, &reason), MAPPING_INVALID_PARAM);
-    ck_assert_str_eq(reason, "the input size is not within 32..52 bits");
+    ck_assert_str_eq(reason, "the input size is neither 0 nor 32..52 bits");
     ck_assert_int_eq(s2_config_cost(&setup.config, &cost, NULL), MAPPING_INVALID_PARAM);
     ck_assert_uint_eq(cost.levels, 77);
 }
