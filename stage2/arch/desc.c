@@ -6,6 +6,7 @@
 #define SH_OUTER 2
 #define SH_NONE 0
 #define NO_MEMATTR 0xff
+#define SOFT_IN_ROW (S2_SOFT0 | S2_SOFT1 | S2_SOFT2) /* as they lie in S2_DESC_SOFT */
 
 /* MemAttr by the type's number in the flags, without FWB and with. */
 static const uint8_t MEMATTR[2][8] = {
@@ -23,8 +24,11 @@ _Static_assert(sizeof(MEMATTR[0]) == MAPPING_FIELD_GET(S2_TYPE, S2_TYPE) + 1,
 _Static_assert(sizeof(SHAREABILITY) == MAPPING_FIELD_GET(S2_SHAREABILITY, S2_SHAREABILITY) + 1,
                "an entry for each shareability");
 _Static_assert(MAPPING_FIELD_GET(S2_DESC_SOFT, S2_DESC_SOFT) ==
-                   MAPPING_FIELD_GET(S2_SOFT0 | S2_SOFT1, S2_SOFT0 | S2_SOFT1),
+                   MAPPING_FIELD_GET(SOFT_IN_ROW, SOFT_IN_ROW),
                "a leaf's bit for each software flag");
+_Static_assert(MAPPING_FIELD_GET(S2_DESC_DBM | S2_DESC_SOFT3, S2_DESC_DBM | S2_DESC_SOFT3) ==
+                   MAPPING_FIELD_GET(S2_DBM | S2_SOFT3, S2_DBM | S2_SOFT3),
+               "and two that move together");
 _Static_assert(MAPPING_FIELD_GET(S2_DESC_MEMATTR, S2_DESC_MEMATTR) < NO_MEMATTR,
                "no MemAttr is none");
 
@@ -34,7 +38,7 @@ struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s
     struct s2_format format = {
         .address_mask = MAPPING_FIELD(top, geometry->granule_shift),
         .attr_mask = S2_DESC_MEMATTR | S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF |
-                     S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT,
+                     S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT | S2_DESC_SOFT3,
         .has_lpa2 = geometry->has_lpa2,
         .has_fwb = s2_geometry_has_fwb(geometry),
         .has_xnx = config->cpu->has_xnx,
@@ -154,11 +158,12 @@ static const uint16_t SHAREABILITIES[4] = {
     [SH_INNER] = S2_SH_INNER,
 };
 
-/* The bits of @from in @raw as those of @to, a mask as wide. */
+/* The bits of @from in @raw as those of @to, a mask of the same shape. */
 static uint64_t moved(uint64_t raw, uint64_t from, uint64_t to)
 {
     return MAPPING_FIELD_PREP(to, MAPPING_FIELD_GET(from, raw));
 }
+
 enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_t flags,
                                   s2_desc_t *attr)
 {
@@ -171,11 +176,11 @@ enum mapping_error s2_attr_encode(const struct s2_format *format, mapping_flags_
     raw = MAPPING_FIELD_PREP(S2_DESC_MEMATTR,
                              MEMATTR[format->has_fwb][MAPPING_FIELD_GET(S2_TYPE, flags)]);
     raw |= MAPPING_FIELD_PREP(S2_DESC_XN, xn_encode(flags));
-    raw |= MAPPING_FIELD_PREP(S2_DESC_SOFT, MAPPING_FIELD_GET(S2_SOFT0 | S2_SOFT1, flags));
+    raw |= moved(flags, SOFT_IN_ROW, S2_DESC_SOFT);
     raw |= (flags & S2_READ) != 0 ? S2_DESC_S2AP_READ : 0;
     raw |= (flags & S2_WRITE) != 0 ? S2_DESC_S2AP_WRITE : 0;
     raw |= (flags & S2_NO_AF) != 0 ? 0 : S2_DESC_AF;
-    raw |= (flags & S2_DBM) != 0 ? S2_DESC_DBM : 0;
+    raw |= moved(flags, S2_DBM | S2_SOFT3, S2_DESC_DBM | S2_DESC_SOFT3);
     if (!format->has_lpa2) {
         raw |=
             MAPPING_FIELD_PREP(S2_DESC_SH, SHAREABILITY[MAPPING_FIELD_GET(S2_SHAREABILITY, flags)]);
@@ -192,8 +197,8 @@ mapping_flags_t s2_attr_decode(const struct s2_format *format, s2_desc_t leaf)
 
     flags |= EXEC[MAPPING_FIELD_GET(S2_DESC_XN, raw)];
     flags |= moved(raw, S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE, S2_READ | S2_WRITE);
-    flags |= moved(raw, S2_DESC_SOFT, S2_SOFT0 | S2_SOFT1);
-    flags |= moved(raw, S2_DESC_DBM, S2_DBM);
+    flags |= moved(raw, S2_DESC_SOFT, SOFT_IN_ROW);
+    flags |= moved(raw, S2_DESC_DBM | S2_DESC_SOFT3, S2_DBM | S2_SOFT3);
     flags |= moved(~raw, S2_DESC_AF, S2_NO_AF);
     if (!format->has_lpa2) {
         flags |= SHAREABILITIES[MAPPING_FIELD_GET(S2_DESC_SH, raw)];

@@ -42,7 +42,8 @@ typedef struct {
 #define S2_DESC_DBM MAPPING_BIT(51)
 #define S2_DESC_CONTIGUOUS MAPPING_BIT(52)
 #define S2_DESC_XN MAPPING_FIELD(54, 53)
-#define S2_DESC_SOFT MAPPING_FIELD(57, 56)
+#define S2_DESC_SOFT MAPPING_FIELD(58, 56)
+#define S2_DESC_SOFT3 MAPPING_BIT(55)
 #define S2_DESC_BROKEN MAPPING_BIT(63)
 
 #define S2_MEMATTR_WB 0xf
@@ -61,8 +62,9 @@ typedef struct {
 #define S2_XN_EL0 3  /* EL1 only executes; with FEAT_XNX */
 
 /* What an operation may change in place, without break-before-make. */
-#define S2_DESC_IN_PLACE \
-    (S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | S2_DESC_DBM | S2_DESC_XN | S2_DESC_SOFT)
+#define S2_DESC_IN_PLACE                                                              \
+    (S2_DESC_S2AP_READ | S2_DESC_S2AP_WRITE | S2_DESC_AF | S2_DESC_DBM | S2_DESC_XN | \
+     S2_DESC_SOFT | S2_DESC_SOFT3)
 
 /* A page of Normal memory at 2 GiB, all permissions, inner shareable, accessed. */
 MAPPING_STATIC_ASSERT((UINT64_C(0x80000000) | MAPPING_FIELD_PREP(S2_DESC_MEMATTR, S2_MEMATTR_WB) |

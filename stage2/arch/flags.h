@@ -48,9 +48,14 @@ TRESTLE_BEGIN
  * S2_DBM without S2_WRITE is "writable, clean". */
 #define S2_DBM MAPPING_BIT(11)
 
-/* Two bits of the leaf that neither hardware nor this library reads: [57:56]. */
+/* Four bits of the leaf that neither hardware nor this library reads: [56], [57], [58], [55]. They
+ * are free in every format that is made here: NS is in [55] for Realms alone, and AssuredOnly in [58]
+ * where VTCR_EL2 says so, which it does not. */
 #define S2_SOFT0 MAPPING_BIT(12)
 #define S2_SOFT1 MAPPING_BIT(13)
+#define S2_SOFT2 MAPPING_BIT(14)
+#define S2_SOFT3 MAPPING_BIT(15)
+#define S2_SOFT (S2_SOFT0 | S2_SOFT1 | S2_SOFT2 | S2_SOFT3)
 
 /* The largest leaf that may be made: a level. 0 is no cap. Not stored in descriptors. */
 #define S2_CAP MAPPING_FIELD(17, 16)
@@ -62,12 +67,11 @@ TRESTLE_BEGIN
 #define S2_NO_CONTIGUOUS MAPPING_BIT(18)
 
 /* What a leaf holds of the flags, what only tells the mapper how to build, and all there are. */
-#define S2_LEAF_FLAGS \
-    (S2_PERMISSIONS | S2_TYPE | S2_SHAREABILITY | S2_NO_AF | S2_DBM | S2_SOFT0 | S2_SOFT1)
+#define S2_LEAF_FLAGS (S2_PERMISSIONS | S2_TYPE | S2_SHAREABILITY | S2_NO_AF | S2_DBM | S2_SOFT)
 #define S2_BUILD_FLAGS (S2_CAP | S2_NO_CONTIGUOUS)
 #define S2_ALL_FLAGS (S2_LEAF_FLAGS | S2_BUILD_FLAGS)
 
-MAPPING_STATIC_ASSERT(S2_ALL_FLAGS == UINT64_C(0x73f7f), "bits 7, 14 and 15 are free");
+MAPPING_STATIC_ASSERT(S2_ALL_FLAGS == UINT64_C(0x7ff7f), "bit 7 is free");
 MAPPING_STATIC_ASSERT((S2_LEAF_FLAGS & S2_BUILD_FLAGS) == 0,
                       "no flag is both stored and not stored");
 MAPPING_STATIC_ASSERT((S2_PERMISSIONS | S2_NORMAL | S2_SH_INNER) == UINT64_C(0xf),

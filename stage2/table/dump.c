@@ -89,6 +89,7 @@ static void put_attributes(struct line *line, mapping_flags_t flags, s2_desc_t l
     static const char *const types[] = {"normal", "nc",  "nGnRnE", "nGnRE",
                                         "nGRE",   "GRE", "stage1", "wt"};
 
+    static const char soft[][6] = {"soft0", "soft1", "soft2", "soft3"};
     _Static_assert(sizeof(types) / sizeof(types[0]) == MAPPING_FIELD_GET(S2_TYPE, S2_TYPE) + 1,
                    "a name for each type");
     put_permissions(line, flags);
@@ -105,11 +106,10 @@ static void put_attributes(struct line *line, mapping_flags_t flags, s2_desc_t l
     if ((flags & S2_DBM) != 0) {
         put_word(line, "dbm");
     }
-    if ((flags & S2_SOFT0) != 0) {
-        put_word(line, "soft0");
-    }
-    if ((flags & S2_SOFT1) != 0) {
-        put_word(line, "soft1");
+    for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++) {
+        if ((flags & (S2_SOFT0 << i)) != 0) {
+            put_word(line, soft[i]);
+        }
     }
     if (s2_desc_is_broken(leaf)) {
         put_word(line, "broken");

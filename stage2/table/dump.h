@@ -21,7 +21,7 @@ TRESTLE_BEGIN
  *
  * permissions: read, write, execute at EL1 (x), at EL0 (u), each "-" if not; memory type: normal,
  * nc, nGnRnE, nGnRE, nGRE, GRE, stage1, wt; then what differs from the usual, in this order:
- * contiguous, outer or nonshareable, noaf, dbm, soft0, soft1; "broken" if between break and make.
+ * contiguous, outer or nonshareable, noaf, dbm, soft0 to soft3; "broken" if between break and make.
  * Leaves that begin before @range or end after it are told whole.
  *
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: then @line was not called.

@@ -302,10 +302,11 @@ static unsigned shareability(mapping_flags_t flags)
     return kind == S2_SH_INNER ? 3 : kind == S2_SH_OUTER ? 2 : 0;
 }
 
-/* Two bits of software at [57:56] are bits 1 and 2 of the field at [58:55]. */
+/* Bits of software at [58:55], by the field's own bit. */
 static unsigned software(mapping_flags_t flags)
 {
-    return ((flags & S2_SOFT0) != 0 ? 2U : 0U) | ((flags & S2_SOFT1) != 0 ? 4U : 0U);
+    return ((flags & S2_SOFT0) != 0 ? 2U : 0U) | ((flags & S2_SOFT1) != 0 ? 4U : 0U) |
+           ((flags & S2_SOFT2) != 0 ? 8U : 0U) | ((flags & S2_SOFT3) != 0 ? 1U : 0U);
 }
 
 /* The leaf that the machine found means @flags, in every bit; AF and dirty state of all its run. */

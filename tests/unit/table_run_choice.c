@@ -148,7 +148,7 @@ static mapping_flags_t some_flags(struct run *run)
     if (random_once_in(&run->random, 6)) {
         flags = random_below(&run->random, 16) |
                 MAPPING_FIELD_PREP(S2_TYPE, random_below(&run->random, 9)) |
-                (random_once_in(&run->random, 4) ? S2_SOFT1 : 0) |
+                (random_once_in(&run->random, 4) ? S2_SOFT1 | S2_SOFT3 : 0) |
                 MAPPING_FIELD_PREP(S2_SHAREABILITY, random_below(&run->random, 40) / 13);
     }
     flags |= random_once_in(&run->random, run->machine->updates ? 2 : 8) ? S2_NO_AF : 0;

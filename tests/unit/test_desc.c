@@ -61,6 +61,8 @@ static const struct literal {
     {K4, 48, false, 3, 0x80000000, RW | S2_DBM, 0x00480000800007ff},
     {K4, 48, false, 3, 0x80000000, RWX | S2_SOFT0, 0x01000000800007ff},
     {K4, 48, false, 3, 0x80000000, RWX | S2_SOFT1, 0x02000000800007ff},
+    {K4, 48, false, 3, 0x80000000, RWX | S2_SOFT2, 0x04000000800007ff},
+    {K4, 48, false, 3, 0x80000000, RWX | S2_SOFT3, 0x00800000800007ff},
     {K4, 48, false, 3, 0x80000000, RWX | S2_CAP_PAGES, 0x00000000800007ff},
     /* Blocks. */
     {K4, 48, false, 2, 0x80200000, RWX, 0x00000000802007fd},
@@ -177,7 +179,8 @@ static void check_meaning(const struct desc_setup *setup, mapping_flags_t flags,
     REQUIRE(result.af == ((flags & S2_NO_AF) == 0));
     REQUIRE(result.dbm == ((flags & S2_DBM) != 0));
     REQUIRE(result.software ==
-            (((flags & S2_SOFT0) != 0 ? 2U : 0U) | ((flags & S2_SOFT1) != 0 ? 4U : 0U)));
+            (((flags & S2_SOFT0) != 0 ? 2U : 0U) | ((flags & S2_SOFT1) != 0 ? 4U : 0U) |
+             ((flags & S2_SOFT2) != 0 ? 8U : 0U) | ((flags & S2_SOFT3) != 0 ? 1U : 0U)));
 }
 
 /* Each access faults or not as the flags say: an access flag fault, unless hardware sets it. */
@@ -232,13 +235,13 @@ static void check_combination(const struct desc_setup *setup, mapping_flags_t fl
     check_accesses(setup, flags, leaf);
 }
 
-/* Permissions, type, shareability, access flag, DBM and software bits: 13 bits of flags. */
+/* Permissions, type, shareability, access flag, DBM and software bits: 15 bits of flags. */
 TEST_EACH(encode_every_combination_means_what_it_says_or_is_refused, DESC_FORMATS)
 {
     const struct desc_setup setup = desc_setup_number((unsigned)_i);
 
-    for (mapping_flags_t number = 0; number < 8192; number++) {
-        check_combination(&setup, (number & 0x7f) | (number & 0x1f80) << 1);
+    for (mapping_flags_t number = 0; number < 32768; number++) {
+        check_combination(&setup, (number & 0x7f) | (number & 0x7f80) << 1);
     }
 }
 
@@ -249,7 +252,7 @@ TEST_EACH(encode_unknown_flag_is_refused, DESC_FORMATS)
     const struct desc_setup setup = desc_setup_number((unsigned)_i);
 
     for (unsigned bit = 0; bit < 64; bit++) {
-        const bool is_known = (bit <= 13 && bit != 7) || (bit >= 16 && bit <= 18);
+        const bool is_known = bit <= 18 && bit != 7;
         s2_desc_t attr = {0x5555};
 
         if (!is_known) {

@@ -246,23 +246,23 @@ static const struct corruption {
     uint64_t not_judged;
 } corruptions[] = {
     /* S2AP, SH inner to outer, AF, the address; contiguous, XN, software. */
-    {"page", K4, 48, false, true, NONE, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
-    {"page, no XNX", K4, 48, false, false, NONE, 3, 0x800007ff, 0x0350fffffffff5c0, 0},
-    {"page, hardware dirty", K4, 48, false, true, DIRTY, 3, 0x800007ff, 0x0378fffffffff5c0, 0},
-    {"page, hardware AF", K4, 48, false, true, AF, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
+    {"page", K4, 48, false, true, NONE, 3, 0x800007ff, 0x07f0fffffffff5c0, 0},
+    {"page, no XNX", K4, 48, false, false, NONE, 3, 0x800007ff, 0x07d0fffffffff5c0, 0},
+    {"page, hardware dirty", K4, 48, false, true, DIRTY, 3, 0x800007ff, 0x07f8fffffffff5c0, 0},
+    {"page, hardware AF", K4, 48, false, true, AF, 3, 0x800007ff, 0x07f0fffffffff5c0, 0},
     /* FWB: 0110 to 0111 is another type; to 0010 a device, and that may not be executed. */
-    {"page, FWB", K4, 48, true, true, NONE, 3, 0x800007db, 0x0370fffffffff5c4, 0},
+    {"page, FWB", K4, 48, true, true, NONE, 3, 0x800007db, 0x07f0fffffffff5c4, 0},
     {"page, FWB, nobody executes", K4, 48, true, true, NONE, 3, 0x00400000800007db,
-     0x0370fffffffff5d4, 0},
+     0x07f0fffffffff5d4, 0},
     /* Device: the types differ by their lower two bits, 0101 is Normal;
      * any execution would be denied. */
-    {"device nGnRE", K4, 48, false, true, NONE, 3, 0x00400000090007c7, 0x0310fffffffff5dc, 0},
-    {"16K page", K16, 48, false, true, NONE, 3, 0x800007ff, 0x0370ffffffffc5c0, 0},
-    {"64K page", K64, 48, false, true, NONE, 3, 0x800007ff, 0x0370ffffffff05c0, 0},
-    {"64K page, 52 bits", K64, 52, false, true, NONE, 3, 0x800007ff, 0x0370fffffffff5c0, 0},
-    {"4K page, LPA2", K4, 52, false, true, NONE, 3, 0x800007ff, 0x0373fffffffff7c0, 0},
-    {"16K page, LPA2", K16, 52, false, true, NONE, 3, 0x800007ff, 0x0373ffffffffc7c0, 0},
-    {"2M block", K4, 48, false, true, NONE, 2, 0x802007fd, 0x0370ffffffe005c0, 0x1ff000},
+    {"device nGnRE", K4, 48, false, true, NONE, 3, 0x00400000090007c7, 0x0790fffffffff5dc, 0},
+    {"16K page", K16, 48, false, true, NONE, 3, 0x800007ff, 0x07f0ffffffffc5c0, 0},
+    {"64K page", K64, 48, false, true, NONE, 3, 0x800007ff, 0x07f0ffffffff05c0, 0},
+    {"64K page, 52 bits", K64, 52, false, true, NONE, 3, 0x800007ff, 0x07f0fffffffff5c0, 0},
+    {"4K page, LPA2", K4, 52, false, true, NONE, 3, 0x800007ff, 0x07f3fffffffff7c0, 0},
+    {"16K page, LPA2", K16, 52, false, true, NONE, 3, 0x800007ff, 0x07f3ffffffffc7c0, 0},
+    {"2M block", K4, 48, false, true, NONE, 2, 0x802007fd, 0x07f0ffffffe005c0, 0x1ff000},
     /* Tables: the address alone. One without bit 1 would be a block of nobody. */
     {"4K table", K4, 48, false, true, DIRTY, 1, 0x40001003, 0x0000fffffffff000, 0},
     {"16K table", K16, 48, false, true, DIRTY, 2, 0x40004003, 0x0000ffffffffc000, 0},
@@ -330,7 +330,7 @@ TEST(hardware_bits_are_af_and_tracked_write)
 /* Each bit of a leaf: S2AP, AF, DBM, XN and software bits go by one store, all else by a break. */
 TEST(change_in_place_is_permissions_and_software_only)
 {
-    const uint64_t in_place = 0x03680000000004c0;
+    const uint64_t in_place = 0x07e80000000004c0;
     const s2_desc_t leaf = {0x00000000800007ff};
 
     ck_assert(s2_desc_is_in_place(leaf, leaf));

@@ -225,6 +225,7 @@ static const struct {
     {S2_READ | S2_DBM, "r--- normal dbm"},
     {RIG_RW | S2_SOFT0, "rw-- normal soft0"},
     {RIG_RW | S2_SOFT1, "rw-- normal soft1"},
+    {RIG_RW | S2_SOFT2 | S2_SOFT3, "rw-- normal soft2 soft3"},
     {RIG_RW | S2_NORMAL_NC | S2_SH_NONE | S2_NO_AF | S2_DBM | S2_SOFT0 | S2_SOFT1,
      "rw-- nc nonshareable noaf dbm soft0 soft1"},
 };
