@@ -11,7 +11,6 @@
 #include "core/assert.h"
 #include "core/c.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -11,6 +11,7 @@
  *      running the guest              stage2/space/enter.h
  *      after a fault                  stage2/table/recover.h
  *      the tables as text             stage2/table/dump.h
+ *      sizes, for other languages     stage2/space/layout.h
  *
  * And for one who has a table without a space: stage2/table/verbs.h, operation.h, check.h, step.h.
  * Each header includes what it needs, and may be included alone.
@@ -23,6 +24,7 @@
 #include "stage2/space/check.h"
 #include "stage2/space/enter.h"
 #include "stage2/space/fini.h"
+#include "stage2/space/layout.h"
 #include "stage2/space/space.h"
 #include "stage2/space/step.h"
 #include "stage2/space/verbs.h"

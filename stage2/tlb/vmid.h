@@ -47,7 +47,6 @@
 #include "core/err.h"
 #include "core/lock.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -14,6 +14,11 @@ awk -v mode="$mode" '
         if (line ~ /^ ?\*|^\/\*/) {
             next
         }
+        if (match(line, /^extern const struct [a-z_]+ [a-z0-9_]+;/)) {
+            sub(/;.*/, "", line)
+            sub(/.* /, "", line)
+            declared[line] = 1
+        }
         while (match(line, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
             declared[substr(line, RSTART, RLENGTH - 1)] = 1
             line = substr(line, RSTART + RLENGTH)
@@ -21,7 +26,7 @@ awk -v mode="$mode" '
         next
     }
     {
-        public = ($1 in declared) && $1 ~ /^(mapping|memory_set|memory_area|frame|s2)_/
+        public = ($1 in declared) && $1 ~ /^(ipa|pa|mapping|memory|frame|s2)_/
         if (public == (mode == "keep")) {
             print $1
         }

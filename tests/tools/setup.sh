@@ -18,12 +18,17 @@ compiles() {
         "$@" -x c -o /dev/null - >/dev/null 2>&1
 }
 
+compiles_cxx() {
+    printf '#include <memory>\nint main()\n{\n}\n' | g++ -x c++ -o /dev/null - >/dev/null 2>&1
+}
+
 have() {
     case $1 in
     cc) compiles $CC ;;
     cross) command -v "${CROSS_COMPILE}gcc" >/dev/null ;;
     check) pkg-config --exists check 2>/dev/null ;;
     qemu) command -v "$QEMU" >/dev/null ;;
+    cxx) compiles_cxx ;;
     bsd) pkg-config --exists libbsd 2>/dev/null ;;
     glib) pkg-config --exists glib-2.0 2>/dev/null ;;
     ck) pkg-config --exists ck 2>/dev/null ;;
@@ -37,6 +42,7 @@ packages_of() {
     cross) echo gcc-aarch64-linux-gnu ;;
     check) echo pkg-config check ;;
     qemu) echo qemu-system-arm ;;
+    cxx) echo g++ ;;
     bsd) echo pkg-config libbsd-dev ;;
     glib) echo pkg-config libglib2.0-dev ;;
     ck) echo pkg-config libck-dev ;;
@@ -50,6 +56,7 @@ name_of() {
     cross) echo "${CROSS_COMPILE}gcc" ;;
     check) echo 'pkg-config and libcheck' ;;
     qemu) echo "$QEMU" ;;
+    cxx) echo 'g++ with its library' ;;
     bsd) echo 'pkg-config and libbsd' ;;
     glib) echo 'pkg-config and GLib' ;;
     ck) echo 'pkg-config and Concurrency Kit' ;;
