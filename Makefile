@@ -227,7 +227,8 @@ check: ## Everything that must hold: unit tests, layers, installation, README, s
 	@tests/tools/setup.sh install cc cross check qemu
 	+@tests/tools/steps.sh check '$(PARALLEL_MAKE)' $(CHECK_STEPS)
 
-CHECK_STEPS = check-host check-layers check-install check-embed check-readme $(ASAN_STEP) check-qemu
+CHECK_STEPS = check-host check-layers check-install check-embed check-link check-readme \
+	$(ASAN_STEP) check-qemu
 # A compiler without sanitizers leaves out that step, and steps.sh says so.
 ASAN_STEP = $(shell tests/tools/has_asan.sh $(CC) && echo check-asan || echo -check-asan)
 # Use all processors, unless the caller chose a number.
@@ -235,7 +236,7 @@ PARALLEL_MAKE = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell npr
 
 # --- Tests ----------------------------------------------------------------------------------------
 .PHONY: check-host exhaustive check-clang check-asan check-valgrind check-layers check-install
-.PHONY: check-embed check-readme check-distros check-qemu smoke coverage
+.PHONY: check-embed check-link check-readme check-distros check-qemu smoke coverage
 
 check-host: $(BUILD)/unit/tests/run ## Unit and model tests on this machine
 	$(Q)tests/tools/run_suites.sh $<
@@ -272,6 +273,9 @@ check-install: need-check $(HOST_LIB) $(TARGET_LIB) ## What gets installed serve
 
 check-embed: $(HOST_LIB) ## Hosts in C++ and Rust, and installed headers as C++17
 	$(Q)tests/tools/check_embed.sh $(HOST_LIB)
+
+check-link: need-cc need-cross need-qemu ## A stranger's host links the archive, however built, and runs
+	$(Q)tests/tools/check_link.sh '$(MAKE)' $(or $(CPU),max)
 
 check-readme: $(HOST_LIB) ## Compile and run the examples of README.md
 	$(Q)tests/tools/check_readme.sh README.md $(HOST_LIB)
@@ -382,7 +386,7 @@ uninstall: ## Remove exactly what install put there
 # Only what this file made: BUILD may be a directory that holds other things too. The roots of
 # check-distros are kept.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed trace.log \
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link trace.log \
 		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
