@@ -2,13 +2,13 @@
  * assert.h - for the caller's bugs, and for ours; never for what a guest or a VMM can cause.
  *
  * On in every build; NDEBUG takes them out. One that fails calls mapping_assert_failed(), which an
- * embedder gives at link time; without one it traps. What it is told is a number: where in the image
- * that was, so that a site costs one call and no more. The archive keeps its line table, thus
+ * embedder gives at link time; without one it traps. What it is told is a number: where in the
+ * image that was, so that a site costs one call and no more. The archive keeps its line table, thus
  *
  *      aarch64-linux-gnu-addr2line -f -i -p -e image.elf 0x40081234
  *
- * names the function and, where that was compiled into others, those. Or it is a text, file, line and
- * expression, where the archive was made, and the embedder's own files are compiled, with
+ * names the function and, where that was compiled into others, those. Or it is a text, file, line
+ * and expression, where the archive was made, and the embedder's own files are compiled, with
  *
  *      make lib ASSERT_TEXT=yes         -DMAPPING_ASSERT_TEXT      (pkg-config says so, too)
  */

@@ -30,9 +30,9 @@
 #define MAPPING_VALUE(type, value) ((type){value})
 #endif
 
-/* Memory that several CPUs access: MAPPING_ATOMIC(uint32_t) x; MAPPING_ATOMIC_LOAD(&x, acquire). C++17
- * cannot share C11's types: there it is the plain type, of the same size, and the operations are the
- * compiler's own. */
+/* Memory that several CPUs access: MAPPING_ATOMIC(uint32_t) x; MAPPING_ATOMIC_LOAD(&x, acquire).
+ * C++17 cannot share C11's types: there it is the plain type, of the same size, and the
+ * operations are the compiler's own. */
 #ifdef __cplusplus
 #define MAPPING_ATOMIC(type) type
 #define MAPPING_ORDER_relaxed __ATOMIC_RELAXED

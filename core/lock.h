@@ -1,9 +1,10 @@
 /*
  * lock.h - a ticket lock: first come, first served, so no CPU waits without bound.
  *
- * Held for a bounded time and never across a callback. The embedder masks interrupts around
- * calls into the library, or an interrupt handler that comes back here waits for itself. Memory
- * must be Normal and shareable (on Armv8-A: MMU and caches on) for the atomics to mean anything.
+ * Held for a bounded time. The embedder masks interrupts around calls into the library, or an
+ * interrupt handler that comes back here waits for itself; and whoever else waits, on another CPU,
+ * waits for as long as handlers take. Memory must be Normal and shareable (on Armv8-A: MMU and
+ * caches on) for the atomics to mean anything.
  */
 #ifndef TRESTLE_CORE_LOCK_H
 #define TRESTLE_CORE_LOCK_H

@@ -48,9 +48,9 @@ TRESTLE_BEGIN
  * S2_DBM without S2_WRITE is "writable, clean". */
 #define S2_DBM MAPPING_BIT(11)
 
-/* Four bits of the leaf that neither hardware nor this library reads: [56], [57], [58], [55]. They
- * are free in every format that is made here: NS is in [55] for Realms alone, and AssuredOnly in [58]
- * where VTCR_EL2 says so, which it does not. */
+/* Four bits of the leaf that neither hardware nor this library reads: [56], [57], [58], [55].
+ * They are free in every format that is made here: NS is in [55] for Realms alone, and
+ * AssuredOnly in [58] where VTCR_EL2 says so, which it does not. */
 #define S2_SOFT0 MAPPING_BIT(12)
 #define S2_SOFT1 MAPPING_BIT(13)
 #define S2_SOFT2 MAPPING_BIT(14)

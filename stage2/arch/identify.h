@@ -6,7 +6,8 @@
  *      each CPU    mine = s2_features_read();
  *                  s2_meeting_join(&meeting, &mine)          all at once, or one by one
  *      then one    common = s2_meeting_close(&meeting);      tables are made for that
- *      any later   s2_meeting_join(&meeting, &mine)          MAPPING_UNSUPPORTED: it must run no guest
+ *      any later   s2_meeting_join(&meeting, &mine)          MAPPING_UNSUPPORTED: it must run no
+ *      guest
  */
 #ifndef TRESTLE_STAGE2_ARCH_IDENTIFY_H
 #define TRESTLE_STAGE2_ARCH_IDENTIFY_H
@@ -28,11 +29,12 @@ struct s2_meeting {
     bool is_closed;
 };
 
-/* What the ID registers of the CPU that this runs on say. Context: EL2; the thread stays on its CPU. */
+/* What the ID registers of the CPU that this runs on say. Context: EL2; the thread stays on its
+ * CPU. */
 struct s2_features s2_features_read(void);
 
-/* Whether tables that were made for @need work on a CPU with @cpu: it can do as much, and asks for no
- * workaround that they leave out. */
+/* Whether tables that were made for @need work on a CPU with @cpu: it can do as much, and asks
+ * for no workaround that they leave out. */
 bool s2_features_cover(const struct s2_features *cpu, const struct s2_features *need);
 
 /**

@@ -10,6 +10,12 @@
  *                                                DSB is for both
  *      instruction caches       IC IALLUIS, DSB  before it can be executed     CTR_EL0.DIC = 1
  *
+ * Two features take cleaning away, and FWB comes first: with it (HCR_EL2.FWB, and S2_NORMAL) guest
+ * and hypervisor reach memory through the same caches, so no data is cleaned, whatever CTR_EL0.IDC
+ * says. IDC alone says that instruction fetches see data caches; a guest whose own caches are off
+ * still reads past them, so without FWB it is cleaned to PoC in any case, and IDC saves nothing
+ * here. Instruction caches ask neither, but DIC.
+ *
  * No cache instruction stands elsewhere.
  */
 #ifndef TRESTLE_STAGE2_ARCH_MEMORY_H

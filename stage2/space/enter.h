@@ -5,6 +5,9 @@
  *      ... the embedder's own way into the guest and back, as often as it likes ...
  *      s2_enter(another, ...)                   or
  *      s2_leave(cpu)                            nobody's
+ *
+ * Before either, a guest's SPE and TRBE buffers are drained (stage2/space/space.h, which says what
+ * else the host owes: suspend, HCR_EL2.PTW, interrupts).
  */
 #ifndef TRESTLE_STAGE2_SPACE_ENTER_H
 #define TRESTLE_STAGE2_SPACE_ENTER_H

@@ -10,9 +10,38 @@
  *      stage2/space/enter.h     running the guest
  *
  * Every call locks the space. So calls on one are serialised, and calls on different ones run in
- * parallel. The embedder masks interrupts around calls. vCPUs may run at any time.
+ * parallel. vCPUs may run at any time. All or nothing: a call that answers an error has changed
+ * nothing.
  *
- * All or nothing: a call that answers an error has changed nothing.
+ * What the host owes:
+ *
+ *   interrupts   masked around every call. A handler that comes back here waits for a lock that the
+ *                CPU it runs on holds. One that runs a guest finds VTCR_EL2 and VTTBR_EL2 of the
+ *                one whose TLB entries are just being invalidated (stage2/tlb/regime.h).
+ *   SPE, TRBE    a guest's profiling and trace buffers are written through its tables, late: they
+ *                are stopped and drained (PSB CSYNC, TSB CSYNC, DSB NSH) before s2_enter() or
+ *                s2_leave() takes the guest from a CPU, and before any call here on a CPU that
+ *                still has a guest's buffers enabled: whatever invalidates for a guest that is not
+ *                current there puts it into VTTBR_EL2 for a moment.
+ *   suspend      a CPU that loses its TLB and its registers has left its guest first (s2_leave());
+ *                when it comes back: TLBI ALLE1, DSB NSH, then s2_enter() as usual. Its struct
+ *                s2_cpu stays. Tables are memory: if RAM is lost, so are they.
+ *   HCR_EL2.PTW  is the host's. With it, a guest's stage-1 table in an area of a device type is a
+ *                permission fault with S1PTW, and its level is the emulator's choice.
+ *   regimes      Non-secure EL1&0 with EL2, AArch64. Not served: Secure (VSTTBR_EL2, VSTCR_EL2),
+ *                Realm (granules are the RMM's), nested guests' own stage 2.
+ *
+ * Callbacks: which of the host's functions run under which lock, with interrupts masked. None may
+ * call a function on the same space, wait for one that does, or sleep:
+ *
+ *   s2_memory_ops.open, close   the space's
+ *   s2_notifier.invalidated     the space's, between break and closing DSB
+ *   s2_sink.removed             the space's
+ *   mapping_backend_ops         the space's
+ *   s2_dump_fn                  none of ours: the caller keeps changes away
+ *   mapping_assert_failed()     any
+ *
+ * Locks are taken in this order: a space, the VMIDs, a pool; of two spaces none holds both.
  */
 #ifndef TRESTLE_STAGE2_SPACE_SPACE_H
 #define TRESTLE_STAGE2_SPACE_SPACE_H

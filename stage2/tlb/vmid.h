@@ -30,7 +30,8 @@
  *
  *      for good, or for long      s2_leave(), s2_cpu_fini(), off
  *                                 on, TLBI ALLE1, DSB NSH, s2_cpu_init()
- *      for a while (suspend,      off, in a guest or not: what it runs stays reserved to it, and its
+ *      for a while (suspend,      off, in a guest or not: what it runs stays reserved to it, and
+ *      its
  *      its context is lost)       guest does not end
  *                                 on, TLBI ALLE1, DSB NSH, ISB, then s2_enter() or s2_leave()
  *
@@ -75,7 +76,9 @@ struct s2_vmid_vcpu {
     uint32_t vcpu_id;
 };
 
-/* Fields are private. Does not move. */
+/* Fields are private. Does not move. All CPUs look into it, at the one address that
+ * s2_cpu_init() was given: where a host maps data of each CPU at the same virtual address, this
+ * is no place for it, an array of them is. */
 struct s2_cpu {
     MAPPING_ATOMIC(uint64_t)
     active; /* what it runs; S2_CPU_IDLE: nothing; 0: a new generation has begun
