@@ -47,8 +47,7 @@ void frame_guard_init(struct frame_guard *guard, struct frame_guard_range ranges
  * frame_guard_add_pool() - Guard every region of @pool, which stays where it is.
  * frame_guard_forbid() - No guest is shown any of [@start, @start + @size).
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: empty, or beyond 2^64; MAPPING_ALREADY_EXISTS:
- *           overlaps
- *           what is guarded; MAPPING_NO_NODE: no room.
+ *           overlaps what is guarded; MAPPING_NO_NODE: no room.
  * On error: nothing has changed.
  * Cost:     O(ranges).
  */

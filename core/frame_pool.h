@@ -95,8 +95,8 @@ static inline void frame_reserve_init(struct frame_reserve *held)
  * @region_count: 1..FRAME_POOL_MAX_REGIONS.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad shift or count, a base or memory that is not
  *           frame-aligned, an empty region, one without infos, one whose PAs wrap, more than 2^28 -
- *           64
- *           frames; two regions whose PAs, memory or infos overlap, or infos inside of the memory.
+ *           64 frames; two regions whose PAs, memory or infos overlap, or infos inside of the
+ *           memory.
  * On error: pool and infos are as before.
  * Cost:     O(frames + regions^2).
  * Context:  one caller, before the pool is shared.
@@ -136,11 +136,9 @@ MAPPING_MUST_USE static inline enum mapping_error frame_pool_alloc(struct frame_
  * held:
  *                             a guest's, whatever the pool was used for before.
  * Returns:  as frame_pool_alloc(); MAPPING_UNSUPPORTED: the block has no memory here, so that it
- *           cannot
- *           be zeroed; it is not taken.
+ *           cannot be zeroed; it is not taken.
  * Order:    zeroed by this CPU's stores, through its caches. s2_space_map_linear() cleans them
- *           before a
- *           guest can look.
+ *           before a guest can look.
  * Cost:     as frame_pool_alloc(), and the stores.
  */
 MAPPING_MUST_USE enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned order,
@@ -312,6 +310,7 @@ static inline void frame_list_push(const struct frame_pool *pool, struct frame_l
     list->count++;
 }
 
+/* The block that was pushed last: false where there is none. */
 MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list,
                                      pa_t *frame);
 
@@ -321,9 +320,8 @@ MAPPING_MUST_USE bool frame_list_pop(const struct frame_pool *pool, struct frame
  *                              frame of it can be freed, as often as it is not dropped again.
  * frame_pool_drop_mapping() - And once less, when no CPU and no device can reach it that way.
  * Returns:  MAPPING_OK; MAPPING_DENIED: frame_pool_is_data() is false of it, or a block has more
- *           than
- *           FRAME_MAPPED_MAX; nothing has changed. To drop what was not counted is the caller's
- *           bug.
+ *           than FRAME_MAPPED_MAX; nothing has changed. To drop what was not counted is the
+ *           caller's bug.
  * @start, @size: of frames; what is not the pool's does not count.
  * Cost:     as frame_pool_is_data().
  */

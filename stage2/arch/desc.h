@@ -101,6 +101,7 @@ struct s2_format {
     bool denies_write_execute;
 };
 
+/* How leaves of tables with @geometry, as @config asks for them, are written. */
 struct s2_format s2_format_of(const struct s2_geometry *geometry, const struct s2_config *config);
 
 /**

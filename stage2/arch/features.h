@@ -69,8 +69,7 @@ struct s2_features {
  * s2_features_decode() - What the registers say, without asking the CPU.
  * @regs:    as read; values that a later architecture adds are taken as the highest known one.
  * Source:   Arm ARM DDI 0487, D19.2 "General system control registers", each by its name; what
- *           MIDR_EL1
- *           tells: stage2/arch/errata.c.
+ *           MIDR_EL1 tells: stage2/arch/errata.c.
  */
 struct s2_features s2_features_decode(const struct s2_id_regs *regs);
 

@@ -204,9 +204,8 @@ struct s2_geometry {
  * s2_geometry_init() - Decide the shape of the tables for @config.
  * @reason:  if not NULL: on an error, why, as a sentence with static lifetime.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number that no CPU takes, also in .cpu, or an
- *           option
- *           without such a value; MAPPING_UNSUPPORTED: this CPU does not, or the combination is
- *           illegal.
+ *           option without such a value; MAPPING_UNSUPPORTED: this CPU does not, or the combination
+ *           is illegal.
  * Cost:     O(1). Writes @geometry on MAPPING_OK only.
  * Source:   Arm ARM DDI 0487, D8.2 "Translation process", the tables of stage 2 start levels;
  *           AArch64.S2StartLevel(), AArch64.S2InconsistentSL() of its pseudocode.

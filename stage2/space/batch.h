@@ -59,12 +59,10 @@ void s2_batch_begin(struct s2_batch *batch);
  * s2_batch_protect()
  * @batch:   begun, and not ended.
  * Order:    what is mapped is visible on return. What was unmapped or tightened may still be used
- *           by
- *           CPUs, and by devices, until s2_batch_end(). What was relaxed, with S2_RELAX_HERE, is so
- *           on the CPU that flushes: on others a fault may be left for s2_table_refresh().
- *           A split of a block, or whatever else breaks what stays, flushes at once, unless sizes
- *           change
- *           directly.
+ *           by CPUs, and by devices, until s2_batch_end(). What was relaxed, with S2_RELAX_HERE, is
+ *           so on the CPU that flushes: on others a fault may be left for s2_table_refresh(). A
+ *           split of a block, or whatever else breaks what stays, flushes at once, unless sizes
+ *           change directly.
  */
 MAPPING_MUST_USE enum mapping_error s2_batch_map_linear(struct s2_batch *batch,
                                                         struct s2_space *space,

@@ -27,9 +27,8 @@ TRESTLE_BEGIN
  * @vcpu_id: any number that tells the guest's vCPUs apart: their ASIDs have nothing to do with each
  *           other, so when another one ran here last, this CPU forgets stage 1 of the VMID.
  * Returns:  MAPPING_OK; MAPPING_BAD_STATE: the table is finished, or about to be;
- *           MAPPING_INVALID_PARAM:
- *           @vmids gives numbers that are too wide for the table, or is another than before, or not
- *           the one that @cpu was made for (s2_cpu_init()).
+ *           MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the table, or is
+ *           another than before, or not the one that @cpu was made for (s2_cpu_init()).
  * On error: this CPU is in whatever it was in before: it must not run the guest.
  * Order:    VTCR_EL2 and VTTBR_EL2 are written, and an ISB has passed, on return. On CPUs with the
  *           speculative-AT errata stage-1 walks are stopped in between.
@@ -40,13 +39,12 @@ TRESTLE_BEGIN
  *           it, and change it, at the same time. HCR_EL2 is the caller's: s2_table_hcr(); its TGE
  *           is 0 for a moment where vCPUs change under VHE. With S2_ERRATUM_HCR_WRITE the caller
  *           writes it between a DSB and an ISB, as is done here. A vCPU that may move to another
- *           CPU runs
- *           with HCR_EL2.FB = 1 and BSU = 1 (inner shareable): else what it invalidates for itself
- *           on one CPU stays behind on another that it was on.
- *           The EL1 registers are the caller's, too. Where speculative AT instructions may use them
- *           (S2_ERRATUM_SPECULATIVE_AT) they must not be another guest's: the caller
- *           sets TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them
- *           until s2_enter() is done.
+ *           CPU runs with HCR_EL2.FB = 1 and BSU = 1 (inner shareable): else what it invalidates
+ *           for itself on one CPU stays behind on another that it was on. The EL1 registers are the
+ *           caller's, too. Where speculative AT instructions may use them
+ *           (S2_ERRATUM_SPECULATIVE_AT) they must not be another guest's: the caller sets
+ *           TCR_EL1.EPD0 and EPD1, and SCTLR_EL1.M, from before it loads the first of them until
+ *           s2_enter() is done.
  */
 MAPPING_MUST_USE enum mapping_error s2_enter(struct s2_table *table,
                                              struct s2_vmid_allocator *vmids, struct s2_cpu *cpu,

@@ -78,10 +78,8 @@ struct s2_space {
  * s2_space_init() - An empty space: every access of the guest faults.
  * @config:  read, not kept; s2_space_init_reason() tells why one is refused.
  * Returns:  as s2_table_init(); MAPPING_INVALID_PARAM also for a VMID that the CPU does not have,
- *           or an
- *           allocator that gives such or was never begun; for nodes that are counted and not given;
- *           for
- *           memory ops without open or close.
+ *           or an allocator that gives such or was never begun; for nodes that are counted and not
+ *           given; for memory ops without open or close.
  * On error: no frame is taken, no node written.
  * Owns:     nodes and the root's frames, until s2_space_fini().
  */

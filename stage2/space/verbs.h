@@ -33,9 +33,8 @@ MAPPING_MUST_USE enum mapping_error s2_space_replace_linear(struct s2_space *spa
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM; MAPPING_NO_FRAME; MAPPING_NO_NODE; MAPPING_DENIED:
  *           transients are refused (struct s2_config), as in the next.
  * Order:    on return no CPU can reach it, and the memory may be reused. One flush; where memory
- *           has to
- *           be cleaned after it (no write-back by force), or is frames of a pool, one for each
- *           S2_RECLAIM_MAX stretches of it.
+ *           has to be cleaned after it (no write-back by force), or is frames of a pool, one for
+ *           each S2_RECLAIM_MAX stretches of it.
  */
 MAPPING_MUST_USE enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range);
 

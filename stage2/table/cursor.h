@@ -23,6 +23,7 @@ struct s2_cursor {
     bool is_split; /* private: the last step ended inside an area */
 };
 
+/* At the beginning of @range; and whether a change has come to its end. */
 static inline struct s2_cursor s2_cursor(struct ipa_range range)
 {
     const struct s2_cursor cursor = {range, range.start, false};

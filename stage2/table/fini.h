@@ -12,13 +12,11 @@ TRESTLE_BEGIN
 /**
  * s2_table_fini() - Give back every frame of the tables.
  * Returns:  MAPPING_OK; MAPPING_BAD_STATE: a CPU of the allocator of its VMID is in the guest, and
- *           has
- *           not said s2_leave(), nor entered another.
+ *           has not said s2_leave(), nor entered another.
  * On error: nothing has changed.
  * Order:    the VMID's entries are invalidated on all CPUs first, so it can be used anew.
  * Context:  no vCPU of the guest runs, nor has the table loaded; no operation is open. Nobody
- *           enters
- *           the guest meanwhile; afterwards s2_enter() refuses.
+ *           enters the guest meanwhile; afterwards s2_enter() refuses.
  * Cost:     O(entries of non-leaf tables + CPUs).
  */
 MAPPING_MUST_USE enum mapping_error s2_table_fini(struct s2_table *table);
@@ -27,8 +25,7 @@ MAPPING_MUST_USE enum mapping_error s2_table_fini(struct s2_table *table);
  * s2_table_fini_step() - Take the table apart, up to @budget descriptors of it.
  * @is_done: written on MAPPING_OK only: whether that was the last of it.
  * Returns:  MAPPING_OK; MAPPING_BAD_STATE, of the first step only: as s2_table_fini(). After that
- *           step
- *           the table takes no other call.
+ *           step the table takes no other call.
  * On error: nothing has changed.
  * Order:    the root is emptied, then the VMID's entries are invalidated, once; only then does the
  *           first frame return.

@@ -16,8 +16,7 @@ TRESTLE_BEGIN
  * Returns:  MAPPING_OK, also if there was nothing to fold; MAPPING_INVALID_PARAM; MAPPING_DENIED:
  *           transients are refused, and something would be folded by break-before-make.
  * Order:    break-before-make, one flush a level; or directly, one flush for all. Frames are back
- *           in
- *           the pool on return.
+ *           in the pool on return.
  * Cost:     O(entries in @range). AF and dirty state of the entries are merged by OR.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_fold(struct s2_table *table, struct ipa_range range);

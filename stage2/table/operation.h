@@ -35,15 +35,11 @@ MAPPING_MUST_USE enum mapping_error s2_table_perform(struct s2_table *table,
  * s2_table_hold() - Check one piece of the open operation and hold what it will need.
  * @request: read, not kept.
  * Returns:  what the verb would, had the pieces held before been done; on an error the caller ends
- *           the
- *           operation without doing any piece. MAPPING_ALREADY_EXISTS: also any piece over one that
- *                                                                      a
- *           held map will fill. MAPPING_NOT_FOUND: also a replace of what a held unmap clears.
- *           MAPPING_DENIED: also a map where another piece unmaps something, if transients are
- *                           refused:
- *           what is mapped before and after would be invalid between. MAPPING_UNSUPPORTED: also
- *                                                                                          more
- *           than S2_STRETCHES_MAX maps that do not touch.
+ *           the operation without doing any piece. MAPPING_ALREADY_EXISTS: also any piece over one
+ *           that a held map will fill. MAPPING_NOT_FOUND: also a replace of what a held unmap
+ *           clears. MAPPING_DENIED: also a map where another piece unmaps something, if transients
+ *           are refused: what is mapped before and after would be invalid between.
+ *           MAPPING_UNSUPPORTED: also more than S2_STRETCHES_MAX maps that do not touch.
  * Order:    pieces are held in the order in which they will be done, all before the first is; when
  *           all are done, others may be held.
  */

@@ -16,11 +16,9 @@ TRESTLE_BEGIN
  * explain: this CPU holds nothing of that page any more. @addr: any; beyond the input size nothing
  * is held, and nothing is sent.
  * Order:    of a table that has come to its end nobody holds anything: then nothing is sent, and
- *           its
- *           root, which is the pool's again, is not loaded.
+ *           its root, which is the pool's again, is not loaded.
  * Context:  the guest is current on this CPU. The table is not locked: other calls on it may be
- *           under
- *           way, s2_table_fini() aside.
+ *           under way, s2_table_fini() aside.
  */
 void s2_table_recover_conflict(struct s2_table *table);
 void s2_table_refresh(struct s2_table *table, ipa_t addr);

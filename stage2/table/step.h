@@ -45,8 +45,7 @@ TRESTLE_BEGIN
  * Returns:  as the verb.
  * On error: this step has changed nothing; those before it stay.
  * Order:    as the verb, for what this step did: one flush a step, a fold's one a level; as the
- *           verb where memory is
- *           cleaned.
+ *           verb where memory is cleaned.
  * Cost:     O(@budget): what is counted is looked at once to find the step's end, and then changed.
  */
 MAPPING_MUST_USE enum mapping_error s2_table_unmap_step(struct s2_table *table,

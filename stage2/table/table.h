@@ -81,8 +81,7 @@ struct s2_table {
  * @config:  read, not kept; s2_config_reason() tells why one is refused.
  * @pool:    kept. Frames no larger than the granule, with memory, all inside the output size.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a number no CPU takes, no pool or one that cannot
- *           serve;
- *           MAPPING_UNSUPPORTED: not on this CPU; MAPPING_NO_FRAME: no room for the root.
+ *           serve; MAPPING_UNSUPPORTED: not on this CPU; MAPPING_NO_FRAME: no room for the root.
  * Owns:     the root's frames, until s2_table_fini(). VMID 0 until s2_table_set_vmid().
  * Order:    the root is published on return.
  */
@@ -107,9 +106,8 @@ void s2_table_set_vmid(struct s2_table *table, uint16_t vmid);
  * s2_table_set_vmids() - The VMID comes from @vmids, at the first s2_enter() and after each of its
  *                        generations. Implied by the first s2_enter().
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: @vmids gives numbers that are too wide for the
- *           table, or
- *           none (it was never begun), or is another than before; MAPPING_BAD_STATE: the table is
- *           finished, or about to be.
+ *           table, or none (it was never begun), or is another than before; MAPPING_BAD_STATE: the
+ *           table is finished, or about to be.
  * Order:    until the first s2_enter() nothing is cached of it, and no change sends a closing
  *           sequence.
  * Context:  the table has not been entered by hand.

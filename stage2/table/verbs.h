@@ -55,12 +55,11 @@ MAPPING_MUST_USE enum mapping_error s2_table_unmap(struct s2_table *table, struc
  *           MAPPING_UNSUPPORTED, MAPPING_DENIED: as s2_table_map(), or transients are refused, and
  *           something that is mapped goes by break-before-make.
  * On error: as s2_table_map().
- * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks
- *           out, a run that is changed, or a changed type or shareability goes by
- *           break-before-make, one flush for all; with S2_SIZE_CHANGE_DIRECT what sticks out is
- *           split,
- *           and a run is opened, by single stores. On return no TLB of any CPU holds the old
- *           attributes; where nothing was taken away, and S2_RELAX_HERE, this CPU's.
+ * Order:    permissions, AF, DBM and software bits change in place; a block or run that sticks out,
+ *           a run that is changed, or a changed type or shareability goes by break-before-make, one
+ *           flush for all; with S2_SIZE_CHANGE_DIRECT what sticks out is split, and a run is
+ *           opened, by single stores. On return no TLB of any CPU holds the old attributes; where
+ *           nothing was taken away, and S2_RELAX_HERE, this CPU's.
  * Cost:     O(entries in @range).
  */
 MAPPING_MUST_USE enum mapping_error s2_table_protect(struct s2_table *table, struct ipa_range range,

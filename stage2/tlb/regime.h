@@ -62,8 +62,7 @@ struct s2_regime_before {
  * Returns:  true; false: nothing was changed, as no TLB can hold anything of the guest.
  * Order:    an ISB has passed on return if anything was written.
  * Context:  interrupts are masked until it is returned, as a handler would run under the wrong
- *           guest.
- *           Where VMIDs are given, and the guest is not current, their lock is held as long.
+ *           guest. Where VMIDs are given, and the guest is not current, their lock is held as long.
  */
 MAPPING_MUST_USE bool s2_regime_borrow(const struct s2_regime *regime,
                                        struct s2_regime_before *before);

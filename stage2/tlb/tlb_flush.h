@@ -42,10 +42,8 @@ struct s2_tlb_target {
  *           call; an access that used it has completed. Stores made before the call are visible.
  *           If all was relaxed, and S2_RELAX_HERE: on this CPU.
  * Cost:     at most S2_TLB_PARTS_MAX TLBIs and VMALLE1IS, or one for the VMID. Nothing is sent
- *           where
- *           VMIDs are given and no CPU can hold anything of the guest: it has not run yet, or not
- *                                                                      in
- *           this generation of VMIDs.
+ *           where VMIDs are given and no CPU can hold anything of the guest: it has not run yet, or
+ *           not in this generation of VMIDs.
  * Context:  where VMIDs are given, takes their lock as long as the guest is in VTTBR_EL2 on behalf
  *           of the flush: nobody may give its VMID to a third meanwhile. The notifier is called
  *           without it.

@@ -58,12 +58,10 @@ struct s2_tlbi {
  * Returns:  the instruction. Called until @left is empty, the covers are disjoint, ascending, and
  *           together exactly what @left was.
  * Order:    pieces of S2_TLBI_SIZE_MAX, then descending SCALE, a single granule for what is odd.
- *           With
- *           LPA2, where the base counts units of 64 KiB, single granules first until it is aligned
- *           to that.
+ *           With LPA2, where the base counts units of 64 KiB, single granules first until it is
+ *           aligned to that.
  * Cost:     O(1) each; at most 4 + 1 TLBIs for up to S2_TLBI_SIZE_MAX, one more for each further
- *           such
- *           piece, and 15 more with LPA2.
+ *           such piece, and 15 more with LPA2.
  */
 struct s2_tlbi s2_tlbi_next(const struct s2_geometry *geometry, struct ipa_range *left,
                             unsigned ttl);

@@ -133,8 +133,7 @@ static inline uint64_t s2_vmid_rollovers(const struct s2_vmid_allocator *vmids)
  * s2_cpu_init() - @cpu may enter guests from now on.
  * Returns:  MAPPING_OK; MAPPING_DENIED: fewer numbers than S2_CPU_HOLDS for each CPU, so that one
  *           might not be free when it is needed; MAPPING_ALREADY_EXISTS: it is one of @vmids'
- *           already,
- *           as s2_cpu_fini() was left out.
+ *           already, as s2_cpu_fini() was left out.
  * On error: nothing has changed.
  * Context:  before the CPU enters its first guest; on any CPU. Its TLB holds nothing of EL1&0, as
  *           after s2_cpu_fini(), or after TLBI ALLE1 where it came up.
@@ -146,9 +145,8 @@ MAPPING_MUST_USE enum mapping_error s2_cpu_init(struct s2_cpu *cpu,
  * s2_cpu_fini() - The CPU is gone: its storage is free, and its TLB keeps nothing.
  * Order:    a new generation, as the CPU may hold a number that its guest has elsewhere too.
  * Context:  it runs nothing: after s2_leave(), or never in a guest; on any CPU, while it is still
- *           on,
- *           so that TLBIs of others reach it. When it comes up again: TLBI ALLE1, DSB NSH there,
- *           before s2_cpu_init().
+ *           on, so that TLBIs of others reach it. When it comes up again: TLBI ALLE1, DSB NSH
+ *           there, before s2_cpu_init().
  */
 void s2_cpu_fini(struct s2_cpu *cpu);
 
@@ -186,8 +184,7 @@ void s2_vmid_release(struct s2_cpu *cpu);
  *           the guest in VTTBR_EL2 for as long. false: it has no number, or its number's
  *           generation is over and no CPU runs it; nothing is locked.
  * Order:    what the caller stored, before a DSB before the call, is seen by every walk of the
- *           guest
- *           after an answer of false.
+ *           guest after an answer of false.
  */
 bool s2_vmid_pin(struct s2_vmid_allocator *vmids, struct s2_vmid *vmid, uint16_t *number);
 void s2_vmid_unpin(struct s2_vmid_allocator *vmids);
