@@ -277,8 +277,9 @@ check-embed: $(HOST_LIB) ## Hosts in C++ and Rust, and installed headers as C++1
 check-link: need-cc need-cross need-qemu ## A stranger's host links the archive, however built, and runs
 	$(Q)tests/tools/check_link.sh '$(MAKE)' $(or $(CPU),max)
 
-check-readme: $(HOST_LIB) ## Compile and run the examples of README.md
+check-readme: $(HOST_LIB) ## Compile and run the examples of README.md; the porting guide is what runs
 	$(Q)tests/tools/check_readme.sh README.md $(HOST_LIB)
+	$(Q)tests/tools/check_porting.sh tests/embed/PORTING.md
 
 check-qemu: $(addprefix qemu-,$(or $(CPU),$(ALL_CPUS))) ## Boot it on every CPU model, or CPU=
 
@@ -341,6 +342,12 @@ $(BUILD)/lib/tests/bench/bench_instr: $(INSTR_SRCS) tests/bench/instr.h $(HOST_L
 bench-instr: need-valgrind $(BUILD)/lib/tests/bench/bench_instr ## Instructions of the verbs, with bounds; CASES="table.map_page ..."
 	$(Q)tests/tools/bench_instr.sh $(BUILD)/lib/tests/bench/bench_instr $(BUILD)/bench-instr.json $(CASES)
 
+# --- Reference ------------------------------------------------------------------------------------
+.PHONY: docs
+
+docs: need-doxygen ## Reference pages and porting guide from the headers: build/docs (HTML, man)
+	$(Q)tests/tools/docs.sh $(BUILD)/docs
+
 # --- Traces ---------------------------------------------------------------------------------------
 .PHONY: trace
 
@@ -386,7 +393,7 @@ uninstall: ## Remove exactly what install put there
 # Only what this file made: BUILD may be a directory that holds other things too. The roots of
 # check-distros are kept.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link trace.log \
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link docs trace.log \
 		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
