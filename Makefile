@@ -55,14 +55,18 @@ PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
 C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)
 
 # --- Flags ----------------------------------------------------------------------------------------
+# Assertions say what is never NULL.
+NULL_WARN := $(if $(findstring NDEBUG,$(CFLAGS)),,-Wnull-dereference)
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wcast-align \
 	-Wpointer-arith -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wformat=2 \
-	-Wimplicit-fallthrough -Wnull-dereference
+	-Wimplicit-fallthrough $(NULL_WARN)
 BASE := -std=c11 -pedantic $(WARN) $(if $(filter yes,$(ASSERT_TEXT)),-DMAPPING_ASSERT_TEXT)
 # What ships asks nothing of its surroundings, whatever a distribution's compiler adds by default.
 FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction-sections \
 	-fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables
-EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics -fno-pie
+# An embedder may ask for position-independent code; it needs no table of offsets for that.
+PIC := $(if $(filter -fPIC -fpic -fPIE -fpie,$(CFLAGS)),-fvisibility=hidden,-fno-pie)
+EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics $(PIC)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
 # What is measured is compiled as it is written; what measures it may be fast.

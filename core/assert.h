@@ -24,7 +24,7 @@ TRESTLE_BEGIN
 /**
  * mapping_assert_failed() - The embedder's own: say @place, and do not return.
  * mapping_assert_stop() - The library's: calls it, and traps if it returns.
- * @place:   an address behind the site that failed; or a text with static lifetime.
+ * @place:   an address in the call at the site that failed; or a text with static lifetime.
  * Context:  anywhere: locks may be held, interrupts masked, an operation half done. Nothing of the
  *           library may be called any more.
  */
@@ -41,7 +41,8 @@ TRESTLE_NORETURN void mapping_assert_stop(void);
 #endif
 
 #ifdef NDEBUG
-#define MAPPING_ASSERT(expr) ((void)sizeof(!(expr)))
+/* Nothing is evaluated; what is used here alone still counts as used. */
+#define MAPPING_ASSERT(expr) ((void)(0 && (expr)))
 #else
 #define MAPPING_ASSERT(expr) ((expr) ? (void)0 : MAPPING_ASSERT_STOP(#expr))
 #endif

@@ -152,7 +152,7 @@ enum mapping_error s2_table_lookup(const struct s2_table *table, ipa_t addr, str
     if (!is_inside(table, addr)) {
         return MAPPING_INVALID_PARAM;
     }
-    if (table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1)) {
+    if (__builtin_expect(table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1), 1)) {
         const struct found found = fast_find(table, addr, S2_GRANULE_4K, 1);
         const pa_t pa = s2_desc_output(found.desc, table->format.address_mask,
                                        ipa_offset(addr, MAPPING_BIT(found.shift)));
@@ -200,7 +200,7 @@ bool s2_table_translate(const struct s2_table *table, ipa_t addr, pa_t *pa)
         return false;
     }
     /* Up to 40 bits, and so most guests. */
-    if (table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1)) {
+    if (__builtin_expect(table->fast_shape == S2_FAST_SHAPE(S2_GRANULE_4K, 1), 1)) {
         return fast_translate(table, addr, S2_GRANULE_4K, 1, pa);
     }
     switch (table->fast_shape) {
