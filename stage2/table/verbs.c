@@ -10,6 +10,26 @@ enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range, 
     return s2_table_perform(table, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
+enum mapping_error s2_table_map_over(struct s2_table *table, struct ipa_range range, pa_t pa,
+                                     mapping_flags_t flags)
+{
+    const struct s2_request unmap = {.verb = S2_VERB_UNMAP, .range = range};
+    const struct s2_request map = {S2_VERB_MAP, range, pa, flags};
+    enum mapping_error error;
+
+    s2_table_begin(table);
+    error = s2_table_hold(table, &unmap);
+    if (error == MAPPING_OK) {
+        error = s2_table_hold(table, &map);
+    }
+    if (error == MAPPING_OK) {
+        s2_table_do(table, &unmap);
+        s2_table_do(table, &map);
+    }
+    s2_table_end(table);
+    return error;
+}
+
 enum mapping_error s2_table_unmap(struct s2_table *table, struct ipa_range range)
 {
     return s2_table_perform(table, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});

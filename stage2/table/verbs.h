@@ -1,5 +1,5 @@
 /*
- * verbs.h - what is done to a table: map, unmap, protect, replace. Folding is in
+ * verbs.h - what is done to a table: map, map over, unmap, protect, replace. Folding is in
  * stage2/table/fold.h.
  *
  * Each is an operation of its own, or a part of one that is open (stage2/table/operation.h).
@@ -32,6 +32,21 @@ TRESTLE_BEGIN
  */
 MAPPING_MUST_USE enum mapping_error s2_table_map(struct s2_table *table, struct ipa_range range,
                                                  pa_t pa, mapping_flags_t flags);
+
+/**
+ * s2_table_map_over() - The same, whatever is there: what @range was mapped to goes.
+ * @range, @pa, @flags: as for s2_table_map(), but that it may be mapped, in any part.
+ * Returns:  as s2_table_map(), MAPPING_ALREADY_EXISTS aside; MAPPING_NO_FRAME: also where a block
+ *           that sticks out is split; MAPPING_DENIED: also where transients are refused and anything
+ *           is mapped.
+ * On error: as s2_table_map(): what was there is there.
+ * Order:    unmap, one flush, map, as one operation. @range is invalid in between, and a vCPU that
+ *           accesses it then faults for a translation. On return no TLB holds anything of what was
+ *           there. Only permissions change: s2_table_protect() does that in place.
+ * Cost:     of an unmap and a map.
+ */
+MAPPING_MUST_USE enum mapping_error
+s2_table_map_over(struct s2_table *table, struct ipa_range range, pa_t pa, mapping_flags_t flags);
 
 /**
  * s2_table_unmap() - Remove every mapping from @range; holes are fine.

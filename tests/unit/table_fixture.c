@@ -588,6 +588,8 @@ static enum mapping_error perform(struct rig *rig, struct rig_step step)
         return s2_table_protect(&rig->table, range, step.flags);
     case RIG_REPLACE:
         return s2_table_replace(&rig->table, range, pa_of(step.pa));
+    case RIG_OVER:
+        return s2_table_map_over(&rig->table, range, pa_of(step.pa), step.flags);
     case RIG_FOLD:
         break;
     }

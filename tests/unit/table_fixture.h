@@ -165,17 +165,17 @@ s2_desc_t *rig_slot_at(const struct rig *rig, const struct s2_table *table, uint
                        int level);
 
 /* One call of a verb. */
-enum rig_verb { RIG_MAP, RIG_UNMAP, RIG_PROTECT, RIG_FOLD, RIG_REPLACE };
+enum rig_verb { RIG_MAP, RIG_UNMAP, RIG_PROTECT, RIG_FOLD, RIG_REPLACE, RIG_OVER };
 
 struct rig_step {
     enum rig_verb verb;
     uint64_t ipa;
     uint64_t size;
-    uint64_t pa; /* RIG_MAP, RIG_REPLACE */
+    uint64_t pa; /* RIG_MAP, RIG_REPLACE, RIG_OVER */
     mapping_flags_t flags;
 };
 
-/* As a table is asked; no fold. */
+/* As a table is asked; no fold, no map over. */
 static inline struct s2_request rig_request(struct rig_step step)
 {
     static const enum s2_verb verbs[] = {[RIG_MAP] = S2_VERB_MAP,
