@@ -7,6 +7,7 @@
  *      do areas and tables agree      stage2/space/check.h
  *      several changes, one flush     stage2/space/batch.h
  *      long changes in short steps    stage2/space/step.h
+ *      what it has, out of caches     stage2/space/clean.h
  *      taking it apart                stage2/space/fini.h
  *      running the guest              stage2/space/enter.h
  *      after a fault                  stage2/table/recover.h
@@ -22,6 +23,7 @@
 #include "stage2/arch/identify.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
+#include "stage2/space/clean.h"
 #include "stage2/space/enter.h"
 #include "stage2/space/fini.h"
 #include "stage2/space/layout.h"

@@ -6,6 +6,7 @@
  *      stage2/space/batch.h     several of these, on several spaces, with one flush each
  *      stage2/space/step.h      long ones in short steps
  *      stage2/space/check.h     whether areas and tables agree
+ *      stage2/space/clean.h     its memory out of caches
  *      stage2/space/fini.h      taking it apart
  *      stage2/space/enter.h     running the guest
  *
