@@ -11,6 +11,7 @@
  *      taking it apart                stage2/space/fini.h
  *      running the guest              stage2/space/enter.h
  *      after a fault                  stage2/table/recover.h
+ *      the next access faults         stage2/space/trap.h
  *      the tables as text             stage2/table/dump.h
  *      sizes, for other languages     stage2/space/layout.h
  *
@@ -29,6 +30,7 @@
 #include "stage2/space/layout.h"
 #include "stage2/space/space.h"
 #include "stage2/space/step.h"
+#include "stage2/space/trap.h"
 #include "stage2/space/verbs.h"
 #include "stage2/table/check.h"
 #include "stage2/table/dump.h"

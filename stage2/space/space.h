@@ -8,6 +8,7 @@
  *      stage2/space/check.h     whether areas and tables agree
  *      stage2/space/clean.h     its memory out of caches
  *      stage2/space/fini.h      taking it apart
+ *      stage2/space/trap.h      the next access anywhere faults
  *      stage2/space/enter.h     running the guest
  *
  * Every call locks the space. So calls on one are serialised, and calls on different ones run in

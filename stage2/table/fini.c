@@ -15,6 +15,7 @@
 #include "stage2/table/frames.h"
 #include "stage2/table/operation.h"
 #include "stage2/table/store.h"
+#include "stage2/table/trap.h"
 
 static void fini_end(struct s2_table *table)
 {
@@ -32,6 +33,7 @@ static void fini_begin(struct s2_table *table)
 {
     MAPPING_ASSERT(table->operation.depth == 0);
 
+    s2_table_trap_end(table);
     s2_table_begin(table);
     table->root = NULL;
     table->fini_next = 0;

@@ -1,5 +1,30 @@
 #include "stage2/table/store.h"
 
+void s2_stored_copy(struct s2_table *table, const s2_desc_t *slot, size_t count)
+{
+    const uintptr_t offset = (uintptr_t)slot - (uintptr_t)table->root;
+    const size_t first = offset / sizeof(*slot);
+
+    if (first >= s2_root_entries(&table->geometry)) {
+        return;
+    }
+    MAPPING_ASSERT(first + count <= s2_root_entries(&table->geometry));
+    for (size_t i = first; i < first + count; i++) {
+        s2_desc_t *hardware = &table->hardware_root[i];
+        const s2_desc_t desc = arch_desc_load(&table->root[i]);
+
+        if (s2_desc_is_none(arch_desc_load(hardware))) {
+            continue;
+        }
+        if (s2_desc_is_valid(desc)) {
+            arch_desc_publish(hardware, desc);
+        } else {
+            arch_desc_store(hardware, desc);
+        }
+        s2_memory_clean_tables(&table->memory, hardware, 1);
+    }
+}
+
 void s2_store_link(struct s2_table *table, s2_desc_t *slot, s2_desc_t desc)
 {
     MAPPING_ASSERT(s2_desc_is_valid(desc));

@@ -12,12 +12,19 @@
 #include "stage2/arch/arch.h"
 #include "stage2/table/table.h"
 
+/* The same of those that lie in the copy of a root (stage2/table/trap.h): the hardware's own follow,
+ * but for those that are trapped. */
+void s2_stored_copy(struct s2_table *table, const s2_desc_t *slot, size_t count);
+
 /* @count descriptors from @slot on were stored. */
 static inline void s2_stored(struct s2_table *table, const s2_desc_t *slot, size_t count)
 {
     MAPPING_ASSERT(table->operation.depth > 0);
     s2_memory_clean_tables(&table->memory, slot, count);
     table->operation.is_stored = true;
+    if (__builtin_expect(table->hardware_root != NULL, 0)) {
+        s2_stored_copy(table, slot, count);
+    }
 }
 
 /* Link what is filled, or make what was broken: one store-release. */

@@ -248,5 +248,7 @@ uint64_t s2_table_hcr(const struct s2_table *table)
 
 size_t s2_table_frame_count(const struct s2_table *table)
 {
-    return (table->table_count << table->table_order) + ((size_t)1 << root_order(table));
+    const size_t roots = table->hardware_root != NULL ? 2 : 1;
+
+    return (table->table_count << table->table_order) + (roots << root_order(table));
 }

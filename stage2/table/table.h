@@ -5,6 +5,7 @@
  *      stage2/table/fold.h       uniform tables back into blocks
  *      stage2/table/lookup.h     what an IPA translates to
  *      stage2/table/step.h       long changes in short steps
+ *      stage2/table/trap.h       the next access anywhere faults
  *      stage2/table/fini.h       taking it apart
  *      stage2/table/check.h      whether it is sound; dump.h: as text; recover.h: after a fault
  *      stage2/table/operation.h  several changes as one: for backends
@@ -48,8 +49,10 @@ struct s2_table {
     struct s2_format format;
     struct frame_pool *pool;
     struct frame_guard *guard; /* or NULL */
-    s2_desc_t *root;
-    pa_t root_pa;
+    s2_desc_t *root;           /* what is walked here */
+    pa_t root_pa;              /* what hardware walks */
+    s2_desc_t *hardware_root;  /* NULL: root is it; else accesses are trapped, and root is a copy */
+    pa_t root_copy;
     ipa_t end;             /* of the input size */
     size_t table_count;    /* below the root */
     uint64_t fast_bias;    /* pointer - PA of every table, if there is one */
@@ -162,7 +165,7 @@ uint64_t s2_table_vtcr(const struct s2_table *table);
 uint64_t s2_table_vttbr(const struct s2_table *table);
 uint64_t s2_table_hcr(const struct s2_table *table);
 
-/* Frames of all its tables, root included, in frames of the pool. */
+/* Frames of all its tables, root included, and its copy, in frames of the pool. */
 size_t s2_table_frame_count(const struct s2_table *table);
 
 static inline const struct s2_geometry *s2_table_geometry(const struct s2_table *table)

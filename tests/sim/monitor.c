@@ -534,6 +534,11 @@ static void judge_lines(struct monitor *monitor)
     monitor->lines.count = 0;
 }
 
+void monitor_keep_unlinked(struct monitor *monitor, bool keeps)
+{
+    monitor->keeps_unlinked = keeps;
+}
+
 void monitor_quiesce(struct monitor *monitor)
 {
     if (monitor_is_silent(monitor)) {

@@ -182,6 +182,10 @@ void monitor_remove_guest(struct monitor *monitor, uint64_t vttbr);
  * they were. */
 void monitor_quiesce(struct monitor *monitor);
 
+/* From here on a table that was unlinked may be linked again as it is, if nobody has written it
+ * meanwhile and its frame is taken; or it may not, as in the beginning: it is filled anew. */
+void monitor_keep_unlinked(struct monitor *monitor, bool keeps);
+
 /* The operation that is judged next is meant to leave another VTCR_EL2, VTTBR_EL2 and HCR_EL2
  * behind: it enters a guest. */
 void monitor_expect_entry(struct monitor *monitor);

@@ -275,7 +275,8 @@ struct monitor {
     struct slot_list runs;  /* first members of runs that were touched */
     struct slot_list lines; /* live entries that a walker which is not coherent may miss */
     bool expects_entry;
-    uint32_t ring_head; /* number of the newest record */
+    bool keeps_unlinked; /* monitor_keep_unlinked() */
+    uint32_t ring_head;  /* number of the newest record */
     struct record *ring;
 };
 

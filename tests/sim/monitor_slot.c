@@ -196,13 +196,15 @@ static void release_slots(struct monitor *monitor, struct table *table)
 static void release_tree(struct monitor *monitor, struct table *table)
 {
     struct table *child;
+    struct place place;
 
     while ((child = table->child) != NULL) {
         table->child = child->next;
         release_tree(monitor, child);
     }
     release_slots(monitor, table);
-    set_units(table, NULL, monitor->clock);
+    (void)monitor_place_pa(monitor, table->pa, &place);
+    set_units(table, NULL, monitor->keeps_unlinked ? place.unit->released_at : monitor->clock);
     free(table);
 }
 
@@ -256,6 +258,12 @@ static void link_entry(struct monitor *monitor, struct table *table, const struc
             monitor, table->guest->given.is_non_coherent ? MONITOR_TABLE_DIRTY : MONITOR_EARLY_LINK,
             slot, "entry %zu of the linked table is not yet visible to walkers",
             monitor_index_of(table, slot));
+        return;
+    }
+    if (monitor->keeps_unlinked && !is_untouched(table, slot, monitor_peek(place))) {
+        monitor_blame(monitor, MONITOR_EARLY_LINK, slot,
+                      "entry %zu of the linked table is not what was written",
+                      monitor_index_of(table, slot));
         return;
     }
     slot->raw = monitor_peek(place);
