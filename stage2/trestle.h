@@ -13,6 +13,7 @@
  *      after a fault                  stage2/table/recover.h
  *      the next access faults         stage2/space/trap.h
  *      the tables as text             stage2/table/dump.h
+ *      devices that share the tables  stage2/arch/smmu.h
  *      sizes, for other languages     stage2/space/layout.h
  *
  * And for one who has a table without a space: stage2/table/verbs.h, operation.h, check.h, step.h.
@@ -22,6 +23,7 @@
 #define TRESTLE_STAGE2_TRESTLE_H
 
 #include "stage2/arch/identify.h"
+#include "stage2/arch/smmu.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
 #include "stage2/space/clean.h"

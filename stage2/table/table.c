@@ -246,6 +246,11 @@ uint64_t s2_table_hcr(const struct s2_table *table)
     return table->geometry.hcr;
 }
 
+uint16_t s2_table_vmid(const struct s2_table *table)
+{
+    return s2_vttbr_vmid(s2_table_vttbr(table));
+}
+
 size_t s2_table_frame_count(const struct s2_table *table)
 {
     const size_t roots = table->hardware_root != NULL ? 2 : 1;

@@ -165,6 +165,17 @@ uint64_t s2_table_vtcr(const struct s2_table *table);
 uint64_t s2_table_vttbr(const struct s2_table *table);
 uint64_t s2_table_hcr(const struct s2_table *table);
 
+/* Where the hardware's walks begin, and the VMID they are under now: for a device that shares the
+ * tables (stage2/arch/smmu.h). Where VMIDs come from an allocator the device needs one of its own,
+ * or the guest one by hand. */
+static inline pa_t s2_table_root(const struct s2_table *table)
+{
+    return table->root_pa;
+}
+
+/* As above. */
+uint16_t s2_table_vmid(const struct s2_table *table);
+
 /* Frames of all its tables, root included, and its copy, in frames of the pool. */
 size_t s2_table_frame_count(const struct s2_table *table);
 
