@@ -23,6 +23,7 @@ bool s2_features_cover(const struct s2_features *cpu, const struct s2_features *
 {
     const struct s2_features common = s2_features_meet(cpu, need);
 
+    MAPPING_ASSERT(common.pa_bits <= need->pa_bits);
     return common.pa_bits == need->pa_bits && common.granule_4k == need->granule_4k &&
            common.granule_16k == need->granule_16k && common.granule_64k == need->granule_64k &&
            common.vmid_bits == need->vmid_bits && common.hafdbs == need->hafdbs &&
@@ -40,7 +41,9 @@ enum mapping_error s2_meeting_join(struct s2_meeting *meeting, const struct s2_f
 {
     enum mapping_error error = MAPPING_OK;
 
+    MAPPING_ASSERT(mine != NULL);
     mapping_lock_acquire(&meeting->lock);
+    MAPPING_ASSERT(!meeting->is_closed || meeting->has_any);
     if (meeting->is_closed) {
         error = s2_features_cover(mine, &meeting->common) ? MAPPING_OK : MAPPING_UNSUPPORTED;
     } else {

@@ -47,6 +47,19 @@
 #define VTCR_IRGN0 MAPPING_FIELD(9, 8)
 #define VTCR_RES1 MAPPING_BIT(31)
 
+_Static_assert((STE0_V | MAPPING_FIELD_PREP(STE0_CONFIG, STE0_CONFIG_STAGE2)) == 0xd, "STE[63:0]");
+_Static_assert((MAPPING_FIELD_PREP(STE1_SHCFG, STE1_SHCFG_INCOMING) | STE1_S2FWB) ==
+                   UINT64_C(0x0000100002000000),
+               "STE[127:64]");
+_Static_assert((STE2_S2AA64 | STE2_S2HD | STE2_S2HA | STE2_S2R) == UINT64_C(0x0588000000000000),
+               "STE[191:128]");
+_Static_assert(MAPPING_FIELD_GET(STE2_VTCR, STE2_VTCR) == VTCR_SIZES, "VTCR_EL2 goes in whole");
+_Static_assert((IDR0_S2P | IDR0_TTF_AARCH64 | IDR0_COHACC | IDR0_HTTU | IDR0_VMID16) == 0x400d9,
+               "SMMU_IDR0");
+_Static_assert((IDR5_OAS | IDR5_GRAN4K | IDR5_GRAN16K | IDR5_GRAN64K) == 0x77, "SMMU_IDR5");
+_Static_assert((V2_IDR2_PTFS_4K | V2_IDR2_PTFS_16K | V2_IDR2_PTFS_64K | V2_IDR2_VMID16) == 0xf000,
+               "SMMU_IDR2 of version 2");
+
 /* What an SMMU of either version can do. */
 struct ability {
     bool has_stage2, has_granule, has_vmid16, is_coherent, has_fwb;
@@ -102,6 +115,7 @@ static enum mapping_error judge(const struct s2_geometry *geometry, pa_t root, u
     const char *why = obstacle(geometry, vmid, smmu);
 
     MAPPING_ASSERT(pa_is_aligned(root, s2_root_size(geometry)));
+    MAPPING_ASSERT(smmu->updates <= 3);
     if (why != NULL && reason != NULL) {
         *reason = why;
     }
@@ -138,6 +152,7 @@ enum mapping_error s2_smmu3_share(const struct s2_geometry *geometry, pa_t root,
     };
     const enum mapping_error error = judge(geometry, root, vmid, &smmu, reason);
 
+    MAPPING_ASSERT(ste != NULL);
     if (error != MAPPING_OK) {
         return error;
     }
@@ -168,6 +183,7 @@ enum mapping_error s2_smmu2_share(const struct s2_geometry *geometry, pa_t root,
     };
     const enum mapping_error error = judge(geometry, root, vmid, &smmu, reason);
 
+    MAPPING_ASSERT(bank != NULL);
     if (error != MAPPING_OK) {
         return error;
     }

@@ -13,6 +13,7 @@ static uint64_t clean_size(const struct s2_table *table, size_t budget)
 
 static enum mapping_error clean(const struct s2_memory *memory, pa_t pa, uint64_t size)
 {
+    MAPPING_ASSERT(size > 0);
     if (memory->ops == NULL && !frame_pool_covers(memory->pool, pa, size)) {
         return MAPPING_UNSUPPORTED;
     }
@@ -36,6 +37,7 @@ static ipa_t clean_next(const struct s2_table *table, ipa_t at, ipa_t end, size_
         *error = *error == MAPPING_OK ? found : *error;
         spent = (size_t)(size / table->memory.cache_line) + 1;
     }
+    MAPPING_ASSERT(size > 0 && spent > 0);
     *budget -= mapping_u64_min(spent, *budget);
     return ipa_add(at, size);
 }

@@ -8,6 +8,7 @@ void s2_stored_copy(struct s2_table *table, const s2_desc_t *slot, size_t count)
     if (first >= s2_root_entries(&table->geometry)) {
         return;
     }
+    MAPPING_ASSERT(offset % sizeof(*slot) == 0);
     MAPPING_ASSERT(first + count <= s2_root_entries(&table->geometry));
     for (size_t i = first; i < first + count; i++) {
         s2_desc_t *hardware = &table->hardware_root[i];

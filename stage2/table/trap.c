@@ -20,6 +20,7 @@ static enum mapping_error make_copy(struct s2_table *table)
     if (error != MAPPING_OK) {
         return error;
     }
+    MAPPING_ASSERT(pa_is_aligned(table->root_copy, s2_granule_size(&table->geometry)));
     frame_pool_seal(table->pool, table->root_copy);
     copy = frame_pool_ptr(table->pool, table->root_copy);
     MAPPING_ASSERT(copy != NULL);
@@ -35,6 +36,8 @@ static void empty_hardware_root(struct s2_table *table)
 {
     const unsigned entries = s2_root_entries(&table->geometry);
 
+    MAPPING_ASSERT(table->hardware_root != NULL && table->hardware_root != table->root);
+    MAPPING_ASSERT(table->operation.pending_count == 0);
     for (unsigned i = 0; i < entries; i++) {
         s2_desc_t *slot = &table->hardware_root[i];
 
@@ -54,6 +57,7 @@ enum mapping_error s2_table_trap(struct s2_table *table)
         s2_level_is_leaf(&table->geometry, table->geometry.start_level)) {
         return MAPPING_UNSUPPORTED;
     }
+    MAPPING_ASSERT(table->operation.depth == 0);
     s2_table_begin(table);
     if (table->hardware_root == NULL) {
         error = make_copy(table);
@@ -75,6 +79,7 @@ static bool let_through(struct s2_table *table, unsigned i)
     if (s2_desc_is_none(desc) || !s2_desc_is_none(arch_desc_load(slot))) {
         return false;
     }
+    MAPPING_ASSERT(s2_desc_is_valid(desc));
     arch_desc_publish(slot, desc);
     s2_memory_clean_tables(&table->memory, slot, 1);
     return true;

@@ -76,7 +76,7 @@ done | awk -v least="$least_asserts" '
             lines ? 100 * asserts / lines : 0
     }
     NF > 1 { lines[$1]++; all_lines++ }
-    $2 != "#define" && /MAPPING_ASSERT\(|_Static_assert\(/ { asserts[$1]++; all_asserts++ }
+    $2 != "#define" && /MAPPING_(STATIC_)?ASSERT\(|_Static_assert\(/ { asserts[$1]++; all_asserts++ }
     END {
         for (file in lines) {
             show(file, asserts[file], lines[file])

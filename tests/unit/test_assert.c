@@ -72,17 +72,3 @@ TEST_DIES(assert_whose_embedder_returns_dies)
 {
     wants_two(3);
 }
-
-#undef TRESTLE_CORE_ASSERT_H
-#undef MAPPING_ASSERT
-#undef NDEBUG
-#define NDEBUG
-#include "core/assert.h"
-
-TEST(assert_with_ndebug_evaluates_nothing)
-{
-    unsigned evaluated = 0;
-
-    MAPPING_ASSERT(++evaluated == 2);
-    ck_assert_uint_eq(evaluated, 0);
-}
