@@ -90,12 +90,56 @@ enum mapping_error frame_guard_add_pool(struct frame_guard *guard, struct frame_
     if (has_pool(guard, pool)) {
         error = MAPPING_ALREADY_EXISTS;
     } else {
-        for (size_t i = 0; i < pool->region_count && error == MAPPING_OK; i++) {
+        for (size_t i = 0; i < frame_region_count(pool) && error == MAPPING_OK; i++) {
             error = add(guard,
                         (struct frame_guard_range){pool->spans[i].base, pool->spans[i].size, pool});
         }
         if (error != MAPPING_OK) {
             forget(guard, pool);
+        }
+    }
+    mapping_lock_release(&guard->lock);
+    return error;
+}
+
+/* Region @number of @pool, unless it is there; under the lock. *is_new: it was not. */
+static enum mapping_error follow(struct frame_guard *guard, struct frame_pool *pool, size_t number,
+                                 bool *is_new)
+{
+    const struct frame_span *span = &pool->spans[number];
+    const size_t at = first_behind(guard, span->base);
+
+    *is_new = at == guard->count || guard->ranges[at].pool != pool ||
+              !pa_eq(guard->ranges[at].start, span->base);
+    return *is_new ? add(guard, (struct frame_guard_range){span->base, span->size, pool})
+                   : MAPPING_OK;
+}
+
+/* The range that begins at @start is not guarded any more; under the lock. */
+static void take_out(struct frame_guard *guard, pa_t start)
+{
+    MAPPING_ASSERT(guard->count > 0 && first_behind(guard, start) < guard->count);
+    for (size_t i = first_behind(guard, start) + 1; i < guard->count; i++) {
+        guard->ranges[i - 1] = guard->ranges[i];
+    }
+    guard->count--;
+}
+
+enum mapping_error frame_guard_follow_pool(struct frame_guard *guard, struct frame_pool *pool)
+{
+    const size_t regions = frame_region_count(pool);
+    enum mapping_error error = MAPPING_OK;
+    bool is_new[FRAME_POOL_MAX_REGIONS] = {false};
+
+    MAPPING_ASSERT(regions <= FRAME_POOL_MAX_REGIONS);
+    mapping_lock_acquire(&guard->lock);
+    for (size_t i = 0; i < regions && error == MAPPING_OK; i++) {
+        error = follow(guard, pool, i, &is_new[i]);
+        is_new[i] = is_new[i] && error == MAPPING_OK;
+    }
+    for (size_t i = 0; i < regions && error != MAPPING_OK; i++) {
+        if (is_new[i]) {
+            take_out(guard, pool->spans[i].base);
         }
     }
     mapping_lock_release(&guard->lock);

@@ -44,7 +44,7 @@ struct frame_guard {
 void frame_guard_init(struct frame_guard *guard, struct frame_guard_range ranges[], size_t room);
 
 /**
- * frame_guard_add_pool() - Guard every region of @pool, which stays where it is.
+ * frame_guard_add_pool() - Guard every region that @pool has, which stays where it is.
  * frame_guard_forbid() - No guest is shown any of [@start, @start + @size).
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: empty, or beyond 2^64; MAPPING_ALREADY_EXISTS:
  *           overlaps what is guarded; MAPPING_NO_NODE: no room.
@@ -55,6 +55,14 @@ MAPPING_MUST_USE enum mapping_error frame_guard_add_pool(struct frame_guard *gua
                                                          struct frame_pool *pool);
 MAPPING_MUST_USE enum mapping_error frame_guard_forbid(struct frame_guard *guard, pa_t start,
                                                        uint64_t size);
+
+/**
+ * frame_guard_follow_pool() - Guard what @pool has gained since it was added
+ *                             (frame_pool_add_region()); or all of it.
+ * Returns, On error, Cost: as above.
+ */
+MAPPING_MUST_USE enum mapping_error frame_guard_follow_pool(struct frame_guard *guard,
+                                                            struct frame_pool *pool);
 
 /* Whether a guest may be shown [@start, @start + @size), of @other's pool aside, which may be NULL:
  * as frame_pool_is_data() for each pool in it. O(log ranges + ranges in it), and that of the

@@ -23,7 +23,7 @@
 TRESTLE_BEGIN
 
 #define FRAME_POOL_ORDERS 20      /* block orders 0..19: 2 GiB of 4K frames */
-#define FRAME_POOL_MAX_REGIONS 8  /* DRAM banks */
+#define FRAME_POOL_MAX_REGIONS 15 /* DRAM banks, at once */
 #define FRAME_REF_NONE UINT32_MAX /* no frame */
 #define FRAME_REF_REGION_SHIFT 28
 #define FRAME_REF_INDEX_MASK (UINT32_MAX >> (32 - FRAME_REF_REGION_SHIFT))
@@ -44,7 +44,7 @@ struct frame_info {
 MAPPING_STATIC_ASSERT(sizeof(struct frame_info) <= 16, "at most 16 bytes a frame");
 MAPPING_STATIC_ASSERT(FRAME_SEALED != FRAME_REF_NONE, "a seal is told from no link");
 MAPPING_STATIC_ASSERT(FRAME_POOL_ORDERS <= 32, "an order has its bit in free_orders");
-MAPPING_STATIC_ASSERT(FRAME_POOL_MAX_REGIONS < FRAME_REF_NONE >> FRAME_REF_REGION_SHIFT,
+MAPPING_STATIC_ASSERT(FRAME_POOL_MAX_REGIONS <= FRAME_REF_NONE >> FRAME_REF_REGION_SHIFT,
                       "no frame of any region has the reference of none");
 
 enum frame_state {
@@ -84,13 +84,19 @@ struct frame_pool {
     struct frame_info *infos[FRAME_POOL_MAX_REGIONS]; /* by region, the caller's */
     pa_t bases[FRAME_POOL_MAX_REGIONS];               /* as in spans; here one load finds them */
     struct frame_span spans[FRAME_POOL_MAX_REGIONS];
-    size_t region_count;
+    MAPPING_ATOMIC(size_t) region_count; /* grows: what is below it never changes */
     uint32_t free_head[FRAME_POOL_ORDERS];
     uint32_t free_orders; /* bit n: free_head[n] is not empty */
     unsigned mergers;     /* requests that wait for loose frames to merge */
     size_t frame_count;   /* in all regions */
     size_t held;          /* frames that are promised */
 };
+
+/* Regions that are there, as other CPUs may add one: each is complete. */
+static inline size_t frame_region_count(const struct frame_pool *pool)
+{
+    return MAPPING_ATOMIC_LOAD(&pool->region_count, acquire);
+}
 
 static inline struct frame_info *frame_ref_info(const struct frame_pool *pool, uint32_t ref)
 {

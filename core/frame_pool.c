@@ -75,7 +75,7 @@ static uint32_t ref_index(uint32_t ref)
 
 APART uint32_t frame_ref_in_any(const struct frame_pool *pool, pa_t frame)
 {
-    for (size_t i = 0; i < pool->region_count; i++) {
+    for (size_t i = 0; i < frame_region_count(pool); i++) {
         const uint64_t index = pa_unit_number(pool->bases[i], frame, pool->frame_shift);
 
         if (index < pool->spans[i].frame_count) {
@@ -417,6 +417,26 @@ static void span_init(struct frame_span *span, const struct frame_region *region
     };
 }
 
+/* All but its infos. */
+static void region_begin(struct frame_pool *pool, size_t region, const struct frame_region *given)
+{
+    MAPPING_ASSERT(given->info != NULL);
+    span_init(&pool->spans[region], given, region, pool->frame_shift);
+    pool->infos[region] = given->info;
+    pool->bases[region] = given->base;
+}
+
+/* Each frame is a block of the caller's. */
+static void region_take_all(struct frame_pool *pool, size_t region)
+{
+    MAPPING_ASSERT(region < FRAME_POOL_MAX_REGIONS);
+    for (size_t i = 0; i < pool->spans[region].frame_count; i++) {
+        info_set(&pool->infos[region][i], FRAME_REF_NONE, frame_kind(FRAME_TAKEN, 0));
+        pool->infos[region][i].prev = FRAME_REF_NONE;
+        pool->infos[region][i].count = 0;
+    }
+}
+
 enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift,
                                    struct frame_region regions[], size_t region_count)
 {
@@ -431,7 +451,7 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
 
     mapping_lock_init(&pool->lock);
     pool->frame_shift = frame_shift;
-    pool->region_count = region_count;
+    atomic_init(&pool->region_count, region_count);
     pool->free_orders = 0;
     pool->loose = FRAME_REF_NONE;
     pool->mergers = 0;
@@ -440,15 +460,76 @@ enum mapping_error frame_pool_init(struct frame_pool *pool, unsigned frame_shift
         pool->free_head[order] = FRAME_REF_NONE;
     }
     for (size_t i = region_count; i-- > 0;) {
-        span_init(&pool->spans[i], &regions[i], i, frame_shift);
-        pool->infos[i] = regions[i].info;
-        pool->bases[i] = regions[i].base;
+        region_begin(pool, i, &regions[i]);
         region_free_all(pool, i);
         frames += regions[i].frame_count;
     }
     pool->frame_count = frames;
     atomic_init(&pool->stock, (uint64_t)frames << 32);
     return MAPPING_OK;
+}
+
+/* As it was given. */
+static struct frame_region region_given(const struct frame_pool *pool, size_t region)
+{
+    const struct frame_span *span = &pool->spans[region];
+
+    return (struct frame_region){span->base, span->memory, span->frame_count, pool->infos[region]};
+}
+
+static bool overlaps_any(const struct frame_pool *pool, const struct frame_region *region)
+{
+    const size_t count = frame_region_count(pool);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct frame_region other = region_given(pool, i);
+
+        if (regions_overlap(region, &other, pool->frame_shift)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the lock. */
+static enum mapping_error region_add(struct frame_pool *pool, const struct frame_region *region,
+                                     enum frame_region_state state)
+{
+    const size_t number = frame_region_count(pool);
+
+    MAPPING_ASSERT(mapping_lock_is_held(&pool->lock));
+    if (overlaps_any(pool, region)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    if (number == FRAME_POOL_MAX_REGIONS) {
+        return MAPPING_NO_NODE;
+    }
+    region_begin(pool, number, region);
+    if (state == FRAME_REGION_TAKEN) {
+        region_take_all(pool, number);
+    } else {
+        region_free_all(pool, number);
+        frame_stock_set(pool, frame_stock(pool) + region->frame_count);
+    }
+    pool->frame_count += region->frame_count;
+    atomic_store_explicit(&pool->region_count, number + 1, memory_order_release);
+    return MAPPING_OK;
+}
+
+enum mapping_error frame_pool_add_region(struct frame_pool *pool, const struct frame_region *region,
+                                         enum frame_region_state state)
+{
+    enum mapping_error error;
+
+    MAPPING_ASSERT(pool != NULL && region != NULL);
+    if ((state != FRAME_REGION_FREE && state != FRAME_REGION_TAKEN) ||
+        !region_is_valid(region, pool->frame_shift)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    mapping_lock_acquire(&pool->lock);
+    error = region_add(pool, region, state);
+    mapping_lock_release(&pool->lock);
+    return error;
 }
 
 enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order, pa_t *frame)
@@ -813,7 +894,7 @@ size_t frame_pool_low_water(const struct frame_pool *pool)
 /* The region that @addr lies in, or NULL; *left: bytes from there to its end. */
 static const struct frame_span *span_at(const struct frame_pool *pool, pa_t addr, uint64_t *left)
 {
-    for (size_t i = 0; i < pool->region_count; i++) {
+    for (size_t i = 0; i < frame_region_count(pool); i++) {
         const struct frame_span *span = &pool->spans[i];
         uint64_t offset;
 
@@ -847,7 +928,7 @@ bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias)
 {
     const struct frame_span *span = &pool->spans[0];
 
-    if (pool->region_count != 1 || span->memory == NULL) {
+    if (frame_region_count(pool) != 1 || span->memory == NULL) {
         return false;
     }
     *bias = (uint64_t)(uintptr_t)span->memory - pa_distance(pa_of(0), span->base);
@@ -856,7 +937,7 @@ bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias)
 
 bool frame_pool_is_reachable(const struct frame_pool *pool, pa_t limit)
 {
-    for (size_t i = 0; i < pool->region_count; i++) {
+    for (size_t i = 0; i < frame_region_count(pool); i++) {
         const struct frame_span *span = &pool->spans[i];
 
         if (span->memory == NULL || pa_lt(limit, pa_add(span->base, span->size))) {
@@ -1034,9 +1115,10 @@ static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t siz
 
 static APART bool visit_all(struct frame_pool *pool, pa_t start, uint64_t size, part_fn visit)
 {
+    const size_t regions = frame_region_count(pool);
     pa_t end = range_end(start, size);
 
-    return visit_regions(pool, pool->region_count, start, &end, visit) == pool->region_count;
+    return visit_regions(pool, regions, start, &end, visit) == regions;
 }
 
 static APART bool is_data_inside(struct frame_pool *pool, pa_t start, uint64_t size)
@@ -1057,12 +1139,13 @@ bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size)
 /* All or nothing. */
 static APART enum mapping_error count_all(struct frame_pool *pool, pa_t start, uint64_t size)
 {
+    const size_t regions = frame_region_count(pool);
     const pa_t end = range_end(start, size);
     pa_t stop = end;
-    const size_t done = visit_regions(pool, pool->region_count, start, &stop, part_count);
+    const size_t done = visit_regions(pool, regions, start, &stop, part_count);
     size_t undone;
 
-    if (done == pool->region_count) {
+    if (done == regions) {
         return MAPPING_OK;
     }
     /* What was counted: all in the regions before, and up to the stop in the one that refused. */
@@ -1130,7 +1213,7 @@ struct tally {
 
 static bool ref_is_valid(const struct frame_pool *pool, uint32_t ref)
 {
-    return ref_region(ref) < pool->region_count &&
+    return ref_region(ref) < frame_region_count(pool) &&
            ref_index(ref) < pool->spans[ref_region(ref)].frame_count;
 }
 
@@ -1296,7 +1379,7 @@ static bool check_counts(const struct frame_pool *pool, const struct tally *tall
 {
     size_t frames = 0;
 
-    for (size_t i = 0; i < pool->region_count; i++) {
+    for (size_t i = 0; i < frame_region_count(pool); i++) {
         frames += pool->spans[i].frame_count;
     }
     return frames == pool->frame_count && pool->held >= tally->held &&
@@ -1309,7 +1392,7 @@ bool frame_pool_check(const struct frame_pool *pool)
 {
     struct tally tally = {.free = 0};
 
-    for (size_t i = 0; i < pool->region_count; i++) {
+    for (size_t i = 0; i < frame_region_count(pool); i++) {
         if (!check_region(pool, i, &tally)) {
             return false;
         }

@@ -105,6 +105,32 @@ MAPPING_MUST_USE enum mapping_error frame_pool_init(struct frame_pool *pool, uns
                                                     struct frame_region regions[],
                                                     size_t region_count);
 
+/* Who has the frames of a region that is added. */
+enum frame_region_state {
+    FRAME_REGION_FREE,  /* the pool */
+    FRAME_REGION_TAKEN, /* the caller: each is a TAKEN block of one frame, as if allocated */
+};
+
+/**
+ * frame_pool_add_region() - Give a pool that is in use one region more.
+ * @region:  copied; as for frame_pool_init(). Its infos are overwritten. A pool that tables take
+ *           their frames from needs one with memory, below their output sizes.
+ * @state:   FRAME_REGION_TAKEN is for pools that grow and shrink frame by frame, scattered or
+ *           coloured: the region is a whole bank, with infos for all of it, and the caller frees
+ *           those frames that the pool is to have (frame_pool_free(), order 0), and allocates those
+ *           that it is to have no more; any number of them, anywhere, at any time.
+ * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: as frame_pool_init(), of it and those that are there;
+ *           MAPPING_NO_NODE: there are FRAME_POOL_MAX_REGIONS.
+ * On error: pool and infos are as before.
+ * Cost:     O(frames + regions), with the pool locked.
+ * Context:  any: others may use the pool meanwhile. A guard that the pool was added to learns of it
+ *           by frame_guard_follow_pool(), before the first of its frames can be a table: so with
+ *           FRAME_REGION_TAKEN, and frames are freed after that.
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_add_region(struct frame_pool *pool,
+                                                          const struct frame_region *region,
+                                                          enum frame_region_state state);
+
 /* What the two below do where the first loose frame does not serve. They do the whole work. */
 MAPPING_MUST_USE enum mapping_error frame_pool_alloc_any(struct frame_pool *pool, unsigned order,
                                                          pa_t *frame);
@@ -226,7 +252,8 @@ static inline unsigned frame_pool_shift(const struct frame_pool *pool)
  * frame_pool_ptr() - Where @frame can be read and written.
  * @frame:   any address inside a region; it need not be aligned.
  * Returns:  the byte's pointer; NULL: in no region, or in one without memory.
- * Cost:     O(regions), few instructions for the first; without the lock, as regions never change.
+ * Cost:     O(regions), few instructions for the first; without the lock: regions are added complete,
+ *           and never change.
  */
 static inline void *frame_pool_ptr(const struct frame_pool *pool, pa_t frame)
 {
@@ -240,13 +267,22 @@ static inline void *frame_pool_ptr(const struct frame_pool *pool, pa_t frame)
             return span->memory == NULL ? NULL : span->memory + offset;
         }
         i++;
-    } while (i < pool->region_count);
+    } while (i < frame_region_count(pool));
     return NULL;
 }
 
 /* *bias: pointer - PA, modulo 2^64, if it is one for all frames: a pool of one region that has
- * memory. Else false, *bias as before. O(1). */
+ * memory. Else false, *bias as before. O(1). If regions are added later, it is that of the frames
+ * which frame_pool_is_near(). */
 MAPPING_MUST_USE bool frame_pool_bias(const struct frame_pool *pool, uint64_t *bias);
+
+/* Whether @frame is one of the first region. O(1). */
+static inline bool frame_pool_is_near(const struct frame_pool *pool, pa_t frame)
+{
+    uint32_t ref;
+
+    return frame_ref_in_first(pool, frame, &ref);
+}
 
 /* Whether all of [@start, @start + @size) lies in the pool's regions (regions that touch count as
  * one); whether any part of it does. Both false for an empty range. What would lie beyond 2^64 is
@@ -270,7 +306,7 @@ static inline bool frame_pool_touches(const struct frame_pool *pool, pa_t start,
             return true;
         }
         i++;
-    } while (i < pool->region_count);
+    } while (i < frame_region_count(pool));
     return false;
 }
 
@@ -332,12 +368,6 @@ void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
 /* Whether every block that has a frame of [@start, @start + @size) is counted at least as often as
  * this range counts once. */
 bool frame_pool_is_mapped(struct frame_pool *pool, pa_t start, uint64_t size);
-
-/* The same as frame_pool_touches(). */
-static inline bool frame_pool_overlaps(const struct frame_pool *pool, pa_t start, uint64_t size)
-{
-    return frame_pool_touches(pool, start, size);
-}
 
 /* Whether @frame is the first frame of a TAKEN block of 2^@order. Without the lock: certain for the
  * caller's own blocks, and for any while the pool is at rest. */

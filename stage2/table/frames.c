@@ -19,6 +19,9 @@ pa_t s2_frames_take(struct s2_table *table)
     MAPPING_ASSERT(table->operation.depth > 0);
     MAPPING_ASSERT(pa_is_aligned(pa, s2_granule_size(&table->geometry)));
 
+    if (__builtin_expect(!frame_pool_is_near(table->pool, pa), 0)) {
+        table->fast_shape = S2_FAST_NONE; /* the pool has grown: there is no bias for all */
+    }
     table->table_count++;
     return pa;
 }

@@ -23,7 +23,7 @@ void s2_mapcount_drop(const struct s2_table *table, pa_t pa, uint64_t size)
 
 bool s2_mapcount_has_frames(const struct s2_table *table, pa_t pa, uint64_t size)
 {
-    return frame_pool_overlaps(table->pool, pa, size) ||
+    return frame_pool_touches(table->pool, pa, size) ||
            (table->guard != NULL && frame_guard_has_frames(table->guard, table->pool, pa, size));
 }
 

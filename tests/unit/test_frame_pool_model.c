@@ -27,7 +27,7 @@
 static struct frame_pool pool;
 static struct frame_info infos[MODEL_FRAMES];
 
-enum model_state { MODEL_FREE, MODEL_TAKEN, MODEL_HELD, MODEL_STATES };
+enum model_state { MODEL_FREE, MODEL_TAKEN, MODEL_HELD, MODEL_ABSENT, MODEL_STATES };
 
 struct model_block {
     pa_t pa;
@@ -39,6 +39,7 @@ static struct model {
     struct frame_region regions[3];
     unsigned char state[MODEL_FRAMES]; /* of the regions' frames, one region behind the other */
     size_t count[MODEL_STATES];
+    size_t region_count;                     /* that the pool has; the others' frames are absent */
     size_t promised;                         /* single frames that are held: any of the free ones */
     struct model_block blocks[MODEL_BLOCKS]; /* TAKEN */
     size_t block_count;
@@ -54,10 +55,13 @@ static void model_init(uint64_t seed)
     memset(&model, 0, sizeof(model));
     memcpy(model.regions, regions, sizeof(regions));
     model.random.state = seed;
-    model.count[MODEL_FREE] = MODEL_FRAMES;
+    model.count[MODEL_FREE] = regions[0].frame_count;
+    model.count[MODEL_ABSENT] = MODEL_FRAMES - regions[0].frame_count;
+    memset(model.state + regions[0].frame_count, MODEL_ABSENT, model.count[MODEL_ABSENT]);
+    model.region_count = 1;
     frame_reserve_init(&model.held[0]);
     frame_reserve_init(&model.held[1]);
-    ck_assert_int_eq(frame_pool_init(&pool, 12, model.regions, 3), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_init(&pool, 12, model.regions, 1), MAPPING_OK);
 }
 
 /* The states of the block's frames, or NULL if it does not lie in one region. */
@@ -276,6 +280,22 @@ static void step_unreserve(void)
     ck_assert_uint_eq(frame_reserve_count(held), 0);
 }
 
+/* The next region: the pool's at once, or ours, to be freed frame by frame. */
+static void grow(enum frame_region_state state)
+{
+    const struct frame_region *region = &model.regions[model.region_count++];
+
+    ck_assert_int_eq(frame_pool_add_region(&pool, region, state), MAPPING_OK);
+    for (size_t i = 0; i < region->frame_count; i++) {
+        const pa_t frame = pa_add(region->base, i * FRAME);
+
+        model_set(frame, 0, state == FRAME_REGION_TAKEN ? MODEL_TAKEN : MODEL_FREE);
+        if (state == FRAME_REGION_TAKEN) {
+            model_add(frame, 0);
+        }
+    }
+}
+
 static uint64_t from_environment(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
@@ -300,6 +320,9 @@ TEST(random_sequence_agrees_with_the_bitmap)
     printf("frame_pool_model: TRESTLE_MODEL_OPS=%" PRIu64 " TRESTLE_SEED=%" PRIu64 "\n", ops, seed);
     model_init(seed);
     for (uint64_t op = 0; op < ops; op++) {
+        if (op == ops / 4 || op == ops / 2) {
+            grow(op == ops / 4 ? FRAME_REGION_TAKEN : FRAME_REGION_FREE);
+        }
         steps[random_below(&model.random, COUNT(steps))]();
         least = model_available() < least ? model_available() : least;
         ck_assert_msg(frame_pool_check(&pool), "after operation %" PRIu64, op);
