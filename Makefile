@@ -380,8 +380,8 @@ format: need-clang-format ## Format every C file as .clang-format says
 format-check: need-clang-format ## Whether every C file is formatted
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
-size: $(TARGET_LIB) $(IMAGE) ## Code and data sizes on the target
-	$(Q)$(CROSS_COMPILE)size $(patsubst %.c,$(BUILD)/lib-aarch64/%.o,$(LIB_SRCS)) $(IMAGE)
+size: $(TARGET_LIB) ## Code sizes on the target, and what a minimal embedder links, with bounds
+	$(Q)tests/tools/size.sh '$(MAKE)'
 
 # --- Installation ---------------------------------------------------------------------------------
 .PHONY: install uninstall clean help
@@ -397,7 +397,7 @@ uninstall: ## Remove exactly what install put there
 # Only what this file made: BUILD may be a directory that holds other things too. The roots of
 # check-distros are kept.
 clean: ## Remove everything built
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link docs trace.log \
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link size docs trace.log \
 		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
