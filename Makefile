@@ -63,10 +63,10 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wsign-conversion -Wcast-q
 BASE := -std=c11 -pedantic $(WARN) $(if $(filter yes,$(ASSERT_TEXT)),-DMAPPING_ASSERT_TEXT)
 # What ships asks nothing of its surroundings, whatever a distribution's compiler adds by default.
 FREESTANDING := -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -ffunction-sections \
-	-fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables
-# An embedder may ask for position-independent code; it needs no table of offsets for that.
-PIC := $(if $(filter -fPIC -fpic -fPIE -fpie,$(CFLAGS)),-fvisibility=hidden,-fno-pie)
-EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics $(PIC)
+	-fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables -fvisibility=hidden
+# An embedder may ask for position-independent code; what is hidden needs no table of offsets for that.
+NO_PIE := $(if $(filter -fPIC -fpic -fPIE -fpie,$(CFLAGS)),,-fno-pie)
+EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics $(NO_PIE)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
 # What is measured is compiled as it is written; what measures it may be fast.

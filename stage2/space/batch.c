@@ -58,26 +58,26 @@ static void close(struct s2_batch *batch, struct s2_space *space)
     }
 }
 
-static enum mapping_error attempt(struct s2_batch *batch, struct s2_space *space,
+static enum mapping_error attempt(struct s2_batch *batch, struct s2_space *space, s2_locked_fn verb,
                                   const struct s2_request *request)
 {
     enum mapping_error error;
 
     open(batch, space);
-    error = s2_locked_perform(space, request);
+    error = verb(space, request);
     close(batch, space);
     return error;
 }
 
 /* What is missing may be waiting in a space of this batch, whose pool may be the same. */
-static enum mapping_error perform(struct s2_batch *batch, struct s2_space *space,
+static enum mapping_error perform(struct s2_batch *batch, struct s2_space *space, s2_locked_fn verb,
                                   const struct s2_request *request)
 {
-    enum mapping_error error = attempt(batch, space, request);
+    enum mapping_error error = attempt(batch, space, verb, request);
 
     if (error == MAPPING_NO_FRAME && batch->count > 0) {
         flush_all(batch);
-        error = attempt(batch, space, request);
+        error = attempt(batch, space, verb, request);
     }
     return error;
 }
@@ -85,25 +85,28 @@ static enum mapping_error perform(struct s2_batch *batch, struct s2_space *space
 enum mapping_error s2_batch_map_linear(struct s2_batch *batch, struct s2_space *space,
                                        struct ipa_range range, pa_t pa, mapping_flags_t flags)
 {
-    return perform(batch, space, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
+    return perform(batch, space, s2_locked_map,
+                   &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
 enum mapping_error s2_batch_replace_linear(struct s2_batch *batch, struct s2_space *space,
                                            struct ipa_range range, pa_t pa, mapping_flags_t flags)
 {
-    return perform(batch, space, &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
+    return perform(batch, space, s2_locked_replace,
+                   &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
 }
 
 enum mapping_error s2_batch_unmap(struct s2_batch *batch, struct s2_space *space,
                                   struct ipa_range range)
 {
-    return perform(batch, space, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
+    return perform(batch, space, s2_locked_unmap,
+                   &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
 }
 
 enum mapping_error s2_batch_protect(struct s2_batch *batch, struct s2_space *space,
                                     struct ipa_range range, mapping_flags_t flags)
 {
-    return perform(batch, space,
+    return perform(batch, space, s2_locked_protect,
                    &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
 }
 

@@ -37,17 +37,6 @@ static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *ne
     return s2_protect_reaches(given->format, old_flags, given->flags);
 }
 
-static enum mapping_error protect(struct s2_space *space, const struct s2_request *request)
-{
-    struct new_flags given = {&space->table.format, request->flags};
-    s2_desc_t attr;
-    const enum mapping_error error = s2_recent_attr(&space->table, request->flags, &attr);
-
-    return error == MAPPING_OK
-               ? memory_set_protect(&space->set, request->range, give_flags, &given, &space->table)
-               : error;
-}
-
 /* The area that is backed by memory from the request's PA on. */
 static enum mapping_error map_linear(struct s2_space *space, const struct s2_request *request,
                                      enum overlap_policy policy)
@@ -58,25 +47,41 @@ static enum mapping_error map_linear(struct s2_space *space, const struct s2_req
         .backend = s2_linear_backend(request->range.start, request->pa),
     };
 
-    return memory_set_map(&space->set, area, &space->table, policy);
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
+    return s2_table_is_range(&space->table, request->range)
+               ? memory_set_map(&space->set, area, &space->table, policy)
+               : MAPPING_INVALID_PARAM;
 }
 
-enum mapping_error s2_locked_perform(struct s2_space *space, const struct s2_request *request)
+enum mapping_error s2_locked_map(struct s2_space *space, const struct s2_request *request)
+{
+    return map_linear(space, request, OVERLAP_REJECT);
+}
+
+enum mapping_error s2_locked_replace(struct s2_space *space, const struct s2_request *request)
+{
+    return map_linear(space, request, OVERLAP_UNMAP);
+}
+
+enum mapping_error s2_locked_unmap(struct s2_space *space, const struct s2_request *request)
 {
     MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
+    return s2_table_is_range(&space->table, request->range)
+               ? memory_set_unmap(&space->set, request->range, &space->table)
+               : MAPPING_INVALID_PARAM;
+}
 
-    if (!s2_table_is_range(&space->table, request->range)) {
-        return MAPPING_INVALID_PARAM;
+enum mapping_error s2_locked_protect(struct s2_space *space, const struct s2_request *request)
+{
+    struct new_flags given = {&space->table.format, request->flags};
+    enum mapping_error error = MAPPING_INVALID_PARAM;
+    s2_desc_t attr;
+
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
+    if (s2_table_is_range(&space->table, request->range)) {
+        error = s2_recent_attr(&space->table, request->flags, &attr);
     }
-    switch (request->verb) {
-    case S2_VERB_MAP:
-        return map_linear(space, request, OVERLAP_REJECT);
-    case S2_VERB_REPLACE:
-        return map_linear(space, request, OVERLAP_UNMAP);
-    case S2_VERB_UNMAP:
-        return memory_set_unmap(&space->set, request->range, &space->table);
-    case S2_VERB_PROTECT:
-        return protect(space, request);
-    }
-    return MAPPING_INVALID_PARAM;
+    return error == MAPPING_OK
+               ? memory_set_protect(&space->set, request->range, give_flags, &given, &space->table)
+               : error;
 }

@@ -13,9 +13,24 @@
 void s2_space_open(struct s2_space *space);
 void s2_space_close(struct s2_space *space);
 
-/* Do @request to areas and tables. S2_VERB_REPLACE: map over whatever is there. */
-MAPPING_MUST_USE enum mapping_error s2_locked_perform(struct s2_space *space,
+/* A request to areas and tables. One function for each verb, so that a host which never asks for one
+ * does not link it. */
+typedef enum mapping_error (*s2_locked_fn)(struct s2_space *space,
+                                           const struct s2_request *request);
+
+/* Of one object with their callers: their addresses need no table of offsets. */
+#pragma GCC visibility push(hidden)
+MAPPING_MUST_USE enum mapping_error s2_locked_map(struct s2_space *space,
+                                                  const struct s2_request *request);
+MAPPING_MUST_USE enum mapping_error s2_locked_unmap(struct s2_space *space,
+                                                    const struct s2_request *request);
+MAPPING_MUST_USE enum mapping_error s2_locked_protect(struct s2_space *space,
                                                       const struct s2_request *request);
+
+/* Map over whatever is there. */
+MAPPING_MUST_USE enum mapping_error s2_locked_replace(struct s2_space *space,
+                                                      const struct s2_request *request);
+#pragma GCC visibility pop
 
 /* Whether a protect with @flags has anything to do in an area with @old_flags: it gets others, or
  * the hardware may have changed its leaves since they were made. */

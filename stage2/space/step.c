@@ -70,7 +70,7 @@ enum mapping_error s2_space_unmap_step(struct s2_space *space, struct s2_cursor 
         request.range = s2_cursor_rest(cursor);
         end = step_end(space, &request, s2_budget_of(false, S2_CLEAN_NONE, budget));
         request.range = ipa_range_between(cursor->next, end);
-        error = s2_locked_perform(space, &request);
+        error = s2_locked_unmap(space, &request);
         if (error == MAPPING_OK) {
             s2_cursor_move(cursor, end);
         }
@@ -103,7 +103,7 @@ static enum mapping_error protect_to(struct s2_space *space, struct s2_cursor *c
     enum mapping_error error;
 
     request.range = ipa_range_between(cursor->next, end);
-    error = s2_locked_perform(space, &request);
+    error = s2_locked_protect(space, &request);
     if (error == MAPPING_OK) {
         /* Only what the last pause parted: areas that are alike now were two before. */
         if (cursor->is_split) {

@@ -5,13 +5,14 @@
 #include "stage2/table/fold.h"
 #include "stage2/table/operation.h"
 
-static enum mapping_error perform(struct s2_space *space, const struct s2_request *request)
+static enum mapping_error perform(struct s2_space *space, s2_locked_fn verb,
+                                  const struct s2_request *request)
 {
     enum mapping_error error;
 
     mapping_lock_acquire(&space->lock);
     MAPPING_ASSERT(space->table.operation.depth == 0);
-    error = s2_locked_perform(space, request);
+    error = verb(space, request);
     /* What was deferred before went along, unless there was nothing to do now. */
     if (s2_flush_has_work(&space->table)) {
         s2_table_begin(&space->table);
@@ -24,24 +25,26 @@ static enum mapping_error perform(struct s2_space *space, const struct s2_reques
 enum mapping_error s2_space_map_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                        mapping_flags_t flags)
 {
-    return perform(space, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
+    return perform(space, s2_locked_map, &(struct s2_request){S2_VERB_MAP, range, pa, flags});
 }
 
 enum mapping_error s2_space_replace_linear(struct s2_space *space, struct ipa_range range, pa_t pa,
                                            mapping_flags_t flags)
 {
-    return perform(space, &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
+    return perform(space, s2_locked_replace,
+                   &(struct s2_request){S2_VERB_REPLACE, range, pa, flags});
 }
 
 enum mapping_error s2_space_unmap(struct s2_space *space, struct ipa_range range)
 {
-    return perform(space, &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
+    return perform(space, s2_locked_unmap,
+                   &(struct s2_request){.verb = S2_VERB_UNMAP, .range = range});
 }
 
 enum mapping_error s2_space_protect(struct s2_space *space, struct ipa_range range,
                                     mapping_flags_t flags)
 {
-    return perform(space,
+    return perform(space, s2_locked_protect,
                    &(struct s2_request){.verb = S2_VERB_PROTECT, .range = range, .flags = flags});
 }
 
