@@ -1,6 +1,7 @@
 #include "stage2/table/trap.h"
 
 #include "stage2/table/flush.h"
+#include "stage2/table/frames.h"
 #include "stage2/table/operation.h"
 #include "stage2/table/store.h"
 
@@ -65,6 +66,9 @@ enum mapping_error s2_table_trap(struct s2_table *table)
     if (error == MAPPING_OK) {
         empty_hardware_root(table);
         s2_flush_vmid(table);
+        if (s2_frames_quarantined(table) > 0) {
+            s2_frames_release_all(table); /* of a batch: this was its flush, too */
+        }
     }
     s2_table_end(table);
     return error;
