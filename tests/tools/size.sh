@@ -43,7 +43,7 @@ table=$("${CROSS_COMPILE}nm" -S "$work/table.o" | awk '$4 == "table" { print "0x
 
 "${CROSS_COMPILE}size" $(find "$BUILD/lib-aarch64/core" "$BUILD/lib-aarch64/stage2" -name '*.o' | sort)
 printf '%-44s %7s %7s %7s\n' bytes now goal held_at
-judge '.text of a minimal embedder, -O2' "$(text_of O2 -O2)" 40960 72704
-judge '.text of a minimal embedder, -Os -DNDEBUG' "$(text_of Os '-Os -DNDEBUG')" 32768 54272
+judge '.text of a minimal embedder, -O2' "$(text_of O2 -O2)" 40960 70656
+judge '.text of a minimal embedder, -Os -DNDEBUG' "$(text_of Os '-Os -DNDEBUG')" 32768 52736
 judge 'struct s2_table' $((table)) 1024 2048
 exit "$failed"
