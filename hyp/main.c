@@ -91,6 +91,8 @@ static void show_tlbs(void)
     topic_sizes();
     checks_topic("A notifier hears of what is invalidated");
     topic_notifier();
+    checks_topic("The next access anywhere is trapped");
+    topic_trap();
     checks_topic("A TLB conflict abort");
     topic_conflict();
 }

@@ -60,6 +60,9 @@ void topic_sizes(void);
 /* A notifier hears of what is invalidated, in time. */
 void topic_notifier(void);
 
+/* A guest's next access anywhere comes to EL2, once for each entry of the root. */
+void topic_trap(void);
+
 /* A TLB conflict that comes to EL2. */
 void topic_conflict(void);
 

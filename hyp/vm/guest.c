@@ -254,6 +254,11 @@ bool guest_mend(struct guest *guest, const struct abort *abort)
         s2_table_recover_conflict(table);
         return true;
     }
+    if (abort->kind == ABORT_TRANSLATION && abort->has_ipa &&
+        s2_space_untrap(&guest->space, abort->ipa)) {
+        guest->let_through++;
+        return true;
+    }
     if (is_stale(table, abort)) {
         s2_table_refresh(table, abort->ipa);
         return true;

@@ -33,6 +33,7 @@ struct guest {
     size_t block_count;
     unsigned waits;        /* WFIs seen */
     bool stopped_at_fetch; /* the last abort was of an instruction, not of its access */
+    unsigned let_through;  /* trapped accesses that were (stage2/space/trap.h) */
     bool is_quiet;         /* what it says is not printed */
 };
 
@@ -71,8 +72,9 @@ void guest_use_vcpu(struct guest *guest, unsigned vcpu);
 
 /**
  * guest_mend() - What EL2 does by itself about an abort that is not the guest's doing.
- * Returns:  true: the guest may try again. The tables allow what was refused, so that the TLB is
- *           out of date; or it has two answers; or the guest's own tables have changed meanwhile.
+ * Returns:  true: the guest may try again. Its accesses are trapped, and this one is let through;
+ *           or the tables allow what was refused, so that the TLB is out of date; or it has two
+ *           answers; or the guest's own tables have changed meanwhile.
  */
 bool guest_mend(struct guest *guest, const struct abort *abort);
 
