@@ -54,6 +54,9 @@ enum mapping_error s2_table_trap(struct s2_table *table)
 {
     enum mapping_error error = MAPPING_OK;
 
+    if (table->refuses_transient) {
+        return MAPPING_DENIED;
+    }
     if (table->format.has_access_flag &&
         s2_level_is_leaf(&table->geometry, table->geometry.start_level)) {
         return MAPPING_UNSUPPORTED;

@@ -27,9 +27,10 @@ TRESTLE_BEGIN
  *                   May be called again, and traps again what has come back since.
  * Returns:  MAPPING_OK; MAPPING_NO_FRAME: the copy takes as many frames as the root, the first time;
  *           MAPPING_UNSUPPORTED: the root may hold leaves, and hardware updates them
- *           (s2_config.hardware_update).
+ *           (s2_config.hardware_update); MAPPING_DENIED: transients are refused, as a device walks
+ *           the tables and cannot ask again.
  * On error: nothing has changed.
- * Order:    one flush of the whole VMID. A device that walks the tables faults, too.
+ * Order:    one flush of the whole VMID.
  * Cost:     O(entries of the root).
  */
 MAPPING_MUST_USE enum mapping_error s2_table_trap(struct s2_table *table);

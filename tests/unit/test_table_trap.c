@@ -200,6 +200,17 @@ TEST(trap_is_refused_where_hardware_updates_leaves_of_the_root)
     rig_fini(&rig);
 }
 
+TEST(trap_is_denied_where_transients_are_refused)
+{
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+
+    setup.config.transient = S2_TRANSIENT_REFUSED;
+    rig_init(&rig, setup);
+    ck_assert_int_eq(s2_table_trap(&rig.table), MAPPING_DENIED);
+    ck_assert(!s2_table_is_trapping(&rig.table));
+    rig_fini(&rig);
+}
+
 /* Blocks of the root itself, cut and folded, changed and replaced, while some are trapped. */
 TEST(verbs_on_blocks_of_the_root_go_on_while_it_traps)
 {
