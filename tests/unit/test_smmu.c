@@ -125,6 +125,28 @@ TEST_EACH(share3_is_refused_with_a_reason, COUNT(lacks3))
     rig_fini(&rig);
 }
 
+/* As read from QEMU 10.0.13 and 11.1.3, -M virt,iommu=smmuv3: 44 bits, neither FWB nor HTTU. */
+TEST(share3_with_the_emulators_smmu_asks_for_tables_without_fwb)
+{
+    static const struct s2_smmu3_idr emulated = {0x0d44101b, 0x1414, 0x74};
+    struct rig_setup setup = rig_setup_of(RIG_4K_40);
+    struct s2_smmu3_ste ste;
+    const char *reason = NULL;
+
+    rig_init(&rig, setup);
+    ck_assert_int_eq(s2_smmu3_share(s2_table_geometry(&rig.table), s2_table_root(&rig.table), 1,
+                                    &emulated, &ste, &reason),
+                     MAPPING_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(reason, "write-back"));
+    rig_fini(&rig);
+    setup.config.force_write_back = S2_FWB_OFF;
+    rig_init(&rig, setup);
+    ck_assert_int_eq(s2_smmu3_share(s2_table_geometry(&rig.table), s2_table_root(&rig.table),
+                                    0xffff, &emulated, &ste, NULL),
+                     MAPPING_OK);
+    rig_fini(&rig);
+}
+
 /* Tables that are cleaned serve an SMMU that does not look into caches. */
 TEST(share3_of_cleaned_tables_needs_no_coherent_walks)
 {
