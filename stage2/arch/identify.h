@@ -1,13 +1,12 @@
 /*
  * identify.h - what this CPU can do, and what all that come up can do together.
  *
- *      static struct s2_meeting meeting;                     zeroed: nobody has come yet
+ *      static struct s2_meeting meeting;                   zeroed: nobody has come yet
  *
  *      each CPU    mine = s2_features_read();
- *                  s2_meeting_join(&meeting, &mine)          all at once, or one by one
- *      then one    common = s2_meeting_close(&meeting);      tables are made for that
- *      any later   s2_meeting_join(&meeting, &mine)          MAPPING_UNSUPPORTED: it must run no
- *      guest
+ *                  s2_meeting_join(&meeting, &mine)        all at once, or one by one
+ *      then one    common = s2_meeting_close(&meeting);    tables are made for that
+ *      any later   s2_meeting_join(&meeting, &mine)        MAPPING_UNSUPPORTED: it runs no guest
  */
 #ifndef TRESTLE_STAGE2_ARCH_IDENTIFY_H
 #define TRESTLE_STAGE2_ARCH_IDENTIFY_H
