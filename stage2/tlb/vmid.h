@@ -30,8 +30,7 @@
  *
  *      for good, or for long      s2_leave(), s2_cpu_fini(), off
  *                                 on, TLBI ALLE1, DSB NSH, s2_cpu_init()
- *      for a while (suspend,      off, in a guest or not: what it runs stays reserved to it, and
- *      its
+ *      for a while (suspend,      off, in a guest or not: what it runs stays reserved to it, and its
  *      its context is lost)       guest does not end
  *                                 on, TLBI ALLE1, DSB NSH, ISB, then s2_enter() or s2_leave()
  *
