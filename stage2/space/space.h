@@ -25,9 +25,9 @@
  *                s2_leave() takes the guest from a CPU, and before any call here on a CPU that
  *                still has a guest's buffers enabled: whatever invalidates for a guest that is not
  *                current there puts it into VTTBR_EL2 for a moment.
- *   suspend      a CPU that loses its TLB and its registers has left its guest first (s2_leave());
- *                when it comes back: TLBI ALLE1, DSB NSH, then s2_enter() as usual. Its struct
- *                s2_cpu stays. Tables are memory: if RAM is lost, so are they.
+ *   suspend      a CPU that loses its TLB and its registers, in a guest or not, comes back by TLBI
+ *                ALLE1, DSB NSH, ISB, and then s2_enter() or s2_leave() (stage2/tlb/vmid.h). Its
+ *                struct s2_cpu stays. Tables are memory: if RAM is lost, so are they.
  *   HCR_EL2.PTW  is the host's. With it, a guest's stage-1 table in an area of a device type is a
  *                permission fault with S1PTW, and its level is the emulator's choice.
  *   regimes      Non-secure EL1&0 with EL2, AArch64. Not served: Secure (VSTTBR_EL2, VSTCR_EL2),
