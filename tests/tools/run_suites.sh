@@ -6,7 +6,7 @@
 # TRESTLE_SUITES in the environment: these alone.
 #
 # One line a suite, and what it says of its seeds; all it printed if it failed. All suites run, also
-# after one failed. The last line is "N passed, M failed".
+# after one failed; what failed is said again at the end. The last line is "N passed, M failed".
 set -u
 
 runner=$1
@@ -43,6 +43,9 @@ fi
 xargs -P "$(nproc)" -I '{}' sh -c "$one_suite" sh "$runner" "$logs" '{}' "$@" <"$logs/list"
 code=$?
 rm "$logs/list"
+grep -LE '^[1-9][0-9]* passed, 0 failed$' "$logs"/* | while read -r log; do
+    grep -HE ':[FES]:' "$log" || tail -n 3 "$log"
+done | sed "s|^$logs/||"
 grep -hE '^[0-9]+ passed, [0-9]+ failed$' "$logs"/* |
     awk '{ passed += $1; failed += $3 } END { printf "%d passed, %d failed\n", passed, failed }'
 exit "$code"
