@@ -69,6 +69,8 @@ NO_PIE := $(if $(filter -fPIC -fpic -fPIE -fpie,$(CFLAGS)),,-fno-pie)
 EL2 := $(FREESTANDING) -mgeneral-regs-only -mstrict-align -mno-outline-atomics $(NO_PIE)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CLANG_EL2 = $(CLANG) --target=aarch64-linux-gnu
+# Threads of a test may have to share a processor.
+YIELD := -include tests/sim/yield.h
 # What is measured is compiled as it is written; what measures it may be fast.
 COVER_LEVEL = -O0
 COVER := -g --coverage -fprofile-update=prefer-atomic -fkeep-inline-functions \
@@ -135,10 +137,10 @@ define remember
 @printf '%s\n' '$1' | cmp -s - $@ || printf '%s\n' '$1' >$@
 endef
 
-$(eval $(call variant,unit,$(CC) $(BASE) $(CFLAGS),tests/sim))
-$(eval $(call variant,clang,$(CLANG) $(BASE) $(CFLAGS),tests/sim))
-$(eval $(call variant,asan,$(CC) $(BASE) -O1 -g $(SANITIZE),tests/sim))
-$(eval $(call variant,coverage,$(CC) $(BASE) $$(COVER_LEVEL) $(COVER),tests/sim))
+$(eval $(call variant,unit,$(CC) $(BASE) $(CFLAGS) $(YIELD),tests/sim))
+$(eval $(call variant,clang,$(CLANG) $(BASE) $(CFLAGS) $(YIELD),tests/sim))
+$(eval $(call variant,asan,$(CC) $(BASE) -O1 -g $(SANITIZE) $(YIELD),tests/sim))
+$(eval $(call variant,coverage,$(CC) $(BASE) $$(COVER_LEVEL) $(COVER) $(YIELD),tests/sim))
 $(eval $(call variant,lib,$(CC) $(BASE) $(CFLAGS) $(FREESTANDING),tests/bench))
 $(eval $(call variant,bench,$(CC) $(BASE) $(CFLAGS) $$(PEER_FLAGS),tests/bench))
 $(eval $(call variant,lib-aarch64,$(CROSS_COMPILE)gcc $(BASE) $(CFLAGS) $(EL2),stage2/el2))
