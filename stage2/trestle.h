@@ -10,6 +10,7 @@
  *      what it has, out of caches     stage2/space/clean.h
  *      taking it apart                stage2/space/fini.h
  *      running the guest              stage2/space/enter.h
+ *      what a fault says              stage2/arch/syndrome.h
  *      after a fault                  stage2/table/recover.h
  *      the next access faults         stage2/space/trap.h
  *      the tables as text             stage2/table/dump.h
@@ -24,6 +25,7 @@
 
 #include "stage2/arch/identify.h"
 #include "stage2/arch/smmu.h"
+#include "stage2/arch/syndrome.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
 #include "stage2/space/clean.h"
