@@ -19,15 +19,9 @@ DEFINE_AT(par_of_s1e1r, "s1e1r")
 DEFINE_AT(par_of_s12e1r, "s12e1r")
 DEFINE_AT(par_of_s12e1w, "s12e1w")
 
-bool at_s1e1r(uint64_t va, ipa_t *page)
+uint64_t at_s1e1r(uint64_t va)
 {
-    uint64_t par = par_of_s1e1r(va);
-
-    if ((par & PAR_F) != 0) {
-        return false;
-    }
-    *page = ipa_of(par & PAR_PA_PAGE);
-    return true;
+    return par_of_s1e1r(va);
 }
 
 uint64_t at_s12e1r(uint64_t va)

@@ -7,14 +7,10 @@
 #ifndef TRESTLE_HYP_MACHINE_ADDRESS_TRANSLATION_H
 #define TRESTLE_HYP_MACHINE_ADDRESS_TRANSLATION_H
 
-#include "core/addr.h"
-
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Stage 1 alone, a read from EL1: false if the guest's tables refuse @va; else *page is the IPA of
- * its page. */
-bool at_s1e1r(uint64_t va, ipa_t *page);
+/* Stage 1 alone, a read from EL1, as PAR_EL1: F if the guest's tables refuse @va. */
+uint64_t at_s1e1r(uint64_t va);
 
 /* Both stages, a read or a write from EL1, as PAR_EL1. */
 uint64_t at_s12e1r(uint64_t va);

@@ -175,17 +175,8 @@ static inline void isb(void)
 
 /* ISS of aborts. */
 #define ISS_FSC MAPPING_FIELD(5, 0)
-#define ISS_WNR MAPPING_BIT(6)
-#define ISS_S1PTW MAPPING_BIT(7)
-#define ISS_CM MAPPING_BIT(8)
-#define ISS_FNV MAPPING_BIT(10)
-#define ISS_SF MAPPING_BIT(15)
-#define ISS_SRT MAPPING_FIELD(20, 16)
-#define ISS_SSE MAPPING_BIT(21)
-#define ISS_SAS MAPPING_FIELD(23, 22)
-#define ISS_ISV MAPPING_BIT(24)
 
-/* FSC: the kinds whose level is in [1:0], as values of [5:2]; and level -1's own codes. */
+/* FSC: the kinds whose level is in [1:0], as values of [5:2]; and level -1's own code. */
 #define FSC_KIND MAPPING_FIELD(5, 2)
 #define FSC_LEVEL MAPPING_FIELD(1, 0)
 #define FSC_KIND_ADDRESS_SIZE 0x0
@@ -193,12 +184,7 @@ static inline void isb(void)
 #define FSC_KIND_ACCESS_FLAG 0x2
 #define FSC_KIND_PERMISSION 0x3
 #define FSC_TLB_CONFLICT 0x30
-#define FSC_ADDRESS_SIZE_LM1 0x29
 #define FSC_TRANSLATION_LM1 0x2b
-
-#define HPFAR_FIPA MAPPING_FIELD(43, 4) /* IPA[51:12] */
-#define IPA_PAGE MAPPING_FIELD(51, 12)
-#define IPA_PAGE_OFFSET MAPPING_FIELD(11, 0)
 
 /* PAR_EL1 after an address translation. */
 #define PAR_F MAPPING_BIT(0)

@@ -39,9 +39,10 @@ static void check_split(struct guest *guest, struct ipa_range range, pa_t pa)
     guest_write(guest, after, 3);
     check(s2_space_unmap(&guest->space, page) == MAPPING_OK, "EL2 splits %lu %s out of it",
           size_number(size), size_unit(size));
-    expect_abort(guest_read(guest, page.start),
-                 (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, S2_LEVEL_PAGE, page.start},
-                 "the guest's next load");
+    expect_abort(
+        guest_read(guest, page.start),
+        (struct expected_abort){S2_ACCESS_READ, S2_FAULT_TRANSLATION, S2_LEVEL_PAGE, page.start},
+        "the guest's next load");
     guest_pass(guest);
     check(guest_read(guest, before).answer == 1 && guest_read(guest, after).answer == 3,
           "the words on both sides of the split are there");

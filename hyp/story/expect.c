@@ -10,7 +10,7 @@ static void note_result(struct guest_result result)
         break;
     case GUEST_ABORTED:
         check_note("EL2 took: %s, %s fault, level %d, IPA 0x%lx%s, ESR 0x%lx",
-                   abort_access_name(result.abort.access), abort_kind_name(result.abort.kind),
+                   s2_access_name(result.abort.access), s2_fault_kind_name(result.abort.kind),
                    result.abort.level, ipa_number(result.abort.ipa),
                    result.abort.has_ipa ? "" : " (unknown)", result.abort.esr);
         break;
@@ -32,7 +32,7 @@ bool expect_answer(struct guest_result result, uint64_t answer, const char *what
     return holds;
 }
 
-static bool abort_matches(const struct abort *abort, const struct expected_abort *expected)
+static bool abort_matches(const struct s2_fault *abort, const struct expected_abort *expected)
 {
     return abort->access == expected->access && abort->kind == expected->kind &&
            abort->level == expected->level && abort->has_ipa && ipa_eq(abort->ipa, expected->ipa);
@@ -42,9 +42,8 @@ bool expect_abort(struct guest_result result, struct expected_abort expected, co
 {
     bool holds = result.outcome == GUEST_ABORTED && abort_matches(&result.abort, &expected);
 
-    check(holds, "%s: %s, %s fault at level %d, IPA 0x%lx", what,
-          abort_access_name(expected.access), abort_kind_name(expected.kind), expected.level,
-          ipa_number(expected.ipa));
+    check(holds, "%s: %s, %s fault at level %d, IPA 0x%lx", what, s2_access_name(expected.access),
+          s2_fault_kind_name(expected.kind), expected.level, ipa_number(expected.ipa));
     if (!holds) {
         note_result(result);
     }

@@ -12,8 +12,8 @@ bool expect_answer(struct guest_result result, uint64_t answer, const char *what
 
 /* Stage 2 refused the access, and EL2 learnt exactly this of it. */
 struct expected_abort {
-    enum abort_access access;
-    enum abort_kind kind;
+    enum s2_access access;
+    enum s2_fault_kind kind;
     int level;
     ipa_t ipa;
 };

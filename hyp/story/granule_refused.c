@@ -5,7 +5,7 @@
 
 /* The guest stands at an access of @ipa that stage 2 refused, and passes over it. */
 static void check_refused(const struct granule_guest *on, struct guest_result result,
-                          enum abort_access access, enum abort_kind kind, ipa_t ipa,
+                          enum s2_access access, enum s2_fault_kind kind, ipa_t ipa,
                           const char *what)
 {
     expect_abort(result, (struct expected_abort){access, kind, walk_level(on->guest, ipa), ipa},
@@ -18,8 +18,8 @@ static void check_fetch(const struct granule_guest *on, struct ipa_range range, 
     uint64_t at = ipa_number(range.start) + on->page;
 
     guest_step(on->guest, GUEST_STEP_COPY_CODE, at, CODE_ANSWER, 0);
-    check_refused(on, guest_step(on->guest, GUEST_STEP_CALL, at, 0, 0), ABORT_FETCH,
-                  ABORT_PERMISSION, ipa_of(at), what);
+    check_refused(on, guest_step(on->guest, GUEST_STEP_CALL, at, 0, 0), S2_ACCESS_FETCH,
+                  S2_FAULT_PERMISSION, ipa_of(at), what);
 }
 
 static void check_no_execute(const struct granule_guest *on)
@@ -37,15 +37,15 @@ void granule_refused(const struct granule_guest *on)
     ipa_t hole = ipa_of(GRANULE_HOLE_IPA + 0x128);
     ipa_t end = ipa_range_end(on->pages);
 
-    check_refused(on, guest_write(guest, on->constants.start, 0), ABORT_WRITE, ABORT_PERMISSION,
-                  on->constants.start, "write to a read-only page");
+    check_refused(on, guest_write(guest, on->constants.start, 0), S2_ACCESS_WRITE,
+                  S2_FAULT_PERMISSION, on->constants.start, "write to a read-only page");
     expect_answer(guest_read(guest, on->constants.start), GRANULE_CONSTANT,
                   "it is as it was, and the guest may read it");
     check_no_execute(on);
-    check_refused(on, guest_read(guest, hole), ABORT_READ, ABORT_TRANSLATION, hole,
+    check_refused(on, guest_read(guest, hole), S2_ACCESS_READ, S2_FAULT_TRANSLATION, hole,
                   "read of a hole");
-    check_refused(on, guest_write(guest, hole, 1), ABORT_WRITE, ABORT_TRANSLATION, hole,
+    check_refused(on, guest_write(guest, hole, 1), S2_ACCESS_WRITE, S2_FAULT_TRANSLATION, hole,
                   "write to a hole");
-    check_refused(on, guest_read(guest, end), ABORT_READ, ABORT_TRANSLATION, end,
+    check_refused(on, guest_read(guest, end), S2_ACCESS_READ, S2_FAULT_TRANSLATION, end,
                   "the first word after an area");
 }

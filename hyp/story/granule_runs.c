@@ -83,7 +83,7 @@ static void check_unmap(const struct granule_guest *on, const struct places *pla
     check(s2_space_unmap(&guest->space, places->page) == MAPPING_OK, "EL2 unmaps that page alone");
     check_broken(on, places);
     expect_abort(guest_read(guest, page),
-                 (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, S2_LEVEL_PAGE, page},
+                 (struct expected_abort){S2_ACCESS_READ, S2_FAULT_TRANSLATION, S2_LEVEL_PAGE, page},
                  "the guest's next load");
     check(s2_space_map_linear(&guest->space, places->page, other, RW) == MAPPING_OK,
           "EL2 maps another frame there");
@@ -104,7 +104,7 @@ static void check_protect_page(const struct granule_guest *on, const struct plac
           "EL2 makes that page alone read-only");
     check_broken(on, places);
     expect_abort(guest_write(guest, page, word),
-                 (struct expected_abort){ABORT_WRITE, ABORT_PERMISSION, S2_LEVEL_PAGE, page},
+                 (struct expected_abort){S2_ACCESS_WRITE, S2_FAULT_PERMISSION, S2_LEVEL_PAGE, page},
                  "the guest's next store");
     check(s2_space_protect(&guest->space, places->page, RW) == MAPPING_OK,
           "EL2 makes it writable again");
@@ -123,7 +123,7 @@ static void check_protect_run(const struct granule_guest *on, const struct place
     check(guest_run_size(guest, places->last) == on->run, "it is one run still");
     expect_abort(
         guest_write(guest, places->last, word),
-        (struct expected_abort){ABORT_WRITE, ABORT_PERMISSION, S2_LEVEL_PAGE, places->last},
+        (struct expected_abort){S2_ACCESS_WRITE, S2_FAULT_PERMISSION, S2_LEVEL_PAGE, places->last},
         "the guest's next store");
     check(s2_space_protect(&guest->space, places->a, RW) == MAPPING_OK,
           "EL2 makes it writable again");

@@ -74,10 +74,9 @@ static bool sets_access_flag(const struct s2_table *table)
     return s2_geometry_has_access_flag(s2_table_geometry(table));
 }
 
-static bool may_access(const struct s2_table *table, mapping_flags_t flags,
-                       enum abort_access access)
+static bool may_access(const struct s2_table *table, mapping_flags_t flags, enum s2_access access)
 {
-    if (access == ABORT_READ) {
+    if (access == S2_ACCESS_READ) {
         return (flags & S2_READ) != 0;
     }
     return (flags & S2_WRITE) != 0 ||
@@ -85,7 +84,7 @@ static bool may_access(const struct s2_table *table, mapping_flags_t flags,
 }
 
 static uint64_t expected_of_leaf(const struct s2_table *table, const struct s2_leaf *leaf,
-                                 enum abort_access access)
+                                 enum s2_access access)
 {
     if ((leaf->flags & S2_NO_AF) != 0 && !sets_access_flag(table)) {
         return fault(FSC_KIND_ACCESS_FLAG, leaf->level);
@@ -115,7 +114,7 @@ static struct view look(const struct s2_table *table, uint64_t address)
 
 /* What the library, and the manual where the library has no say, make of an access. */
 static uint64_t expected(const struct s2_table *table, const struct view *view,
-                         enum abort_access access)
+                         enum s2_access access)
 {
     if (view->address >= MAPPING_BIT(machine.cpu.pa_bits)) {
         return PAR_F; /* stage 1 puts out no such IPA: its address size fault, level 0 */
@@ -138,8 +137,8 @@ static mapping_flags_t flags_after_store(const struct oracle *oracle, mapping_fl
 }
 
 /* By the fault that AT would tell of, at the very address. */
-static bool is_refusal_for(const struct abort *abort, uint64_t wanted, uint64_t address,
-                           enum abort_access access)
+static bool is_refusal_for(const struct s2_fault *abort, uint64_t wanted, uint64_t address,
+                           enum s2_access access)
 {
     return abort->access == access && abort->has_ipa && ipa_eq(abort->ipa, ipa_of(address)) &&
            MAPPING_FIELD_GET(ISS_FSC, abort->esr) == MAPPING_FIELD_GET(PAR_FST, wanted);
@@ -154,7 +153,7 @@ static bool is_unchanged(const struct oracle *oracle, const struct view *before)
 }
 
 /* An access that is to be refused as @wanted says is, and leaves everything as it is. */
-static bool is_refused(struct oracle *oracle, const struct view *view, enum abort_access access,
+static bool is_refused(struct oracle *oracle, const struct view *view, enum s2_access access,
                        uint64_t wanted)
 {
     struct bare_result result =
@@ -170,7 +169,7 @@ static bool is_stored(struct oracle *oracle, const struct view *view, const vola
 {
     uint8_t value = (uint8_t) ~*byte;
     struct bare_result result =
-        bare_access(oracle->table, oracle->program, ABORT_WRITE, view->address, value);
+        bare_access(oracle->table, oracle->program, S2_ACCESS_WRITE, view->address, value);
     struct view after = look(oracle->table, view->address);
 
     oracle->stored += result.is_done;
@@ -180,13 +179,13 @@ static bool is_stored(struct oracle *oracle, const struct view *view, const vola
 
 static bool store_is_right(struct oracle *oracle, const struct view *view)
 {
-    uint64_t wanted = expected(oracle->table, view, ABORT_WRITE);
+    uint64_t wanted = expected(oracle->table, view, S2_ACCESS_WRITE);
     const volatile uint8_t *byte =
         view->error == MAPPING_OK ? frame_pool_ptr(&machine.guests, view->leaf.pa) : NULL;
     uint8_t old = byte != NULL ? *byte : 0;
 
     if ((wanted & PAR_F) != 0) {
-        return is_refused(oracle, view, ABORT_WRITE, wanted) && (byte == NULL || *byte == old);
+        return is_refused(oracle, view, S2_ACCESS_WRITE, wanted) && (byte == NULL || *byte == old);
     }
     return byte != NULL && is_stored(oracle, view, byte);
 }
@@ -225,9 +224,9 @@ static bool is_clean(const struct view *view)
 /* What this CPU's AT answers, though a store tells another story. Where none tells it, there is no
  * exception. */
 static bool is_denied_wrongly(const struct oracle *oracle, const struct view *view,
-                              enum abort_access access)
+                              enum s2_access access)
 {
-    return at_habits.denies_clean && access == ABORT_WRITE && is_clean(view) &&
+    return at_habits.denies_clean && access == S2_ACCESS_WRITE && is_clean(view) &&
            ipa_range_has(oracle->ram, ipa_of(view->address));
 }
 
@@ -241,7 +240,7 @@ static bool agrees(uint64_t par, uint64_t wanted)
 /* Whether AT left the leaf as it may: all that it may write is AF, and what this CPU is known
  * to. */
 static bool is_left_alone(const struct oracle *oracle, const struct view *before,
-                          enum abort_access access)
+                          enum s2_access access)
 {
     struct view after = look(oracle->table, before->address);
     mapping_flags_t changed = before->leaf.flags ^ after.leaf.flags;
@@ -251,31 +250,31 @@ static bool is_left_alone(const struct oracle *oracle, const struct view *before
         return after.error == before->error;
     }
     may_change |= sets_access_flag(oracle->table) ? before->leaf.flags & S2_NO_AF : 0;
-    if (access == ABORT_WRITE && at_habits.dirties_clean && is_clean(before)) {
+    if (access == S2_ACCESS_WRITE && at_habits.dirties_clean && is_clean(before)) {
         may_change |= S2_WRITE;
     }
     return after.error == MAPPING_OK && pa_eq(after.leaf.pa, before->leaf.pa) &&
            (changed & ~may_change) == 0;
 }
 
-static void note_wrong(struct oracle *oracle, const struct view *view, enum abort_access access,
+static void note_wrong(struct oracle *oracle, const struct view *view, enum s2_access access,
                        uint64_t par, uint64_t wanted)
 {
     oracle->wrong++;
     if (oracle->wrong <= NOTES_MAX) {
         check_note("%s of 0x%lx: PAR_EL1 is 0x%lx, the library means 0x%lx of flags 0x%lx",
-                   abort_access_name(access), view->address, par, wanted,
+                   s2_access_name(access), view->address, par, wanted,
                    view->error == MAPPING_OK ? view->leaf.flags : 0);
     }
 }
 
-static void ask_at(struct oracle *oracle, const struct view *view, enum abort_access access,
+static void ask_at(struct oracle *oracle, const struct view *view, enum s2_access access,
                    uint64_t wanted)
 {
     uint64_t said = is_denied_wrongly(oracle, view, access)
                         ? fault(FSC_KIND_PERMISSION, view->leaf.level)
                         : wanted;
-    uint64_t par = access == ABORT_READ ? at_s12e1r(view->address) : at_s12e1w(view->address);
+    uint64_t par = access == S2_ACCESS_READ ? at_s12e1r(view->address) : at_s12e1w(view->address);
 
     if (!agrees(par, said) || !is_left_alone(oracle, view, access)) {
         note_wrong(oracle, view, access, par, said);
@@ -288,7 +287,7 @@ static bool is_permission_fault(uint64_t wanted)
            MAPPING_FIELD_GET(FSC_KIND, MAPPING_FIELD_GET(PAR_FST, wanted)) == FSC_KIND_PERMISSION;
 }
 
-static void compare(struct oracle *oracle, uint64_t address, enum abort_access access)
+static void compare(struct oracle *oracle, uint64_t address, enum s2_access access)
 {
     /* First the library, as the CPU may set AF and dirty state while it answers. */
     struct view view = look(oracle->table, address);
@@ -299,8 +298,8 @@ static void compare(struct oracle *oracle, uint64_t address, enum abort_access a
     } else if (!is_refused(oracle, &view, access, wanted)) {
         note_wrong(oracle, &view, access, 0, wanted);
     }
-    oracle->readable += access == ABORT_READ && (wanted & PAR_F) == 0;
-    oracle->writable += access == ABORT_WRITE && (wanted & PAR_F) == 0;
+    oracle->readable += access == S2_ACCESS_READ && (wanted & PAR_F) == 0;
+    oracle->writable += access == S2_ACCESS_WRITE && (wanted & PAR_F) == 0;
 }
 
 /* @table's registers are in place. */
@@ -330,8 +329,8 @@ void oracle_end(struct oracle *oracle)
 
 void oracle_ask(struct oracle *oracle, uint64_t address)
 {
-    compare(oracle, address, ABORT_READ);
-    compare(oracle, address, ABORT_WRITE);
+    compare(oracle, address, S2_ACCESS_READ);
+    compare(oracle, address, S2_ACCESS_WRITE);
     oracle->asked++;
 }
 

@@ -36,9 +36,10 @@ static bool loses(struct guest *guest, struct guest *other, struct ipa_range ran
     use(other, range, other == guest ? 1 : 2);
     holds = expect_part(s2_space_unmap(&guest->space, range) == MAPPING_OK, "EL2 unmaps it");
     holds = expect_part(other == guest || finds(other, range, 2), "the loaded one keeps its own") &&
-            expect_part(small_is_refused(guest, ABORT_READ, ABORT_TRANSLATION, range.start) &&
-                            small_is_refused(guest, ABORT_READ, ABORT_TRANSLATION, last_of(range)),
-                        "the guest loses it") &&
+            expect_part(
+                small_is_refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, range.start) &&
+                    small_is_refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, last_of(range)),
+                "the guest loses it") &&
             holds;
     return expect_part(s2_space_map_linear(&guest->space, range, pa, RW) == MAPPING_OK &&
                            finds(guest, range, 1),
@@ -61,7 +62,7 @@ static bool moves(struct guest *guest, struct guest *other, struct ipa_range ran
 }
 
 /* EL2 lets the guest try again, and has this CPU forget the page. */
-static bool is_mended(struct guest *guest, const struct abort *abort)
+static bool is_mended(struct guest *guest, const struct s2_fault *abort)
 {
     const struct s2_tlb_counters *sent = s2_table_tlb_counters(s2_space_table(&guest->space));
     uint64_t before = sent->by_address;
@@ -81,10 +82,11 @@ static bool is_tightened(struct guest *guest, struct guest *other, struct ipa_ra
     holds = s2_space_protect(&guest->space, range, S2_READ) == MAPPING_OK &&
             (other == guest || guest_write(other, range.start, 2).outcome == GUEST_DONE);
     result = guest_write(guest, range.start, 3);
-    holds = expect_part(result.outcome == GUEST_ABORTED && result.abort.kind == ABORT_PERMISSION &&
-                            !guest_mend(guest, &result.abort),
-                        "the guest's store is refused, and the tables say so too") &&
-            holds;
+    holds =
+        expect_part(result.outcome == GUEST_ABORTED && result.abort.kind == S2_FAULT_PERMISSION &&
+                        !guest_mend(guest, &result.abort),
+                    "the guest's store is refused, and the tables say so too") &&
+        holds;
     holds = s2_space_protect(&guest->space, range, RW) == MAPPING_OK && holds;
     holds = expect_part(is_mended(guest, &result.abort), "the page's TLB entries go") && holds;
     return expect_part(guest_retry(guest).outcome == GUEST_DONE &&

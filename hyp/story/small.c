@@ -40,11 +40,11 @@ pa_t small_pa(struct guest *guest, struct ipa_range range)
     return leaf.pa;
 }
 
-bool small_is_refused(struct guest *guest, enum abort_access access, enum abort_kind kind,
+bool small_is_refused(struct guest *guest, enum s2_access access, enum s2_fault_kind kind,
                       ipa_t ipa)
 {
     struct guest_result result =
-        access == ABORT_WRITE ? guest_write(guest, ipa, 0) : guest_read(guest, ipa);
+        access == S2_ACCESS_WRITE ? guest_write(guest, ipa, 0) : guest_read(guest, ipa);
 
     if (result.outcome != GUEST_ABORTED) {
         return false;

@@ -40,7 +40,7 @@ pa_t small_pa(struct guest *guest, struct ipa_range range);
 
 /* A load of, a store to @ipa is refused by stage 2, with that kind of fault and that IPA; the guest
  * passes over it. */
-bool small_is_refused(struct guest *guest, enum abort_access access, enum abort_kind kind,
+bool small_is_refused(struct guest *guest, enum s2_access access, enum s2_fault_kind kind,
                       ipa_t ipa);
 
 /* Whether a load of @ipa answers @word. */

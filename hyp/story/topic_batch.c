@@ -81,13 +81,14 @@ static void check_flushes(const struct cast *cast)
 
 static void check_gone(const struct cast *cast)
 {
-    bool nora = small_is_refused(cast->nora, ABORT_READ, ABORT_TRANSLATION, PAGE.start) &&
-                small_is_refused(cast->nora, ABORT_READ, ABORT_TRANSLATION, OTHER_PAGE.start) &&
-                small_is_refused(cast->nora, ABORT_READ, ABORT_TRANSLATION, FAR_PAGE.start);
-    bool otto = small_is_refused(cast->otto, ABORT_READ, ABORT_TRANSLATION, PAGE.start) &&
-                small_is_refused(cast->otto, ABORT_WRITE, ABORT_PERMISSION, OTHER_PAGE.start) &&
-                small_reads(cast->otto, OTHER_PAGE.start, 2) &&
-                small_reads(cast->otto, FAR_PAGE.start, 2);
+    bool nora =
+        small_is_refused(cast->nora, S2_ACCESS_READ, S2_FAULT_TRANSLATION, PAGE.start) &&
+        small_is_refused(cast->nora, S2_ACCESS_READ, S2_FAULT_TRANSLATION, OTHER_PAGE.start) &&
+        small_is_refused(cast->nora, S2_ACCESS_READ, S2_FAULT_TRANSLATION, FAR_PAGE.start);
+    bool otto =
+        small_is_refused(cast->otto, S2_ACCESS_READ, S2_FAULT_TRANSLATION, PAGE.start) &&
+        small_is_refused(cast->otto, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, OTHER_PAGE.start) &&
+        small_reads(cast->otto, OTHER_PAGE.start, 2) && small_reads(cast->otto, FAR_PAGE.start, 2);
 
     check(nora && otto, "neither reaches what was taken, and %s reads what is left to him",
           cast->otto->name);

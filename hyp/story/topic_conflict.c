@@ -14,18 +14,19 @@ _Static_assert((MAPPING_FIELD_PREP(ESR_EC, EC_DABT_LOWER) | ESR_IL | FSC_TLB_CON
 
 static void check_decode(void)
 {
-    struct abort load = abort_decode(ESR_LITERAL);
-    struct abort fetch = abort_decode(ESR_FETCH_LITERAL);
+    struct s2_fault load = abort_decode(ESR_LITERAL);
+    struct s2_fault fetch = abort_decode(ESR_FETCH_LITERAL);
 
-    check(load.kind == ABORT_TLB_CONFLICT && load.access == ABORT_READ && !load.has_ipa &&
-              fetch.kind == ABORT_TLB_CONFLICT && fetch.access == ABORT_FETCH && !fetch.has_ipa,
+    check(load.kind == S2_FAULT_TLB_CONFLICT && load.access == S2_ACCESS_READ && !load.has_ipa &&
+              fetch.kind == S2_FAULT_TLB_CONFLICT && fetch.access == S2_ACCESS_FETCH &&
+              !fetch.has_ipa,
           "ESR 0x%x and 0x%x are TLB conflicts, at addresses that the CPU does not tell",
           ESR_LITERAL, ESR_FETCH_LITERAL);
 }
 
 static void check_recovery(struct guest *guest)
 {
-    const struct abort abort = abort_decode(ESR_LITERAL);
+    const struct s2_fault abort = abort_decode(ESR_LITERAL);
     const struct s2_tlb_counters *sent = s2_table_tlb_counters(s2_space_table(&guest->space));
     const struct s2_tlb_counters before = *sent;
     const uint64_t times = (machine.cpu.errata & S2_ERRATUM_REPEAT_TLBI) != 0 ? 2 : 1;

@@ -73,7 +73,7 @@ static void check_protect(struct guest *guest, struct listener *listener)
     check(s2_space_protect(&guest->space, PAGES, S2_READ) == MAPPING_OK &&
               heard(listener, PAGES, S2_LEVEL_PAGE),
           "pages become read-only: it hears of them, level 3");
-    check(small_is_refused(guest, ABORT_WRITE, ABORT_PERMISSION, PAGES.start),
+    check(small_is_refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, PAGES.start),
           "and the guest's next store is refused");
 }
 

@@ -21,9 +21,9 @@ static bool protect(struct guest *guest, struct ipa_range range, mapping_flags_t
     return s2_space_protect(&guest->space, range, flags) == MAPPING_OK;
 }
 
-static struct expected_abort forbidden(struct guest *guest, enum abort_access access, uint64_t ipa)
+static struct expected_abort forbidden(struct guest *guest, enum s2_access access, uint64_t ipa)
 {
-    return (struct expected_abort){access, ABORT_PERMISSION, walk_level(guest, ipa_of(ipa)),
+    return (struct expected_abort){access, S2_FAULT_PERMISSION, walk_level(guest, ipa_of(ipa)),
                                    ipa_of(ipa)};
 }
 
@@ -32,7 +32,7 @@ static void check_read_only(struct guest *guest)
     guest_write(guest, ipa_of(PAGE), FIRST);
     expect_answer(guest_read(guest, ipa_of(PAGE)), FIRST, "the guest writes and reads a page");
     check(protect(guest, page_range, S2_READ), "EL2 makes the page read-only");
-    expect_abort(guest_write(guest, ipa_of(PAGE), SECOND), forbidden(guest, ABORT_WRITE, PAGE),
+    expect_abort(guest_write(guest, ipa_of(PAGE), SECOND), forbidden(guest, S2_ACCESS_WRITE, PAGE),
                  "the guest's next store");
     check(*(uint64_t *)guest_memory(guest, ipa_of(PAGE)) == FIRST, "the page is as it was");
     check(protect(guest, page_range, RW), "EL2 makes it writable again");
@@ -48,7 +48,7 @@ static void check_block(struct guest *guest)
               protect(guest, block_range, S2_READ),
           "EL2 folds the block, and makes it read-only as one");
     expect_leaf(guest, ipa_of(PAGE), BLOCK_SIZE, "it is one 2 MiB block still");
-    expect_abort(guest_write(guest, ipa_of(PAGE), FIRST), forbidden(guest, ABORT_WRITE, PAGE),
+    expect_abort(guest_write(guest, ipa_of(PAGE), FIRST), forbidden(guest, S2_ACCESS_WRITE, PAGE),
                  "the guest's next store");
     check(protect(guest, block_range, RW), "EL2 makes it writable again");
     expect_answer(guest_retry(guest), 0, "the same store, tried again, goes through");
@@ -58,7 +58,7 @@ static void check_no_access(struct guest *guest)
 {
     expect_answer(guest_read(guest, ipa_of(PAGE)), FIRST, "the guest reads the page");
     check(protect(guest, page_range, 0), "EL2 takes all permissions away");
-    expect_abort(guest_read(guest, ipa_of(PAGE)), forbidden(guest, ABORT_READ, PAGE),
+    expect_abort(guest_read(guest, ipa_of(PAGE)), forbidden(guest, S2_ACCESS_READ, PAGE),
                  "the guest's next load");
     check(protect(guest, page_range, RW), "EL2 gives them back");
     expect_answer(guest_retry(guest), FIRST, "the same load, tried again, goes through");
@@ -74,7 +74,7 @@ static void check_execute(struct guest *guest)
     guest_step(guest, GUEST_STEP_COPY_CODE, PLAN_CODE_IPA, CODE_ANSWER, 0);
     expect_answer(call(guest, GUEST_STEP_CALL), CODE_ANSWER, "the guest runs code of its own");
     check(protect(guest, code_range, RW), "EL2 forbids to execute it");
-    expect_abort(call(guest, GUEST_STEP_CALL), forbidden(guest, ABORT_FETCH, PLAN_CODE_IPA),
+    expect_abort(call(guest, GUEST_STEP_CALL), forbidden(guest, S2_ACCESS_FETCH, PLAN_CODE_IPA),
                  "the guest's next call");
     check(protect(guest, code_range, RW | S2_EXEC), "EL2 allows it again");
     expect_answer(guest_retry(guest), CODE_ANSWER, "the same call, tried again, goes through");
@@ -89,12 +89,12 @@ static void check_execute_by_level(struct guest *guest)
     }
     check(protect(guest, code_range, RW | S2_EXEC_EL0), "EL2 allows EL0 alone to execute it");
     expect_answer(call(guest, GUEST_STEP_CALL_EL0), CODE_ANSWER, "EL0 runs it");
-    expect_abort(call(guest, GUEST_STEP_CALL), forbidden(guest, ABORT_FETCH, PLAN_CODE_IPA),
+    expect_abort(call(guest, GUEST_STEP_CALL), forbidden(guest, S2_ACCESS_FETCH, PLAN_CODE_IPA),
                  "EL1's call");
     guest_pass(guest);
     check(protect(guest, code_range, RW | S2_EXEC_EL1), "EL2 allows EL1 alone to execute it");
     expect_answer(call(guest, GUEST_STEP_CALL), CODE_ANSWER, "EL1 runs it");
-    expect_abort(call(guest, GUEST_STEP_CALL_EL0), forbidden(guest, ABORT_FETCH, PLAN_CODE_IPA),
+    expect_abort(call(guest, GUEST_STEP_CALL_EL0), forbidden(guest, S2_ACCESS_FETCH, PLAN_CODE_IPA),
                  "EL0's call");
     guest_pass(guest);
     check(protect(guest, code_range, RW | S2_EXEC), "EL2 allows both again");

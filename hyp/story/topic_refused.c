@@ -8,8 +8,8 @@
 
 #define WINDOW 1 /* which part of the window gets its table from a hole */
 
-static struct expected_abort refused(struct guest *guest, enum abort_access access,
-                                     enum abort_kind kind, uint64_t ipa)
+static struct expected_abort refused(struct guest *guest, enum s2_access access,
+                                     enum s2_fault_kind kind, uint64_t ipa)
 {
     return (struct expected_abort){access, kind, walk_level(guest, ipa_of(ipa)), ipa_of(ipa)};
 }
@@ -20,9 +20,9 @@ static void check_read_only(struct guest *guest)
     struct guest_result result = guest_write(guest, ipa_of(ipa), 0);
     const uint64_t *word = guest_memory(guest, ipa_of(ipa));
 
-    expect_abort(result, refused(guest, ABORT_WRITE, ABORT_PERMISSION, ipa),
+    expect_abort(result, refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, ipa),
                  "write to a read-only page");
-    check(result.abort.syndrome.valid && result.abort.syndrome.bytes == sizeof(*word),
+    check(result.abort.transfer.is_valid && result.abort.transfer.bytes == sizeof(*word),
           "the syndrome tells what the store was: 8 bytes");
     guest_pass(guest);
     check(word != NULL && *word == PLAN_CONSTANT, "the read-only page is as it was");
@@ -34,7 +34,7 @@ static void check_fetch(struct guest *guest, uint64_t ipa, const char *what)
 {
     guest_step(guest, GUEST_STEP_COPY_CODE, ipa, CODE_ANSWER, 0);
     expect_abort(guest_step(guest, GUEST_STEP_CALL, ipa, 0, 0),
-                 refused(guest, ABORT_FETCH, ABORT_PERMISSION, ipa), what);
+                 refused(guest, S2_ACCESS_FETCH, S2_FAULT_PERMISSION, ipa), what);
     guest_pass(guest);
 }
 
@@ -42,14 +42,14 @@ static void check_hole(struct guest *guest)
 {
     uint64_t ipa = PLAN_HOLE_IPA + 0x128;
 
-    expect_abort(guest_read(guest, ipa_of(ipa)), refused(guest, ABORT_READ, ABORT_TRANSLATION, ipa),
-                 "read of a hole");
+    expect_abort(guest_read(guest, ipa_of(ipa)),
+                 refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, ipa), "read of a hole");
     expect_answer(guest_pass(guest), GUEST_SKIPPED, "EL2 passes over the load, the guest goes on");
     expect_abort(guest_write(guest, ipa_of(ipa), 1),
-                 refused(guest, ABORT_WRITE, ABORT_TRANSLATION, ipa), "write to a hole");
+                 refused(guest, S2_ACCESS_WRITE, S2_FAULT_TRANSLATION, ipa), "write to a hole");
     guest_pass(guest);
     expect_abort(guest_step(guest, GUEST_STEP_CALL, ipa, 0, 0),
-                 refused(guest, ABORT_FETCH, ABORT_TRANSLATION, ipa), "fetch from a hole");
+                 refused(guest, S2_ACCESS_FETCH, S2_FAULT_TRANSLATION, ipa), "fetch from a hole");
     guest_pass(guest);
 }
 
@@ -60,7 +60,8 @@ static void check_borders(struct guest *guest)
 
     check(guest_read(guest, ipa_of(last)).outcome == GUEST_DONE,
           "the last word of an area can be read");
-    expect_abort(guest_read(guest, ipa_of(end)), refused(guest, ABORT_READ, ABORT_TRANSLATION, end),
+    expect_abort(guest_read(guest, ipa_of(end)),
+                 refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, end),
                  "and the first word after it cannot");
     guest_pass(guest);
 }
@@ -71,7 +72,7 @@ static void check_input_size(struct guest *guest)
     uint64_t ipa = MAPPING_BIT(PLAN_IPA_BITS) + 0x2000;
 
     expect_abort(guest_read(guest, ipa_of(ipa)),
-                 (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, 0, ipa_of(ipa)},
+                 (struct expected_abort){S2_ACCESS_READ, S2_FAULT_TRANSLATION, 0, ipa_of(ipa)},
                  "read beyond the input size");
     guest_pass(guest);
 }
@@ -84,11 +85,11 @@ static void check_table_walk(struct guest *guest)
 
     guest_step(guest, GUEST_STEP_WINDOW_TABLE, WINDOW, PLAN_HOLE_IPA, 0);
     result = guest_read(guest, ipa_of(GUEST_WINDOW_TABLE_VA(WINDOW)));
-    check(result.outcome == GUEST_ABORTED && result.abort.kind == ABORT_TRANSLATION &&
-              result.abort.access == ABORT_READ && result.abort.has_ipa &&
+    check(result.outcome == GUEST_ABORTED && result.abort.kind == S2_FAULT_TRANSLATION &&
+              result.abort.access == S2_ACCESS_READ && result.abort.has_ipa &&
               ipa_eq(result.abort.ipa, ipa_of(PLAN_HOLE_IPA)),
           "a page table of its own in a hole: read, translation fault, IPA 0x%lx", PLAN_HOLE_IPA);
-    check(result.abort.on_s1_walk && result.abort.va == GUEST_WINDOW_TABLE_VA(WINDOW),
+    check(result.abort.on_walk && result.abort.va == GUEST_WINDOW_TABLE_VA(WINDOW),
           "EL2 knows that it was the guest's table walk, and for which VA");
     guest_pass(guest);
 }
@@ -96,7 +97,7 @@ static void check_table_walk(struct guest *guest)
 static void check_device(struct guest *guest)
 {
     expect_abort(guest_write(guest, ipa_of(PLAN_UART_IPA), 'x'),
-                 refused(guest, ABORT_WRITE, ABORT_PERMISSION, PLAN_UART_IPA),
+                 refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, PLAN_UART_IPA),
                  "write to a device that it may only read");
     guest_pass(guest);
 }

@@ -48,9 +48,9 @@ static uint64_t word_in(pa_t pa)
     return *(volatile uint64_t *)guest_frame(pa);
 }
 
-static struct expected_abort unmapped(enum abort_access access, uint64_t ipa, int level)
+static struct expected_abort unmapped(enum s2_access access, uint64_t ipa, int level)
 {
-    return (struct expected_abort){access, ABORT_TRANSLATION, level, ipa_of(ipa)};
+    return (struct expected_abort){access, S2_FAULT_TRANSLATION, level, ipa_of(ipa)};
 }
 
 static bool map(struct guest *guest, struct ipa_range range, pa_t pa)
@@ -85,7 +85,7 @@ static void check_unmap(struct guest *guest, pa_t second)
     guest_write(guest, ipa_of(PAGE), FIRST);
     expect_answer(guest_read(guest, ipa_of(PAGE)), FIRST, "the guest uses it");
     check(unmap(guest, page_range), "EL2 unmaps that page alone");
-    expect_abort(guest_read(guest, ipa_of(PAGE)), unmapped(ABORT_READ, PAGE, 3),
+    expect_abort(guest_read(guest, ipa_of(PAGE)), unmapped(S2_ACCESS_READ, PAGE, 3),
                  "the guest's next load");
     check(map(guest, page_range, second), "EL2 maps another frame there");
     expect_answer(guest_retry(guest), SECOND, "the same load, tried again, sees that frame");
@@ -116,7 +116,7 @@ static void check_fold(struct guest *guest, pa_t original)
     expect_leaf(guest, ipa_of(PAGE), BLOCK_SIZE, "but it is one 2 MiB block again");
     check(block_is_intact_around(guest, page_range), "and holds what it held");
     check(unmap(guest, block_range), "EL2 unmaps the folded block");
-    expect_abort(guest_read(guest, ipa_of(PAGE)), unmapped(ABORT_READ, PAGE, 2),
+    expect_abort(guest_read(guest, ipa_of(PAGE)), unmapped(S2_ACCESS_READ, PAGE, 2),
                  "the guest's next load");
     guest_pass(guest);
 }
@@ -129,11 +129,11 @@ static void check_split(struct guest *guest, pa_t block)
     check(wrong_between(guest, HOLE - FRAME_SIZE, end + FRAME_SIZE) == 0,
           "the guest uses 64 KiB in its middle, and what is around");
     check(unmap(guest, hole_range), "EL2 splits the 64 KiB out");
-    expect_abort(guest_read(guest, ipa_of(HOLE)), unmapped(ABORT_READ, HOLE, 3),
+    expect_abort(guest_read(guest, ipa_of(HOLE)), unmapped(S2_ACCESS_READ, HOLE, 3),
                  "the first word of the hole");
     guest_pass(guest);
-    expect_abort(guest_write(guest, ipa_of(end - WORD), 0), unmapped(ABORT_WRITE, end - WORD, 3),
-                 "the last word of the hole");
+    expect_abort(guest_write(guest, ipa_of(end - WORD), 0),
+                 unmapped(S2_ACCESS_WRITE, end - WORD, 3), "the last word of the hole");
     guest_pass(guest);
     check(guest_read(guest, ipa_of(HOLE - WORD)).answer == guest_pattern(HOLE - WORD, SEED) &&
               guest_read(guest, ipa_of(end)).answer == guest_pattern(end, SEED),

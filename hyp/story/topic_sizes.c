@@ -78,10 +78,11 @@ static void check_split(struct guest *guest, enum mapping_error answer)
     bool holds = s2_space_unmap(&guest->space, PAGE) == answer;
 
     if (answer == MAPPING_OK) {
-        holds = expect_part(small_is_refused(guest, ABORT_READ, ABORT_TRANSLATION, PAGE.start),
-                            "the page is gone") &&
-                expect_part(is_intact(guest, PAGE), "all around it is there") &&
-                expect_part(is_mended(guest, PAGE, pa), "it comes back, and a fold") && holds;
+        holds =
+            expect_part(small_is_refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, PAGE.start),
+                        "the page is gone") &&
+            expect_part(is_intact(guest, PAGE), "all around it is there") &&
+            expect_part(is_mended(guest, PAGE, pa), "it comes back, and a fold") && holds;
     } else {
         holds = has_block(guest) && holds;
     }
@@ -98,7 +99,7 @@ static void check_tighten(struct guest *guest, struct ipa_range page, enum mappi
     guest_write(guest, page.start, guest_pattern(ipa_number(page.start), SEED));
     holds = s2_space_protect(&guest->space, page, flags & ~S2_WRITE) == answer;
     if (answer == MAPPING_OK) {
-        holds = small_is_refused(guest, ABORT_WRITE, ABORT_PERMISSION, page.start) &&
+        holds = small_is_refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, page.start) &&
                 s2_space_protect(&guest->space, page, flags) == MAPPING_OK &&
                 s2_space_fold(&guest->space, ipa_range(SMALL_BLOCK_IPA, MAPPING_BIT(30))) ==
                     MAPPING_OK &&
@@ -115,7 +116,7 @@ static void check_tighten(struct guest *guest, struct ipa_range page, enum mappi
 static void check_whole(struct guest *guest)
 {
     check(s2_space_protect(&guest->space, BLOCK, S2_READ) == MAPPING_OK &&
-              small_is_refused(guest, ABORT_WRITE, ABORT_PERMISSION, PAGE.start) &&
+              small_is_refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, PAGE.start) &&
               s2_space_protect(&guest->space, BLOCK, RW) == MAPPING_OK && has_block(guest),
           "a whole block becomes read-only, and back: done");
 }
@@ -126,7 +127,7 @@ static void check_fold(struct guest *guest, enum mapping_error answer)
     const uint64_t half = SMALL_BLOCK_SIZE / 2;
     pa_t pa = small_pa(guest, BLOCK);
     bool is_halved = s2_space_unmap(&guest->space, BLOCK) == MAPPING_OK &&
-                     small_is_refused(guest, ABORT_READ, ABORT_TRANSLATION, BLOCK.start) &&
+                     small_is_refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, BLOCK.start) &&
                      s2_space_map_linear(&guest->space, ipa_range(SMALL_BLOCK_IPA, half), pa, RW) ==
                          MAPPING_OK &&
                      s2_space_map_linear(&guest->space, ipa_range(SMALL_BLOCK_IPA + half, half),

@@ -56,13 +56,13 @@ static enum mapping_error fold_step(struct s2_space *space, struct s2_cursor *cu
 static bool is_unmapped(struct guest *guest, ipa_t at, ipa_t next)
 {
     (void)next;
-    return small_is_refused(guest, ABORT_READ, ABORT_TRANSLATION, at);
+    return small_is_refused(guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, at);
 }
 
 static bool is_read_only(struct guest *guest, ipa_t at, ipa_t next)
 {
     (void)next;
-    return small_is_refused(guest, ABORT_WRITE, ABORT_PERMISSION, at) &&
+    return small_is_refused(guest, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, at) &&
            small_reads(guest, at, guest_pattern(ipa_number(at), SEED));
 }
 

@@ -42,7 +42,7 @@ void topic_trap(void)
     check_trapped(&guest, " again, while she is not loaded");
     check(s2_space_trap(&guest.space) == MAPPING_OK &&
               s2_space_unmap(&guest.space, FAR) == MAPPING_OK &&
-              small_is_refused(&guest, ABORT_READ, ABORT_TRANSLATION, FAR.start),
+              small_is_refused(&guest, S2_ACCESS_READ, S2_FAULT_TRANSLATION, FAR.start),
           "what is unmapped meanwhile is a fault that nobody lets through");
     check(s2_space_clean(&guest.space, ipa_range(0, MAPPING_BIT(SMALL_IPA_BITS))) == MAPPING_OK,
           "what she has is cleaned out of the caches");

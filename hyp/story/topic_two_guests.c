@@ -36,7 +36,7 @@ static void check_change_from_outside(struct guest *guest, struct guest *other)
           "EL2 unmaps a page of %s while %s is loaded", guest->name, other->name);
     expect_answer(guest_read(other, ipa_of(PAGE)), 2, "the loaded one keeps its own page there");
     expect_abort(guest_read(guest, ipa_of(PAGE)),
-                 (struct expected_abort){ABORT_READ, ABORT_TRANSLATION, 3, ipa_of(PAGE)},
+                 (struct expected_abort){S2_ACCESS_READ, S2_FAULT_TRANSLATION, 3, ipa_of(PAGE)},
                  "the other's next load");
     check(s2_space_map_linear(&guest->space, page_range, leaf.pa, S2_READ | S2_WRITE) == MAPPING_OK,
           "EL2 maps it again");

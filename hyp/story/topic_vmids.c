@@ -130,7 +130,7 @@ static void check_stale(struct guest *stale, struct guest *current)
               counters_of(stale)->skipped_flushes == before.skipped_flushes + 1,
           "%s has no VMID any more: EL2 unmaps a page, and sends nothing to the TLBs", stale->name);
     check(small_reads(current, page.start, 1) &&
-              small_is_refused(stale, ABORT_READ, ABORT_TRANSLATION, page.start),
+              small_is_refused(stale, S2_ACCESS_READ, S2_FAULT_TRANSLATION, page.start),
           "the next time %s runs it is gone, and %s keeps its own", stale->name, current->name);
     check(s2_space_map_linear(&stale->space, page, pa, S2_READ | S2_WRITE) == MAPPING_OK &&
               small_reads(stale, page.start, 0),

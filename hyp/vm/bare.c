@@ -25,15 +25,15 @@ void bare_put_program(void *page)
     __asm__ volatile("dsb ish" : : : "memory");
 }
 
-struct bare_result bare_access(const struct s2_table *table, ipa_t program,
-                               enum abort_access access, uint64_t address, uint8_t value)
+struct bare_result bare_access(const struct s2_table *table, ipa_t program, enum s2_access access,
+                               uint64_t address, uint8_t value)
 {
-    uint64_t entry = ipa_number(program) + (access == ABORT_WRITE ? BARE_STORE : BARE_LOAD);
+    uint64_t entry = ipa_number(program) + (access == S2_ACCESS_WRITE ? BARE_STORE : BARE_LOAD);
     struct vcpu_regs regs = {.x = {address, value}, .pc = entry, .pstate = SPSR_EL1H | SPSR_DAIF};
-    struct bare_result result = {.abort = {.kind = ABORT_OTHER}};
+    struct bare_result result = {.abort = {.kind = S2_FAULT_OTHER}};
     struct vcpu_exit exit = vcpu_run_by_hand(table, &regs);
 
-    MAPPING_ASSERT(access != ABORT_FETCH);
+    MAPPING_ASSERT(access != S2_ACCESS_FETCH);
     if (exit.reason == VCPU_EXIT_ABORT) {
         result.abort = exit.abort;
         return result;

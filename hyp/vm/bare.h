@@ -19,17 +19,17 @@ void bare_put_program(void *page);
 
 struct bare_result {
     bool is_done;
-    uint8_t value;      /* that a load found */
-    struct abort abort; /* if it was not done: why; ABORT_OTHER for what is no abort */
+    uint8_t value;         /* that a load found */
+    struct s2_fault abort; /* if it was not done: why; S2_FAULT_OTHER for what is no abort */
 };
 
 /**
  * bare_access() - Load or store one byte from EL1.
  * @table:   whose registers are in place (vcpu_load_by_hand(), vcpu_load_table()); no vCPU is.
  * @program: where it shows, readable and executable, what bare_put_program() was given.
- * @access:  ABORT_READ; or ABORT_WRITE, of @value.
+ * @access:  S2_ACCESS_READ; or S2_ACCESS_WRITE, of @value.
  */
-struct bare_result bare_access(const struct s2_table *table, ipa_t program,
-                               enum abort_access access, uint64_t address, uint8_t value);
+struct bare_result bare_access(const struct s2_table *table, ipa_t program, enum s2_access access,
+                               uint64_t address, uint8_t value);
 
 #endif

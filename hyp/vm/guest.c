@@ -213,23 +213,24 @@ static void wake(struct guest *guest)
 
 /* A permission fault whose IPA cannot be had, as the guest's own tables no longer translate the
  * address: it changed them meanwhile, so it is to find out by itself. */
-static bool is_gone(const struct abort *abort)
+static bool is_gone(const struct s2_fault *abort)
 {
-    return abort->kind == ABORT_PERMISSION && abort->has_va && !abort->has_ipa;
+    return abort->kind == S2_FAULT_PERMISSION && abort->has_va && !abort->has_ipa;
 }
 
-static bool is_allowed(mapping_flags_t flags, const struct abort *abort)
+static bool is_allowed(mapping_flags_t flags, const struct s2_fault *abort)
 {
-    mapping_flags_t wanted = abort->on_s1_walk ? S2_READ : 0;
+    mapping_flags_t wanted = abort->on_walk ? S2_READ : 0;
 
     switch (abort->access) {
-    case ABORT_READ:
+    case S2_ACCESS_READ:
+    case S2_ACCESS_CLEAN:
         wanted |= S2_READ;
         break;
-    case ABORT_WRITE:
+    case S2_ACCESS_WRITE:
         wanted |= S2_WRITE;
         break;
-    case ABORT_FETCH:
+    case S2_ACCESS_FETCH:
         wanted |= S2_EXEC; /* at EL1 or EL0: the abort does not say */
         break;
     }
@@ -237,24 +238,24 @@ static bool is_allowed(mapping_flags_t flags, const struct abort *abort)
 }
 
 /* The tables say that the access is fine: what refused it is what this CPU's TLB remembers. */
-static bool is_stale(const struct s2_table *table, const struct abort *abort)
+static bool is_stale(const struct s2_table *table, const struct s2_fault *abort)
 {
     struct s2_leaf leaf;
 
-    return (abort->kind == ABORT_PERMISSION || abort->kind == ABORT_TRANSLATION) &&
+    return (abort->kind == S2_FAULT_PERMISSION || abort->kind == S2_FAULT_TRANSLATION) &&
            abort->has_ipa && s2_table_lookup(table, abort->ipa, &leaf) == MAPPING_OK &&
            is_allowed(leaf.flags, abort);
 }
 
-bool guest_mend(struct guest *guest, const struct abort *abort)
+bool guest_mend(struct guest *guest, const struct s2_fault *abort)
 {
     struct s2_table *table = guest->vcpu->table;
 
-    if (abort->kind == ABORT_TLB_CONFLICT) {
+    if (abort->kind == S2_FAULT_TLB_CONFLICT) {
         s2_table_recover_conflict(table);
         return true;
     }
-    if (abort->kind == ABORT_TRANSLATION && abort->has_ipa &&
+    if (abort->kind == S2_FAULT_TRANSLATION && abort->has_ipa &&
         s2_space_untrap(&guest->space, abort->ipa)) {
         guest->let_through++;
         return true;
@@ -290,7 +291,7 @@ static struct guest_result run(struct guest *guest)
                 mended++;
                 break;
             }
-            guest->stopped_at_fetch = exit.abort.access == ABORT_FETCH;
+            guest->stopped_at_fetch = exit.abort.access == S2_ACCESS_FETCH;
             return (struct guest_result){.outcome = GUEST_ABORTED, .abort = exit.abort};
         case VCPU_EXIT_SMC:
         case VCPU_EXIT_OTHER:

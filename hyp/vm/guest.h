@@ -46,7 +46,7 @@ enum guest_outcome {
 struct guest_result {
     enum guest_outcome outcome;
     uint64_t answer;
-    struct abort abort;
+    struct s2_fault abort;
 };
 
 /**
@@ -76,7 +76,7 @@ void guest_use_vcpu(struct guest *guest, unsigned vcpu);
  *           or the tables allow what was refused, so that the TLB is out of date; or it has two
  *           answers; or the guest's own tables have changed meanwhile.
  */
-bool guest_mend(struct guest *guest, const struct abort *abort);
+bool guest_mend(struct guest *guest, const struct s2_fault *abort);
 
 /* Takes a zeroed block of at least @size bytes that belongs to @guest; maps nothing. Panics if
  * there is none. */

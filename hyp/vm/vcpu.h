@@ -67,7 +67,7 @@ enum vcpu_exit_reason {
 struct vcpu_exit {
     enum vcpu_exit_reason reason;
     uint64_t esr;
-    struct abort abort;
+    struct s2_fault abort;
 };
 
 /**
