@@ -785,6 +785,42 @@ static APART void block_untake(struct frame_pool *pool, uint32_t ref, unsigned o
     held->order = order;
 }
 
+/* Split blocks of @infos from the one at @at on, before @end, for a turn. Returns: how far. Each is
+ * halved to the left until it is small enough, so that all are blocks whenever the turn ends. */
+static size_t split_some(struct frame_info *infos, size_t at, size_t end, unsigned into)
+{
+    unsigned steps = 0;
+
+    MAPPING_ASSERT(at < end);
+    for (; at < end && steps < MERGE_STEPS; at += frames_of(into)) {
+        unsigned order = kind_order(infos[at].kind);
+
+        MAPPING_ASSERT(frame_info_is_taken(&infos[at]) && order >= into);
+        for (; order > into; steps++) {
+            order--;
+            info_set(&infos[at + frames_of(order)], FRAME_REF_NONE, frame_kind(FRAME_TAKEN, order));
+        }
+        infos[at].kind = frame_kind(FRAME_TAKEN, into);
+    }
+    return at;
+}
+
+void frame_pool_split(struct frame_pool *pool, pa_t frame, unsigned order, unsigned into)
+{
+    uint32_t ref;
+    struct frame_info *infos = frame_taken_at(pool, frame, &ref);
+    size_t at = 0;
+
+    MAPPING_ASSERT(into <= order && infos->kind == frame_kind(FRAME_TAKEN, order));
+    MAPPING_ASSERT(infos->prev == FRAME_REF_NONE);
+    while (at < frames_of(order)) {
+        const uint32_t ticket = mapping_lock_acquire_ticket(&pool->lock);
+
+        at = split_some(infos, at, frames_of(order), into);
+        mapping_lock_release_ticket(&pool->lock, ticket);
+    }
+}
+
 /* A single frame becomes loose, as any will do when one is taken again. */
 void frame_pool_untake(struct frame_pool *pool, pa_t frame, unsigned order,
                        struct frame_reserve *held)

@@ -188,6 +188,15 @@ MAPPING_MUST_USE static inline enum mapping_error frame_pool_free(struct frame_p
 }
 
 /**
+ * frame_pool_split() - Make a TAKEN block many: what was taken at once can be given back in parts.
+ * @frame:   a block of 2^@order frames, on no list, neither sealed nor a guest's, else it asserts.
+ * @into:    the order of each of those that it becomes; at most @order. The first keeps its count,
+ *           the others' are 0.
+ * Cost:     O(blocks that it becomes), 64 in one turn of the lock.
+ */
+void frame_pool_split(struct frame_pool *pool, pa_t frame, unsigned order, unsigned into);
+
+/**
  * frame_pool_reserve() - Hold @count more blocks of 2^@order frames, now, on top of what @held has.
  * @held:    initialised; empty, or holding blocks of the same order.
  * Returns:  MAPPING_OK; MAPPING_INVALID_PARAM: a bad order, or not the order that @held has;

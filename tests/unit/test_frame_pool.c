@@ -1087,6 +1087,57 @@ TEST(data_outside_the_pool_is_not_judged)
     ck_assert(frame_pool_is_data(&pool, pa_of(0x40001000), 0x2000));
 }
 
+/* split */
+
+/* Each is a block of its own, on either side of what a turn of the lock does. */
+TEST_EACH(split_block_is_given_back_in_parts, 12)
+{
+    const unsigned into = (unsigned)_i / 4, order = into + (unsigned)_i % 4 * 3;
+    pa_t block;
+
+    make_pool(pa_of(0x40000000), MAPPING_BIT(12));
+    block = must_alloc(order);
+    *frame_pool_count(&pool, block) = 7;
+    frame_pool_split(&pool, block, order, into);
+    ck_assert(frame_pool_check(&pool));
+    ck_assert_uint_eq(*frame_pool_count(&pool, block), 7);
+    for (uint64_t i = 0; i < MAPPING_BIT(order - into); i++) {
+        const pa_t part = pa_add(block, i * (FRAME << into));
+
+        ck_assert(frame_pool_is_taken(&pool, part, into));
+        ck_assert_uint_eq(*frame_pool_count(&pool, part), i == 0 ? 7 : 0);
+    }
+    for (uint64_t i = MAPPING_BIT(order - into); i-- > 0;) {
+        must_free(pa_add(block, i * (FRAME << into)), into);
+    }
+    ck_assert_uint_eq(frame_pool_available(&pool), MAPPING_BIT(12));
+    ck_assert(frame_pool_check(&pool));
+    must_free(must_alloc(12), 12);
+}
+
+TEST_EACH_DIES(split_of_what_is_no_block_to_split_dies, 4)
+{
+    pa_t block;
+
+    make_pool(pa_of(0x40000000), 64);
+    block = must_alloc(3);
+    switch (_i) {
+    case 0: /* another order */
+        frame_pool_split(&pool, block, 2, 0);
+        break;
+    case 1: /* larger parts than the whole */
+        frame_pool_split(&pool, block, 3, 4);
+        break;
+    case 2: /* a guest has some of it */
+        ck_assert_int_eq(frame_pool_count_mapping(&pool, block, FRAME), MAPPING_OK);
+        frame_pool_split(&pool, block, 3, 0);
+        break;
+    default: /* inside */
+        frame_pool_split(&pool, pa_add(block, FRAME), 0, 0);
+        break;
+    }
+}
+
 /* The caller's bugs. */
 
 TEST_DIES(take_from_an_empty_reserve_dies)

@@ -271,6 +271,25 @@ static void step_untake(void)
     model.promised += block.order == 0;
 }
 
+/* One that was taken at once, in parts. */
+static void step_split(void)
+{
+    struct model_block block;
+    unsigned into;
+
+    if (model.block_count == 0) {
+        return;
+    }
+    block = model_drop();
+    into = (unsigned)random_below(&model.random, block.order + 1);
+    frame_pool_split(&pool, block.pa, block.order, into);
+    for (uint64_t i = 0; i < MAPPING_BIT(block.order - into); i++) {
+        ck_assert_uint_lt(model.block_count, MODEL_BLOCKS);
+        model.blocks[model.block_count++] =
+            (struct model_block){pa_add(block.pa, i * (FRAME << into)), into};
+    }
+}
+
 static void step_unreserve(void)
 {
     struct frame_reserve *held = &model.held[random_below(&model.random, 2)];
@@ -311,8 +330,8 @@ static uint64_t model_ops(void)
 TEST(random_sequence_agrees_with_the_bitmap)
 {
     static void (*const steps[])(void) = {
-        step_alloc,          step_alloc,   step_alloc, step_free,   step_free,     step_free,
-        step_free_at_random, step_reserve, step_take,  step_untake, step_unreserve};
+        step_alloc,          step_alloc,   step_alloc, step_free,   step_free,  step_free,
+        step_free_at_random, step_reserve, step_take,  step_untake, step_split, step_unreserve};
     uint64_t seed = from_environment("TRESTLE_SEED", DEFAULT_SEED);
     uint64_t ops = model_ops();
     size_t least = MODEL_FRAMES;
