@@ -6,8 +6,6 @@
 
 _Static_assert(S2_MEMORY_CHUNK == MAPPING_BIT(21),
                "a chunk is a power of two: the borders are multiples");
-_Static_assert(S2_MEMORY_CHUNK >= MAPPING_BIT(S2_GRANULE_64K),
-               "a frame of the pool is one step at most");
 
 static void clean_lines(const struct s2_memory *memory, const char *first, uint64_t size)
 {
@@ -20,16 +18,32 @@ static void clean_lines(const struct s2_memory *memory, const char *first, uint6
     }
 }
 
-/* How much from @pa on is cleaned in one step: a frame of the pool, or as much as open() takes up
- * to the next frame that the pool shows itself. */
-static uint64_t step_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
+/* What lies in the pool's memory goes on to the end of its region, and there the next may begin. */
+static uint64_t size_in_pool(const struct s2_memory *memory, pa_t pa, const unsigned char *ptr,
+                             uint64_t size)
+{
+    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
+    uint64_t step = frame - pa_offset(pa, frame);
+
+    if (frame_pool_is_near(memory->pool, pa_align_down(pa, frame)) &&
+        frame_pool_is_near(memory->pool, pa_align_down(pa_add(pa, size - 1), frame))) {
+        return size;
+    }
+    while (step < size && frame_pool_ptr(memory->pool, pa_add(pa, step)) == ptr + step) {
+        step += frame;
+    }
+    return mapping_u64_min(step, size);
+}
+
+/* As much as open() takes, up to the next frame that the pool shows itself. */
+static uint64_t size_for_ops(const struct s2_memory *memory, pa_t pa, uint64_t size)
 {
     const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
     const uint64_t limit = mapping_u64_min(size, S2_MEMORY_CHUNK - pa_offset(pa, S2_MEMORY_CHUNK));
-    uint64_t step = mapping_u64_min(size, frame - pa_offset(pa, frame));
+    uint64_t step = mapping_u64_min(limit, frame - pa_offset(pa, frame));
 
-    if (memory->ops == NULL || frame_pool_ptr(memory->pool, pa) != NULL) {
-        return step;
+    if (!frame_pool_touches(memory->pool, pa, limit)) {
+        return limit;
     }
     while (step < limit && frame_pool_ptr(memory->pool, pa_add(pa, step)) == NULL) {
         step = mapping_u64_min(limit, step + frame);
@@ -37,25 +51,62 @@ static uint64_t step_size(const struct s2_memory *memory, pa_t pa, uint64_t size
     return step;
 }
 
-static enum mapping_error clean_step(const struct s2_memory *memory, pa_t pa, uint64_t size)
+enum mapping_error s2_memory_open(const struct s2_memory *memory, pa_t pa, uint64_t size,
+                                  struct s2_window *window)
 {
     const struct s2_memory_ops *ops = memory->ops;
-    void *ptr = frame_pool_ptr(memory->pool, pa);
+    unsigned char *ptr = frame_pool_ptr(memory->pool, pa);
 
+    MAPPING_ASSERT(size > 0);
     if (ptr != NULL) {
-        clean_lines(memory, ptr, size);
+        *window = (struct s2_window){ptr, size_in_pool(memory, pa, ptr, size), false};
         return MAPPING_OK;
     }
     if (ops == NULL) {
-        return MAPPING_OK;
+        return MAPPING_UNSUPPORTED;
     }
+    size = size_for_ops(memory, pa, size);
     ptr = ops->open(ops->ctx, pa, size);
     if (ptr == NULL) {
         return MAPPING_DENIED;
     }
-    clean_lines(memory, ptr, size);
-    ops->close(ops->ctx, ptr, size);
+    *window = (struct s2_window){ptr, size, true};
     return MAPPING_OK;
+}
+
+void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window)
+{
+    if (window->is_opened) {
+        memory->ops->close(memory->ops->ctx, window->ptr, window->size);
+    }
+}
+
+/* What is passed over where it cannot be reached: the rest of a frame of the pool's, or as much as
+ * would have been asked for. */
+static uint64_t unreached_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
+
+    return memory->ops == NULL ? mapping_u64_min(size, frame - pa_offset(pa, frame))
+                               : size_for_ops(memory, pa, size);
+}
+
+/* Returns: how much was cleaned, or passed over; *first: the first refusal. */
+static uint64_t clean_step(const struct s2_memory *memory, pa_t pa, uint64_t size,
+                           enum mapping_error *first)
+{
+    struct s2_window window;
+    const enum mapping_error error = s2_memory_open(memory, pa, size, &window);
+
+    if (error == MAPPING_OK) {
+        clean_lines(memory, (const char *)window.ptr, window.size);
+        s2_memory_close(memory, &window);
+        return window.size;
+    }
+    if (error == MAPPING_DENIED && *first == MAPPING_OK) {
+        *first = error;
+    }
+    return unreached_size(memory, pa, size);
 }
 
 /* All of it, also past what open() refuses; the first refusal. */
@@ -64,11 +115,9 @@ static enum mapping_error clean_all(const struct s2_memory *memory, pa_t pa, uin
     enum mapping_error first = MAPPING_OK;
 
     while (size > 0) {
-        const uint64_t step = step_size(memory, pa, size);
-        const enum mapping_error error = clean_step(memory, pa, step);
+        const uint64_t step = clean_step(memory, pa, size, &first);
 
         MAPPING_ASSERT(step > 0 && step <= size);
-        first = first == MAPPING_OK ? error : first;
         pa = pa_add(pa, step);
         size -= step;
     }
@@ -91,6 +140,23 @@ void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size)
     const enum mapping_error error = s2_memory_clean(memory, pa, size);
 
     (void)error; /* out of reach, as the header says */
+}
+
+enum mapping_error s2_memory_zero(const struct s2_memory *memory, pa_t pa, uint64_t size)
+{
+    while (size > 0) {
+        struct s2_window window;
+        const enum mapping_error error = s2_memory_open(memory, pa, size, &window);
+
+        if (error != MAPPING_OK) {
+            return error;
+        }
+        __builtin_memset(window.ptr, 0, (size_t)window.size);
+        s2_memory_close(memory, &window);
+        pa = pa_add(pa, window.size);
+        size -= window.size;
+    }
+    return MAPPING_OK;
 }
 
 /* --- Tables and code ------------------------------------------------------------------------- */

@@ -75,6 +75,30 @@ MAPPING_MUST_USE enum mapping_error s2_memory_clean(const struct s2_memory *memo
  * the embedder has put out of its own reach, and so out of its caches. */
 void s2_memory_reclaim(const struct s2_memory *memory, pa_t pa, uint64_t size);
 
+/* A stretch of memory as it can be read and written here. */
+struct s2_window {
+    unsigned char *ptr;
+    uint64_t size;  /* bytes from ptr on */
+    bool is_opened; /* by the ops, and to be closed */
+};
+
+/**
+ * s2_memory_open() - Where [@pa, @pa + @size), or the beginning of it, can be read and written.
+ * @size:    not 0. What comes may be less: to the end of a pool's region, of a chunk of the ops.
+ * Returns:  MAPPING_OK; MAPPING_UNSUPPORTED: neither pool nor ops have @pa; MAPPING_DENIED: open()
+ *           refused it. @window is written on MAPPING_OK only.
+ * Owns:     until s2_memory_close(), which is due before the next.
+ * Cost:     a pool's: some 20 instructions. The ops': theirs.
+ */
+MAPPING_MUST_USE enum mapping_error s2_memory_open(const struct s2_memory *memory, pa_t pa,
+                                                   uint64_t size, struct s2_window *window);
+void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window);
+
+/* Fill [@pa, @pa + @size) with zeros. Returns: as s2_memory_open(): what came before the refusal is
+ * written. Order: by this CPU's stores, through its caches. */
+MAPPING_MUST_USE enum mapping_error s2_memory_zero(const struct s2_memory *memory, pa_t pa,
+                                                   uint64_t size);
+
 /* For a walker that is not coherent, which the next two ask first. */
 void s2_memory_clean_lines(const struct s2_memory *memory, const s2_desc_t *slot, size_t count);
 void s2_memory_await_lines(void);

@@ -331,3 +331,66 @@ TEST(clean_without_ops_reaches_the_pool_alone)
     clean(REMOTE, REMOTE, REGION);
     ck_assert_uint_eq(sim_event_count(SIM_DC_CIVAC), 0);
 }
+
+/* --- Windows ---------------------------------------------------------------------------------- */
+
+/* Two regions whose memory lies as far apart as their PAs, with a hole that is nobody's, and a third
+ * that goes on where the second ends, but not in memory. */
+TEST(window_ends_where_the_pool_does)
+{
+    static _Alignas(4096) unsigned char bytes[8 * 4096];
+    static struct frame_info infos[6];
+    struct frame_region regions[] = {{PA_INIT(0x10000), bytes, 2, infos},
+                                     {PA_INIT(0x13000), bytes + 0x3000, 2, infos + 2},
+                                     {PA_INIT(0x15000), bytes + 0x6000, 2, infos + 4}};
+    struct s2_memory own = {.pool = &pool, .cache_line = 64};
+    static struct frame_pool scattered;
+    static const struct {
+        uint64_t pa, size, got;
+    } rows[] = {{0x10000, 0x1000, 0x1000}, {0x10008, 0x5000, 0x1ff8}, {0x11ff8, 8, 8},
+                {0x13000, 0x4000, 0x2000}, {0x15800, 0x100, 0x100},   {0x16fff, 0x10, 1}};
+    struct s2_window got;
+
+    ck_assert_int_eq(frame_pool_init(&scattered, 12, regions, 3), MAPPING_OK);
+    own.pool = &scattered;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const size_t bias = rows[i].pa < 0x15000 ? 0x10000 : 0xf000;
+
+        ck_assert_int_eq(s2_memory_open(&own, pa_of(rows[i].pa), rows[i].size, &got), MAPPING_OK);
+        ck_assert_ptr_eq(got.ptr, bytes + (rows[i].pa - bias));
+        ck_assert_uint_eq(got.size, rows[i].got);
+        ck_assert(!got.is_opened);
+        s2_memory_close(&own, &got);
+    }
+    ck_assert_int_eq(s2_memory_open(&own, pa_of(0x12000), 8, &got), MAPPING_UNSUPPORTED);
+}
+
+TEST(window_of_the_ops_is_closed_as_it_was_opened)
+{
+    struct s2_window got;
+
+    ck_assert_int_eq(s2_memory_open(&memory, pa_of(OUTSIDE + 0x10), REGION, &got), MAPPING_OK);
+    ck_assert(got.is_opened && got.ptr == window + 0x10);
+    ck_assert_uint_eq(got.size, S2_MEMORY_CHUNK - 0x10);
+    s2_memory_close(&memory, &got);
+    /* Up to what the pool shows itself. */
+    ck_assert_int_eq(s2_memory_open(&memory, pa_of(MAPPED - 0x800), 0x1000, &got), MAPPING_OK);
+    ck_assert_uint_eq(got.size, 0x800);
+    s2_memory_close(&memory, &got);
+    ops_log.refused = OUTSIDE;
+    ck_assert_int_eq(s2_memory_open(&memory, pa_of(OUTSIDE), 8, &got), MAPPING_DENIED);
+}
+
+TEST(zero_goes_through_pool_and_ops)
+{
+    unsigned char *mapped = frame_pool_ptr(&pool, pa_of(MAPPED));
+
+    memset(window, 0xff, sizeof(window));
+    memset(mapped, 0xff, 0x3000);
+    ck_assert_int_eq(s2_memory_zero(&memory, pa_of(MAPPED - 0x40), 0x1080), MAPPING_OK);
+    ck_assert(mapped[0] == 0 && mapped[0x103f] == 0 && mapped[0x1040] == 0xff);
+    ck_assert(window[S2_MEMORY_CHUNK - 0x41] == 0xff && window[S2_MEMORY_CHUNK - 0x40] == 0 &&
+              window[S2_MEMORY_CHUNK - 1] == 0 && window[S2_MEMORY_CHUNK] == 0xff);
+    memory.ops = NULL;
+    ck_assert_int_eq(s2_memory_zero(&memory, pa_of(MAPPED + REGION - 8), 16), MAPPING_UNSUPPORTED);
+}
