@@ -49,7 +49,7 @@ HYP_SRCS := $(wildcard hyp/*.c hyp/*/*.c hyp/*/*.S)
 HEADERS := $(filter-out stage2/el2/%,$(wildcard core/*.h stage2/*.h stage2/*/*.h))
 # Not installed: what lies behind the table's contract, and reaches the primitives.
 PRIVATE_HEADERS := $(addprefix stage2/,arch/arch.h space/locked.h tlb/regime.h tlb/tlb_flush.h \
-	$(patsubst %,table/%.h,budget change dark entries flush frames link map mapcount page pieces recent \
+	$(patsubst %,table/%.h,budget change dark entries flush frames link map mapcount page pieces recent returns \
 	split state store walk))
 PUBLIC_HEADERS := $(filter-out $(PRIVATE_HEADERS),$(HEADERS))
 C_FILES = $(shell find core stage2 hyp tests -name '*.[ch]' | sort)

@@ -3,6 +3,8 @@
  *
  *      what the CPUs can do           stage2/arch/identify.h
  *      one guest's address space      stage2/space/space.h
+ *      RAM, devices, traps, guards    stage2/space/area.h
+ *      what to do about a fault       stage2/space/fault.h
  *      map, unmap, protect, fold      stage2/space/verbs.h
  *      do areas and tables agree      stage2/space/check.h
  *      several changes, one flush     stage2/space/batch.h
@@ -26,10 +28,12 @@
 #include "stage2/arch/identify.h"
 #include "stage2/arch/smmu.h"
 #include "stage2/arch/syndrome.h"
+#include "stage2/space/area.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
 #include "stage2/space/clean.h"
 #include "stage2/space/enter.h"
+#include "stage2/space/fault.h"
 #include "stage2/space/fini.h"
 #include "stage2/space/layout.h"
 #include "stage2/space/space.h"

@@ -81,6 +81,12 @@ void s2_memory_close(const struct s2_memory *memory, const struct s2_window *win
     }
 }
 
+void s2_memory_clean_window(const struct s2_memory *memory, const struct s2_window *window)
+{
+    clean_lines(memory, (const char *)window->ptr, window->size);
+    arch_dsb_ish();
+}
+
 /* What is passed over where it cannot be reached: the rest of a frame of the pool's, or as much as
  * would have been asked for. */
 static uint64_t unreached_size(const struct s2_memory *memory, pa_t pa, uint64_t size)

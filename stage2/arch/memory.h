@@ -94,6 +94,9 @@ MAPPING_MUST_USE enum mapping_error s2_memory_open(const struct s2_memory *memor
                                                    uint64_t size, struct s2_window *window);
 void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window);
 
+/* s2_memory_clean() of what a window shows. */
+void s2_memory_clean_window(const struct s2_memory *memory, const struct s2_window *window);
+
 /* Fill [@pa, @pa + @size) with zeros. Returns: as s2_memory_open(): what came before the refusal is
  * written. Order: by this CPU's stores, through its caches. */
 MAPPING_MUST_USE enum mapping_error s2_memory_zero(const struct s2_memory *memory, pa_t pa,

@@ -7,17 +7,17 @@
 
 struct mapping_backend s2_linear_backend(ipa_t start, pa_t pa)
 {
-    return (struct mapping_backend){.ops = &s2_linear_ops, .cookie = pa_minus_ipa(pa, start)};
+    return (struct mapping_backend){.ops = &s2_linear_ops.set, .cookie = pa_minus_ipa(pa, start)};
 }
 
 pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr)
 {
-    MAPPING_ASSERT(backend->ops == &s2_linear_ops);
+    MAPPING_ASSERT(backend->ops == &s2_linear_ops.set);
 
     return ipa_plus_offset(addr, backend->cookie);
 }
 
-static enum mapping_error linear_begin(void *page_table)
+enum mapping_error s2_backend_begin(void *page_table)
 {
     MAPPING_ASSERT(page_table != NULL);
 
@@ -25,7 +25,7 @@ static enum mapping_error linear_begin(void *page_table)
     return MAPPING_OK;
 }
 
-static void linear_end(void *page_table, enum mapping_error outcome)
+void s2_backend_end(void *page_table, enum mapping_error outcome)
 {
     (void)outcome; /* nothing was done, or all of it was: either way the rest goes back */
     s2_table_end(page_table);
@@ -120,12 +120,6 @@ static enum mapping_error linear_map(const struct mapping_backend *self, struct 
     return MAPPING_OK;
 }
 
-/* What goes past the caches is slow memory, too. */
-static bool may_be_uncached(const struct s2_table *table)
-{
-    return atomic_load_explicit(&table->has_slow_memory, memory_order_relaxed);
-}
-
 /* Whether what @range maps, one area's, went past the caches while the guest had it. Its first leaf
  * tells, which the piece before may have broken, if areas share a block: then it is made first. */
 static bool was_uncached(struct s2_table *table, struct ipa_range range)
@@ -133,7 +127,7 @@ static bool was_uncached(struct s2_table *table, struct ipa_range range)
     struct s2_leaf leaf;
     enum mapping_error error;
 
-    if (!may_be_uncached(table)) {
+    if (!s2_table_may_be_uncached(table)) {
         return false;
     }
     error = s2_table_lookup(table, range.start, &leaf);
@@ -178,7 +172,7 @@ static bool is_plain(struct s2_table *table, const struct s2_request *request)
 {
     const bool is_cached = request->verb == S2_VERB_MAP
                                ? !s2_table_needs_clean(table, request->flags)
-                               : !may_be_uncached(table);
+                               : !s2_table_may_be_uncached(table);
 
     MAPPING_ASSERT(request->verb == S2_VERB_MAP || request->verb == S2_VERB_UNMAP);
     return is_cached && !s2_mapcount_has_frames(table, request->pa, request->range.size);
@@ -195,12 +189,16 @@ static bool linear_only(const struct mapping_backend *self, const struct mapping
            s2_page_perform(page_table, &request);
 }
 
-const struct mapping_backend_ops s2_linear_ops = {
-    .map = linear_map,
-    .unmap = linear_unmap,
-    .protect = linear_protect,
-    .begin = linear_begin,
-    .reserve = linear_reserve,
-    .end = linear_end,
-    .only = linear_only,
+const struct s2_backend_ops s2_linear_ops = {
+    .set =
+        {
+            .map = linear_map,
+            .unmap = linear_unmap,
+            .protect = linear_protect,
+            .begin = s2_backend_begin,
+            .reserve = linear_reserve,
+            .end = s2_backend_end,
+            .only = linear_only,
+        },
+    .kind = S2_AREA_LINEAR,
 };

@@ -11,9 +11,10 @@ TRESTLE_BEGIN
 
 /**
  * s2_space_check() - Whether every descriptor follows from an area.
- * Proves: set and tables are each consistent; every leaf follows from an area, with its output and
- * its flags, and every byte of an area is mapped; no area shows a frame of the tables' pool, or of
- * a guarded one, that the pool has not handed out as data, and each that it shows is counted.
+ * Proves: set and tables are each consistent; every leaf follows from an area, with its flags; of a
+ * linear one every byte is mapped, to its output, of a lazy one any part, to granules of its pool,
+ * and of traps and guards nothing; no area shows a frame of the tables' pool, or of a guarded one,
+ * that the pool has not handed out as data, and each that it shows is counted.
  * Cost: O(entries + areas + frames of the pool that are mapped). Locks the space.
  */
 bool s2_space_check(struct s2_space *space);

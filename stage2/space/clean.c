@@ -1,5 +1,7 @@
 #include "stage2/space/clean.h"
 
+#include "stage2/space/lazy.h"
+
 /* Bytes that @budget lines are, whole granules, one at least. */
 static uint64_t clean_size(const struct s2_table *table, size_t budget)
 {
@@ -20,20 +22,35 @@ static enum mapping_error clean(const struct s2_memory *memory, pa_t pa, uint64_
     return s2_memory_clean(memory, pa, size);
 }
 
+/* How memory of the area at @at is reached: frames of a lazy one are in a pool of their own. */
+static struct s2_memory memory_at(const struct s2_space *space, ipa_t at)
+{
+    const struct memory_area *area = memory_set_find(&space->set, at);
+    struct s2_memory memory = space->table.memory;
+
+    if (area != NULL && s2_area_kind(area) == S2_AREA_LAZY) {
+        memory.pool = s2_lazy_of(&area->backend)->pool;
+    }
+    return memory;
+}
+
 /* The leaf or hole at @at, or the part of it before @end that *budget is enough for, which is spent.
  * Returns: where that ends. *error: what went wrong first. */
-static ipa_t clean_next(const struct s2_table *table, ipa_t at, ipa_t end, size_t *budget,
+static ipa_t clean_next(const struct s2_space *space, ipa_t at, ipa_t end, size_t *budget,
                         enum mapping_error *error)
 {
+    const struct s2_table *table = &space->table;
     struct s2_leaf leaf;
     enum mapping_error found = s2_table_lookup(table, at, &leaf);
     uint64_t size = mapping_u64_min(leaf.size - ipa_offset(at, leaf.size), ipa_distance(at, end));
+    struct s2_memory memory;
     size_t spent = 1;
 
     MAPPING_ASSERT(found == MAPPING_OK || found == MAPPING_NOT_FOUND);
     if (found == MAPPING_OK && !s2_flags_are_device(leaf.flags)) {
         size = mapping_u64_min(size, clean_size(table, *budget));
-        found = clean(&table->memory, leaf.pa, size);
+        memory = memory_at(space, at);
+        found = clean(&memory, leaf.pa, size);
         *error = *error == MAPPING_OK ? found : *error;
         spent = (size_t)(size / table->memory.cache_line) + 1;
     }
@@ -55,7 +72,7 @@ enum mapping_error s2_space_clean_step(struct s2_space *space, struct s2_cursor 
     MAPPING_ASSERT(ipa_lt(at, end));
     mapping_lock_acquire(&space->lock);
     do {
-        at = clean_next(&space->table, at, end, &budget, &error);
+        at = clean_next(space, at, end, &budget, &error);
     } while (budget > 0 && ipa_lt(at, end));
     mapping_lock_release(&space->lock);
     if (error == MAPPING_OK) {

@@ -23,6 +23,10 @@ static size_t reclaim_next(struct s2_space *space, const struct memory_area *are
     const ipa_t end = ipa_range_end(area->range);
     uint64_t size;
 
+    if (s2_area_kind(area) != S2_AREA_LINEAR) { /* what it had it has given back */
+        space->reclaimed = end;
+        return 1;
+    }
     if (!s2_table_needs_clean(table, area->flags)) {
         s2_mapcount_drop(table, s2_linear_pa(&area->backend, start), ipa_distance(start, end));
         space->reclaimed = end;
@@ -66,8 +70,50 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
     return area == NULL;
 }
 
+/* The first area that still has frames of the library's, which only its leaves know; NULL: none. */
+static const struct memory_area *first_to_drain(const struct s2_space *space)
+{
+    const struct memory_area *area = memory_set_first(&space->set);
+
+    while (area != NULL && s2_backend_ops_of(&area->backend)->drain == NULL) {
+        area = memory_set_next(&space->set, area);
+    }
+    return area;
+}
+
+/* Returns: whether none is left. */
+static enum mapping_error drain_some(struct s2_space *space, size_t budget, bool *is_drained)
+{
+    const struct memory_area *area = first_to_drain(space);
+    enum mapping_error error = MAPPING_OK;
+
+    while (area != NULL && error == MAPPING_OK && budget > 0) {
+        error = s2_backend_ops_of(&area->backend)->drain(space, area, budget);
+        area = first_to_drain(space);
+        budget = budget == SIZE_MAX ? budget : 0; /* one that ends spends it */
+    }
+    *is_drained = area == NULL;
+    return error;
+}
+
 /* Tables first: an unmap of area after area would take a closing sequence for each, and might have
  * to split a block that two of them share. */
+static enum mapping_error take_apart(struct s2_space *space, size_t budget, bool *is_done)
+{
+    bool is_drained = true;
+    enum mapping_error error = MAPPING_OK;
+
+    if (space->table.root != NULL) {
+        if (s2_table_is_entered(&space->table)) {
+            return MAPPING_BAD_STATE;
+        }
+        error = drain_some(space, budget > 0 ? budget : 1, &is_drained);
+    }
+    *is_done = false;
+    return error == MAPPING_OK && is_drained ? s2_table_fini_step(&space->table, budget, is_done)
+                                             : error;
+}
+
 enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)
 {
     const struct s2_table *table = &space->table;
@@ -78,7 +124,7 @@ enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, boo
     if (table->root == NULL && table->operation.depth == 0) {
         *is_done = reclaim_some(space, budget);
     } else {
-        error = s2_table_fini_step(&space->table, budget, &is_table_done);
+        error = take_apart(space, budget, &is_table_done);
         if (error == MAPPING_OK) {
             *is_done = is_table_done && memory_set_is_empty(&space->set);
         }

@@ -1,6 +1,7 @@
 #include "stage2/space/locked.h"
 
 #include "stage2/space/backend.h"
+#include "stage2/table/flush.h"
 #include "stage2/table/operation.h"
 #include "stage2/table/recent.h"
 
@@ -16,11 +17,26 @@ void s2_space_close(struct s2_space *space)
     mapping_lock_release(&space->lock);
 }
 
+void s2_space_enter_call(struct s2_space *space)
+{
+    mapping_lock_acquire(&space->lock);
+    MAPPING_ASSERT(space->table.operation.depth == 0);
+}
+
+void s2_space_leave_call(struct s2_space *space)
+{
+    if (s2_flush_has_work(&space->table)) {
+        s2_table_begin(&space->table);
+        s2_table_end(&space->table);
+    }
+    mapping_lock_release(&space->lock);
+}
+
 bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
                         mapping_flags_t flags)
 {
-    return s2_flags_protected(old_flags, flags) != old_flags ||
-           s2_hardware_flags(format, old_flags) != 0;
+    return (old_flags & S2_AREA_EMPTY) == 0 && (s2_flags_protected(old_flags, flags) != old_flags ||
+                                                s2_hardware_flags(format, old_flags) != 0);
 }
 
 /* The flags that areas get, and what their leaves are made of. */
@@ -37,6 +53,15 @@ static bool give_flags(mapping_flags_t old_flags, void *arg, mapping_flags_t *ne
     return s2_protect_reaches(given->format, old_flags, given->flags);
 }
 
+enum mapping_error s2_locked_add(struct s2_space *space, const struct memory_area *area,
+                                 enum overlap_policy policy)
+{
+    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
+    return s2_table_is_range(&space->table, area->range)
+               ? memory_set_map(&space->set, *area, &space->table, policy)
+               : MAPPING_INVALID_PARAM;
+}
+
 /* The area that is backed by memory from the request's PA on. */
 static enum mapping_error map_linear(struct s2_space *space, const struct s2_request *request,
                                      enum overlap_policy policy)
@@ -47,10 +72,7 @@ static enum mapping_error map_linear(struct s2_space *space, const struct s2_req
         .backend = s2_linear_backend(request->range.start, request->pa),
     };
 
-    MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
-    return s2_table_is_range(&space->table, request->range)
-               ? memory_set_map(&space->set, area, &space->table, policy)
-               : MAPPING_INVALID_PARAM;
+    return s2_locked_add(space, &area, policy);
 }
 
 enum mapping_error s2_locked_map(struct s2_space *space, const struct s2_request *request)

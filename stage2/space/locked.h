@@ -13,6 +13,15 @@
 void s2_space_open(struct s2_space *space);
 void s2_space_close(struct s2_space *space);
 
+/* The same for one whose verb opens an operation of its own: what was deferred before went along with
+ * that, unless there was nothing to do. */
+void s2_space_enter_call(struct s2_space *space);
+void s2_space_leave_call(struct s2_space *space);
+
+/* Add @area, whatever its kind. */
+MAPPING_MUST_USE enum mapping_error
+s2_locked_add(struct s2_space *space, const struct memory_area *area, enum overlap_policy policy);
+
 /* A request to areas and tables. One function for each verb, so that a host which never asks for one
  * does not link it. */
 typedef enum mapping_error (*s2_locked_fn)(struct s2_space *space,

@@ -2,6 +2,8 @@
  * space.h - one guest's address space: a set of areas, the tables that follow from them, a VMID and
  * a lock in one object.
  *
+ *      stage2/space/area.h      what it is made of: RAM, devices, traps, guards
+ *      stage2/space/fault.h     what to do about a guest's fault
  *      stage2/space/verbs.h     map, unmap, protect, fold
  *      stage2/space/batch.h     several of these, on several spaces, with one flush each
  *      stage2/space/step.h      long ones in short steps
@@ -68,12 +70,15 @@ struct s2_space_config {
     uint16_t vmid;                      /* not in use by another space; 0 is best kept for nobody */
 };
 
+#define S2_SPACE_VERDICTS 12
+
 /* Fields are private. The object does not move once initialised. */
 struct s2_space {
     struct memory_set set;
     struct s2_table table;
     struct mapping_lock lock;
     ipa_t reclaimed; /* s2_space_fini_step(): memory below it is cleaned */
+    MAPPING_ATOMIC(uint64_t) faults[S2_SPACE_VERDICTS]; /* by verdict (stage2/space/fault.h) */
 };
 
 /**

@@ -1,5 +1,6 @@
 #include "stage2/space/step.h"
 
+#include "stage2/space/backend.h"
 #include "stage2/space/locked.h"
 #include "stage2/table/budget.h"
 #include "stage2/table/fold.h"
@@ -8,7 +9,7 @@
 static void budget_for(struct s2_budget *left, const struct s2_space *space, enum s2_verb verb,
                        const struct memory_area *area)
 {
-    left->sees_pages = verb == S2_VERB_PROTECT;
+    left->sees_pages = verb == S2_VERB_PROTECT || s2_area_kind(area) == S2_AREA_LAZY;
     if (verb == S2_VERB_PROTECT) {
         left->cleaning = S2_CLEAN_RETYPED;
     } else {
@@ -146,7 +147,7 @@ static enum mapping_error fold_area(struct s2_space *space, struct s2_cursor *cu
     enum mapping_error error = MAPPING_OK;
 
     MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
-    if (ipa_lt(start, end)) {
+    if (ipa_lt(start, end) && (area->flags & S2_AREA_EMPTY) == 0) {
         error =
             s2_table_fold_part(&space->table, range, ipa_range_between(start, end), area->flags);
     }

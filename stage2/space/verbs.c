@@ -1,7 +1,7 @@
 #include "stage2/space/verbs.h"
 
+#include "stage2/space/backend.h"
 #include "stage2/space/locked.h"
-#include "stage2/table/flush.h"
 #include "stage2/table/fold.h"
 #include "stage2/table/operation.h"
 
@@ -10,15 +10,9 @@ static enum mapping_error perform(struct s2_space *space, s2_locked_fn verb,
 {
     enum mapping_error error;
 
-    mapping_lock_acquire(&space->lock);
-    MAPPING_ASSERT(space->table.operation.depth == 0);
+    s2_space_enter_call(space);
     error = verb(space, request);
-    /* What was deferred before went along, unless there was nothing to do now. */
-    if (s2_flush_has_work(&space->table)) {
-        s2_table_begin(&space->table);
-        s2_table_end(&space->table);
-    }
-    mapping_lock_release(&space->lock);
+    s2_space_leave_call(space);
     return error;
 }
 
@@ -67,6 +61,12 @@ static const struct memory_area *next_in(const struct s2_space *space,
     return overlapping(memory_set_next(&space->set, area), range);
 }
 
+/* There is nothing to fold. */
+static bool is_empty(const struct memory_area *area)
+{
+    return (area->flags & S2_AREA_EMPTY) != 0;
+}
+
 /* Whether all areas can be folded, those that are alike joined as memory_set_merge() would: one
  * that cannot is known before anything is joined. */
 static bool may_fold(const struct s2_space *space, struct ipa_range range)
@@ -88,7 +88,8 @@ static bool may_fold(const struct s2_space *space, struct ipa_range range)
             area = next;
             next = next_in(space, area, range);
         }
-        is_allowed = s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
+        is_allowed = is_empty(area) ||
+                     s2_table_may_fold(&space->table, ipa_range_meet(joined, range), area->flags);
     }
     return is_allowed;
 }
@@ -101,8 +102,10 @@ static enum mapping_error fold_areas(struct s2_space *space, struct ipa_range ra
 
     MAPPING_ASSERT(mapping_lock_is_held(&space->lock));
     for (; area != NULL && error == MAPPING_OK; area = next_in(space, area, range)) {
-        error =
-            s2_table_fold_within(&space->table, ipa_range_meet(area->range, range), area->flags);
+        if (!is_empty(area)) {
+            error = s2_table_fold_within(&space->table, ipa_range_meet(area->range, range),
+                                         area->flags);
+        }
     }
     return error;
 }

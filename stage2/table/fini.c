@@ -65,9 +65,7 @@ static size_t unlink_from_root(struct s2_table *table, size_t budget)
     return count;
 }
 
-/* A CPU that is in the guest walks its tables. Who gives VMIDs knows; of one that was given by hand
- * nobody does. */
-static bool is_entered(const struct s2_table *table)
+bool s2_table_is_entered(const struct s2_table *table)
 {
     struct s2_vmid_allocator *vmids = atomic_load_explicit(&table->vmids, memory_order_acquire);
 
@@ -101,7 +99,7 @@ static bool take_apart(struct s2_table *table, size_t budget)
 enum mapping_error s2_table_fini_step(struct s2_table *table, size_t budget, bool *is_done)
 {
     if (table->root != NULL) {
-        if (is_entered(table)) {
+        if (s2_table_is_entered(table)) {
             return MAPPING_BAD_STATE;
         }
         fini_begin(table);

@@ -36,6 +36,10 @@ MAPPING_MUST_USE enum mapping_error s2_table_fini(struct s2_table *table);
 MAPPING_MUST_USE enum mapping_error s2_table_fini_step(struct s2_table *table, size_t budget,
                                                        bool *is_done);
 
+/* Whether a CPU is in the guest, and so walks its tables. Who gives VMIDs knows; of one that was given
+ * by hand nobody does: false. */
+bool s2_table_is_entered(const struct s2_table *table);
+
 TRESTLE_END
 
 #endif

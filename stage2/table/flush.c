@@ -20,6 +20,9 @@ static void reclaim_all(struct s2_table *table)
         }
     }
     operation->reclaim_count = 0;
+    if (s2_returns_wait(table)) {
+        operation->returns.release(table);
+    }
 }
 
 void s2_flush(struct s2_table *table)
@@ -39,7 +42,7 @@ void s2_flush(struct s2_table *table)
     if (s2_frames_quarantined(table) > 0) {
         s2_frames_release_all(table);
     }
-    if (operation->reclaim_count > 0) {
+    if (operation->reclaim_count > 0 || s2_returns_wait(table)) {
         reclaim_all(table);
     }
 }

@@ -7,6 +7,7 @@
 #ifndef TRESTLE_STAGE2_TABLE_FLUSH_H
 #define TRESTLE_STAGE2_TABLE_FLUSH_H
 
+#include "stage2/table/returns.h"
 #include "stage2/table/table.h"
 #include "stage2/tlb/tlb_flush.h"
 
@@ -33,7 +34,7 @@ static inline struct s2_tlb_target s2_flush_target(struct s2_table *table)
 static inline bool s2_flush_has_work(const struct s2_table *table)
 {
     return !s2_tlb_batch_is_empty(&table->operation.invalidations) ||
-           table->operation.reclaim_count > 0;
+           table->operation.reclaim_count > 0 || s2_returns_wait(table);
 }
 
 /* Send what was collected, then hold the tables that were quarantined, and do with memory what is

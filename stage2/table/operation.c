@@ -201,7 +201,8 @@ void s2_table_end(struct s2_table *table)
 bool s2_table_has_deferred(const struct s2_table *table)
 {
     return !s2_tlb_batch_is_empty(&table->operation.invalidations) ||
-           s2_frames_quarantined(table) > 0 || table->operation.reclaim_count > 0;
+           s2_frames_quarantined(table) > 0 || table->operation.reclaim_count > 0 ||
+           s2_returns_wait(table);
 }
 
 bool s2_table_end_deferred(struct s2_table *table, size_t frames)

@@ -100,7 +100,17 @@ struct s2_reclaim {
     unsigned what;
 };
 
-#define S2_RECLAIM_MAX 8
+#define S2_RECLAIM_MAX 6
+
+/* Frames that the library gave a guest, and gets back (stage2/table/returns.h). */
+struct s2_table;
+
+struct s2_returns {
+    struct frame_list frames;
+    struct frame_pool *pool;
+    void (*release)(struct s2_table *table); /* who collects says how they go back */
+    bool is_open;                            /* their leaves are still there */
+};
 
 /* How many stretches of either kind are known exactly (stage2/table/pieces.h). Of more holes the
  * last are not known: a map over one is refused, as over what stays. A map more is refused
@@ -138,6 +148,7 @@ struct s2_operation {
     struct s2_tlb_batch invalidations;            /* of what was broken or tightened */
     struct s2_change pending[S2_PENDING_MAX];     /* what was broken and is to be made */
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];
+    struct s2_returns returns;
     uint8_t pending_count;
     uint8_t reclaim_count;
     bool is_stored;            /* live stores are not yet followed by a DSB */

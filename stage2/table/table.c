@@ -81,6 +81,7 @@ static void table_describe(struct s2_table *table, const struct s2_config *confi
     atomic_init(&table->vmids, NULL);
     atomic_init(&table->has_slow_memory, false);
     frame_reserve_init(&table->operation.held);
+    frame_list_init(&table->operation.returns.frames);
     for (int i = 0; i < S2_LEVEL_COUNT; i++) {
         frame_list_init(&table->operation.quarantine[i]);
     }

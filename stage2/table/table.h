@@ -150,6 +150,19 @@ bool s2_table_is_data(const struct s2_table *table, pa_t pa, uint64_t size);
  * be cleaned: no device, and stage 2 does not force write-back. */
 bool s2_table_needs_clean(const struct s2_table *table, mapping_flags_t flags);
 
+/* Whether it has mapped anything that its guest may reach past the caches. */
+static inline bool s2_table_may_be_uncached(const struct s2_table *table)
+{
+    return MAPPING_ATOMIC_LOAD(&table->has_slow_memory, relaxed); /* what goes there is slow, too */
+}
+
+/* The order of a granule in frames of @pool, which are no larger. */
+static inline unsigned s2_pool_order(const struct s2_table *table, const struct frame_pool *pool)
+{
+    MAPPING_ASSERT(frame_pool_shift(pool) <= table->geometry.granule_shift);
+    return table->geometry.granule_shift - frame_pool_shift(pool);
+}
+
 /* What was sent to the TLBs for this table since it was made, and what was saved: as it is now,
  * while any call may be under way. Each number is read whole; together they may be of different
  * moments. */

@@ -14,7 +14,7 @@ awk -v mode="$mode" '
         if (line ~ /^ ?\*|^\/\*/) {
             next
         }
-        if (match(line, /^extern const struct [a-z_]+ [a-z0-9_]+;/)) {
+        if (match(line, /^extern const struct [a-z0-9_]+ [a-z0-9_]+;/)) {
             sub(/;.*/, "", line)
             sub(/.* /, "", line)
             declared[line] = 1

@@ -1,0 +1,577 @@
+/*
+ * test_space_kinds.c - areas of every kind in one map, and what a guest's faults in them come to.
+ */
+#include "tests/model/random.h"
+#include "tests/unit/kinds_fixture.h"
+#include "tests/unit/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SUITE "space_kinds"
+
+#define PAGE KIB(4)
+#define RAM GIB(1)
+#define UART UINT64_C(0x9000000)
+#define TAG UINT64_C(0x1234)
+
+static struct guest guest;
+static struct s2_lazy lazy;
+
+static void setup(void)
+{
+    struct rig_setup setup = guest_setup();
+
+    setup.config.contiguous = S2_CONTIGUOUS_ON;
+    setup.frame_count = 2048;
+    guest_init(&guest, setup, GUEST_NODES, MIB(4));
+    lazy = (struct s2_lazy){.pool = &guest.rig.pool};
+}
+
+/* Every frame comes back, as guest_fini() checks. */
+static void teardown(void)
+{
+    ck_assert(s2_space_check(&guest.space));
+    guest_fini(&guest);
+}
+
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN teardown
+
+static void map_ram(uint64_t size, mapping_flags_t flags)
+{
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(RAM, size), &lazy, flags));
+}
+
+static size_t available(void)
+{
+    return frame_pool_available(&guest.rig.pool);
+}
+
+static void check_retry(struct s2_answer answer, enum s2_retry why)
+{
+    ck_assert_int_eq(answer.verdict, S2_VERDICT_RETRY);
+    ck_assert_int_eq(answer.retry, why);
+    monitor_quiesce(guest.rig.monitor);
+}
+
+static void check_verdict(struct s2_answer answer, enum s2_verdict verdict)
+{
+    ck_assert_str_eq(s2_verdict_name(answer.verdict), s2_verdict_name(verdict));
+    ck_assert_int_eq(answer.retry, S2_RETRY_NONE);
+}
+
+/* --- One map ---------------------------------------------------------------------------------- */
+
+TEST(kinds_do_not_overlap)
+{
+    const struct s2_area areas[] = {
+        {.range = ipa_range(RAM, MIB(1)), .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &lazy},
+        {.range = ipa_range(RAM, MIB(1)),
+         .kind = S2_AREA_LINEAR,
+         .flags = RIG_RW,
+         .pa = pa_of(RIG_DATA)},
+        {.range = ipa_range(RAM, MIB(1)), .kind = S2_AREA_TRAP},
+        {.range = ipa_range(RAM, MIB(1)), .kind = S2_AREA_GUARD},
+    };
+
+    for (size_t i = 0; i < COUNT(areas); i++) {
+        MUST(s2_space_map(&guest.space, &areas[i]));
+        for (size_t j = 0; j < COUNT(areas); j++) {
+            struct s2_area other = areas[j];
+
+            other.range = ipa_range(RAM + MIB(1) - PAGE, 2 * PAGE);
+            ck_assert_int_eq(s2_space_map(&guest.space, &other), MAPPING_ALREADY_EXISTS);
+        }
+        ck_assert_int_eq(s2_area_kind(memory_set_first(s2_space_areas(&guest.space))),
+                         areas[i].kind);
+        ck_assert(s2_space_check(&guest.space));
+        MUST(s2_space_replace(&guest.space, &areas[(i + 1) % COUNT(areas)]));
+        ck_assert(s2_space_check(&guest.space));
+        MUST(s2_space_unmap(&guest.space, areas[i].range));
+        ck_assert(memory_set_is_empty(s2_space_areas(&guest.space)));
+    }
+}
+
+static enum mapping_error own_refuses(const struct mapping_backend *self,
+                                      const struct mapping_change *change, void *page_table)
+{
+    (void)self;
+    (void)change;
+    (void)page_table;
+    return MAPPING_UNSUPPORTED;
+}
+
+static enum mapping_error own_map(const struct mapping_backend *self, struct ipa_range range,
+                                  mapping_flags_t flags, void *page_table)
+{
+    (void)self;
+    (void)range;
+    (void)flags;
+    (void)page_table;
+    return MAPPING_OK;
+}
+
+static enum mapping_error own_unmap(const struct mapping_backend *self, struct ipa_range range,
+                                    void *page_table)
+{
+    (void)self;
+    (void)range;
+    (void)page_table;
+    return MAPPING_OK;
+}
+
+static enum mapping_error own_reserve(const struct mapping_backend *self,
+                                      const struct mapping_change *change, void *page_table)
+{
+    (void)self;
+    (void)change;
+    (void)page_table;
+    return MAPPING_OK;
+}
+
+#define OWN(reserve_function, own_kind)      \
+    {                                        \
+        .set = {.map = own_map,              \
+                .unmap = own_unmap,          \
+                .protect = own_map,          \
+                .begin = s2_backend_begin,   \
+                .reserve = reserve_function, \
+                .end = s2_backend_end},      \
+        .kind = own_kind                     \
+    }
+
+static const struct s2_backend_ops own = OWN(own_reserve, S2_AREA_OWN);
+static const struct s2_backend_ops own_refusing = OWN(own_refuses, S2_AREA_OWN);
+static const struct s2_backend_ops own_lying = OWN(own_reserve, S2_AREA_LINEAR);
+static const struct s2_backend_ops own_bare = {
+    .set = {.map = own_map, .unmap = own_unmap, .protect = own_map}, .kind = S2_AREA_OWN};
+
+TEST(reason_is_told_for_each_that_is_refused)
+{
+    static const struct s2_lazy no_pool = {.pool = NULL};
+    const struct s2_lazy odd = {&guest.rig.pool, 3 * PAGE}, tiny = {&guest.rig.pool, 2048},
+                         huge = {&guest.rig.pool, GIB(2)};
+    const struct ipa_range ram = ipa_range(RAM, MIB(1)), small = ipa_range(UART, 0x200);
+    const struct s2_area areas[] = {
+        {.range = ipa_range(RAM, 0), .kind = S2_AREA_TRAP},
+        {.range = ipa_range(GIB(1024) - PAGE, 2 * PAGE), .kind = S2_AREA_GUARD},
+        {.range = small, .kind = S2_AREA_TRAP},
+        {.range = small, .kind = S2_AREA_LINEAR, .flags = RIG_RW | S2_DEVICE_nGnRE},
+        {.range = ram, .kind = S2_AREA_LINEAR, .flags = RIG_RW, .pa = pa_of(RIG_DATA + 1)},
+        {.range = ram, .kind = S2_AREA_LINEAR, .flags = RIG_RW, .pa = pa_of(GIB(1024))},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &no_pool},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &odd},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &tiny},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &huge},
+        {.range = ram, .kind = S2_AREA_LAZY, .flags = RIG_RW | S2_DEVICE_GRE, .lazy = &lazy},
+        {.range = ram, .kind = S2_AREA_TRAP, .flags = S2_READ},
+        {.range = ram, .kind = S2_AREA_GUARD, .flags = S2_READ},
+        {.range = ram, .kind = S2_AREA_OWN, .backend = {NULL, 0}},
+        {.range = ram, .kind = S2_AREA_OWN, .backend = {&own_bare.set, 0}},
+        {.range = ram, .kind = S2_AREA_OWN, .backend = {&own_lying.set, 0}},
+        {.range = ram, .kind = (enum s2_area_kind)9},
+    };
+
+    for (size_t i = 0; i < COUNT(areas); i++) {
+        ck_assert_msg(s2_space_map_reason(&guest.space, &areas[i]) != NULL, "area %zu", i);
+        ck_assert_int_eq(s2_space_map(&guest.space, &areas[i]), MAPPING_INVALID_PARAM);
+    }
+    ck_assert_ptr_nonnull(strstr(s2_space_map_reason(&guest.space, &areas[3]), "trap"));
+    ck_assert(memory_set_is_empty(s2_space_areas(&guest.space)));
+}
+
+TEST(device_is_a_device_and_never_code)
+{
+    const struct ipa_range window = ipa_range(UART, PAGE);
+    struct s2_leaf leaf;
+
+    ck_assert_int_eq(s2_space_map_device(&guest.space, window, pa_of(RIG_DATA), RIG_RW),
+                     MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(
+        s2_space_map_device(&guest.space, window, pa_of(RIG_DATA), RIG_RWX | S2_DEVICE_nGnRE),
+        MAPPING_INVALID_PARAM);
+    MUST(s2_space_map_device(&guest.space, window, pa_of(RIG_DATA), RIG_RW | S2_DEVICE_nGnRE));
+    MUST(s2_space_lookup(&guest.space, window.start, &leaf));
+    ck_assert(s2_flags_are_device(leaf.flags));
+    check_verdict(kinds_fault(&guest.space, KINDS_IABT | KINDS_PERMISSION, UART),
+                  S2_VERDICT_PERMISSION);
+    /* An unaligned access to it, as QEMU 11 and CPUs tell; before others it passes. */
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | 0x21, UART + 1), S2_VERDICT_ALIGNMENT);
+}
+
+TEST(backend_of_ones_own_has_its_faults)
+{
+    const struct s2_area area = {.range = ipa_range(RAM, MIB(1)),
+                                 .kind = S2_AREA_OWN,
+                                 .flags = RIG_RW,
+                                 .backend = {&own.set, 7},
+                                 .tag = TAG};
+    struct s2_area refusing = area;
+    struct s2_answer answer;
+
+    refusing.backend.ops = &own_refusing.set;
+    ck_assert_int_eq(s2_space_map(&guest.space, &refusing), MAPPING_UNSUPPORTED);
+    MUST(s2_space_map(&guest.space, &area));
+    answer = kinds_read(&guest.space, RAM + 0x123);
+    check_verdict(answer, S2_VERDICT_OWN);
+    ck_assert_uint_eq(answer.ipa.raw, RAM + 0x123);
+    ck_assert_uint_eq(answer.tag, TAG);
+    ck_assert(ipa_range_eq(answer.range, area.range) && answer.kind == S2_AREA_OWN);
+}
+
+/* --- Traps, guards and holes ------------------------------------------------------------------ */
+
+TEST(trap_tells_what_was_wanted)
+{
+    /* STRB w9, then LDRSH x3: SAS, SSE, SRT, SF. */
+    const uint64_t strb = MAPPING_BIT(24) | 9U << 16 | KINDS_WNR;
+    const uint64_t ldrsh =
+        MAPPING_BIT(24) | 1U << 22 | MAPPING_BIT(21) | 3U << 16 | MAPPING_BIT(15);
+    uint64_t x[31] = {0};
+    struct s2_answer answer;
+
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, MIB(1)), TAG));
+    answer = kinds_fault(&guest.space, KINDS_DABT | KINDS_TRANSLATION | strb, UART + 0x18);
+    check_verdict(answer, S2_VERDICT_EMULATE);
+    ck_assert(answer.is_write && answer.transfer.is_valid && answer.kind == S2_AREA_TRAP);
+    ck_assert_uint_eq(answer.tag, TAG);
+    ck_assert_uint_eq(answer.offset, 0x18);
+    ck_assert_uint_eq(answer.advance, 4);
+    x[9] = UINT64_C(0xfedcba9876543210);
+    ck_assert_uint_eq(s2_transfer_stored(&answer.transfer, x), 0x10);
+
+    answer = kinds_fault(&guest.space, KINDS_DABT | KINDS_TRANSLATION | ldrsh, UART + 0xffe);
+    ck_assert(!answer.is_write);
+    s2_transfer_load(&answer.transfer, x, 0x18000);
+    ck_assert_uint_eq(x[3], UINT64_C(0xffffffffffff8000));
+    answer.transfer.reg = 31;
+    ck_assert_uint_eq(s2_transfer_stored(&answer.transfer, x), 0);
+    s2_transfer_load(&answer.transfer, x, 1);
+    ck_assert_uint_eq(x[3], UINT64_C(0xffffffffffff8000));
+    /* Half of a kernel's aborts do not say. */
+    answer = kinds_read(&guest.space, UART + 8);
+    check_verdict(answer, S2_VERDICT_EMULATE);
+    ck_assert(!answer.transfer.is_valid);
+    ck_assert_uint_eq(s2_space_fault_count(&guest.space, S2_VERDICT_EMULATE), 3);
+}
+
+/* What is cut keeps its numbers. */
+TEST(trap_that_was_cut_counts_from_where_it_began)
+{
+    struct s2_answer answer;
+
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, 8 * PAGE), TAG));
+    MUST(s2_space_unmap(&guest.space, ipa_range(UART + PAGE, PAGE)));
+    MUST(s2_space_protect(&guest.space, ipa_range(UART, 3 * PAGE), S2_READ));
+    answer = kinds_read(&guest.space, UART + 2 * PAGE + 4);
+    check_verdict(answer, S2_VERDICT_EMULATE);
+    ck_assert_uint_eq(answer.offset, 2 * PAGE + 4);
+    check_verdict(kinds_read(&guest.space, UART + PAGE), S2_VERDICT_HOLE);
+    MUST(s2_space_fold(&guest.space, ipa_range(0, GIB(1))));
+    ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 2);
+}
+
+/* Nobody can fetch from a device that is emulated, nor have tables in it. */
+TEST(trap_that_cannot_be_emulated_is_a_permission)
+{
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, PAGE), TAG));
+    check_verdict(kinds_fault(&guest.space, KINDS_IABT | KINDS_TRANSLATION, UART),
+                  S2_VERDICT_PERMISSION);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | KINDS_TRANSLATION | KINDS_S1PTW, UART),
+                  S2_VERDICT_PERMISSION);
+}
+
+TEST(guards_and_holes_are_told_apart)
+{
+    const uint64_t clean = KINDS_DABT | KINDS_TRANSLATION | KINDS_CM | KINDS_WNR;
+
+    MUST(s2_space_map_guard(&guest.space, ipa_range(GIB(2), PAGE)));
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, PAGE), 0));
+    map_ram(PAGE, RIG_RW);
+    check_verdict(kinds_read(&guest.space, GIB(2)), S2_VERDICT_GUARD);
+    check_verdict(kinds_write(&guest.space, GIB(2) + PAGE), S2_VERDICT_HOLE);
+    check_verdict(kinds_write(&guest.space, GIB(1024)), S2_VERDICT_HOLE);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | 0x29, UINT64_C(1) << 51), S2_VERDICT_HOLE);
+    /* A clean reports a write, and is none: where nothing is there is nothing to clean. */
+    check_verdict(kinds_fault(&guest.space, clean, GIB(2) + PAGE), S2_VERDICT_SKIP);
+    check_verdict(kinds_fault(&guest.space, clean, UART), S2_VERDICT_SKIP);
+    check_verdict(kinds_fault(&guest.space, clean, RAM), S2_VERDICT_SKIP);
+    check_verdict(kinds_fault(&guest.space, clean, GIB(2)), S2_VERDICT_GUARD);
+    ck_assert_uint_eq(s2_space_fault_count(&guest.space, S2_VERDICT_SKIP), 3);
+}
+
+/* --- Lazy memory ------------------------------------------------------------------------------ */
+
+TEST(touched_page_is_there_and_zero)
+{
+    const size_t before = available();
+
+    rig_poison_free(&guest.rig);
+    map_ram(GIB(1), RIG_RWX);
+    ck_assert_uint_eq(available(), before);
+    check_retry(kinds_write(&guest.space, RAM + 5 * PAGE + 8), S2_RETRY_FILLED);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 5 * PAGE), 0);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 6 * PAGE - 8), 0);
+    rig_assert_hole(&guest.rig, s2_space_table(&guest.space), RAM + 4 * PAGE);
+    ck_assert_uint_eq(available(), before - 3); /* and two tables */
+    /* Somebody else was there first. */
+    check_retry(kinds_read(&guest.space, RAM + 5 * PAGE), S2_RETRY_RACED);
+    ck_assert_uint_eq(available(), before - 3);
+    ck_assert(s2_space_check(&guest.space));
+    /* Whoever gets the frame next does not see what was in it. */
+    rig_poison_free(&guest.rig);
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM, GIB(1))));
+    ck_assert_uint_eq(available(), before);
+    map_ram(PAGE, RIG_RW);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_FILLED);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM), 0);
+}
+
+/* Without write-back by force the guest may look past the caches: lines are cleaned before the
+ * descriptor is stored. */
+TEST(touched_page_is_cleaned_before_it_is_shown)
+{
+    size_t cleans = 0;
+
+    map_ram(PAGE, RIG_RW);
+    sim_clear();
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    for (size_t i = 0; i < sim_event_total(); i++) {
+        const enum sim_kind kind = sim_events()[i].kind;
+
+        cleans += kind == SIM_DC_CIVAC;
+        if (kind == SIM_PUBLISH || kind == SIM_STORE) {
+            ck_assert_uint_eq(cleans, PAGE / GUEST_LINE);
+        }
+    }
+    ck_assert_uint_eq(cleans, PAGE / GUEST_LINE);
+}
+
+/* Any access in the grain fills it: a block, where area, tables and pool have one. */
+TEST(grain_is_a_block_where_it_can_be)
+{
+    const size_t frames = available();
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(2) + 4 * PAGE, RIG_RW);
+    check_retry(kinds_write(&guest.space, RAM + MIB(1) + 5), S2_RETRY_FILLED);
+    ck_assert_uint_eq(rig_leaf_count(&guest.rig, s2_space_table(&guest.space), 2), 1);
+    ck_assert_uint_eq(frames - available(), 512 + 1);
+    /* What does not fit is filled by pages. */
+    check_retry(kinds_write(&guest.space, RAM + MIB(2)), S2_RETRY_FILLED);
+    ck_assert_uint_eq(frames - available(), 512 + 1 + 2);
+    ck_assert(s2_space_check(&guest.space));
+    /* A page of the block goes: the rest stays, and the page is the pool's. */
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM + 7 * PAGE, PAGE)));
+    ck_assert_uint_eq(frames - available(), 512 + 1 + 2 + 1 - 1); /* and a table more */
+    rig_assert_hole(&guest.rig, s2_space_table(&guest.space), RAM + 7 * PAGE);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 8 * PAGE), 0);
+    ck_assert(s2_space_check(&guest.space));
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM, MIB(2))));
+    ck_assert_uint_eq(frames - available(), 1 + 2);
+}
+
+TEST(grain_that_the_pool_lacks_is_a_page)
+{
+    pa_t blocks[4];
+    size_t count = 0;
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(4), RIG_RW);
+    while (count < COUNT(blocks) &&
+           frame_pool_alloc(&guest.rig.pool, 9, &blocks[count]) == MAPPING_OK) {
+        count++;
+    }
+    check_retry(kinds_write(&guest.space, RAM + PAGE), S2_RETRY_FILLED);
+    /* 64K is a run, of which the pool still has some. */
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 15 * PAGE), 0);
+    rig_assert_hole(&guest.rig, s2_space_table(&guest.space), RAM + 16 * PAGE);
+    while (count-- > 0) {
+        MUST(frame_pool_free(&guest.rig.pool, blocks[count], 9));
+    }
+}
+
+TEST(empty_pool_is_told_and_can_be_filled)
+{
+    struct s2_answer answer;
+
+    map_ram(MIB(1), RIG_RW);
+    for (size_t frames = 0; frames < 3; frames++) { /* data and two tables */
+        rig_leave(&guest.rig, frames);
+        answer = kinds_write(&guest.space, RAM);
+        check_verdict(answer, S2_VERDICT_FAILED);
+        ck_assert_int_eq(answer.error, MAPPING_NO_FRAME);
+        ck_assert_uint_eq(available(), frames);
+        ck_assert(s2_space_check(&guest.space));
+    }
+    rig_leave(&guest.rig, 3);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    rig_leave(&guest.rig, 64);
+}
+
+/* What an open batch has deferred is frames, too: they come back before anybody is refused. */
+TEST(frames_that_wait_for_a_batch_are_found)
+{
+    struct s2_batch batch = S2_BATCH_INIT;
+
+    map_ram(MIB(1), RIG_RW);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    check_retry(kinds_write(&guest.space, RAM + PAGE), S2_RETRY_FILLED);
+    rig_leave(&guest.rig, 0);
+    s2_batch_begin(&batch);
+    MUST(s2_batch_unmap(&batch, &guest.space, ipa_range(RAM, PAGE)));
+    ck_assert_uint_eq(available(), 0); /* CPUs may still reach it */
+    check_retry(kinds_write(&guest.space, RAM + 2 * PAGE), S2_RETRY_FILLED);
+    s2_batch_end(&batch);
+    ck_assert_uint_eq(available(), 0);
+    rig_leave(&guest.rig, 64);
+}
+
+TEST(read_only_memory_is_filled_and_a_write_is_told)
+{
+    map_ram(MIB(1), S2_READ);
+    check_verdict(kinds_write(&guest.space, RAM), S2_VERDICT_READ_ONLY);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_FILLED);
+    for (unsigned i = 0; i < 3; i++) { /* no livelock: it is told each time */
+        check_verdict(kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_WNR, RAM),
+                      S2_VERDICT_READ_ONLY);
+    }
+    check_verdict(kinds_fault(&guest.space, KINDS_IABT | KINDS_PERMISSION, RAM),
+                  S2_VERDICT_PERMISSION);
+    /* The guest's own table lies there: its walker wants to set a flag, by whatever access. */
+    check_verdict(kinds_fault(&guest.space, KINDS_IABT | KINDS_PERMISSION | KINDS_S1PTW, RAM),
+                  S2_VERDICT_READ_ONLY);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_S1PTW, RAM),
+                  S2_VERDICT_READ_ONLY);
+    /* And a clean of it is no write. */
+    check_verdict(
+        kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_CM | KINDS_WNR, RAM),
+        S2_VERDICT_SKIP);
+}
+
+/* What was relaxed on one CPU is learnt by another from its fault. */
+TEST(stale_permission_is_refreshed)
+{
+    map_ram(MIB(1), S2_READ);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_FILLED);
+    MUST(s2_space_protect(&guest.space, ipa_range(RAM, MIB(1)), RIG_RW));
+    check_retry(kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_WNR, RAM),
+                S2_RETRY_STALE);
+    check_retry(kinds_write(&guest.space, RAM + PAGE), S2_RETRY_FILLED);
+}
+
+TEST(access_flag_is_set_for_the_leaf)
+{
+    struct s2_leaf leaf;
+
+    map_ram(MIB(1), RIG_RW | S2_NO_AF);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_FILLED);
+    check_retry(kinds_fault(&guest.space, KINDS_DABT | KINDS_ACCESS_FLAG, RAM), S2_RETRY_ACCESSED);
+    MUST(s2_space_lookup(&guest.space, ipa_of(RAM), &leaf));
+    ck_assert_uint_eq(leaf.flags & S2_NO_AF, 0);
+    check_retry(kinds_fault(&guest.space, KINDS_DABT | KINDS_ACCESS_FLAG, RAM), S2_RETRY_STALE);
+}
+
+TEST(page_that_moved_away_is_retried)
+{
+    const struct s2_fault_regs regs = {.esr = KINDS_DABT | KINDS_PERMISSION, .par = S2_PAR_F};
+    const struct s2_fault gone = s2_fault_decode(&regs);
+    const struct s2_fault_regs lost_regs = {.esr = KINDS_DABT | KINDS_PERMISSION | MAPPING_BIT(10)};
+    const struct s2_fault lost = s2_fault_decode(&lost_regs);
+
+    check_retry(s2_space_handle_fault(&guest.space, &gone), S2_RETRY_GONE);
+    check_verdict(s2_space_handle_fault(&guest.space, &lost), S2_VERDICT_PERMISSION);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | 0x10, RAM), S2_VERDICT_EXTERNAL);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | 0x31, RAM), S2_VERDICT_EXTERNAL);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | 0x3f, RAM), S2_VERDICT_FOREIGN);
+    check_verdict(kinds_fault(&guest.space, UINT64_C(0x16) << 26, RAM), S2_VERDICT_FOREIGN);
+    check_retry(kinds_fault(&guest.space, KINDS_DABT | 0x30, RAM), S2_RETRY_CONFLICT);
+}
+
+TEST(trapped_access_is_let_through)
+{
+    monitor_keep_unlinked(guest.rig.monitor, true);
+    map_ram(MIB(1), RIG_RW);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    MUST(s2_space_trap(&guest.space));
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_TRAPPED);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_RACED);
+    s2_space_trap_end(&guest.space);
+}
+
+/* Whatever the CPU says, and wherever: a verdict, and the space is whole. */
+TEST(no_fault_of_a_guest_is_too_strange)
+{
+    struct random random = {7};
+    size_t verdicts[S2_SPACE_VERDICTS] = {0};
+    uint64_t counted = 0;
+
+    map_ram(MIB(2), RIG_RW | S2_NO_AF);
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, PAGE), 0));
+    MUST(s2_space_map_guard(&guest.space, ipa_range(GIB(2), PAGE)));
+    guest_map(&guest, (struct guest_area){GIB(3), PAGE, RIG_DATA, S2_READ});
+    sim_set_log(SIM_LOG_COUNT);
+    for (unsigned i = 0; i < 40000; i++) {
+        static const uint64_t places[] = {RAM, UART, GIB(2), GIB(3), UINT64_C(1) << 51, 0};
+        const uint64_t esr = (random_once_in(&random, 3) ? KINDS_IABT : KINDS_DABT) |
+                             (random_next(&random) & MAPPING_FIELD(24, 0));
+        const uint64_t ipa = places[random_below(&random, COUNT(places))] +
+                             random_below(&random, random_once_in(&random, 2) ? PAGE : GIB(1));
+        const struct s2_fault_regs regs = {
+            esr, random_next(&random),
+            random_once_in(&random, 4) ? random_next(&random) : ipa >> 12 << 4,
+            random_once_in(&random, 4) ? random_next(&random) : ipa >> 12 << 12};
+        const struct s2_fault fault = s2_fault_decode(&regs);
+
+        verdicts[s2_space_handle_fault(&guest.space, &fault).verdict]++;
+    }
+    for (unsigned i = 0; i < S2_SPACE_VERDICTS; i++) {
+        ck_assert_uint_eq(s2_space_fault_count(&guest.space, (enum s2_verdict)i), verdicts[i]);
+        counted += verdicts[i];
+        ck_assert_msg(verdicts[i] > 0 || i == S2_VERDICT_OWN || i == S2_VERDICT_FAILED, "%s",
+                      s2_verdict_name((enum s2_verdict)i));
+    }
+    ck_assert_uint_eq(counted, 40000);
+    sim_set_log(SIM_LOG_KEEP);
+}
+
+/* --- The end ---------------------------------------------------------------------------------- */
+
+/* The space is gone already. */
+static void teardown_machine(void)
+{
+    rig_fini_machine(&guest.rig);
+    free(guest.memory.bytes);
+}
+
+#undef TEARDOWN
+#define TEARDOWN teardown_machine
+
+/* In steps, too, each frame comes back, and only once nobody can reach it. */
+TEST_EACH(end_gives_every_frame_back, 4)
+{
+    static const size_t budgets[] = {1, 7, 600, SIZE_MAX};
+    bool is_done = false;
+    size_t steps = 0;
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(4), RIG_RW);
+    MUST(s2_space_map_trap(&guest.space, ipa_range(UART, PAGE), 0));
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(2), MIB(1)), &lazy, RIG_RW));
+    guest_map(&guest, (struct guest_area){GIB(3), MIB(2), RIG_DATA, RIG_RW});
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    check_retry(kinds_write(&guest.space, RAM + MIB(2)), S2_RETRY_FILLED);
+    check_retry(kinds_write(&guest.space, GIB(2) + 3 * PAGE), S2_RETRY_FILLED);
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM + 5 * PAGE, PAGE)));
+    rig_dismiss(&guest.rig, s2_space_table(&guest.space));
+    while (!is_done) {
+        MUST(s2_space_fini_step(&guest.space, budgets[_i], &is_done));
+        ck_assert_uint_lt(steps++, 10000);
+    }
+    ck_assert(_i == 3 ? steps == 2 : steps > 2);
+    ck_assert_uint_eq(available(), 2048);
+}
