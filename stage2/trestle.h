@@ -5,6 +5,7 @@
  *      one guest's address space      stage2/space/space.h
  *      RAM, devices, traps, guards    stage2/space/area.h
  *      what to do about a fault       stage2/space/fault.h
+ *      its memory, read and written   stage2/space/access.h
  *      map, unmap, protect, fold      stage2/space/verbs.h
  *      do areas and tables agree      stage2/space/check.h
  *      several changes, one flush     stage2/space/batch.h
@@ -28,6 +29,7 @@
 #include "stage2/arch/identify.h"
 #include "stage2/arch/smmu.h"
 #include "stage2/arch/syndrome.h"
+#include "stage2/space/access.h"
 #include "stage2/space/area.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"

@@ -4,6 +4,7 @@
  *
  *      stage2/space/area.h      what it is made of: RAM, devices, traps, guards
  *      stage2/space/fault.h     what to do about a guest's fault
+ *      stage2/space/access.h    its memory, read and written by the host
  *      stage2/space/verbs.h     map, unmap, protect, fold
  *      stage2/space/batch.h     several of these, on several spaces, with one flush each
  *      stage2/space/step.h      long ones in short steps

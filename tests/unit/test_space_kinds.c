@@ -323,7 +323,7 @@ TEST(touched_page_is_there_and_zero)
     ck_assert_uint_eq(available(), before - 3);
     ck_assert(s2_space_check(&guest.space));
     /* Whoever gets the frame next does not see what was in it. */
-    rig_poison_free(&guest.rig);
+    MUST(s2_space_write(&guest.space, ipa_of(RAM + 5 * PAGE), "secret", 7, S2_AS_GUEST, NULL));
     MUST(s2_space_unmap(&guest.space, ipa_range(RAM, GIB(1))));
     ck_assert_uint_eq(available(), before);
     map_ram(PAGE, RIG_RW);
@@ -537,6 +537,132 @@ TEST(no_fault_of_a_guest_is_too_strange)
     }
     ck_assert_uint_eq(counted, 40000);
     sim_set_log(SIM_LOG_KEEP);
+}
+
+/* --- What the host does ----------------------------------------------------------------------- */
+
+TEST(access_goes_across_areas_pages_and_blocks)
+{
+    unsigned char in[3 * PAGE + 40], out[sizeof(in)];
+    size_t done = 0;
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(2), RIG_RW);
+    guest_map(&guest, (struct guest_area){RAM + MIB(2), PAGE, RIG_DATA + PAGE, RIG_RW});
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(RAM + MIB(2) + PAGE, MIB(1)), &lazy, RIG_RW));
+    for (size_t i = 0; i < sizeof(in); i++) {
+        in[i] = (unsigned char)(i * 7 + i / 256);
+    }
+    MUST(s2_space_write(&guest.space, ipa_of(RAM + MIB(2) - PAGE - 3), in, sizeof(in), S2_AS_GUEST,
+                        &done));
+    ck_assert_uint_eq(done, sizeof(in));
+    ck_assert(memcmp(guest.memory.bytes + PAGE, in + PAGE + 3, PAGE) == 0);
+    MUST(s2_space_read(&guest.space, ipa_of(RAM + MIB(2) - PAGE - 3), out, sizeof(out), S2_AS_GUEST,
+                       &done));
+    ck_assert(done == sizeof(out) && memcmp(in, out, sizeof(in)) == 0);
+    MUST(s2_space_compare(&guest.space, ipa_of(RAM + MIB(2) - PAGE - 3), in, sizeof(in),
+                          S2_AS_GUEST, &done));
+    ck_assert_uint_eq(done, sizeof(in));
+    in[2 * PAGE + 1]++;
+    MUST(s2_space_compare(&guest.space, ipa_of(RAM + MIB(2) - PAGE - 3), in, sizeof(in),
+                          S2_AS_GUEST, &done));
+    ck_assert_uint_eq(done, 2 * PAGE + 1);
+    MUST(s2_space_zero(&guest.space, ipa_of(RAM + MIB(2) - 8), 16, S2_AS_GUEST, &done));
+    ck_assert_uint_eq(done, 16);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + MIB(2) - 8), 0);
+    ck_assert(guest.memory.bytes[PAGE] == 0 && guest.memory.bytes[PAGE + 8] != 0);
+    ck_assert(s2_space_check(&guest.space));
+}
+
+TEST(access_stops_exactly_where_it_is_refused)
+{
+    unsigned char bytes[2 * PAGE] = {0};
+    const struct ipa_range beyond = ipa_range(RAM + 3 * PAGE, PAGE);
+    static const enum mapping_error answers[] = {MAPPING_NOT_FOUND, MAPPING_DENIED, MAPPING_DENIED,
+                                                 MAPPING_UNSUPPORTED};
+    size_t done;
+
+    map_ram(3 * PAGE, RIG_RW);
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        switch (i) {
+        case 1:
+            MUST(s2_space_map_trap(&guest.space, beyond, 0));
+            break;
+        case 2:
+            MUST(s2_space_map_guard(&guest.space, beyond));
+            break;
+        case 3:
+            MUST(s2_space_map_device(&guest.space, beyond, pa_of(RIG_DATA),
+                                     RIG_RW | S2_DEVICE_nGnRnE));
+            break;
+        default:
+            break;
+        }
+        done = 0;
+        ck_assert_int_eq(s2_space_write(&guest.space, ipa_of(RAM + 2 * PAGE - 5), bytes,
+                                        sizeof(bytes), S2_AS_HOST, &done),
+                         answers[i]);
+        ck_assert_uint_eq(done, PAGE + 5);
+        ck_assert_int_eq(s2_space_read(&guest.space, beyond.start, bytes, 1, S2_AS_HOST, &done),
+                         answers[i]);
+        ck_assert_uint_eq(done, 0);
+        MUST(s2_space_unmap(&guest.space, beyond));
+    }
+    ck_assert_int_eq(
+        s2_space_read(&guest.space, ipa_of(UINT64_MAX - 3), bytes, 8, S2_AS_HOST, &done),
+        MAPPING_INVALID_PARAM);
+    MUST(s2_space_read(&guest.space, ipa_of(RAM), bytes, 0, S2_AS_GUEST, NULL));
+}
+
+TEST(access_by_the_guests_right_is_the_guests)
+{
+    uint64_t word = 5;
+
+    map_ram(PAGE, S2_READ);
+    ck_assert_int_eq(s2_space_write(&guest.space, ipa_of(RAM), &word, 8, S2_AS_GUEST, NULL),
+                     MAPPING_DENIED);
+    MUST(s2_space_write(&guest.space, ipa_of(RAM), &word, 8, S2_AS_HOST, NULL));
+    ck_assert_uint_eq(kinds_peek(&guest, RAM), 5);
+    MUST(s2_space_protect(&guest.space, ipa_range(RAM, PAGE), S2_WRITE));
+    ck_assert_int_eq(s2_space_read(&guest.space, ipa_of(RAM), &word, 8, S2_AS_GUEST, NULL),
+                     MAPPING_DENIED);
+    MUST(s2_space_zero(&guest.space, ipa_of(RAM), 4, S2_AS_GUEST, NULL));
+}
+
+TEST(access_without_a_frame_says_so)
+{
+    uint64_t word = 5;
+    size_t done = 9;
+
+    map_ram(MIB(1), RIG_RW);
+    rig_leave(&guest.rig, 3);
+    ck_assert_int_eq(
+        s2_space_write(&guest.space, ipa_of(RAM + PAGE - 4), &word, 8, S2_AS_GUEST, &done),
+        MAPPING_NO_FRAME);
+    ck_assert_uint_eq(done, 4);
+    rig_leave(&guest.rig, 64);
+}
+
+TEST_EACH(cmpxchg_exchanges_what_is_expected, 4)
+{
+    const size_t size = (size_t)1 << _i;
+    const uint64_t mask = MAPPING_FIELD(8 * size - 1, 0);
+    uint64_t expected = 0;
+
+    map_ram(PAGE, RIG_RW);
+    MUST(
+        s2_space_cmpxchg(&guest.space, ipa_of(RAM + 16), size, &expected, UINT64_MAX, S2_AS_GUEST));
+    ck_assert_uint_eq(expected, 0);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 16), mask);
+    expected = 3;
+    MUST(s2_space_cmpxchg(&guest.space, ipa_of(RAM + 16), size, &expected, 7, S2_AS_GUEST));
+    ck_assert_uint_eq(expected, mask);
+    ck_assert_uint_eq(kinds_peek(&guest, RAM + 16), mask);
+    ck_assert_int_eq(s2_space_cmpxchg(&guest.space, ipa_of(RAM + 1), size == 1 ? 3 : size,
+                                      &expected, 7, S2_AS_GUEST),
+                     MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_space_cmpxchg(&guest.space, ipa_of(RAM), 16, &expected, 7, S2_AS_GUEST),
+                     MAPPING_INVALID_PARAM);
 }
 
 /* --- The end ---------------------------------------------------------------------------------- */

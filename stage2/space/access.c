@@ -1,0 +1,343 @@
+#include "stage2/space/access.h"
+
+#include "stage2/space/lazy.h"
+#include "stage2/table/operation.h"
+
+/* What is asked for, and how far it has come. */
+struct access {
+    struct s2_space *space;
+    ipa_t at;
+    uint64_t left;
+    mapping_flags_t wanted; /* S2_READ, S2_WRITE */
+    enum s2_right right;
+    /* What is done with bytes that are next to each other here. Returns: whether to go on. */
+    bool (*take)(struct access *access, unsigned char *memory, uint64_t size);
+    unsigned char *to;
+    const unsigned char *from;
+    uint64_t *expected, desired; /* cmpxchg */
+    uint64_t taken;              /* of the last stretch, where it did not go on */
+};
+
+static bool is_aligned(const void *ptr, uint64_t size)
+{
+    return mapping_u64_is_aligned((uintptr_t)ptr, size);
+}
+
+/* Between memory that a guest may be changing and bytes of the host's. */
+#define COPY_ONE(type)                                                                  \
+    do {                                                                                \
+        type word;                                                                      \
+                                                                                        \
+        if (is_guest_from) {                                                            \
+            word = __atomic_load_n((const type *)(const void *)from, __ATOMIC_RELAXED); \
+            __builtin_memcpy(to, &word, sizeof(word));                                  \
+        } else {                                                                        \
+            __builtin_memcpy(&word, from, sizeof(word));                                \
+            __atomic_store_n((type *)(void *)to, word, __ATOMIC_RELAXED);               \
+        }                                                                               \
+        return;                                                                         \
+    } while (0)
+
+static void copy(unsigned char *to, const unsigned char *from, uint64_t size, bool is_guest_from)
+{
+    if (!is_aligned(is_guest_from ? from : to, size) || size > sizeof(uint64_t)) {
+        __builtin_memcpy(to, from, (size_t)size);
+        return;
+    }
+    switch (size) {
+    case 1:
+        COPY_ONE(uint8_t);
+    case 2:
+        COPY_ONE(uint16_t);
+    case 4:
+        COPY_ONE(uint32_t);
+    case 8:
+        COPY_ONE(uint64_t);
+    default:
+        __builtin_memcpy(to, from, (size_t)size);
+        return;
+    }
+}
+
+static bool take_read(struct access *access, unsigned char *memory, uint64_t size)
+{
+    copy(access->to, memory, size, true);
+    access->to += size;
+    return true;
+}
+
+static bool take_write(struct access *access, unsigned char *memory, uint64_t size)
+{
+    copy(memory, access->from, size, false);
+    access->from += size;
+    return true;
+}
+
+static bool take_zero(struct access *access, unsigned char *memory, uint64_t size)
+{
+    (void)access;
+    __builtin_memset(memory, 0, (size_t)size);
+    return true;
+}
+
+/* Most are equal: which byte is not is asked once. */
+static bool take_compare(struct access *access, unsigned char *memory, uint64_t size)
+{
+    uint64_t i = 0;
+
+    if (__builtin_memcmp(memory, access->from, (size_t)size) == 0) {
+        access->from += size;
+        return true;
+    }
+    while (i < size && memory[i] == access->from[i]) {
+        i++;
+    }
+    access->taken = i;
+    return false;
+}
+
+#define EXCHANGE_ONE(type)                                                                     \
+    do {                                                                                       \
+        type old = (type)*access->expected;                                                    \
+                                                                                               \
+        (void)__atomic_compare_exchange_n((type *)(void *)memory, &old, (type)access->desired, \
+                                          false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);          \
+        *access->expected = old;                                                               \
+        return true;                                                                           \
+    } while (0)
+
+static bool take_cmpxchg(struct access *access, unsigned char *memory, uint64_t size)
+{
+    switch (size) {
+    case 1:
+        EXCHANGE_ONE(uint8_t);
+    case 2:
+        EXCHANGE_ONE(uint16_t);
+    case 4:
+        EXCHANGE_ONE(uint32_t);
+    default:
+        EXCHANGE_ONE(uint64_t);
+    }
+}
+
+/* --- Stretch by stretch ----------------------------------------------------------------------- */
+
+/* The hardware would set S2AP[1] of a leaf that it tracks; so do we. */
+static enum mapping_error mark_dirty(struct s2_table *table, ipa_t at, const struct s2_leaf *leaf)
+{
+    const uint64_t size = mapping_u64_max(leaf->size, leaf->run);
+    const struct s2_request request = {
+        .verb = S2_VERB_PROTECT,
+        .range = {ipa_align_down(at, size), size},
+        .flags = leaf->flags | S2_WRITE,
+    };
+
+    MAPPING_ASSERT((leaf->flags & S2_DBM) != 0);
+    return s2_table_perform(table, &request);
+}
+
+static enum mapping_error check_allowed(const struct access *access, const struct s2_leaf *leaf)
+{
+    mapping_flags_t flags = leaf->flags;
+
+    if (s2_flags_are_device(flags)) {
+        return MAPPING_UNSUPPORTED;
+    }
+    flags |= (flags & S2_DBM) != 0 ? S2_WRITE : 0; /* writable, and clean */
+    return access->right == S2_AS_HOST || (flags & access->wanted) == access->wanted
+               ? MAPPING_OK
+               : MAPPING_DENIED;
+}
+
+static struct s2_memory memory_of(const struct s2_space *space, const struct memory_area *area)
+{
+    struct s2_memory memory = space->table.memory;
+
+    if (s2_area_kind(area) == S2_AREA_LAZY) {
+        memory.pool = s2_lazy_of(&area->backend)->pool;
+    }
+    return memory;
+}
+
+/* What lies in @leaf from the access's place on. Past the caches, where the guest may go past them. */
+static enum mapping_error take_leaf(struct access *access, const struct memory_area *area,
+                                    const struct s2_leaf *leaf)
+{
+    const struct s2_memory memory = memory_of(access->space, area);
+    const bool cleans = s2_table_needs_clean(&access->space->table, leaf->flags);
+    const uint64_t in_leaf = leaf->size - ipa_offset(access->at, leaf->size);
+    struct s2_window window;
+    enum mapping_error error;
+    uint64_t size = mapping_u64_min(mapping_u64_min(access->left, in_leaf), S2_ACCESS_CHUNK);
+
+    error = s2_memory_open(&memory, leaf->pa, size, &window);
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    size = mapping_u64_min(size, window.size);
+    if (cleans) {
+        s2_memory_clean_window(&memory, &window);
+    }
+    access->taken = size;
+    if (!access->take(access, window.ptr, size)) {
+        access->left = access->taken;
+    }
+    if (cleans && (access->wanted & S2_WRITE) != 0) {
+        s2_memory_clean_window(&memory, &window);
+    }
+    s2_memory_close(&memory, &window);
+    access->at = ipa_add(access->at, access->taken);
+    access->left -= access->taken;
+    return MAPPING_OK;
+}
+
+static bool is_clean(const struct access *access, const struct s2_leaf *leaf)
+{
+    return (access->wanted & S2_WRITE) != 0 && (leaf->flags & (S2_DBM | S2_WRITE)) == S2_DBM;
+}
+
+static enum mapping_error take_mapped(struct access *access, const struct memory_area *area,
+                                      const struct s2_leaf *leaf)
+{
+    enum mapping_error error = check_allowed(access, leaf);
+
+    if (error == MAPPING_OK && is_clean(access, leaf)) {
+        error = mark_dirty(&access->space->table, access->at, leaf);
+    }
+    return error == MAPPING_OK ? take_leaf(access, area, leaf) : error;
+}
+
+/* Under the lock. *missing: an area that has to be filled first, a copy. */
+static enum mapping_error take_next(struct access *access, struct memory_area *missing,
+                                    bool *is_missing)
+{
+    struct s2_space *space = access->space;
+    const struct memory_area *area = memory_set_find(&space->set, access->at);
+    enum mapping_error error;
+    struct s2_leaf leaf;
+
+    *is_missing = false;
+    if (area == NULL) {
+        return MAPPING_NOT_FOUND;
+    }
+    if ((area->flags & S2_AREA_EMPTY) != 0) {
+        return MAPPING_DENIED;
+    }
+    error = s2_table_lookup(&space->table, access->at, &leaf);
+    if (error == MAPPING_NOT_FOUND && s2_backend_ops_of(&area->backend)->fill != NULL) {
+        leaf.flags = area->flags;
+        *missing = *area;
+        *is_missing = true;
+        return check_allowed(access, &leaf);
+    }
+    return error == MAPPING_OK ? take_mapped(access, area, &leaf) : error;
+}
+
+/* Whoever put memory there first, or changed the area: the next look tells. */
+static enum mapping_error fill(struct access *access, const struct memory_area *area)
+{
+    const enum mapping_error error =
+        s2_backend_ops_of(&area->backend)->fill(access->space, area, access->at);
+
+    return error == MAPPING_ALREADY_EXISTS || error == MAPPING_NOT_FOUND ? MAPPING_OK : error;
+}
+
+static enum mapping_error perform(struct access *access, size_t *done)
+{
+    const ipa_t start = access->at;
+    enum mapping_error error = MAPPING_OK;
+
+    if (ipa_range_wraps((struct ipa_range){start, access->left})) {
+        error = MAPPING_INVALID_PARAM;
+    }
+    while (error == MAPPING_OK && access->left > 0) {
+        struct memory_area missing;
+        bool is_missing;
+
+        mapping_lock_acquire(&access->space->lock);
+        error = take_next(access, &missing, &is_missing);
+        mapping_lock_release(&access->space->lock);
+        if (error == MAPPING_OK && is_missing) {
+            error = fill(access, &missing);
+        }
+    }
+    if (done != NULL) {
+        *done = (size_t)ipa_distance(start, access->at);
+    }
+    return error;
+}
+
+/* --- What the host does ----------------------------------------------------------------------- */
+
+enum mapping_error s2_space_read(struct s2_space *space, ipa_t ipa, void *bytes, size_t size,
+                                 enum s2_right right, size_t *done)
+{
+    struct access access = {.space = space,
+                            .at = ipa,
+                            .left = size,
+                            .wanted = S2_READ,
+                            .right = right,
+                            .take = take_read,
+                            .to = bytes};
+
+    return perform(&access, done);
+}
+
+enum mapping_error s2_space_write(struct s2_space *space, ipa_t ipa, const void *bytes, size_t size,
+                                  enum s2_right right, size_t *done)
+{
+    struct access access = {.space = space,
+                            .at = ipa,
+                            .left = size,
+                            .wanted = S2_WRITE,
+                            .right = right,
+                            .take = take_write,
+                            .from = bytes};
+
+    return perform(&access, done);
+}
+
+enum mapping_error s2_space_zero(struct s2_space *space, ipa_t ipa, size_t size,
+                                 enum s2_right right, size_t *done)
+{
+    struct access access = {.space = space,
+                            .at = ipa,
+                            .left = size,
+                            .wanted = S2_WRITE,
+                            .right = right,
+                            .take = take_zero};
+
+    return perform(&access, done);
+}
+
+enum mapping_error s2_space_compare(struct s2_space *space, ipa_t ipa, const void *bytes,
+                                    size_t size, enum s2_right right, size_t *done)
+{
+    struct access access = {.space = space,
+                            .at = ipa,
+                            .left = size,
+                            .wanted = S2_READ,
+                            .right = right,
+                            .take = take_compare,
+                            .from = bytes};
+
+    return perform(&access, done);
+}
+
+enum mapping_error s2_space_cmpxchg(struct s2_space *space, ipa_t ipa, size_t size,
+                                    uint64_t *expected, uint64_t desired, enum s2_right right)
+{
+    struct access access = {.space = space,
+                            .at = ipa,
+                            .left = size,
+                            .wanted = S2_READ | S2_WRITE,
+                            .right = right,
+                            .take = take_cmpxchg,
+                            .expected = expected,
+                            .desired = desired};
+
+    if (size > sizeof(uint64_t) || !mapping_u64_is_pow2(size) || !ipa_is_aligned(ipa, size)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    return perform(&access, NULL);
+}
