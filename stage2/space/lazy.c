@@ -105,7 +105,7 @@ static unsigned collect(struct s2_walk *walk, unsigned count, void *arg)
 }
 
 /* The frames are taken down while the leaves are there, and are on their way once these are gone:
- * no flush in between may have them. */
+ * no flush in between may have them. No leaf spans two areas, so none is broken yet. */
 static enum mapping_error lazy_unmap(const struct mapping_backend *self, struct ipa_range range,
                                      void *page_table)
 {
@@ -114,8 +114,7 @@ static enum mapping_error lazy_unmap(const struct mapping_backend *self, struct 
     struct frame_pool *pool = s2_lazy_of(self)->pool;
     struct s2_table *table = page_table;
 
-    /* What a piece before has broken is whole again, so that each frame has its leaf. */
-    if (table->operation.pending_count > 0 || !s2_returns_fit(table, pool)) {
+    if (!s2_returns_fit(table, pool)) {
         s2_table_flush(table);
     }
     s2_returns_open(table, pool);

@@ -539,6 +539,146 @@ TEST(no_fault_of_a_guest_is_too_strange)
     sim_set_log(SIM_LOG_KEEP);
 }
 
+/* --- Races ------------------------------------------------------------------------------------ */
+
+/* A pool of the guest's RAM alone: frames that are reached by the memory ops, which tell when a fill is
+ * at its zeros, unlocked: whatever happens there is another CPU's doing. */
+static struct frame_pool remote;
+static struct frame_info remote_infos[1024];
+static void (*meanwhile)(void);
+static void *(*open_before)(void *ctx, pa_t pa, uint64_t size);
+
+static void *open_and_wait(void *ctx, pa_t pa, uint64_t size)
+{
+    void (*const act)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (act != NULL) {
+        act();
+    }
+    return open_before(ctx, pa, size);
+}
+
+static void race_with(void (*act)(void))
+{
+    struct frame_region region = {PA_INIT(RIG_DATA), NULL, COUNT(remote_infos), remote_infos};
+
+    MUST(frame_pool_init(&remote, 12, &region, 1));
+    lazy.pool = &remote;
+    memset(guest.memory.bytes, 0xee, (size_t)guest.memory.size);
+    open_before = guest.ops.open;
+    guest.ops.open = open_and_wait;
+    meanwhile = act;
+}
+
+static void end_race(size_t taken)
+{
+    guest.ops.open = open_before;
+    ck_assert(meanwhile == NULL);
+    ck_assert(s2_space_check(&guest.space));
+    ck_assert(frame_pool_check(&remote));
+    ck_assert_uint_eq(frame_pool_available(&remote), COUNT(remote_infos) - taken);
+}
+
+static void touch_it_too(void)
+{
+    check_retry(kinds_write(&guest.space, RAM + 8), S2_RETRY_FILLED);
+}
+
+static void take_it_away(void)
+{
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM, PAGE)));
+}
+
+static void make_it_read_only(void)
+{
+    MUST(s2_space_protect(&guest.space, ipa_range(RAM, MIB(2)), S2_READ));
+}
+
+static void make_it_a_trap(void)
+{
+    const struct s2_area area = {.range = ipa_range(RAM, PAGE), .kind = S2_AREA_TRAP};
+
+    MUST(s2_space_replace(&guest.space, &area));
+}
+
+static void give_it_another_pool(void)
+{
+    static struct s2_lazy other;
+    const struct s2_area area = {
+        .range = ipa_range(RAM, MIB(2)), .kind = S2_AREA_LAZY, .flags = RIG_RW, .lazy = &other};
+
+    other.pool = &guest.rig.pool;
+    MUST(s2_space_replace(&guest.space, &area));
+}
+
+static void cut_it(void)
+{
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM + MIB(1), PAGE)));
+}
+
+/* Two vCPUs get one frame, and the later one's goes back; an area that has changed gets none. */
+TEST_EACH(lost_race_leaves_what_the_winner_did, 6)
+{
+    static void (*const acts[])(void) = {touch_it_too,   take_it_away, make_it_read_only,
+                                         make_it_a_trap, cut_it,       give_it_another_pool};
+    static const uint64_t grains[] = {0, 0, 0, 0, MIB(2), 0};
+
+    lazy.grain = grains[_i];
+    map_ram(MIB(2), RIG_RW);
+    race_with(acts[_i]);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_RACED);
+    end_race(_i == 0 ? 1 : 0);
+    /* The guest asks again. */
+    switch (_i) {
+    case 0:
+        check_retry(kinds_write(&guest.space, RAM), S2_RETRY_RACED);
+        break;
+    case 1:
+        check_verdict(kinds_write(&guest.space, RAM), S2_VERDICT_HOLE);
+        break;
+    case 2:
+        check_verdict(kinds_write(&guest.space, RAM), S2_VERDICT_READ_ONLY);
+        break;
+    case 3:
+        check_verdict(kinds_write(&guest.space, RAM), S2_VERDICT_EMULATE);
+        break;
+    default:
+        check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+        break;
+    }
+}
+
+/* The same, of a host that writes. */
+TEST(lost_race_of_an_access_goes_on)
+{
+    uint64_t word = 7;
+
+    map_ram(MIB(2), RIG_RW);
+    race_with(touch_it_too);
+    MUST(s2_space_write(&guest.space, ipa_of(RAM), &word, sizeof(word), S2_AS_GUEST, NULL));
+    end_race(1);
+    MUST(s2_space_read(&guest.space, ipa_of(RAM), &word, sizeof(word), S2_AS_GUEST, NULL));
+    ck_assert_uint_eq(word, 7);
+}
+
+/* Memory that cannot be zeroed is not given. */
+TEST(frame_that_cannot_be_reached_is_not_given)
+{
+    struct s2_answer answer;
+
+    map_ram(MIB(2), RIG_RW);
+    race_with(NULL);
+    guest.memory.refuse_from = guest.memory.opened + 1;
+    guest.memory.refuse_count = 1;
+    answer = kinds_write(&guest.space, RAM);
+    check_verdict(answer, S2_VERDICT_FAILED);
+    ck_assert_int_eq(answer.error, MAPPING_DENIED);
+    end_race(0);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    ck_assert_uint_eq(guest.memory.bytes[0], 0);
+}
+
 /* --- What the host does ----------------------------------------------------------------------- */
 
 TEST(access_goes_across_areas_pages_and_blocks)
