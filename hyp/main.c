@@ -93,6 +93,8 @@ static void show_tlbs(void)
     topic_notifier();
     checks_topic("The next access anywhere is trapped");
     topic_trap();
+    checks_topic("A guest's memory comes as it is touched");
+    topic_memory();
     checks_topic("A TLB conflict abort");
     topic_conflict();
 }

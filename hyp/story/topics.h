@@ -63,6 +63,9 @@ void topic_notifier(void);
 /* A guest's next access anywhere comes to EL2, once for each entry of the root. */
 void topic_trap(void);
 
+/* A guest whose memory comes as it is touched, with a device of EL2's. */
+void topic_memory(void);
+
 /* A TLB conflict that comes to EL2. */
 void topic_conflict(void);
 

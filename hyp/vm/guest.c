@@ -4,11 +4,12 @@
 #include "hyp/machine/panic.h"
 #include "hyp/machine/print.h"
 #include "hyp/machine/string.h"
+#include "hyp/machine/sysreg.h"
 #include "hyp/vm/bare.h"
 
 #define FRAME_SIZE MAPPING_BIT(MACHINE_FRAME_SHIFT)
 #define TEXT_MAX 128
-#define MENDED_MAX 16 /* aborts of one step: beyond that, something is wrong */
+#define MENDED_MAX 16 /* aborts of one step that fill nothing: beyond that, something is wrong */
 
 /* Which of x0..x3 hold what in a call (hyp/guest/abi.h). */
 enum { CALL_NUMBER = 0, CALL_ARGUMENT = 1 };
@@ -98,6 +99,8 @@ void guest_init(struct guest *guest, const char *name, const struct s2_config *t
     guest->waits = 0;
     guest->stopped_at_fetch = false;
     guest->is_quiet = false;
+    guest->has_port = false;
+    guest->is_told = false;
     guest->vcpu = &guest->vcpus[0];
     if (s2_space_init(&guest->space, &config) != MAPPING_OK) {
         panic("a guest's space cannot be made");
@@ -211,60 +214,54 @@ static void wake(struct guest *guest)
     guest->vcpu->irq_pending = true;
 }
 
-/* A permission fault whose IPA cannot be had, as the guest's own tables no longer translate the
- * address: it changed them meanwhile, so it is to find out by itself. */
-static bool is_gone(const struct s2_fault *abort)
-{
-    return abort->kind == S2_FAULT_PERMISSION && abort->has_va && !abort->has_ipa;
-}
-
-static bool is_allowed(mapping_flags_t flags, const struct s2_fault *abort)
-{
-    mapping_flags_t wanted = abort->on_walk ? S2_READ : 0;
-
-    switch (abort->access) {
-    case S2_ACCESS_READ:
-    case S2_ACCESS_CLEAN:
-        wanted |= S2_READ;
-        break;
-    case S2_ACCESS_WRITE:
-        wanted |= S2_WRITE;
-        break;
-    case S2_ACCESS_FETCH:
-        wanted |= S2_EXEC; /* at EL1 or EL0: the abort does not say */
-        break;
-    }
-    return (flags & wanted) == wanted;
-}
-
-/* The tables say that the access is fine: what refused it is what this CPU's TLB remembers. */
-static bool is_stale(const struct s2_table *table, const struct s2_fault *abort)
-{
-    struct s2_leaf leaf;
-
-    return (abort->kind == S2_FAULT_PERMISSION || abort->kind == S2_FAULT_TRANSLATION) &&
-           abort->has_ipa && s2_table_lookup(table, abort->ipa, &leaf) == MAPPING_OK &&
-           is_allowed(leaf.flags, abort);
-}
-
 bool guest_mend(struct guest *guest, const struct s2_fault *abort)
 {
-    struct s2_table *table = guest->vcpu->table;
+    guest->answer = s2_space_handle_fault(&guest->space, abort);
+    guest->let_through += guest->answer.retry == S2_RETRY_TRAPPED;
+    return guest->answer.verdict == S2_VERDICT_RETRY;
+}
 
-    if (abort->kind == S2_FAULT_TLB_CONFLICT) {
-        s2_table_recover_conflict(table);
-        return true;
+/* A register of the guest's emulated device: it keeps what was written, and answers its complement. */
+static bool emulate(struct guest *guest)
+{
+    const struct s2_answer *answer = &guest->answer;
+    uint64_t *x = guest->vcpu->regs.x;
+
+    if (answer->verdict != S2_VERDICT_EMULATE || !answer->transfer.is_valid || !guest->has_port) {
+        return false;
     }
-    if (abort->kind == S2_FAULT_TRANSLATION && abort->has_ipa &&
-        s2_space_untrap(&guest->space, abort->ipa)) {
-        guest->let_through++;
-        return true;
+    guest->port_offset = answer->offset;
+    if (answer->is_write) {
+        guest->port = s2_transfer_stored(&answer->transfer, x);
+    } else {
+        s2_transfer_load(&answer->transfer, x, ~guest->port);
     }
-    if (is_stale(table, abort)) {
-        s2_table_refresh(table, abort->ipa);
-        return true;
+    guest->vcpu->regs.pc += answer->advance;
+    return true;
+}
+
+/* The guest takes an exception of its own, for what it did. */
+static bool tell(struct guest *guest, const struct s2_fault *abort)
+{
+    struct vcpu_regs *regs = &guest->vcpu->regs;
+    const struct s2_guest_state state = {.pc = regs->pc,
+                                         .spsr = regs->pstate,
+                                         .sctlr_el1 = read_sctlr_el1(),
+                                         .vbar_el1 = read_vbar_el1()};
+    struct s2_injection told;
+
+    if (!guest->is_told) {
+        return false;
     }
-    return is_gone(abort);
+    told = s2_fault_inject(abort, &state);
+    write_esr_el1(told.esr_el1);
+    write_far_el1(told.far_el1);
+    write_elr_el1(told.elr_el1);
+    write_spsr_el1(told.spsr_el1);
+    regs->pc = told.pc;
+    regs->pstate = told.spsr;
+    guest->is_told = false;
+    return true;
 }
 
 static struct guest_result run(struct guest *guest)
@@ -288,7 +285,10 @@ static struct guest_result run(struct guest *guest)
             break;
         case VCPU_EXIT_ABORT:
             if (mended < MENDED_MAX && guest_mend(guest, &exit.abort)) {
-                mended++;
+                mended += guest->answer.retry != S2_RETRY_FILLED;
+                break;
+            }
+            if (emulate(guest) || tell(guest, &exit.abort)) {
                 break;
             }
             guest->stopped_at_fetch = exit.abort.access == S2_ACCESS_FETCH;

@@ -31,10 +31,14 @@ struct guest {
     struct vcpu *vcpu; /* the one that does the steps */
     struct guest_block blocks[GUEST_BLOCKS];
     size_t block_count;
-    unsigned waits;        /* WFIs seen */
-    bool stopped_at_fetch; /* the last abort was of an instruction, not of its access */
-    unsigned let_through;  /* trapped accesses that were (stage2/space/trap.h) */
-    bool is_quiet;         /* what it says is not printed */
+    unsigned waits;          /* WFIs seen */
+    bool stopped_at_fetch;   /* the last abort was of an instruction, not of its access */
+    unsigned let_through;    /* trapped accesses that were (stage2/space/trap.h) */
+    bool is_quiet;           /* what it says is not printed */
+    struct s2_answer answer; /* to its last abort */
+    bool has_port;           /* accesses of trap areas go to: */
+    uint64_t port, port_offset;
+    bool is_told; /* its next abort that cannot be mended becomes its own exception */
 };
 
 enum guest_outcome {
@@ -70,12 +74,8 @@ void guest_release_ram(struct guest *guest);
 void guest_add_vcpu(struct guest *guest);
 void guest_use_vcpu(struct guest *guest, unsigned vcpu);
 
-/**
- * guest_mend() - What EL2 does by itself about an abort that is not the guest's doing.
- * Returns:  true: the guest may try again. Its accesses are trapped, and this one is let through;
- *           or the tables allow what was refused, so that the TLB is out of date; or it has two
- *           answers; or the guest's own tables have changed meanwhile.
- */
+/* What the library does about an abort: whether the guest may try again. guest->answer is the whole
+ * verdict. */
 bool guest_mend(struct guest *guest, const struct s2_fault *abort);
 
 /* Takes a zeroed block of at least @size bytes that belongs to @guest; maps nothing. Panics if
