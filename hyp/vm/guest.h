@@ -31,14 +31,14 @@ struct guest {
     struct vcpu *vcpu; /* the one that does the steps */
     struct guest_block blocks[GUEST_BLOCKS];
     size_t block_count;
-    unsigned waits;          /* WFIs seen */
-    bool stopped_at_fetch;   /* the last abort was of an instruction, not of its access */
-    unsigned let_through;    /* trapped accesses that were (stage2/space/trap.h) */
-    bool is_quiet;           /* what it says is not printed */
-    struct s2_answer answer; /* to its last abort */
-    bool has_port;           /* accesses of trap areas go to: */
-    uint64_t port, port_offset;
-    bool is_told; /* its next abort that cannot be mended becomes its own exception */
+    struct s2_answer answer;    /* to its last abort */
+    uint64_t port, port_offset; /* of its emulated device: what was written last, and where */
+    unsigned waits;             /* WFIs seen */
+    unsigned let_through;       /* trapped accesses that were (stage2/space/trap.h) */
+    bool stopped_at_fetch;      /* the last abort was of an instruction, not of its access */
+    bool is_quiet;              /* what it says is not printed */
+    bool has_port;              /* what it does in trap areas is emulated */
+    bool is_told;               /* its next abort that cannot be mended becomes its own exception */
 };
 
 enum guest_outcome {

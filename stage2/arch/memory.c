@@ -25,6 +25,9 @@ static uint64_t size_in_pool(const struct s2_memory *memory, pa_t pa, const unsi
     const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
     uint64_t step = frame - pa_offset(pa, frame);
 
+    if (size <= step) {
+        return size;
+    }
     if (frame_pool_is_near(memory->pool, pa_align_down(pa, frame)) &&
         frame_pool_is_near(memory->pool, pa_align_down(pa_add(pa, size - 1), frame))) {
         return size;
@@ -72,13 +75,6 @@ enum mapping_error s2_memory_open(const struct s2_memory *memory, pa_t pa, uint6
     }
     *window = (struct s2_window){ptr, size, true};
     return MAPPING_OK;
-}
-
-void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window)
-{
-    if (window->is_opened) {
-        memory->ops->close(memory->ops->ctx, window->ptr, window->size);
-    }
 }
 
 void s2_memory_clean_window(const struct s2_memory *memory, const struct s2_window *window)

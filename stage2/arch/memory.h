@@ -92,7 +92,12 @@ struct s2_window {
  */
 MAPPING_MUST_USE enum mapping_error s2_memory_open(const struct s2_memory *memory, pa_t pa,
                                                    uint64_t size, struct s2_window *window);
-void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window);
+static inline void s2_memory_close(const struct s2_memory *memory, const struct s2_window *window)
+{
+    if (window->is_opened) {
+        memory->ops->close(memory->ops->ctx, window->ptr, window->size);
+    }
+}
 
 /* s2_memory_clean() of what a window shows. */
 void s2_memory_clean_window(const struct s2_memory *memory, const struct s2_window *window);

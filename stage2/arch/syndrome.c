@@ -65,6 +65,19 @@
 #define VECTOR_LOWER_AARCH32 UINT64_C(0x600)
 
 MAPPING_STATIC_ASSERT(MAPPING_FIELD_GET(FSC_KIND, UINT64_C(0x0c)) == 3, "0b0011LL: permission");
+MAPPING_STATIC_ASSERT(MAPPING_FIELD_PREP(ESR_EC, EC_DABT_LOWER) == UINT64_C(0x90000000),
+                      "EC is on top");
+MAPPING_STATIC_ASSERT((ISS_ISV | ISS_SAS | ISS_SSE | ISS_SRT | ISS_SF | ISS_AR) ==
+                          UINT64_C(0x1ffc000),
+                      "what tells of a transfer is in one piece");
+MAPPING_STATIC_ASSERT(((ISS_ISV | ISS_SAS | ISS_SSE | ISS_SRT | ISS_SF | ISS_AR) &
+                       (ISS_WNR | ISS_CM | ISS_FNV | ISS_S1PTW | ISS_FSC)) == 0,
+                      "and apart from what tells of the fault");
+MAPPING_STATIC_ASSERT(FSC_PROTECTION_LAST < FSC_ADDRESS_SIZE_LM1,
+                      "0x23 to 0x28 are granule protection");
+MAPPING_STATIC_ASSERT(S2_PAR_F == 1, "PAR_EL1.F is bit 0");
+MAPPING_STATIC_ASSERT(IPA_PAGE >> 12 == HPFAR_FIPA >> 4, "HPFAR_EL2 holds IPA[51:12]");
+MAPPING_STATIC_ASSERT((SPSR_DAIF | SPSR_EL1H) == UINT64_C(0x3c5), "masked, on a stack of its own");
 
 bool s2_fault_is(uint64_t esr)
 {
@@ -176,6 +189,7 @@ static void find_ipa(struct s2_fault *fault, const struct s2_fault_regs *regs)
     if (!fault->has_ipa) {
         return;
     }
+    MAPPING_ASSERT(source != PAGE_UNKNOWN);
     if (source == PAGE_IN_PAR) {
         page = regs->par & PAR_PAGE;
     }
@@ -188,6 +202,7 @@ static struct s2_fault decode_esr(uint64_t esr)
 {
     struct s2_fault fault = {.kind = S2_FAULT_NONE, .esr = esr};
 
+    MAPPING_ASSERT(!fault.has_ipa && !fault.transfer.is_valid);
     if (s2_fault_is(esr)) {
         fault.is_fetch = MAPPING_FIELD_GET(ESR_EC, esr) == EC_IABT_LOWER;
         fault.on_walk = (esr & ISS_S1PTW) != 0;
@@ -257,7 +272,8 @@ uint64_t s2_transfer_extend(const struct s2_transfer *transfer, uint64_t value)
     const unsigned bits = 8 * transfer->bytes;
     const uint64_t sign = MAPPING_BIT(bits - 1);
 
-    MAPPING_ASSERT(transfer->is_valid && bits <= 64);
+    MAPPING_ASSERT(transfer->is_valid);
+    MAPPING_ASSERT(mapping_u64_is_pow2(bits) && bits >= 8 && bits <= 64);
     value &= MAPPING_FIELD(bits - 1, 0);
     if (transfer->is_signed) {
         value = (value ^ sign) - sign;

@@ -100,7 +100,7 @@ bool s2_fault_needs_par(uint64_t esr);
  *           A permission fault on a walk is a write to the page that HPFAR_EL2 names, whatever EC
  *           and WnR say: the CPU wanted to set a flag in the guest's table. Any other on a walk is
  *           a read.
- * Cost:     some 60 instructions.
+ * Cost:     some 160 instructions.
  */
 struct s2_fault s2_fault_decode(const struct s2_fault_regs *regs);
 

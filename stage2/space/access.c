@@ -11,69 +11,80 @@ struct access {
     mapping_flags_t wanted; /* S2_READ, S2_WRITE */
     enum s2_right right;
     /* What is done with bytes that are next to each other here. Returns: whether to go on. */
-    bool (*take)(struct access *access, unsigned char *memory, uint64_t size);
+    bool (*take)(struct access *access, void *memory, uint64_t size);
     unsigned char *to;
     const unsigned char *from;
     uint64_t *expected, desired; /* cmpxchg */
     uint64_t taken;              /* of the last stretch, where it did not go on */
 };
 
-static bool is_aligned(const void *ptr, uint64_t size)
-{
-    return mapping_u64_is_aligned((uintptr_t)ptr, size);
-}
+/* Words that a guest may be changing meanwhile are one access, if aligned; others it may find, or have,
+ * in parts. */
+#define IS_WORD(type, ptr, size) \
+    ((size) == sizeof(type) && ((uintptr_t)(ptr) & (sizeof(type) - 1)) == 0)
 
-/* Between memory that a guest may be changing and bytes of the host's. */
-#define COPY_ONE(type)                                                                  \
-    do {                                                                                \
-        type word;                                                                      \
-                                                                                        \
-        if (is_guest_from) {                                                            \
-            word = __atomic_load_n((const type *)(const void *)from, __ATOMIC_RELAXED); \
-            __builtin_memcpy(to, &word, sizeof(word));                                  \
-        } else {                                                                        \
-            __builtin_memcpy(&word, from, sizeof(word));                                \
-            __atomic_store_n((type *)(void *)to, word, __ATOMIC_RELAXED);               \
-        }                                                                               \
-        return;                                                                         \
+#define LOAD_WORD(type)                                                          \
+    do {                                                                         \
+        const type word = __atomic_load_n((const type *)from, __ATOMIC_RELAXED); \
+                                                                                 \
+        __builtin_memcpy(to, &word, sizeof(word));                               \
+        return;                                                                  \
     } while (0)
 
-static void copy(unsigned char *to, const unsigned char *from, uint64_t size, bool is_guest_from)
+static void load(unsigned char *to, const void *from, uint64_t size)
 {
-    if (!is_aligned(is_guest_from ? from : to, size) || size > sizeof(uint64_t)) {
-        __builtin_memcpy(to, from, (size_t)size);
-        return;
+    if (IS_WORD(uint64_t, from, size)) {
+        LOAD_WORD(uint64_t);
     }
-    switch (size) {
-    case 1:
-        COPY_ONE(uint8_t);
-    case 2:
-        COPY_ONE(uint16_t);
-    case 4:
-        COPY_ONE(uint32_t);
-    case 8:
-        COPY_ONE(uint64_t);
-    default:
-        __builtin_memcpy(to, from, (size_t)size);
-        return;
+    if (IS_WORD(uint32_t, from, size)) {
+        LOAD_WORD(uint32_t);
     }
+    if (IS_WORD(uint16_t, from, size)) {
+        LOAD_WORD(uint16_t);
+    }
+    __builtin_memcpy(to, from, (size_t)size);
 }
 
-static bool take_read(struct access *access, unsigned char *memory, uint64_t size)
+#define STORE_WORD(type)                                      \
+    do {                                                      \
+        type word;                                            \
+                                                              \
+        __builtin_memcpy(&word, from, sizeof(word));          \
+        __atomic_store_n((type *)to, word, __ATOMIC_RELAXED); \
+        return;                                               \
+    } while (0)
+
+static void store(void *to, const unsigned char *from, uint64_t size)
 {
-    copy(access->to, memory, size, true);
+    if (IS_WORD(uint64_t, to, size)) {
+        STORE_WORD(uint64_t);
+    }
+    if (IS_WORD(uint32_t, to, size)) {
+        STORE_WORD(uint32_t);
+    }
+    if (IS_WORD(uint16_t, to, size)) {
+        STORE_WORD(uint16_t);
+    }
+    __builtin_memcpy(to, from, (size_t)size);
+}
+
+static bool take_read(struct access *access, void *memory, uint64_t size)
+{
+    MAPPING_ASSERT(access->to != NULL);
+    load(access->to, memory, size);
     access->to += size;
     return true;
 }
 
-static bool take_write(struct access *access, unsigned char *memory, uint64_t size)
+static bool take_write(struct access *access, void *memory, uint64_t size)
 {
-    copy(memory, access->from, size, false);
+    MAPPING_ASSERT(access->from != NULL);
+    store(memory, access->from, size);
     access->from += size;
     return true;
 }
 
-static bool take_zero(struct access *access, unsigned char *memory, uint64_t size)
+static bool take_zero(struct access *access, void *memory, uint64_t size)
 {
     (void)access;
     __builtin_memset(memory, 0, (size_t)size);
@@ -81,17 +92,20 @@ static bool take_zero(struct access *access, unsigned char *memory, uint64_t siz
 }
 
 /* Most are equal: which byte is not is asked once. */
-static bool take_compare(struct access *access, unsigned char *memory, uint64_t size)
+static bool take_compare(struct access *access, void *memory, uint64_t size)
 {
+    const unsigned char *bytes = memory;
     uint64_t i = 0;
 
+    MAPPING_ASSERT(access->from != NULL);
     if (__builtin_memcmp(memory, access->from, (size_t)size) == 0) {
         access->from += size;
         return true;
     }
-    while (i < size && memory[i] == access->from[i]) {
+    while (i < size && bytes[i] == access->from[i]) {
         i++;
     }
+    MAPPING_ASSERT(i <= size);
     access->taken = i;
     return false;
 }
@@ -106,8 +120,9 @@ static bool take_compare(struct access *access, unsigned char *memory, uint64_t 
         return true;                                                                           \
     } while (0)
 
-static bool take_cmpxchg(struct access *access, unsigned char *memory, uint64_t size)
+static bool take_cmpxchg(struct access *access, void *memory, uint64_t size)
 {
+    MAPPING_ASSERT(mapping_u64_is_aligned((uintptr_t)memory, size)); /* no page ends in it */
     switch (size) {
     case 1:
         EXCHANGE_ONE(uint8_t);
@@ -149,43 +164,56 @@ static enum mapping_error check_allowed(const struct access *access, const struc
                : MAPPING_DENIED;
 }
 
-static struct s2_memory memory_of(const struct s2_space *space, const struct memory_area *area)
+/* How memory that a leaf at @at leads to is reached: the tables' pool and the ops, or the pool of a lazy
+ * area. @room is for the latter. */
+static const struct s2_memory *memory_at(const struct s2_space *space, ipa_t at, pa_t pa,
+                                         struct s2_memory *room)
 {
-    struct s2_memory memory = space->table.memory;
+    const struct s2_memory *memory = &space->table.memory;
+    const struct memory_area *area;
 
-    if (s2_area_kind(area) == S2_AREA_LAZY) {
-        memory.pool = s2_lazy_of(&area->backend)->pool;
+    if (frame_pool_touches(memory->pool, pa, 1)) {
+        return memory;
     }
-    return memory;
+    area = memory_set_find(&space->set, at);
+    MAPPING_ASSERT(area != NULL); /* or nothing would be mapped */
+    if (s2_area_kind(area) != S2_AREA_LAZY) {
+        return memory;
+    }
+    *room = *memory;
+    room->pool = s2_lazy_of(&area->backend)->pool;
+    return room;
 }
 
 /* What lies in @leaf from the access's place on. Past the caches, where the guest may go past them. */
-static enum mapping_error take_leaf(struct access *access, const struct memory_area *area,
-                                    const struct s2_leaf *leaf)
+static enum mapping_error take_leaf(struct access *access, const struct s2_leaf *leaf)
 {
-    const struct s2_memory memory = memory_of(access->space, area);
+    struct s2_memory room;
+    const struct s2_memory *memory = memory_at(access->space, access->at, leaf->pa, &room);
     const bool cleans = s2_table_needs_clean(&access->space->table, leaf->flags);
     const uint64_t in_leaf = leaf->size - ipa_offset(access->at, leaf->size);
     struct s2_window window;
     enum mapping_error error;
     uint64_t size = mapping_u64_min(mapping_u64_min(access->left, in_leaf), S2_ACCESS_CHUNK);
 
-    error = s2_memory_open(&memory, leaf->pa, size, &window);
+    MAPPING_ASSERT(size > 0 && mapping_u64_is_pow2(leaf->size));
+    error = s2_memory_open(memory, leaf->pa, size, &window);
     if (error != MAPPING_OK) {
         return error;
     }
     size = mapping_u64_min(size, window.size);
     if (cleans) {
-        s2_memory_clean_window(&memory, &window);
+        s2_memory_clean_window(memory, &window);
     }
     access->taken = size;
     if (!access->take(access, window.ptr, size)) {
         access->left = access->taken;
     }
     if (cleans && (access->wanted & S2_WRITE) != 0) {
-        s2_memory_clean_window(&memory, &window);
+        s2_memory_clean_window(memory, &window);
     }
-    s2_memory_close(&memory, &window);
+    s2_memory_close(memory, &window);
+    MAPPING_ASSERT(access->taken <= size && access->taken <= access->left);
     access->at = ipa_add(access->at, access->taken);
     access->left -= access->taken;
     return MAPPING_OK;
@@ -196,41 +224,52 @@ static bool is_clean(const struct access *access, const struct s2_leaf *leaf)
     return (access->wanted & S2_WRITE) != 0 && (leaf->flags & (S2_DBM | S2_WRITE)) == S2_DBM;
 }
 
-static enum mapping_error take_mapped(struct access *access, const struct memory_area *area,
-                                      const struct s2_leaf *leaf)
+static enum mapping_error take_mapped(struct access *access, const struct s2_leaf *leaf)
 {
     enum mapping_error error = check_allowed(access, leaf);
 
     if (error == MAPPING_OK && is_clean(access, leaf)) {
         error = mark_dirty(&access->space->table, access->at, leaf);
     }
-    return error == MAPPING_OK ? take_leaf(access, area, leaf) : error;
+    return error == MAPPING_OK ? take_leaf(access, leaf) : error;
 }
 
-/* Under the lock. *missing: an area that has to be filled first, a copy. */
-static enum mapping_error take_next(struct access *access, struct memory_area *missing,
-                                    bool *is_missing)
+/* Where nothing is mapped. *missing: an area that has to be filled first, a copy. */
+static enum mapping_error take_missing(const struct access *access, struct memory_area *missing,
+                                       bool *is_missing)
 {
-    struct s2_space *space = access->space;
-    const struct memory_area *area = memory_set_find(&space->set, access->at);
-    enum mapping_error error;
+    const struct memory_area *area = memory_set_find(&access->space->set, access->at);
     struct s2_leaf leaf;
 
-    *is_missing = false;
     if (area == NULL) {
         return MAPPING_NOT_FOUND;
     }
     if ((area->flags & S2_AREA_EMPTY) != 0) {
         return MAPPING_DENIED;
     }
-    error = s2_table_lookup(&space->table, access->at, &leaf);
-    if (error == MAPPING_NOT_FOUND && s2_backend_ops_of(&area->backend)->fill != NULL) {
-        leaf.flags = area->flags;
-        *missing = *area;
-        *is_missing = true;
-        return check_allowed(access, &leaf);
+    if (s2_backend_ops_of(&area->backend)->fill == NULL) {
+        return MAPPING_NOT_FOUND;
     }
-    return error == MAPPING_OK ? take_mapped(access, area, &leaf) : error;
+    MAPPING_ASSERT((area->flags & ~S2_ALL_FLAGS) == 0);
+    leaf.flags = area->flags;
+    *missing = *area;
+    *is_missing = true;
+    return check_allowed(access, &leaf);
+}
+
+/* Under the lock. */
+static enum mapping_error take_next(struct access *access, struct memory_area *missing,
+                                    bool *is_missing)
+{
+    struct s2_leaf leaf;
+    const enum mapping_error error = s2_table_lookup(&access->space->table, access->at, &leaf);
+
+    *is_missing = false;
+    if (error == MAPPING_OK) {
+        return take_mapped(access, &leaf);
+    }
+    /* Beyond the input size there is nothing, too. */
+    return error == MAPPING_BAD_STATE ? error : take_missing(access, missing, is_missing);
 }
 
 /* Whoever put memory there first, or changed the area: the next look tells. */
@@ -247,6 +286,7 @@ static enum mapping_error perform(struct access *access, size_t *done)
     const ipa_t start = access->at;
     enum mapping_error error = MAPPING_OK;
 
+    MAPPING_ASSERT(access->take != NULL && access->wanted != 0);
     if (ipa_range_wraps((struct ipa_range){start, access->left})) {
         error = MAPPING_INVALID_PARAM;
     }
@@ -327,17 +367,23 @@ enum mapping_error s2_space_compare(struct s2_space *space, ipa_t ipa, const voi
 enum mapping_error s2_space_cmpxchg(struct s2_space *space, ipa_t ipa, size_t size,
                                     uint64_t *expected, uint64_t desired, enum s2_right right)
 {
+    uint64_t word = *expected;
     struct access access = {.space = space,
                             .at = ipa,
                             .left = size,
                             .wanted = S2_READ | S2_WRITE,
                             .right = right,
                             .take = take_cmpxchg,
-                            .expected = expected,
+                            .expected = &word,
                             .desired = desired};
+    enum mapping_error error;
 
     if (size > sizeof(uint64_t) || !mapping_u64_is_pow2(size) || !ipa_is_aligned(ipa, size)) {
         return MAPPING_INVALID_PARAM;
     }
-    return perform(&access, NULL);
+    error = perform(&access, NULL);
+    if (error == MAPPING_OK) {
+        *expected = word;
+    }
+    return error;
 }

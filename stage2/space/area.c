@@ -23,6 +23,7 @@ static const char *own_reason(const struct s2_area *area)
 {
     const struct mapping_backend *backend = &area->backend;
 
+    MAPPING_ASSERT(area->kind == S2_AREA_OWN);
     if (!mapping_backend_is_complete(backend) || backend->ops->begin != s2_backend_begin ||
         backend->ops->end != s2_backend_end) {
         return "a backend of one's own begins and ends as all do in a space";
@@ -52,8 +53,10 @@ static const char *kind_reason(const struct s2_table *table, const struct s2_are
 
 const char *s2_space_map_reason(const struct s2_space *space, const struct s2_area *area)
 {
-    const char *reason = range_reason(&space->table, area);
+    const char *reason;
 
+    MAPPING_ASSERT(space != NULL && area != NULL);
+    reason = range_reason(&space->table, area);
     return reason != NULL ? reason : kind_reason(&space->table, area);
 }
 
@@ -82,6 +85,7 @@ static enum mapping_error map(struct s2_space *space, const struct s2_area *area
     const bool is_empty = area->kind == S2_AREA_TRAP || area->kind == S2_AREA_GUARD;
     enum mapping_error error = MAPPING_INVALID_PARAM;
 
+    MAPPING_ASSERT(policy == OVERLAP_REJECT || policy == OVERLAP_UNMAP);
     s2_space_enter_call(space);
     if (s2_space_map_reason(space, area) == NULL) {
         const struct memory_area added = {
@@ -91,6 +95,7 @@ static enum mapping_error map(struct s2_space *space, const struct s2_area *area
             .tag = area->tag,
         };
 
+        MAPPING_ASSERT(s2_area_kind(&added) == area->kind);
         error = s2_locked_add(space, &added, policy);
     }
     s2_space_leave_call(space);

@@ -61,6 +61,9 @@ void s2_backend_end(void *page_table, enum mapping_error outcome);
 /* In the flags of an area, not of a leaf: no leaf will be made of it, and to protect it is nothing. */
 #define S2_AREA_EMPTY MAPPING_BIT(63)
 
+MAPPING_STATIC_ASSERT((S2_AREA_EMPTY & S2_ALL_FLAGS) == 0, "no leaf has it");
+MAPPING_STATIC_ASSERT(offsetof(struct s2_backend_ops, set) == 0, "a set's ops lead back");
+
 /*
  * Linear areas: each IPA has its PA at a fixed distance. The cookie is PA - IPA modulo 2^64, so a
  * part of an area needs no other one.
@@ -83,7 +86,10 @@ pa_t s2_linear_pa(const struct mapping_backend *backend, ipa_t addr);
 extern const struct s2_backend_ops s2_trap_ops;
 extern const struct s2_backend_ops s2_guard_ops;
 
+/* The backend of a trap that begins at @start. */
 struct mapping_backend s2_trap_backend(ipa_t start);
+
+/* The backend of any guard. */
 struct mapping_backend s2_guard_backend(void);
 
 TRESTLE_END

@@ -28,6 +28,7 @@ static struct s2_answer retry(const struct s2_fault *fault, enum s2_retry why)
 {
     struct s2_answer answer = answer_of(fault, S2_VERDICT_RETRY);
 
+    MAPPING_ASSERT(why != S2_RETRY_NONE);
     answer.retry = why;
     return answer;
 }
@@ -38,6 +39,7 @@ static struct s2_answer answer_in(const struct s2_fault *fault, const struct mem
 {
     struct s2_answer answer = answer_of(fault, verdict);
 
+    MAPPING_ASSERT(ipa_range_has(area->range, fault->ipa));
     answer.range = area->range;
     answer.kind = s2_area_kind(area);
     answer.flags = area->flags & ~S2_AREA_EMPTY;
@@ -64,6 +66,7 @@ static bool is_allowed(const struct s2_fault *fault, mapping_flags_t flags)
 {
     const mapping_flags_t wanted = wanted_by(fault);
 
+    MAPPING_ASSERT((wanted & ~S2_PERMISSIONS) == 0);
     return (flags & wanted) == wanted;
 }
 
@@ -83,6 +86,7 @@ static struct s2_answer emulate(const struct s2_fault *fault, const struct memor
     if (fault->on_walk || fault->access == S2_ACCESS_FETCH) {
         return answer_in(fault, area, S2_VERDICT_PERMISSION);
     }
+    MAPPING_ASSERT(s2_area_kind(area) == S2_AREA_TRAP && fault->has_ipa);
     answer = answer_in(fault, area, S2_VERDICT_EMULATE);
     answer.offset = ipa_distance(ipa_of(area->backend.cookie), fault->ipa);
     answer.is_write = fault->access == S2_ACCESS_WRITE;
@@ -93,6 +97,7 @@ static struct s2_answer emulate(const struct s2_fault *fault, const struct memor
 /* A clean of what has no memory has nothing to do: hardware would not mind either. */
 static struct s2_answer without_memory(const struct s2_fault *fault, const struct place *place)
 {
+    MAPPING_ASSERT(place->found != MAPPING_OK);
     if (fault->access == S2_ACCESS_CLEAN &&
         !(place->has_area && s2_area_kind(&place->area) == S2_AREA_GUARD)) {
         return answer_of(fault, S2_VERDICT_SKIP);
@@ -123,6 +128,8 @@ static struct s2_answer fill(struct s2_space *space, const struct s2_fault *faul
     const struct s2_backend_ops *ops = s2_backend_ops_of(&area->backend);
     enum mapping_error error;
 
+    MAPPING_ASSERT(ops->fill != NULL);
+    MAPPING_ASSERT(ipa_range_has(area->range, fault->ipa));
     if (fault->access == S2_ACCESS_CLEAN) {
         return answer_of(fault, S2_VERDICT_SKIP);
     }
@@ -156,17 +163,18 @@ static enum mapping_error set_accessed(struct s2_space *space, const struct s2_f
             .flags = leaf.flags & ~S2_NO_AF,
         };
 
+        MAPPING_ASSERT(mapping_u64_is_pow2(size));
         error = s2_table_perform(table, &request);
     }
     s2_space_leave_call(space);
     return error;
 }
 
-/* The tables say otherwise than the fault did: what refused it is what this CPU's TLB remembers, or
- * what has changed since. */
+/* Where a leaf is, which does not allow it as it is. */
 static struct s2_answer mapped(struct s2_space *space, const struct s2_fault *fault,
                                const struct place *place)
 {
+    MAPPING_ASSERT(place->has_area && place->found == MAPPING_OK);
     if (fault->kind == S2_FAULT_ALIGNMENT) {
         return answer_in(fault, &place->area, S2_VERDICT_ALIGNMENT);
     }
@@ -176,44 +184,68 @@ static struct s2_answer mapped(struct s2_space *space, const struct s2_fault *fa
         return error == MAPPING_OK ? retry(fault, S2_RETRY_ACCESSED)
                                    : fail(fault, &place->area, error);
     }
-    if (fault->kind == S2_FAULT_PERMISSION && fault->access == S2_ACCESS_CLEAN) {
+    if (fault->access == S2_ACCESS_CLEAN) {
         return answer_of(fault, S2_VERDICT_SKIP);
     }
-    if (!is_allowed(fault, place->leaf.flags)) {
-        return refuse(fault, &place->area);
+    return refuse(fault, &place->area);
+}
+
+/* The tables say otherwise than the fault did: somebody has put the page there since; what is not valid
+ * is in no TLB. Or this CPU's TLB remembers what is no more. */
+static struct s2_answer allowed(struct s2_space *space, const struct s2_fault *fault)
+{
+    if (fault->kind == S2_FAULT_TRANSLATION) {
+        return retry(fault, S2_RETRY_RACED);
     }
+    MAPPING_ASSERT(fault->kind != S2_FAULT_ALIGNMENT);
     s2_table_refresh(&space->table, fault->ipa);
-    return retry(fault, fault->kind == S2_FAULT_TRANSLATION ? S2_RETRY_RACED : S2_RETRY_STALE);
+    return retry(fault, S2_RETRY_STALE);
 }
 
 /* --- The verdict ------------------------------------------------------------------------------ */
 
-/* Returns: false: the access was only trapped, and is let through. */
-static bool look(struct s2_space *space, const struct s2_fault *fault, struct place *place)
+/* Whether @place is one that would be reached: then the fault is no more, or never was. */
+static bool is_reached(const struct s2_fault *fault, const struct place *place)
+{
+    const bool is_decided =
+        fault->kind == S2_FAULT_ALIGNMENT ||
+        (fault->kind == S2_FAULT_PERMISSION && fault->access == S2_ACCESS_CLEAN) ||
+        (fault->kind == S2_FAULT_ACCESS_FLAG && (place->leaf.flags & S2_NO_AF) != 0);
+
+    return place->found == MAPPING_OK && !is_decided && is_allowed(fault, place->leaf.flags);
+}
+
+enum look { LOOK_TRAPPED, LOOK_REACHED, LOOK_REFUSED };
+
+/* LOOK_TRAPPED: it is let through. LOOK_REACHED: @place has no area, as nobody needs to know. */
+static enum look look(struct s2_space *space, const struct s2_fault *fault, struct place *place)
 {
     const struct memory_area *area;
-    bool is_back;
+    enum look seen = LOOK_TRAPPED;
 
     mapping_lock_acquire(&space->lock);
-    is_back = fault->kind == S2_FAULT_TRANSLATION && s2_table_untrap(&space->table, fault->ipa);
-    if (!is_back) {
+    if (fault->kind != S2_FAULT_TRANSLATION || !s2_table_untrap(&space->table, fault->ipa)) {
+        place->found = s2_table_lookup(&space->table, fault->ipa, &place->leaf);
+        seen = is_reached(fault, place) ? LOOK_REACHED : LOOK_REFUSED;
+    }
+    if (seen == LOOK_REFUSED) {
         area = memory_set_find(&space->set, fault->ipa);
         place->has_area = area != NULL;
         if (area != NULL) {
             place->area = *area;
         }
-        place->found = s2_table_lookup(&space->table, fault->ipa, &place->leaf);
     }
     mapping_lock_release(&space->lock);
-    return !is_back;
+    return seen;
 }
 
 static struct s2_answer judge_place(struct s2_space *space, const struct s2_fault *fault)
 {
     struct place place;
+    const enum look seen = look(space, fault, &place);
 
-    if (!look(space, fault, &place)) {
-        return retry(fault, S2_RETRY_TRAPPED);
+    if (seen != LOOK_REFUSED) {
+        return seen == LOOK_REACHED ? allowed(space, fault) : retry(fault, S2_RETRY_TRAPPED);
     }
     if (place.found == MAPPING_BAD_STATE) {
         return retry(fault, S2_RETRY_BROKEN);
@@ -263,6 +295,7 @@ struct s2_answer s2_space_handle_fault(struct s2_space *space, const struct s2_f
 
     MAPPING_ASSERT(space != NULL && fault != NULL);
     answer = judge(space, fault);
+    MAPPING_ASSERT((answer.verdict == S2_VERDICT_RETRY) == (answer.retry != S2_RETRY_NONE));
     (void)MAPPING_ATOMIC_FETCH_ADD(&space->faults[answer.verdict], 1, relaxed);
     return answer;
 }
@@ -298,16 +331,19 @@ const char *s2_verdict_name(enum s2_verdict verdict)
 
 uint64_t s2_transfer_stored(const struct s2_transfer *transfer, const uint64_t x[31])
 {
-    const uint64_t value = transfer->reg == ZERO_REGISTER ? 0 : x[transfer->reg];
-
-    MAPPING_ASSERT(transfer->is_valid && transfer->reg <= ZERO_REGISTER);
-    return value & MAPPING_FIELD(8 * transfer->bytes - 1, 0);
+    MAPPING_ASSERT(transfer->is_valid);
+    MAPPING_ASSERT(transfer->reg <= ZERO_REGISTER);
+    if (transfer->reg >= ZERO_REGISTER) {
+        return 0;
+    }
+    return x[transfer->reg] & MAPPING_FIELD(8 * transfer->bytes - 1, 0);
 }
 
 void s2_transfer_load(const struct s2_transfer *transfer, uint64_t x[31], uint64_t value)
 {
+    MAPPING_ASSERT(transfer->is_valid);
     MAPPING_ASSERT(transfer->reg <= ZERO_REGISTER);
-    if (transfer->reg != ZERO_REGISTER) {
+    if (transfer->reg < ZERO_REGISTER) {
         x[transfer->reg] = s2_transfer_extend(transfer, value);
     }
 }

@@ -89,6 +89,7 @@ void s2_transfer_load(const struct s2_transfer *transfer, uint64_t x[31], uint64
 /* How often each verdict was given; one that is being counted may be missing. */
 uint64_t s2_space_fault_count(const struct s2_space *space, enum s2_verdict verdict);
 
+/* "retry", "skip": for people. Static. */
 const char *s2_verdict_name(enum s2_verdict verdict);
 
 TRESTLE_END

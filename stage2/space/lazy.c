@@ -72,6 +72,7 @@ static void collect_leaf(struct s2_walk *walk, s2_desc_t desc, struct ipa_range 
 {
     const uint64_t offset = ipa_offset(piece.start, MAPPING_BIT(s2_walk_shift(walk)));
 
+    MAPPING_ASSERT(offset + piece.size <= MAPPING_BIT(s2_walk_shift(walk)));
     MAPPING_ASSERT(s2_desc_is_leaf(desc, walk->level));
     s2_returns_add(walk->table, pa_add(s2_desc_address(&walk->table->format, desc), offset),
                    piece.size);
@@ -117,6 +118,7 @@ static enum mapping_error lazy_unmap(const struct mapping_backend *self, struct 
     if (!s2_returns_fit(table, pool)) {
         s2_table_flush(table);
     }
+    MAPPING_ASSERT(table->operation.depth > 0);
     s2_returns_open(table, pool);
     (void)s2_walk_visit(table, range, &visitor, NULL);
     s2_table_do(table, &request);
@@ -160,11 +162,13 @@ static uint64_t smaller(const struct s2_table *table, uint64_t size)
     const uint64_t granule = s2_granule_size(&table->geometry);
     const uint64_t run = granule * s2_run_entries(&table->geometry, S2_LEVEL_PAGE);
 
+    MAPPING_ASSERT(size > granule);
     return size > run ? run : granule;
 }
 
 static struct ipa_range piece_at(ipa_t at, uint64_t size)
 {
+    MAPPING_ASSERT(mapping_u64_is_pow2(size));
     return (struct ipa_range){ipa_align_down(at, size), size};
 }
 
@@ -233,6 +237,7 @@ static void give_back(const struct s2_table *table, const struct s2_lazy *lazy, 
 {
     const uint64_t granule = s2_granule_size(&table->geometry);
 
+    MAPPING_ASSERT(mapping_u64_is_aligned(size, granule));
     for (; size > 0; size -= granule) {
         const enum mapping_error error =
             frame_pool_free(lazy->pool, pa, s2_pool_order(table, lazy->pool));
@@ -301,6 +306,7 @@ static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_
     enum mapping_error error;
     pa_t pa;
 
+    MAPPING_ASSERT(ipa_range_has(area->range, at));
     error = take(space, lazy, &size, &pa);
     if (error != MAPPING_OK) {
         return error;
@@ -320,7 +326,7 @@ static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_
 static enum mapping_error lazy_drain(struct s2_space *space, const struct memory_area *area,
                                      size_t budget)
 {
-    struct s2_budget left = s2_budget_of(true, S2_CLEAN_NONE, budget);
+    struct s2_budget left = s2_budget_of(true, S2_CLEAN_NONE, budget > 0 ? budget : 1);
     const ipa_t end = s2_budget_end(&left, &space->table, area->range);
     const struct s2_request request = {.verb = S2_VERB_UNMAP,
                                        .range = ipa_range_between(area->range.start, end)};

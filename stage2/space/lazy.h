@@ -28,8 +28,11 @@ struct s2_lazy {
 
 #define S2_LAZY_GRAIN_MAX (UINT64_C(1) << 30)
 
+MAPPING_STATIC_ASSERT(sizeof(uintptr_t) <= sizeof(uint64_t), "a cookie holds a pointer");
+
 extern const struct s2_backend_ops s2_lazy_ops;
 
+/* The backend of an area that gets its memory from @lazy. */
 struct mapping_backend s2_lazy_backend(const struct s2_lazy *lazy);
 
 /* That of @backend, a lazy one. */

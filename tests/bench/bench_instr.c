@@ -45,8 +45,8 @@ void instr_pool_init(struct frame_pool *pool, unsigned frame_shift, size_t frame
     instr_must(frame_pool_init(pool, frame_shift, &region, 1), "pool");
 }
 
-static const struct instr_case *const GROUPS[] = {INSTR_TABLE, INSTR_SPACE, INSTR_SET, INSTR_POOL,
-                                                  INSTR_GROWTH};
+static const struct instr_case *const GROUPS[] = {INSTR_TABLE, INSTR_SPACE, INSTR_FAULT,
+                                                  INSTR_SET,   INSTR_POOL,  INSTR_GROWTH};
 
 #define GROUP_COUNT (sizeof(GROUPS) / sizeof(GROUPS[0]))
 #define LISTED_COUNT (GROUP_COUNT - 1)

@@ -31,6 +31,7 @@ struct instr_case {
 /* The cases of one file each, up to one without a name. */
 extern const struct instr_case INSTR_TABLE[];
 extern const struct instr_case INSTR_SPACE[];
+extern const struct instr_case INSTR_FAULT[];
 extern const struct instr_case INSTR_SET[];
 extern const struct instr_case INSTR_POOL[];
 extern const struct instr_case INSTR_GROWTH[]; /* not among the others: told function by function */

@@ -132,20 +132,18 @@ static enum mapping_error own_reserve(const struct mapping_backend *self,
     return MAPPING_OK;
 }
 
-#define OWN(reserve_function, own_kind)      \
-    {                                        \
-        .set = {.map = own_map,              \
-                .unmap = own_unmap,          \
-                .protect = own_map,          \
-                .begin = s2_backend_begin,   \
-                .reserve = reserve_function, \
-                .end = s2_backend_end},      \
-        .kind = own_kind                     \
+/* They differ in how they reserve, and in what they say that they are. */
+#define OWN_SET(function)                                                                  \
+    {                                                                                      \
+        .map = own_map, .unmap = own_unmap, .protect = own_map, .begin = s2_backend_begin, \
+        .reserve = (function), .end = s2_backend_end                                       \
     }
 
-static const struct s2_backend_ops own = OWN(own_reserve, S2_AREA_OWN);
-static const struct s2_backend_ops own_refusing = OWN(own_refuses, S2_AREA_OWN);
-static const struct s2_backend_ops own_lying = OWN(own_reserve, S2_AREA_LINEAR);
+static const struct s2_backend_ops own = {.set = OWN_SET(own_reserve), .kind = S2_AREA_OWN};
+static const struct s2_backend_ops own_refusing = {.set = OWN_SET(own_refuses),
+                                                   .kind = S2_AREA_OWN};
+static const struct s2_backend_ops own_lying = {.set = OWN_SET(own_reserve),
+                                                .kind = S2_AREA_LINEAR};
 static const struct s2_backend_ops own_bare = {
     .set = {.map = own_map, .unmap = own_unmap, .protect = own_map}, .kind = S2_AREA_OWN};
 
