@@ -201,6 +201,18 @@ bool s2_table_needs_clean(const struct s2_table *table, mapping_flags_t flags)
 
 /* --- Registers ------------------------------------------------------------------------------- */
 
+unsigned s2_table_parange(const struct s2_table *table)
+{
+    static const uint8_t bits[] = {32, 36, 40, 42, 44, 48, 52};
+    unsigned parange = sizeof(bits) - 1;
+
+    MAPPING_ASSERT(table->geometry.ipa_bits >= bits[0]);
+    while (bits[parange] > table->geometry.ipa_bits) {
+        parange--;
+    }
+    return parange;
+}
+
 uint64_t s2_table_vtcr(const struct s2_table *table)
 {
     return table->geometry.vtcr;

@@ -178,6 +178,10 @@ uint64_t s2_table_vtcr(const struct s2_table *table);
 uint64_t s2_table_vttbr(const struct s2_table *table);
 uint64_t s2_table_hcr(const struct s2_table *table);
 
+/* What the guest is to read as ID_AA64MMFR0_EL1.PARange (HCR_EL2.TID3): the largest size that is no
+ * larger than the input size. A Linux that reads more does not randomise its linear map. */
+unsigned s2_table_parange(const struct s2_table *table);
+
 /* Where the hardware's walks begin, and the VMID they are under now: for a device that shares the
  * tables (stage2/arch/smmu.h). Where VMIDs come from an allocator the device needs one of its own,
  * or the guest one by hand. */

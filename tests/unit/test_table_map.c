@@ -94,6 +94,25 @@ static void map(uint64_t ipa, uint64_t size, uint64_t pa, mapping_flags_t flags)
     rig_must(&rig, map_step(ipa, size, pa, flags));
 }
 
+/* ID_AA64MMFR0_EL1.PARange: 32, 36, 40, 42, 44, 48, 52 bits. */
+TEST_EACH(guest_reads_no_more_than_its_input_size, 17)
+{
+    static const unsigned ranges[17] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 5};
+    struct rig_setup setup = rig_setup_of(RIG_4K_48);
+
+    setup.config.ipa_bits = 32 + (unsigned)_i;
+    rig_init(&rig, setup);
+    ck_assert_uint_eq(s2_table_parange(&rig.table), ranges[_i]);
+    rig_fini(&rig);
+}
+
+TEST(guest_with_52_bits_reads_them)
+{
+    rig_init(&rig, rig_setup_of(&rig_shapes[4]));
+    ck_assert_uint_eq(s2_table_parange(&rig.table), 6);
+    rig_fini(&rig);
+}
+
 /* 40 bits of input on 48 of output: 1024 blocks, in both halves of the root; no other table. */
 TEST(map_whole_input_size_fills_the_root)
 {
