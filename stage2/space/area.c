@@ -79,27 +79,36 @@ static struct mapping_backend backend_of(const struct s2_area *area)
     return area->backend;
 }
 
+static enum mapping_error add(struct s2_space *space, const struct memory_area *added,
+                              enum overlap_policy policy)
+{
+    enum mapping_error error;
+
+    s2_space_enter_call(space);
+    error = s2_locked_add(space, added, policy);
+    s2_space_leave_call(space);
+    return error;
+}
+
 static enum mapping_error map(struct s2_space *space, const struct s2_area *area,
                               enum overlap_policy policy)
 {
     const bool is_empty = area->kind == S2_AREA_TRAP || area->kind == S2_AREA_GUARD;
-    enum mapping_error error = MAPPING_INVALID_PARAM;
+    struct memory_area added;
 
     MAPPING_ASSERT(policy == OVERLAP_REJECT || policy == OVERLAP_UNMAP);
-    s2_space_enter_call(space);
-    if (s2_space_map_reason(space, area) == NULL) {
-        const struct memory_area added = {
-            .range = area->range,
-            .flags = is_empty ? S2_AREA_EMPTY : area->flags,
-            .backend = backend_of(area),
-            .tag = area->tag,
-        };
-
-        MAPPING_ASSERT(s2_area_kind(&added) == area->kind);
-        error = s2_locked_add(space, &added, policy);
+    if (s2_space_map_reason(space, area) != NULL) {
+        return MAPPING_INVALID_PARAM;
     }
-    s2_space_leave_call(space);
-    return error;
+    added = (struct memory_area){
+        .range = area->range,
+        .flags = is_empty ? S2_AREA_EMPTY : area->flags,
+        .backend = backend_of(area),
+        .tag = area->tag,
+    };
+    MAPPING_ASSERT(s2_area_kind(&added) == area->kind);
+    return area->kind == S2_AREA_LAZY && area->is_full ? s2_lazy_add_full(space, &added, policy)
+                                                       : add(space, &added, policy);
 }
 
 enum mapping_error s2_space_map(struct s2_space *space, const struct s2_area *area)
@@ -118,6 +127,15 @@ enum mapping_error s2_space_map_lazy(struct s2_space *space, struct ipa_range ra
     return s2_space_map(
         space,
         &(struct s2_area){.range = range, .kind = S2_AREA_LAZY, .flags = flags, .lazy = lazy});
+}
+
+enum mapping_error s2_space_map_populated(struct s2_space *space, struct ipa_range range,
+                                          const struct s2_lazy *lazy, mapping_flags_t flags)
+{
+    return s2_space_map(
+        space,
+        &(struct s2_area){
+            .range = range, .kind = S2_AREA_LAZY, .flags = flags, .lazy = lazy, .is_full = true});
 }
 
 enum mapping_error s2_space_map_device(struct s2_space *space, struct ipa_range range, pa_t pa,

@@ -20,9 +20,10 @@ TRESTLE_BEGIN
 struct s2_area {
     struct ipa_range range;
     enum s2_area_kind kind;
-    mapping_flags_t flags;          /* linear, lazy, own: stage2/arch/flags.h; others: 0 */
-    pa_t pa;                        /* linear: of the first byte */
-    const struct s2_lazy *lazy;     /* lazy: kept */
+    mapping_flags_t flags;      /* linear, lazy, own: stage2/arch/flags.h; others: 0 */
+    pa_t pa;                    /* linear: of the first byte */
+    const struct s2_lazy *lazy; /* lazy: kept */
+    bool is_full;               /* lazy: all of it is there from the start, or it is not mapped */
     struct mapping_backend backend; /* own: its ops the first member of a struct s2_backend_ops */
     uint64_t tag;                   /* the embedder's: which device, which bank */
 };
@@ -52,6 +53,13 @@ MAPPING_MUST_USE enum mapping_error s2_space_map_lazy(struct s2_space *space,
                                                       struct ipa_range range,
                                                       const struct s2_lazy *lazy,
                                                       mapping_flags_t flags);
+
+/* RAM that is there from the start: all frames, or MAPPING_NO_FRAME and none. Afterwards it is as lazy
+ * memory is that has been touched: what is taken out of it is the pool's, and mapped again it is lazy. */
+MAPPING_MUST_USE enum mapping_error s2_space_map_populated(struct s2_space *space,
+                                                           struct ipa_range range,
+                                                           const struct s2_lazy *lazy,
+                                                           mapping_flags_t flags);
 
 /* A device that the guest has for itself, its registers from @pa on. @flags: a device type, and
  * S2_READ, S2_WRITE; never S2_EXEC. A window smaller than a granule is refused, as the guest would

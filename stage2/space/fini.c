@@ -70,48 +70,31 @@ static bool reclaim_some(struct s2_space *space, size_t budget)
     return area == NULL;
 }
 
-/* The first area that still has frames of the library's, which only its leaves know; NULL: none. */
-static const struct memory_area *first_to_drain(const struct s2_space *space)
+/* The next area that still has frames of the library's, which only its leaves know; NULL: none. */
+static const struct memory_area *next_to_drain(struct s2_space *space)
 {
-    const struct memory_area *area = memory_set_first(&space->set);
+    const struct memory_area *area = memory_set_find_from(&space->set, space->reclaimed);
 
     while (area != NULL && s2_backend_ops_of(&area->backend)->drain == NULL) {
+        space->reclaimed = ipa_range_end(area->range);
         area = memory_set_next(&space->set, area);
     }
     return area;
 }
 
-/* Returns: whether none is left. */
-static enum mapping_error drain_some(struct s2_space *space, size_t budget, bool *is_drained)
-{
-    const struct memory_area *area = first_to_drain(space);
-    enum mapping_error error = MAPPING_OK;
-
-    while (area != NULL && error == MAPPING_OK && budget > 0) {
-        error = s2_backend_ops_of(&area->backend)->drain(space, area, budget);
-        area = first_to_drain(space);
-        budget = budget == SIZE_MAX ? budget : 0; /* one that ends spends it */
-    }
-    *is_drained = area == NULL;
-    return error;
-}
-
-/* Tables first: an unmap of area after area would take a closing sequence for each, and might have
- * to split a block that two of them share. */
+/* What is the library's own by unmaps; the tables at once: an unmap of area after area would take a
+ * closing sequence for each, and might have to split a block that two of them share. */
 static enum mapping_error take_apart(struct s2_space *space, size_t budget, bool *is_done)
 {
-    bool is_drained = true;
-    enum mapping_error error = MAPPING_OK;
+    const struct memory_area *area = space->table.root != NULL ? next_to_drain(space) : NULL;
 
-    if (space->table.root != NULL) {
-        if (s2_table_is_entered(&space->table)) {
-            return MAPPING_BAD_STATE;
-        }
-        error = drain_some(space, budget > 0 ? budget : 1, &is_drained);
-    }
     *is_done = false;
-    return error == MAPPING_OK && is_drained ? s2_table_fini_step(&space->table, budget, is_done)
-                                             : error;
+    if (area == NULL) {
+        return s2_table_fini_step(&space->table, budget, is_done);
+    }
+    return s2_table_is_entered(&space->table)
+               ? MAPPING_BAD_STATE
+               : s2_backend_ops_of(&area->backend)->drain(space, area, budget);
 }
 
 enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)

@@ -44,6 +44,40 @@ const char *s2_lazy_reason(const struct s2_lazy *lazy, const struct s2_table *ta
 
 /* --- As a set asks ---------------------------------------------------------------------------- */
 
+static enum mapping_error reserve_map(const struct mapping_change *change, struct s2_table *table)
+{
+    const struct s2_request request = {
+        .verb = S2_VERB_MAP, .range = change->range, .flags = change->new_flags};
+
+    return table->operation.prepared == NULL ? s2_table_check_flags(table, change->new_flags)
+                                             : s2_table_hold_parts(table, &request);
+}
+
+/* Frames that were prepared, in order: as many as lie in one piece. */
+struct prepared {
+    const struct s2_table *table;
+    struct frame_pool *pool;
+    struct frame_list *frames;
+    bool has_next;
+    pa_t next;
+};
+
+static uint64_t next_part(void *arg, struct ipa_range rest, pa_t *pa)
+{
+    struct prepared *prepared = arg;
+    const uint64_t granule = s2_granule_size(&prepared->table->geometry);
+    uint64_t size = granule;
+
+    MAPPING_ASSERT(prepared->has_next);
+    *pa = prepared->next;
+    prepared->has_next = frame_list_pop(prepared->pool, prepared->frames, &prepared->next);
+    while (prepared->has_next && size < rest.size && pa_eq(prepared->next, pa_add(*pa, size))) {
+        size += granule;
+        prepared->has_next = frame_list_pop(prepared->pool, prepared->frames, &prepared->next);
+    }
+    return size;
+}
+
 static enum mapping_error lazy_reserve(const struct mapping_backend *self,
                                        const struct mapping_change *change, void *page_table)
 {
@@ -54,16 +88,24 @@ static enum mapping_error lazy_reserve(const struct mapping_backend *self,
     };
 
     MAPPING_ASSERT(s2_lazy_of(self)->pool != NULL);
-    return change->step == MAPPING_STEP_MAP ? s2_table_check_flags(page_table, change->new_flags)
+    return change->step == MAPPING_STEP_MAP ? reserve_map(change, page_table)
                                             : s2_table_hold(page_table, &request);
 }
 
 static enum mapping_error lazy_map(const struct mapping_backend *self, struct ipa_range range,
                                    mapping_flags_t flags, void *page_table)
 {
-    (void)self;
-    (void)flags;
+    const struct s2_request request = {.verb = S2_VERB_MAP, .range = range, .flags = flags};
+    struct s2_table *table = page_table;
+    struct prepared prepared = {
+        .table = table, .pool = s2_lazy_of(self)->pool, .frames = table->operation.prepared};
+
     MAPPING_ASSERT(s2_table_is_range(page_table, range));
+    if (prepared.frames != NULL) {
+        prepared.has_next = frame_list_pop(prepared.pool, prepared.frames, &prepared.next);
+        s2_table_do_parts(table, &request, next_part, &prepared);
+        MAPPING_ASSERT(!prepared.has_next);
+    }
     return MAPPING_OK;
 }
 
@@ -318,6 +360,108 @@ static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_
     if (error != MAPPING_OK) {
         give_back(&space->table, lazy, pa, size);
     }
+    return error;
+}
+
+/* --- Full from the start ---------------------------------------------------------------------- */
+
+/* The largest size of a block that ends at @end, not before @start, as its address is aligned. */
+static uint64_t size_before(const struct s2_table *table, const struct s2_lazy *lazy, ipa_t start,
+                            ipa_t end)
+{
+    const uint64_t granule = s2_granule_size(&table->geometry);
+    uint64_t size = mapping_u64_max(lazy->grain, granule);
+
+    while (size > granule && (size > ipa_distance(start, end) || !ipa_is_aligned(end, size))) {
+        size = smaller(table, size);
+    }
+    return size;
+}
+
+/* Pushed from the last granule to the first, so that they come in order. */
+static void push_pages(const struct s2_table *table, const struct s2_lazy *lazy, pa_t pa,
+                       uint64_t size, struct frame_list *list)
+{
+    const uint64_t granule = s2_granule_size(&table->geometry);
+
+    MAPPING_ASSERT(mapping_u64_is_aligned(size, granule));
+    while (size > 0) {
+        size -= granule;
+        frame_list_push(lazy->pool, list, pa_add(pa, size));
+    }
+}
+
+/* A block: taken, zeroed, cleaned, and counted as the guest's. *size: what could be had. */
+static enum mapping_error take_prepared(struct s2_space *space, const struct memory_area *area,
+                                        uint64_t *size, pa_t *pa)
+{
+    const struct s2_lazy *lazy = s2_lazy_of(&area->backend);
+    enum mapping_error error = take(space, lazy, size, pa);
+
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    error = prepare(&space->table, area, *pa, *size);
+    if (error == MAPPING_OK) {
+        error = s2_mapcount_add(&space->table, *pa, *size);
+    }
+    if (error != MAPPING_OK) {
+        give_back(&space->table, lazy, *pa, *size);
+    }
+    return error;
+}
+
+static void drop_all(struct s2_space *space, const struct s2_lazy *lazy, struct frame_list *list)
+{
+    const uint64_t granule = s2_granule_size(&space->table.geometry);
+    pa_t pa;
+
+    while (frame_list_pop(lazy->pool, list, &pa)) {
+        s2_mapcount_drop(&space->table, pa, granule);
+        give_back(&space->table, lazy, pa, granule);
+    }
+}
+
+/* What can be known before anything is taken. */
+static enum mapping_error check_full(struct s2_space *space, const struct memory_area *area,
+                                     enum overlap_policy policy)
+{
+    bool is_free = true;
+
+    if (policy == OVERLAP_REJECT) {
+        mapping_lock_acquire(&space->lock);
+        is_free = !memory_set_overlaps(&space->set, area->range);
+        mapping_lock_release(&space->lock);
+    }
+    return is_free ? s2_table_check_flags(&space->table, area->flags) : MAPPING_ALREADY_EXISTS;
+}
+
+enum mapping_error s2_lazy_add_full(struct s2_space *space, const struct memory_area *area,
+                                    enum overlap_policy policy)
+{
+    const struct s2_lazy *lazy = s2_lazy_of(&area->backend);
+    struct frame_list list = FRAME_LIST_INIT;
+    ipa_t at = ipa_range_end(area->range);
+    enum mapping_error error = check_full(space, area, policy);
+
+    while (error == MAPPING_OK && ipa_lt(area->range.start, at)) {
+        uint64_t size = size_before(&space->table, lazy, area->range.start, at);
+        pa_t pa;
+
+        error = take_prepared(space, area, &size, &pa);
+        if (error == MAPPING_OK) {
+            push_pages(&space->table, lazy, pa, size, &list);
+            at = ipa_of(ipa_distance(ipa_of(size), at));
+        }
+    }
+    if (error == MAPPING_OK) {
+        s2_space_enter_call(space);
+        space->table.operation.prepared = &list;
+        error = s2_locked_add(space, area, policy);
+        space->table.operation.prepared = NULL;
+        s2_space_leave_call(space);
+    }
+    drop_all(space, lazy, &list);
     return error;
 }
 

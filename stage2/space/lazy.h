@@ -12,6 +12,7 @@
 #define TRESTLE_STAGE2_SPACE_LAZY_H
 
 #include "core/c.h"
+#include "core/memory_set.h"
 #include "stage2/space/backend.h"
 
 TRESTLE_BEGIN
@@ -37,6 +38,12 @@ struct mapping_backend s2_lazy_backend(const struct s2_lazy *lazy);
 
 /* That of @backend, a lazy one. */
 const struct s2_lazy *s2_lazy_of(const struct mapping_backend *backend);
+
+/* s2_locked_add() of an area of it with all of its memory, or of nothing: for s2_space_map(). Context:
+ * the space is not locked, and @area was checked. */
+MAPPING_MUST_USE enum mapping_error s2_lazy_add_full(struct s2_space *space,
+                                                     const struct memory_area *area,
+                                                     enum overlap_policy policy);
 
 /* What is wrong with @lazy for areas with @flags on @table: a sentence with static lifetime; NULL:
  * nothing. */

@@ -57,6 +57,7 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
     s2_table_set_memory(&space->table, config->memory);
     memory_set_init(&space->set, config->nodes, config->node_count);
     mapping_lock_init(&space->lock);
+    space->reclaimed = ipa_of(0);
     for (unsigned i = 0; i < S2_SPACE_VERDICTS; i++) {
         MAPPING_ATOMIC_INIT(&space->faults[i], 0);
     }

@@ -78,7 +78,7 @@ struct s2_space {
     struct memory_set set;
     struct s2_table table;
     struct mapping_lock lock;
-    ipa_t reclaimed; /* s2_space_fini_step(): memory below it is cleaned */
+    ipa_t reclaimed; /* s2_space_fini_step(): memory below it is drained; then: cleaned */
     MAPPING_ATOMIC(uint64_t) faults[S2_SPACE_VERDICTS]; /* by verdict (stage2/space/fault.h) */
 };
 

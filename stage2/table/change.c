@@ -191,6 +191,27 @@ enum mapping_error s2_change_begin(struct s2_table *table, const struct s2_reque
     return will_be_mapped_over(table, request->range) ? MAPPING_ALREADY_EXISTS : MAPPING_OK;
 }
 
+enum mapping_error s2_change_begin_parts(struct s2_table *table, const struct s2_request *request,
+                                         struct s2_change *change)
+{
+    const struct s2_request pages = {
+        .verb = S2_VERB_MAP,
+        .range = request->range,
+        .flags = (request->flags & ~S2_CAP) | S2_CAP_PAGES,
+    };
+    enum mapping_error error;
+
+    MAPPING_ASSERT(request->verb == S2_VERB_MAP);
+    if (!s2_table_is_range(table, request->range)) {
+        return MAPPING_INVALID_PARAM;
+    }
+    error = change_of(table, &pages, change);
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    return will_be_mapped_over(table, request->range) ? MAPPING_ALREADY_EXISTS : MAPPING_OK;
+}
+
 enum mapping_error s2_change_count(struct s2_table *table, struct s2_change *change)
 {
     MAPPING_ASSERT(!change->is_recent);

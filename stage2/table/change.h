@@ -36,6 +36,12 @@ s2_change_begin(struct s2_table *table, const struct s2_request *request, struct
 MAPPING_MUST_USE enum mapping_error s2_change_count(struct s2_table *table,
                                                     struct s2_change *change);
 
+/* s2_change_begin() of a map whose outputs are only known as it is done: as if all were pages, which
+ * takes the most tables. */
+MAPPING_MUST_USE enum mapping_error s2_change_begin_parts(struct s2_table *table,
+                                                          const struct s2_request *request,
+                                                          struct s2_change *change);
+
 /* In place of the latter: whether the change is so simple that one look is enough, which is what
  * most changes to single pages are. All of it lies in one table of pages, which stays; it can be
  * done, needs no table, and nothing sticks out. That table is the recent one then, and @change says

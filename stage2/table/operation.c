@@ -111,6 +111,51 @@ void s2_table_do(struct s2_table *table, const struct s2_request *request)
     s2_change_do(table, change);
 }
 
+enum mapping_error s2_table_hold_parts(struct s2_table *table, const struct s2_request *request)
+{
+    struct s2_operation *operation = &table->operation;
+    struct s2_change *change = &operation->pending[0];
+    enum mapping_error error;
+
+    MAPPING_ASSERT(operation->depth > 0);
+    if (operation->pending_count > 0) {
+        s2_change_flush(table);
+    }
+    error = s2_change_begin_parts(table, request, change);
+    if (error == MAPPING_OK) {
+        error = count_and_hold(table, change);
+    }
+    if (error == MAPPING_OK) {
+        s2_pieces_held(table, request->verb, request->range);
+    }
+    operation->is_worked_out = false;
+    return error;
+}
+
+void s2_table_do_parts(struct s2_table *table, const struct s2_request *request, s2_part_fn next,
+                       void *arg)
+{
+    struct s2_operation *operation = &table->operation;
+    const ipa_t end = ipa_range_end(request->range);
+    struct s2_request part = *request;
+
+    MAPPING_ASSERT(operation->depth > 0);
+    s2_pieces_do(table);
+    operation->is_worked_out = false;
+    while (ipa_lt(part.range.start, end)) {
+        struct s2_change *change;
+
+        part.range = ipa_range_between(part.range.start, end);
+        part.range.size = next(arg, part.range, &part.pa);
+        MAPPING_ASSERT(part.range.size > 0 && ipa_le(ipa_range_end(part.range), end));
+        change = operation->pending_count == 0 ? &operation->pending[0]
+                                               : s2_change_room(table, part.range);
+        s2_change_work_out(table, &part, change);
+        s2_change_do(table, change);
+        part.range.start = ipa_range_end(part.range);
+    }
+}
+
 void s2_table_reclaim(struct s2_table *table, pa_t pa, uint64_t size, unsigned what)
 {
     struct s2_operation *operation = &table->operation;

@@ -149,6 +149,7 @@ struct s2_operation {
     struct s2_change pending[S2_PENDING_MAX];     /* what was broken and is to be made */
     struct s2_reclaim reclaims[S2_RECLAIM_MAX];
     struct s2_returns returns;
+    struct frame_list *prepared; /* frames for lazy memory that is mapped full; NULL: none is */
     uint8_t pending_count;
     uint8_t reclaim_count;
     bool is_stored;            /* live stores are not yet followed by a DSB */

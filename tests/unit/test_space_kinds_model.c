@@ -120,6 +120,7 @@ static void step_map(void)
         .flags = has_flags ? random_flags() : 0,
         .pa = pa_of(pa_at(range.start.raw)),
         .lazy = &lazies[random_below(&random_state, 2)],
+        .is_full = random_once_in(&random_state, 3),
     };
     const bool replaces = random_once_in(&random_state, 3);
     const bool free = is_free(range);
@@ -131,7 +132,8 @@ static void step_map(void)
     }
     ck_assert_int_eq(error, free || replaces ? MAPPING_OK : MAPPING_ALREADY_EXISTS);
     if (error == MAPPING_OK) {
-        fill_model(range, (struct page){kind, area.flags, false, 0, range.start.raw});
+        fill_model(range, (struct page){kind, area.flags, kind == LAZY && area.is_full, 0,
+                                        range.start.raw});
     }
 }
 
