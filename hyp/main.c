@@ -4,6 +4,7 @@
  * end.
  */
 #include "hyp/machine/cpu.h"
+#include "hyp/machine/image.h"
 #include "hyp/story/at_habits.h"
 #include "hyp/story/checks.h"
 #include "hyp/story/describe.h"
@@ -108,9 +109,32 @@ static void show_formats(void)
     }
 }
 
+#define AUDIT_PAGES (MAPPING_BIT(32) >> MACHINE_FRAME_SHIFT) /* that are compared: 4 GiB of RAM */
+
+/* What one may write the other may not, and neither sees what is EL2's. */
+static void audit_both(void)
+{
+    static uint64_t words[AUDIT_PAGES / 64];
+    static struct s2_space *const spaces[] = {&alice.space, &bob.space};
+    const struct s2_audit_range own = {pa_of((uint64_t)__text_start),
+                                       (uint64_t)(__image_end - __text_start)};
+    struct s2_audit audit = {
+        .spaces = spaces,
+        .space_count = 2,
+        .forbidden = &own,
+        .forbidden_count = 1,
+        .map = {.base = pa_of(machine.ram_start), .page_count = AUDIT_PAGES, .words = words},
+    };
+
+    check(s2_audit(&audit) == MAPPING_OK,
+          "no page that Alice may write is one that Bob may, nor EL2's own: %s",
+          s2_audit_rule_name(audit.finding.rule));
+}
+
 static void show_the_end(size_t tables, size_t guests)
 {
     checks_topic("Every frame is back in its pool");
+    audit_both();
     check(s2_space_check(&alice.space) && s2_space_check(&bob.space),
           "areas, tables and pools agree to the last");
     guest_fini(&alice);

@@ -8,6 +8,7 @@
  *      its memory, read and written   stage2/space/access.h
  *      map, unmap, protect, fold      stage2/space/verbs.h
  *      do areas and tables agree      stage2/space/check.h
+ *      is what guests have apart      stage2/space/audit.h
  *      several changes, one flush     stage2/space/batch.h
  *      long changes in short steps    stage2/space/step.h
  *      what it has, out of caches     stage2/space/clean.h
@@ -31,6 +32,7 @@
 #include "stage2/arch/syndrome.h"
 #include "stage2/space/access.h"
 #include "stage2/space/area.h"
+#include "stage2/space/audit.h"
 #include "stage2/space/batch.h"
 #include "stage2/space/check.h"
 #include "stage2/space/clean.h"

@@ -9,6 +9,7 @@
  *      stage2/space/batch.h     several of these, on several spaces, with one flush each
  *      stage2/space/step.h      long ones in short steps
  *      stage2/space/check.h     whether areas and tables agree
+ *      stage2/space/audit.h     whether what guests have is apart
  *      stage2/space/clean.h     its memory out of caches
  *      stage2/space/fini.h      taking it apart
  *      stage2/space/trap.h      the next access anywhere faults
@@ -43,6 +44,8 @@
  *   s2_notifier.invalidated     the space's, between break and closing DSB
  *   s2_sink.removed             the space's
  *   mapping_backend_ops         the space's
+ *   s2_backend_ops.fill         none; s2_backend_ops.drain: the space's
+ *   s2_audit.may_share          the space's
  *   s2_dump_fn                  none of ours: the caller keeps changes away
  *   mapping_assert_failed()     any
  *

@@ -54,19 +54,20 @@ MAPPING_MUST_USE enum mapping_error s2_table_hold(struct s2_table *table,
  */
 void s2_table_do(struct s2_table *table, const struct s2_request *request);
 
-/**
- * s2_table_hold_parts() - Hold a map whose memory does not lie in one piece.
- * s2_table_do_parts()   - Do it, part by part: cannot fail.
- * @request: its pa is not looked at. What the parts lead to is the caller's to check: s2_table_is_output()
- *           and s2_table_is_data() of each.
- * @next:    asked for each part, ascending: @rest is what is left; it answers with how much of that lies
- *           in one piece, not nothing, and with where.
- * Returns:  as s2_table_hold(). It holds tables for as many pages, and what blocks save goes back.
- */
+/* Asked for each part of a map, ascending: @rest is what is left. Returns: how much of that lies in one
+ * piece, not nothing; *pa: where. */
 typedef uint64_t (*s2_part_fn)(void *arg, struct ipa_range rest, pa_t *pa);
 
+/**
+ * s2_table_hold_parts() - Hold a map whose memory does not lie in one piece.
+ * @request: its pa is not looked at. What the parts lead to is the caller's to check: s2_table_is_output()
+ *           and s2_table_is_data() of each.
+ * Returns:  as s2_table_hold(). It holds tables for as many pages, and what blocks save goes back.
+ */
 MAPPING_MUST_USE enum mapping_error s2_table_hold_parts(struct s2_table *table,
                                                         const struct s2_request *request);
+
+/* Do it, part by part: cannot fail. @request: as it was held. */
 void s2_table_do_parts(struct s2_table *table, const struct s2_request *request, s2_part_fn next,
                        void *arg);
 

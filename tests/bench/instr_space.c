@@ -105,11 +105,36 @@ static void fold_page(void)
     instr_must(s2_space_fold(&space, area_at(AREAS_MANY / 2)), "fold");
 }
 
+static void with_pages_of_a_gib(void)
+{
+    with_areas(0);
+    instr_must(s2_space_map_linear(&space, ipa_range(GUEST_IPA, GIB), pa_of(GUEST_PA),
+                                   RW | S2_CAP_PAGES | S2_NO_CONTIGUOUS),
+               "map");
+}
+
+static void audit_pages(void)
+{
+    static uint64_t words[GIB_PAGES / 64];
+    static struct s2_space *const spaces[] = {&space};
+    const struct s2_audit_range forbidden = {pa_of(0), GIB};
+    struct s2_audit audit = {
+        .spaces = spaces,
+        .space_count = 1,
+        .forbidden = &forbidden,
+        .forbidden_count = 1,
+        .map = {.base = pa_of(GUEST_PA), .page_count = GIB_PAGES, .words = words},
+    };
+
+    instr_must(s2_audit(&audit), "audit");
+}
+
 const struct instr_case INSTR_SPACE[] = {
     {"space.map_page", 1100, 0, SINGLES / 2, with_gaps, map_singles},
     {"space.unmap_page", 1300, 0, SINGLES / 2, with_1000, unmap_singles},
     {"space.protect_page", 900, 0, SINGLES / 2, with_1000, protect_singles},
     {"space.lookup", 150, 0, SINGLES, with_1000, look_up},
     {"space.fold_page_1e5", 1500, 0, 1, with_100000, fold_page},
+    {"space.audit", 30, 0, GIB_PAGES, with_pages_of_a_gib, audit_pages},
     {NULL, 0, 0, 0, NULL, NULL},
 };

@@ -146,8 +146,10 @@ void rig_judge(struct rig *rig, const struct s2_table *table)
 
 void rig_dismiss(struct rig *rig, const struct s2_table *table)
 {
-    monitor_quiesce(rig->monitor);
-    monitor_remove_guest(rig->monitor, s2_table_vttbr(table));
+    if (rig->monitor != NULL) {
+        monitor_quiesce(rig->monitor);
+        monitor_remove_guest(rig->monitor, s2_table_vttbr(table));
+    }
 }
 
 void rig_init_machine(struct rig *rig, struct rig_setup setup)

@@ -1,0 +1,256 @@
+/*
+ * test_space_audit.c - what is between guests, seen from the memory: every breach is found, where it
+ * is, whoever made it; and nothing else is.
+ */
+#include "tests/model/random.h"
+#include "tests/unit/kinds_fixture.h"
+#include "tests/unit/test.h"
+
+#define SUITE "space_audit"
+
+#define PAGE KIB(4)
+#define MAP_PAGES 4096
+
+static struct guest guest;
+static struct memory_node other_nodes[GUEST_NODES];
+static struct s2_space other;
+static struct s2_lazy lazy;
+static uint64_t words[MAP_PAGES / 64];
+static struct s2_space *const spaces[] = {&guest.space, &other};
+static struct s2_audit audit;
+
+/* Another guest on the same pool, which nobody judges as no CPU has it. */
+static void setup(void)
+{
+    struct rig_setup rig = guest_setup_fwb();
+    struct s2_space_config config;
+
+    rig.frame_count = 2048;
+    guest_init(&guest, rig, GUEST_NODES, 0);
+    config = (struct s2_space_config){
+        .table = guest.rig.setup.config,
+        .table_pool = &guest.rig.pool,
+        .nodes = other_nodes,
+        .node_count = GUEST_NODES,
+        .vmid = RIG_VMID + 1,
+    };
+    MUST(s2_space_init(&other, &config));
+    lazy = (struct s2_lazy){.pool = &guest.rig.pool};
+    audit = (struct s2_audit){
+        .spaces = spaces,
+        .space_count = 2,
+        .map = {.base = pa_of(RIG_DATA), .page_count = MAP_PAGES, .words = words},
+    };
+}
+
+static void teardown(void)
+{
+    MUST(s2_space_fini(&other));
+    guest_fini(&guest);
+}
+
+#undef SETUP
+#define SETUP setup
+#undef TEARDOWN
+#define TEARDOWN teardown
+
+static void map(struct s2_space *space, uint64_t ipa, uint64_t size, uint64_t pa,
+                mapping_flags_t flags)
+{
+    MUST(s2_space_map_linear(space, ipa_range(ipa, size), pa_of(pa), flags));
+}
+
+/* In steps of @budget. Returns: how many. */
+static size_t audit_in_steps(size_t budget, enum mapping_error *error)
+{
+    bool is_done = false;
+    size_t steps = 0;
+
+    s2_audit_begin(&audit);
+    do {
+        *error = s2_audit_step(&audit, budget, &is_done);
+        steps++;
+        ck_assert_uint_lt(steps, 100000);
+    } while (*error == MAPPING_OK && !is_done);
+    return steps;
+}
+
+static void check_finding(enum s2_audit_rule rule, const struct s2_space *space, uint64_t ipa,
+                          uint64_t pa)
+{
+    static const size_t budgets[] = {SIZE_MAX, 1, 3, 700};
+
+    for (size_t i = 0; i < COUNT(budgets); i++) {
+        enum mapping_error error;
+
+        (void)audit_in_steps(budgets[i], &error);
+        ck_assert_int_eq(error, MAPPING_BAD_STATE);
+        ck_assert_str_eq(s2_audit_rule_name(audit.finding.rule), s2_audit_rule_name(rule));
+        ck_assert_ptr_eq(audit.finding.space, space);
+        ck_assert_uint_eq(audit.finding.ipa.raw, ipa);
+        ck_assert_uint_eq(audit.finding.pa.raw, pa);
+    }
+}
+
+TEST(guests_apart_are_sound)
+{
+    enum mapping_error error;
+
+    map(&guest.space, GIB(1), MIB(4), RIG_DATA, RIG_RWX);
+    map(&guest.space, GIB(2), PAGE, RIG_DATA + MIB(6), S2_READ);
+    map(&other, GIB(1), MIB(2), RIG_DATA + MIB(4), RIG_RWX);
+    map(&other, GIB(3), PAGE, RIG_DATA + MIB(6), S2_READ);
+    map(&other, GIB(4), PAGE, RIG_DATA, S2_READ); /* a reader of what one writes */
+    MUST(s2_space_map_populated(&guest.space, ipa_range(GIB(5), 20 * PAGE), &lazy, RIG_RW));
+    MUST(s2_space_map_populated(&other, ipa_range(GIB(5), 20 * PAGE), &lazy, RIG_RW));
+    MUST(s2_audit(&audit));
+    ck_assert_int_eq(audit.finding.rule, S2_AUDIT_SOUND);
+    ck_assert_uint_gt(audit_in_steps(1, &error), 50);
+    MUST(error);
+    ck_assert_uint_eq(audit_in_steps(SIZE_MAX, &error), 1);
+    MUST(error);
+}
+
+TEST(page_of_two_writers_is_found)
+{
+    map(&guest.space, GIB(1), MIB(4), RIG_DATA, RIG_RW);
+    map(&other, GIB(7), 8 * PAGE, RIG_DATA + MIB(4), RIG_RW);
+    MUST(s2_audit(&audit));
+    map(&other, GIB(9), 3 * PAGE, RIG_DATA + MIB(4) - 2 * PAGE, RIG_RW);
+    check_finding(S2_AUDIT_TWO_WRITERS, &other, GIB(9), RIG_DATA + MIB(4) - 2 * PAGE);
+    ck_assert_ptr_eq(audit.finding.other, &guest.space);
+    ck_assert_uint_eq(audit.finding.other_ipa.raw, GIB(1) + MIB(4) - 2 * PAGE);
+    MUST(s2_space_protect(&other, ipa_range(GIB(9), PAGE), S2_READ));
+    check_finding(S2_AUDIT_TWO_WRITERS, &other, GIB(9) + PAGE, RIG_DATA + MIB(4) - PAGE);
+    /* Without a map nobody can tell. */
+    audit.map.words = NULL;
+    MUST(s2_audit(&audit));
+}
+
+/* A guest that has its own memory twice harms nobody. */
+TEST(page_that_one_guest_has_twice_is_sound)
+{
+    enum mapping_error error;
+
+    map(&guest.space, GIB(1), 64 * PAGE, RIG_DATA, RIG_RW);
+    map(&guest.space, GIB(2), MIB(2), RIG_DATA, RIG_RW);
+    MUST(s2_audit(&audit));
+    (void)audit_in_steps(2, &error);
+    MUST(error);
+    /* And does not hide who does. */
+    map(&other, GIB(3), PAGE, RIG_DATA + 65 * PAGE, RIG_RW);
+    check_finding(S2_AUDIT_TWO_WRITERS, &other, GIB(3), RIG_DATA + 65 * PAGE);
+}
+
+static bool share_the_third(void *arg, pa_t pa)
+{
+    (void)arg;
+    return pa.raw == RIG_DATA + 2 * PAGE;
+}
+
+TEST(page_that_may_be_shared_is_sound)
+{
+    map(&guest.space, GIB(1), 4 * PAGE, RIG_DATA, RIG_RW);
+    map(&other, GIB(1), PAGE, RIG_DATA + 2 * PAGE, RIG_RW);
+    audit.may_share = share_the_third;
+    MUST(s2_audit(&audit));
+    map(&other, GIB(2), PAGE, RIG_DATA + 3 * PAGE, RIG_RW);
+    check_finding(S2_AUDIT_TWO_WRITERS, &other, GIB(2), RIG_DATA + 3 * PAGE);
+}
+
+TEST(page_of_the_hypervisor_is_found)
+{
+    const struct s2_audit_range forbidden[] = {{PA_INIT(RIG_DATA - MIB(2)), MIB(2)},
+                                               {PA_INIT(RIG_DATA + MIB(4) + PAGE), PAGE}};
+
+    audit.forbidden = forbidden;
+    audit.forbidden_count = 2;
+    map(&guest.space, GIB(1), MIB(4) + PAGE, RIG_DATA, RIG_RW);
+    map(&other, GIB(1), PAGE, RIG_DATA + MIB(4) + 2 * PAGE, RIG_RW);
+    MUST(s2_audit(&audit));
+    map(&other, GIB(1) + PAGE, 4 * PAGE, RIG_DATA - 3 * PAGE, S2_READ);
+    check_finding(S2_AUDIT_FORBIDDEN, &other, GIB(1) + PAGE, RIG_DATA - 3 * PAGE);
+    MUST(s2_space_unmap(&other, ipa_range(GIB(1) + PAGE, 3 * PAGE)));
+    MUST(s2_space_unmap(&guest.space, ipa_range(GIB(1) + PAGE, PAGE)));
+    map(&guest.space, GIB(2), 3 * PAGE, RIG_DATA + MIB(4), S2_READ);
+    check_finding(S2_AUDIT_FORBIDDEN, &guest.space, GIB(2) + PAGE, RIG_DATA + MIB(4) + PAGE);
+}
+
+/* A wrong descriptor, however it came about: a leaf that leads to a table, or to a free frame. */
+TEST_EACH(leaf_that_leads_into_the_pool_is_found, 2)
+{
+    const uint64_t root = pa_distance(pa_of(0), s2_table_root(s2_space_table(&other)));
+    pa_t free_frame;
+    s2_desc_t *slot;
+    uint64_t old, wrong;
+
+    rig_unwatch(&guest.rig);
+    MUST(frame_pool_alloc(&guest.rig.pool, 0, &free_frame));
+    MUST(frame_pool_free(&guest.rig.pool, free_frame, 0));
+    map(&guest.space, GIB(1), 8 * PAGE, RIG_DATA, S2_READ);
+    MUST(s2_audit(&audit));
+    slot = rig_slot(&guest.rig, s2_space_table(&guest.space), GIB(1) + 5 * PAGE);
+    old = slot->raw;
+    wrong = _i == 0 ? root : free_frame.raw;
+    slot->raw = (old & ~UINT64_C(0xfffffffff000)) | wrong;
+    check_finding(S2_AUDIT_NOT_DATA, &guest.space, GIB(1) + 5 * PAGE, wrong);
+    slot->raw = old;
+}
+
+TEST(page_is_found_from_its_memory)
+{
+    ipa_t ipa = ipa_of(1);
+
+    map(&guest.space, GIB(1), MIB(2), RIG_DATA, S2_READ);
+    map(&guest.space, GIB(3), 2 * PAGE, RIG_DATA + PAGE, RIG_RW);
+    MUST(s2_space_find_pa(&guest.space, pa_of(RIG_DATA + 2 * PAGE), ipa_of(0), 0, &ipa));
+    ck_assert_uint_eq(ipa.raw, GIB(1) + 2 * PAGE);
+    MUST(s2_space_find_pa(&guest.space, pa_of(RIG_DATA + 2 * PAGE), ipa_of(GIB(1) + 3 * PAGE), 0,
+                          &ipa));
+    ck_assert_uint_eq(ipa.raw, GIB(3) + PAGE);
+    MUST(s2_space_find_pa(&guest.space, pa_of(RIG_DATA + 2 * PAGE), ipa_of(0), S2_WRITE, &ipa));
+    ck_assert_uint_eq(ipa.raw, GIB(3) + PAGE);
+    ck_assert_int_eq(s2_space_find_pa(&guest.space, pa_of(RIG_DATA + 2 * PAGE),
+                                      ipa_of(GIB(3) + 2 * PAGE), 0, &ipa),
+                     MAPPING_NOT_FOUND);
+    ck_assert_int_eq(s2_space_find_pa(&guest.space, pa_of(RIG_DATA - PAGE), ipa_of(0), 0, &ipa),
+                     MAPPING_NOT_FOUND);
+    ck_assert_int_eq(s2_space_find_pa(&guest.space, pa_of(RIG_DATA), ipa_of(GIB(1024)), 0, &ipa),
+                     MAPPING_NOT_FOUND);
+    ck_assert_uint_eq(ipa.raw, GIB(3) + PAGE);
+}
+
+/* Against a list of who may write what: at random, two guests of some pages each. */
+TEST_EACH(breaches_at_random_are_those_of_a_list, 20)
+{
+    struct random random = {(uint64_t)_i};
+    bool writes[2][64] = {{false}};
+    enum mapping_error error;
+    bool is_breached = false;
+
+    for (unsigned i = 0; i < 12; i++) {
+        const size_t who = (size_t)random_below(&random, 2);
+        const uint64_t first = random_below(&random, 60), count = 1 + random_below(&random, 4);
+        const bool is_write = random_once_in(&random, 3);
+
+        if (s2_space_map_linear(spaces[who], ipa_range(GIB(1) + i * MIB(1), count * PAGE),
+                                pa_of(RIG_DATA + first * PAGE),
+                                is_write ? RIG_RW : S2_READ) != MAPPING_OK) {
+            continue;
+        }
+        for (uint64_t page = first; page < first + count; page++) {
+            writes[who][page] = writes[who][page] || is_write;
+        }
+    }
+    for (size_t page = 0; page < 64; page++) {
+        is_breached = is_breached || (writes[0][page] && writes[1][page]);
+    }
+    (void)audit_in_steps(_i % 2 == 0 ? SIZE_MAX : 5, &error);
+    ck_assert_int_eq(error, is_breached ? MAPPING_BAD_STATE : MAPPING_OK);
+    if (is_breached) {
+        const size_t page = (size_t)((audit.finding.pa.raw - RIG_DATA) / PAGE);
+
+        ck_assert_int_eq(audit.finding.rule, S2_AUDIT_TWO_WRITERS);
+        ck_assert(writes[0][page] && writes[1][page]);
+    }
+}
