@@ -18,16 +18,13 @@ static void clean_lines(const struct s2_memory *memory, const char *first, uint6
     }
 }
 
-/* What lies in the pool's memory goes on to the end of its region, and there the next may begin. */
+/* More than a frame: what lies in the pool's memory goes on to the end of its region, and there the next
+ * may begin. */
 static uint64_t size_in_pool(const struct s2_memory *memory, pa_t pa, const unsigned char *ptr,
-                             uint64_t size)
+                             uint64_t size, uint64_t frame)
 {
-    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
     uint64_t step = frame - pa_offset(pa, frame);
 
-    if (size <= step) {
-        return size;
-    }
     if (frame_pool_is_near(memory->pool, pa_align_down(pa, frame)) &&
         frame_pool_is_near(memory->pool, pa_align_down(pa_add(pa, size - 1), frame))) {
         return size;
@@ -54,26 +51,33 @@ static uint64_t size_for_ops(const struct s2_memory *memory, pa_t pa, uint64_t s
     return step;
 }
 
+static enum mapping_error open_by_ops(const struct s2_memory *memory, pa_t pa, uint64_t size,
+                                      struct s2_window *window)
+{
+    const struct s2_memory_ops *ops = memory->ops;
+
+    if (ops == NULL) {
+        return MAPPING_UNSUPPORTED; /* a frame is passed over */
+    }
+    size = size_for_ops(memory, pa, size);
+    *window = (struct s2_window){ops->open(ops->ctx, pa, size), size, true};
+    return window->ptr != NULL ? MAPPING_OK : MAPPING_DENIED;
+}
+
 enum mapping_error s2_memory_open(const struct s2_memory *memory, pa_t pa, uint64_t size,
                                   struct s2_window *window)
 {
-    const struct s2_memory_ops *ops = memory->ops;
+    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
     unsigned char *ptr = frame_pool_ptr(memory->pool, pa);
 
     MAPPING_ASSERT(size > 0);
-    if (ptr != NULL) {
-        *window = (struct s2_window){ptr, size_in_pool(memory, pa, ptr, size), false};
-        return MAPPING_OK;
-    }
-    if (ops == NULL) {
-        return MAPPING_UNSUPPORTED;
-    }
-    size = size_for_ops(memory, pa, size);
-    ptr = ops->open(ops->ctx, pa, size);
+    *window = (struct s2_window){ptr, mapping_u64_min(size, frame - pa_offset(pa, frame)), false};
     if (ptr == NULL) {
-        return MAPPING_DENIED;
+        return open_by_ops(memory, pa, size, window);
     }
-    *window = (struct s2_window){ptr, size, true};
+    if (window->size < size) {
+        window->size = size_in_pool(memory, pa, ptr, size, frame);
+    }
     return MAPPING_OK;
 }
 
@@ -81,16 +85,6 @@ void s2_memory_clean_window(const struct s2_memory *memory, const struct s2_wind
 {
     clean_lines(memory, (const char *)window->ptr, window->size);
     arch_dsb_ish();
-}
-
-/* What is passed over where it cannot be reached: the rest of a frame of the pool's, or as much as
- * would have been asked for. */
-static uint64_t unreached_size(const struct s2_memory *memory, pa_t pa, uint64_t size)
-{
-    const uint64_t frame = MAPPING_BIT(frame_pool_shift(memory->pool));
-
-    return memory->ops == NULL ? mapping_u64_min(size, frame - pa_offset(pa, frame))
-                               : size_for_ops(memory, pa, size);
 }
 
 /* Returns: how much was cleaned, or passed over; *first: the first refusal. */
@@ -103,12 +97,10 @@ static uint64_t clean_step(const struct s2_memory *memory, pa_t pa, uint64_t siz
     if (error == MAPPING_OK) {
         clean_lines(memory, (const char *)window.ptr, window.size);
         s2_memory_close(memory, &window);
-        return window.size;
-    }
-    if (error == MAPPING_DENIED && *first == MAPPING_OK) {
+    } else if (error == MAPPING_DENIED && *first == MAPPING_OK) {
         *first = error;
     }
-    return unreached_size(memory, pa, size);
+    return window.size;
 }
 
 /* All of it, also past what open() refuses; the first refusal. */

@@ -86,7 +86,7 @@ struct s2_window {
  * s2_memory_open() - Where [@pa, @pa + @size), or the beginning of it, can be read and written.
  * @size:    not 0. What comes may be less: to the end of a pool's region, of a chunk of the ops.
  * Returns:  MAPPING_OK; MAPPING_UNSUPPORTED: neither pool nor ops have @pa; MAPPING_DENIED: open()
- *           refused it. @window is written on MAPPING_OK only.
+ *           refused it. Then window->size is how much was refused at once.
  * Owns:     until s2_memory_close(), which is due before the next.
  * Cost:     a pool's: some 20 instructions. The ops': theirs.
  */

@@ -185,34 +185,57 @@ static const struct s2_memory *memory_at(const struct s2_space *space, ipa_t at,
     return room;
 }
 
-/* What lies in @leaf from the access's place on. Past the caches, where the guest may go past them. */
+/* A window on what lies in @leaf from the access's place on. *memory: how it was opened; NULL: it is in
+ * one frame of the tables' pool, which most are, and needs no more than a look. @room is for memory_at(). */
+static enum mapping_error open_leaf(const struct access *access, const struct s2_leaf *leaf,
+                                    uint64_t size, struct s2_window *window,
+                                    const struct s2_memory **memory, struct s2_memory *room)
+{
+    const struct frame_pool *pool = access->space->table.memory.pool;
+    const uint64_t frame = MAPPING_BIT(frame_pool_shift(pool));
+    unsigned char *ptr = frame_pool_ptr(pool, leaf->pa);
+
+    *memory = NULL;
+    if (ptr != NULL && size <= frame - pa_offset(leaf->pa, frame)) {
+        *window = (struct s2_window){ptr, size, false};
+        return MAPPING_OK;
+    }
+    *memory = memory_at(access->space, access->at, leaf->pa, room);
+    return s2_memory_open(*memory, leaf->pa, size, window);
+}
+
+/* Past the caches, where the guest may go past them. */
 static enum mapping_error take_leaf(struct access *access, const struct s2_leaf *leaf)
 {
-    struct s2_memory room;
-    const struct s2_memory *memory = memory_at(access->space, access->at, leaf->pa, &room);
-    const bool cleans = s2_table_needs_clean(&access->space->table, leaf->flags);
+    const struct s2_table *table = &access->space->table;
+    const bool cleans = s2_table_needs_clean(table, leaf->flags);
     const uint64_t in_leaf = leaf->size - ipa_offset(access->at, leaf->size);
+    const uint64_t most = mapping_u64_min(mapping_u64_min(access->left, in_leaf), S2_ACCESS_CHUNK);
+    const struct s2_memory *memory;
+    struct s2_memory room;
     struct s2_window window;
     enum mapping_error error;
-    uint64_t size = mapping_u64_min(mapping_u64_min(access->left, in_leaf), S2_ACCESS_CHUNK);
+    uint64_t size;
 
-    MAPPING_ASSERT(size > 0 && mapping_u64_is_pow2(leaf->size));
-    error = s2_memory_open(memory, leaf->pa, size, &window);
+    MAPPING_ASSERT(most > 0 && mapping_u64_is_pow2(leaf->size));
+    error = open_leaf(access, leaf, most, &window, &memory, &room);
     if (error != MAPPING_OK) {
         return error;
     }
-    size = mapping_u64_min(size, window.size);
+    size = mapping_u64_min(most, window.size);
     if (cleans) {
-        s2_memory_clean_window(memory, &window);
+        s2_memory_clean_window(&table->memory, &window);
     }
     access->taken = size;
     if (!access->take(access, window.ptr, size)) {
         access->left = access->taken;
     }
     if (cleans && (access->wanted & S2_WRITE) != 0) {
-        s2_memory_clean_window(memory, &window);
+        s2_memory_clean_window(&table->memory, &window);
     }
-    s2_memory_close(memory, &window);
+    if (memory != NULL) {
+        s2_memory_close(memory, &window);
+    }
     MAPPING_ASSERT(access->taken <= size && access->taken <= access->left);
     access->at = ipa_add(access->at, access->taken);
     access->left -= access->taken;
