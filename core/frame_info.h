@@ -53,6 +53,7 @@ enum frame_state {
     FRAME_LOOSE,
     FRAME_HELD,
     FRAME_TAKEN,
+    FRAME_LEFT, /* as TAKEN, but without an owner: free as soon as no guest has a frame of it */
 };
 
 #define FRAME_KIND_STATE MAPPING_FIELD(31, 8)
@@ -135,7 +136,7 @@ static inline struct frame_info *frame_info_at(const struct frame_pool *pool, pa
     return *ref == FRAME_REF_NONE ? NULL : frame_ref_info(pool, *ref);
 }
 
-/* Whether it is the first of a TAKEN block. */
+/* Whether it is the first of a TAKEN block, or of one that was left. */
 static inline bool frame_info_is_taken(const struct frame_info *info)
 {
     return info->kind >= frame_kind(FRAME_TAKEN, 0);
@@ -158,8 +159,9 @@ static inline struct frame_info *frame_taken_at(const struct frame_pool *pool, p
     return info;
 }
 
-MAPPING_STATIC_ASSERT(FRAME_TAKEN > FRAME_HELD && FRAME_HELD > FRAME_LOOSE,
-                      "TAKEN is the last state");
+MAPPING_STATIC_ASSERT(FRAME_LEFT > FRAME_TAKEN && FRAME_TAKEN > FRAME_HELD &&
+                          FRAME_HELD > FRAME_LOOSE,
+                      "what guests may be shown comes last");
 
 static inline uint64_t frame_stock(const struct frame_pool *pool)
 {

@@ -571,6 +571,13 @@ enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned ord
     return MAPPING_OK;
 }
 
+/* Give back a block, whose owner this is. */
+static void block_give(struct frame_pool *pool, uint32_t ref, unsigned order)
+{
+    block_release(pool, ref, order);
+    stock_give(pool, frames_of(order));
+}
+
 enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsigned order)
 {
     const struct frame_info *info;
@@ -585,8 +592,7 @@ enum mapping_error frame_pool_free_any(struct frame_pool *pool, pa_t frame, unsi
     is_taken = info->kind == frame_kind(FRAME_TAKEN, order) &&
                (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE);
     if (is_taken) {
-        block_release(pool, ref, order);
-        stock_give(pool, frames_of(order));
+        block_give(pool, ref, order);
     }
     mapping_lock_release(&pool->lock);
     return is_taken ? MAPPING_OK : MAPPING_BAD_STATE;
@@ -1007,6 +1013,7 @@ void frame_pool_seal(struct frame_pool *pool, pa_t frame)
 struct part {
     struct frame_info *info; /* the block's */
     uint32_t frames;         /* in the part */
+    uint32_t ref;            /* the block's */
 };
 
 /* What is left of such a block from frame @index on, at most @most frames; false: it is in none.
@@ -1027,7 +1034,8 @@ static inline bool part_at(const struct frame_pool *pool, const struct frame_spa
             const uint32_t frames = frames_of(kind_order(info->kind));
 
             MAPPING_ASSERT(frames > inside);
-            *part = (struct part){info, frames - inside < most ? frames - inside : most};
+            *part = (struct part){info, frames - inside < most ? frames - inside : most,
+                                  span->first_ref | (index - inside)};
             return frame_info_is_taken(info) && info->prev != FRAME_SEALED;
         }
         if (number == 0) {
@@ -1040,7 +1048,7 @@ static inline bool part_at(const struct frame_pool *pool, const struct frame_spa
 }
 
 /* What is done with each part of a range; false: the range is refused. */
-typedef bool (*part_fn)(const struct part *part);
+typedef bool (*part_fn)(struct frame_pool *pool, const struct part *part);
 
 /* Each part of what [@start, @end) has in @span, which it touches. Returns: whether all were taken;
  * *end is where the first was not. */
@@ -1053,12 +1061,12 @@ static bool visit_span(struct frame_pool *pool, const struct frame_span *span, p
     uint32_t index = (uint32_t)(pa_distance(span->base, first) >> pool->frame_shift);
 
     while (index <= last) {
-        struct part part = {NULL, 0};
+        struct part part = {NULL, 0, 0};
         uint32_t ticket;
         bool is_taken;
 
         ticket = mapping_lock_acquire_ticket(&pool->lock);
-        is_taken = part_at(pool, span, index, last - index + 1, &part) && visit(&part);
+        is_taken = part_at(pool, span, index, last - index + 1, &part) && visit(pool, &part);
         mapping_lock_release_ticket(&pool->lock, ticket);
         if (!is_taken) {
             *end = pa_add(span->base, (uint64_t)index << pool->frame_shift);
@@ -1100,14 +1108,16 @@ static uint32_t mapped_of(const struct frame_info *info)
     return FRAME_REF_NONE - info->prev;
 }
 
-static bool part_pass(const struct part *part)
+static bool part_pass(struct frame_pool *pool, const struct part *part)
 {
+    (void)pool;
     (void)part;
     return true;
 }
 
-static bool part_count(const struct part *part)
+static bool part_count(struct frame_pool *pool, const struct part *part)
 {
+    (void)pool;
     if (mapped_of(part->info) > FRAME_MAPPED_MAX - part->frames) {
         return false;
     }
@@ -1115,15 +1125,21 @@ static bool part_count(const struct part *part)
     return true;
 }
 
-static bool part_drop(const struct part *part)
+static bool part_drop(struct frame_pool *pool, const struct part *part)
 {
-    MAPPING_ASSERT(mapped_of(part->info) >= part->frames);
-    part->info->prev += part->frames;
+    struct frame_info *info = part->info;
+
+    MAPPING_ASSERT(mapped_of(info) >= part->frames);
+    info->prev += part->frames;
+    if (info->prev == FRAME_REF_NONE && kind_state(info->kind) == FRAME_LEFT) {
+        block_give(pool, part->ref, kind_order(info->kind));
+    }
     return true;
 }
 
-static bool part_is_mapped(const struct part *part)
+static bool part_is_mapped(struct frame_pool *pool, const struct part *part)
 {
+    (void)pool;
     return mapped_of(part->info) >= part->frames;
 }
 
@@ -1132,7 +1148,7 @@ static bool part_is_mapped(const struct part *part)
 static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t size, part_fn visit)
 {
     const struct frame_span *span = &pool->spans[0];
-    struct part part = {NULL, 0};
+    struct part part = {NULL, 0, 0};
     uint32_t index, frames, ticket;
     uint64_t offset;
     bool is_taken;
@@ -1144,7 +1160,8 @@ static inline bool visit_block(struct frame_pool *pool, pa_t start, uint64_t siz
     index = (uint32_t)(offset >> pool->frame_shift);
     frames = (uint32_t)((offset + size - 1) >> pool->frame_shift) - index + 1;
     ticket = mapping_lock_acquire_ticket(&pool->lock);
-    is_taken = part_at(pool, span, index, frames, &part) && part.frames == frames && visit(&part);
+    is_taken =
+        part_at(pool, span, index, frames, &part) && part.frames == frames && visit(pool, &part);
     mapping_lock_release_ticket(&pool->lock, ticket);
     return is_taken;
 }
@@ -1222,6 +1239,31 @@ void frame_pool_drop_mapping(struct frame_pool *pool, pa_t start, uint64_t size)
     if (frame_pool_touches(pool, start, size)) {
         drop_mapping(pool, start, size);
     }
+}
+
+enum mapping_error frame_pool_leave(struct frame_pool *pool, pa_t frame, unsigned order)
+{
+    enum mapping_error error = MAPPING_BAD_STATE;
+    struct frame_info *info;
+    uint32_t ticket, ref;
+
+    info = frame_info_at(pool, frame, &ref);
+    if (info == NULL) {
+        return error;
+    }
+    ticket = mapping_lock_acquire_ticket(&pool->lock);
+    if (info->kind == frame_kind(FRAME_TAKEN, order)) {
+        error = MAPPING_OK;
+        if (info->prev == FRAME_SEALED || info->prev == FRAME_REF_NONE) {
+            block_give(pool, ref, order);
+        } else {
+            info->next = FRAME_REF_NONE;
+            info->count = 0;
+            info->kind = frame_kind(FRAME_LEFT, order);
+        }
+    }
+    mapping_lock_release_ticket(&pool->lock, ticket);
+    return error;
 }
 
 bool frame_list_pop(const struct frame_pool *pool, struct frame_list *list, pa_t *frame)
@@ -1354,6 +1396,9 @@ static bool check_block(const struct frame_pool *pool, uint32_t ref, struct tall
         return order != 0 && info->count == 0 && check_owned_links(pool, info);
     case FRAME_TAKEN:
         return check_owned_links(pool, info);
+    case FRAME_LEFT:
+        return info->count == 0 && info->next == FRAME_REF_NONE &&
+               FRAME_REF_NONE - info->prev - 1 < FRAME_MAPPED_MAX;
     default:
         return false;
     }

@@ -16,6 +16,7 @@
  *         next. On the pool's loose list.
  *   HELD  of more than one frame, set aside on a frame_reserve.               -> TAKEN, FREE
  *   TAKEN its owner's: memory, link and count are the owner's to use.         -> FREE, LOOSE, HELD
+ *   LEFT  nobody's but the guests' who have it mapped.                        -> FREE, LOOSE
  * All are protected by the pool's lock, but link and count of a TAKEN block by its owner.
  *
  * Single frames, which is what tables are made of, come from the loose list and go back there, so
@@ -186,6 +187,16 @@ MAPPING_MUST_USE static inline enum mapping_error frame_pool_free(struct frame_p
     return order == 0 && frame_loose_give(pool, frame) ? MAPPING_OK
                                                        : frame_pool_free_any(pool, frame, order);
 }
+
+/**
+ * frame_pool_leave() - Give back a block that guests may still have: frame_pool_free(), now or as the
+ *                      last of them has it no more (frame_pool_drop_mapping()).
+ * Returns:  MAPPING_OK; MAPPING_BAD_STATE: as frame_pool_free(), but for one that a guest has.
+ * Owns:     nobody but the guests. It may be mapped again as long as one has it.
+ * Cost:     O(1).
+ */
+MAPPING_MUST_USE enum mapping_error frame_pool_leave(struct frame_pool *pool, pa_t frame,
+                                                     unsigned order);
 
 /**
  * frame_pool_split() - Make a TAKEN block many: what was taken at once can be given back in parts.

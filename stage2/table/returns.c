@@ -22,8 +22,9 @@ static void release(struct s2_table *table)
         if (counts) {
             s2_mapcount_drop(table, frame, granule);
         }
-        error = frame_pool_free(returns->pool, frame, order);
-        (void)error; /* somebody else counts it, as the header says */
+        error = frame_pool_leave(returns->pool, frame, order);
+        MAPPING_ASSERT(error == MAPPING_OK);
+        (void)error;
     }
 }
 

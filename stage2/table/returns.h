@@ -29,8 +29,8 @@ void s2_returns_close(struct s2_table *table);
 void s2_returns_add(struct s2_table *table, pa_t pa, uint64_t size);
 
 /* For the flush: whether there is anything to give back; then it calls release. (By pointer: a host
- * without such memory does not link it.) A frame that somebody else still counts stays TAKEN: it is his
- * to free, when it is his no more. */
+ * without such memory does not link it.) A frame that another guest still has is free when that has it
+ * no more. */
 static inline bool s2_returns_wait(const struct s2_table *table)
 {
     return table->operation.returns.frames.count > 0 && !table->operation.returns.is_open;

@@ -1115,6 +1115,59 @@ TEST_EACH(split_block_is_given_back_in_parts, 12)
     must_free(must_alloc(12), 12);
 }
 
+/* leave */
+
+TEST_EACH(left_block_is_free_once_nobody_has_it, 3)
+{
+    static const unsigned orders[] = {0, 3, 6};
+    const unsigned order = orders[_i];
+    const uint64_t size = FRAME << order;
+    pa_t block;
+
+    make_pool(pa_of(0x40000000), 64);
+    block = must_alloc(order);
+    ck_assert_int_eq(frame_pool_leave(&pool, block, order), MAPPING_OK); /* nobody has it */
+    ck_assert_uint_eq(frame_pool_available(&pool), 64);
+    block = must_alloc(order);
+    ck_assert_int_eq(frame_pool_count_mapping(&pool, block, size), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_count_mapping(&pool, block, FRAME), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_leave(&pool, block, order + 1), MAPPING_BAD_STATE);
+    ck_assert_int_eq(frame_pool_leave(&pool, block, order), MAPPING_OK);
+    ck_assert_int_eq(frame_pool_leave(&pool, block, order), MAPPING_BAD_STATE);
+    ck_assert_int_eq(frame_pool_free(&pool, block, order), MAPPING_BAD_STATE);
+    ck_assert(frame_pool_is_data(&pool, block, size) && frame_pool_check(&pool));
+    ck_assert_int_eq(frame_pool_count_mapping(&pool, block, size), MAPPING_OK);
+    frame_pool_drop_mapping(&pool, block, size);
+    frame_pool_drop_mapping(&pool, block, size);
+    ck_assert_uint_eq(frame_pool_available(&pool), 64 - MAPPING_BIT(order));
+    ck_assert(frame_pool_check(&pool));
+    frame_pool_drop_mapping(&pool, block, FRAME);
+    ck_assert_uint_eq(frame_pool_available(&pool), 64);
+    ck_assert(frame_pool_check(&pool) && !frame_pool_is_data(&pool, block, FRAME));
+    must_free(must_alloc(6), 6);
+    ck_assert_int_eq(frame_pool_leave(&pool, pa_of(0x80000000), 0), MAPPING_BAD_STATE);
+}
+
+/* What lies next to each other goes one by one. */
+TEST(left_blocks_of_one_range_are_all_freed)
+{
+    pa_t block;
+
+    make_pool(pa_of(0x40000000), 64);
+    block = must_alloc(5);
+    frame_pool_split(&pool, block, 5, 0);
+    ck_assert_int_eq(frame_pool_count_mapping(&pool, block, 32 * FRAME), MAPPING_OK);
+    for (uint64_t i = 0; i < 32; i += 2) {
+        ck_assert_int_eq(frame_pool_leave(&pool, pa_add(block, i * FRAME), 0), MAPPING_OK);
+    }
+    frame_pool_drop_mapping(&pool, block, 32 * FRAME);
+    ck_assert_uint_eq(frame_pool_available(&pool), 32 + 16);
+    ck_assert(frame_pool_check(&pool));
+    for (uint64_t i = 1; i < 32; i += 2) {
+        must_free(pa_add(block, i * FRAME), 0);
+    }
+}
+
 TEST_EACH_DIES(split_of_what_is_no_block_to_split_dies, 4)
 {
     pa_t block;
