@@ -6,6 +6,7 @@
  *      RAM, devices, traps, guards    stage2/space/area.h
  *      what to do about a fault       stage2/space/fault.h
  *      its memory, read and written   stage2/space/access.h
+ *      what two guests have           stage2/space/share.h
  *      map, unmap, protect, fold      stage2/space/verbs.h
  *      do areas and tables agree      stage2/space/check.h
  *      is what guests have apart      stage2/space/audit.h
@@ -40,6 +41,7 @@
 #include "stage2/space/fault.h"
 #include "stage2/space/fini.h"
 #include "stage2/space/layout.h"
+#include "stage2/space/share.h"
 #include "stage2/space/space.h"
 #include "stage2/space/step.h"
 #include "stage2/space/trap.h"

@@ -1,6 +1,7 @@
 #include "stage2/space/access.h"
 
 #include "stage2/space/lazy.h"
+#include "stage2/table/mapcount.h"
 #include "stage2/table/operation.h"
 
 /* What is asked for, and how far it has come. */
@@ -15,6 +16,7 @@ struct access {
     unsigned char *to;
     const unsigned char *from;
     uint64_t *expected, desired; /* cmpxchg */
+    struct s2_pin *pin;          /* in place of take: nothing is done, it is only held */
     uint64_t taken;              /* of the last stretch, where it did not go on */
 };
 
@@ -242,6 +244,65 @@ static enum mapping_error take_leaf(struct access *access, const struct s2_leaf 
     return MAPPING_OK;
 }
 
+/* Whether all of it is counted that could be freed behind our back. */
+static bool can_be_pinned(const struct access *access, pa_t pa, uint64_t size)
+{
+    const struct memory_area *area = memory_set_find(&access->space->set, access->at);
+
+    return area != NULL && (s2_area_kind(area) != S2_AREA_LAZY ||
+                            s2_mapcount_has_frames(&access->space->table, pa, size));
+}
+
+/* The granules that [@pa, @pa + @size) touches. */
+static uint64_t granules_of(const struct s2_table *table, pa_t pa, uint64_t size, pa_t *first)
+{
+    const uint64_t granule = s2_granule_size(&table->geometry);
+
+    *first = pa_align_down(pa, granule);
+    return mapping_u64_align_down(pa_distance(*first, pa) + size + granule - 1, granule);
+}
+
+/* As much of @leaf as lies in one piece here, too. */
+static enum mapping_error pin_leaf(struct access *access, const struct s2_leaf *leaf)
+{
+    const struct s2_table *table = &access->space->table;
+    const uint64_t in_leaf = leaf->size - ipa_offset(access->at, leaf->size);
+    struct s2_memory room;
+    const struct s2_memory *memory = memory_at(access->space, access->at, leaf->pa, &room);
+    struct s2_pin pin = {leaf->pa, mapping_u64_min(access->left, in_leaf),
+                         frame_pool_ptr(memory->pool, leaf->pa)};
+    enum mapping_error error;
+    uint64_t size;
+    pa_t first;
+
+    if (pin.ptr != NULL) {
+        struct s2_window window;
+
+        error = s2_memory_open(memory, pin.pa, pin.size, &window);
+        MAPPING_ASSERT(error == MAPPING_OK && !window.is_opened);
+        pin.size = window.size;
+    }
+    size = granules_of(table, pin.pa, pin.size, &first);
+    if (!can_be_pinned(access, first, size)) {
+        return MAPPING_UNSUPPORTED;
+    }
+    error = s2_mapcount_add(table, first, size);
+    if (error == MAPPING_OK) {
+        *access->pin = pin;
+        access->left = 0;
+    }
+    return error;
+}
+
+void s2_space_unpin(struct s2_space *space, const struct s2_pin *pin)
+{
+    pa_t first;
+    const uint64_t size = granules_of(&space->table, pin->pa, pin->size, &first);
+
+    MAPPING_ASSERT(pin->size > 0);
+    s2_mapcount_drop(&space->table, first, size);
+}
+
 static bool is_clean(const struct access *access, const struct s2_leaf *leaf)
 {
     return (access->wanted & S2_WRITE) != 0 && (leaf->flags & (S2_DBM | S2_WRITE)) == S2_DBM;
@@ -254,7 +315,10 @@ static enum mapping_error take_mapped(struct access *access, const struct s2_lea
     if (error == MAPPING_OK && is_clean(access, leaf)) {
         error = mark_dirty(&access->space->table, access->at, leaf);
     }
-    return error == MAPPING_OK ? take_leaf(access, leaf) : error;
+    if (error != MAPPING_OK) {
+        return error;
+    }
+    return access->pin != NULL ? pin_leaf(access, leaf) : take_leaf(access, leaf);
 }
 
 /* Where nothing is mapped. *missing: an area that has to be filled first, a copy. */
@@ -309,7 +373,7 @@ static enum mapping_error perform(struct access *access, size_t *done)
     const ipa_t start = access->at;
     enum mapping_error error = MAPPING_OK;
 
-    MAPPING_ASSERT(access->take != NULL && access->wanted != 0);
+    MAPPING_ASSERT((access->take != NULL) == (access->pin == NULL) && access->wanted != 0);
     if (ipa_range_wraps((struct ipa_range){start, access->left})) {
         error = MAPPING_INVALID_PARAM;
     }
@@ -385,6 +449,18 @@ enum mapping_error s2_space_compare(struct s2_space *space, ipa_t ipa, const voi
                             .from = bytes};
 
     return perform(&access, done);
+}
+
+enum mapping_error s2_space_pin(struct s2_space *space, ipa_t ipa, uint64_t size,
+                                mapping_flags_t flags, enum s2_right right, struct s2_pin *pin)
+{
+    struct access access = {
+        .space = space, .at = ipa, .left = size, .wanted = flags, .right = right, .pin = pin};
+
+    if (size == 0 || flags == 0 || (flags & ~(S2_READ | S2_WRITE)) != 0) {
+        return MAPPING_INVALID_PARAM;
+    }
+    return perform(&access, NULL);
 }
 
 enum mapping_error s2_space_cmpxchg(struct s2_space *space, ipa_t ipa, size_t size,

@@ -5,6 +5,10 @@
  * areas get their memory as they would by the guest's own access. Traps and guards are refused: there
  * is no memory.
  *
+ * A pin holds frames, which are counted (core/frame_pool.h): what the area gives up meanwhile is free when
+ * nobody has it any more. Frames of the tables' pool are counted, and of those that the tables' guard
+ * knows; lazy memory of any other pool is not pinned. What lies in no pool is the embedder's, and stays.
+ *
  * The space is locked for at most S2_ACCESS_CHUNK bytes at a time, and the guest may run. So a long
  * access is not one that happens at once: what a guest, or a change of the map, does meanwhile shows
  * in a part of it.
@@ -57,6 +61,31 @@ MAPPING_MUST_USE enum mapping_error s2_space_zero(struct s2_space *space, ipa_t 
 MAPPING_MUST_USE enum mapping_error s2_space_compare(struct s2_space *space, ipa_t ipa,
                                                      const void *bytes, size_t size,
                                                      enum s2_right right, size_t *done);
+
+/* A stretch of memory that lies in one piece. */
+struct s2_pin {
+    pa_t pa;       /* of the first byte */
+    uint64_t size; /* bytes */
+    void *ptr;     /* where it can be reached here; NULL: only through the memory ops */
+};
+
+/**
+ * s2_space_pin() - Hold what the guest has from @ipa on, so that it stays where it is and is nobody
+ *                  else's until s2_space_unpin().
+ * @size:    bytes, not 0. What comes may be less: the rest is asked for anew.
+ * @flags:   S2_READ, S2_WRITE: what is to be done with it; a write marks it dirty.
+ * @pin:     written on MAPPING_OK only.
+ * Returns:  as s2_space_write(); MAPPING_UNSUPPORTED: also lazy memory whose frames nobody counts;
+ *           MAPPING_DENIED: also what cannot be counted any more.
+ * Order:    caches are the caller's: a device that is not coherent, or a guest that goes past them, asks
+ *           for cleaning.
+ */
+MAPPING_MUST_USE enum mapping_error s2_space_pin(struct s2_space *space, ipa_t ipa, uint64_t size,
+                                                 mapping_flags_t flags, enum s2_right right,
+                                                 struct s2_pin *pin);
+
+/* Whatever @pin held may go. @space: whose it was; it may have no such page any more. */
+void s2_space_unpin(struct s2_space *space, const struct s2_pin *pin);
 
 /**
  * s2_space_cmpxchg() - Put @desired where *@expected is, as one access.

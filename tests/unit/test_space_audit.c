@@ -220,6 +220,145 @@ TEST(page_is_found_from_its_memory)
     ck_assert_uint_eq(ipa.raw, GIB(3) + PAGE);
 }
 
+/* --- Shared and pinned ------------------------------------------------------------------------ */
+
+static size_t available(void)
+{
+    return frame_pool_available(&guest.rig.pool);
+}
+
+/* Whoever lets go first, the frame is free once, and not before. */
+TEST_EACH(shared_page_is_freed_once, 2)
+{
+    struct s2_space *const first = _i == 0 ? &guest.space : &other;
+    struct s2_space *const second = _i == 0 ? &other : &guest.space;
+    const uint64_t at[] = {GIB(1), GIB(3)};
+    uint64_t word = 77;
+    size_t before, shared;
+
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), 8 * PAGE), &lazy, RIG_RW));
+    MUST(s2_space_write(&guest.space, ipa_of(GIB(1) + 2 * PAGE), &word, 8, S2_AS_GUEST, NULL));
+    MUST(
+        s2_space_share(&guest.space, ipa_range(GIB(1), 4 * PAGE), &other, ipa_of(GIB(3)), S2_READ));
+    ck_assert(s2_space_check(&guest.space) && s2_space_check(&other));
+    MUST(s2_audit(&audit));
+    MUST(s2_space_read(&other, ipa_of(GIB(3) + 2 * PAGE), &word, 8, S2_AS_GUEST, NULL));
+    ck_assert_uint_eq(word, 77);
+    ck_assert_int_eq(s2_space_write(&other, ipa_of(GIB(3)), &word, 8, S2_AS_GUEST, NULL),
+                     MAPPING_DENIED);
+    before = available();
+    MUST(s2_space_unmap(first, ipa_range(at[_i], 8 * PAGE)));
+    shared = available() - before; /* tables, none of the four frames */
+    ck_assert_uint_le(shared, 2);
+    if (_i == 0) {
+        MUST(s2_space_read(&other, ipa_of(GIB(3) + 2 * PAGE), &word, 8, S2_AS_GUEST, NULL));
+        ck_assert_uint_eq(word, 77);
+        ck_assert(s2_space_check(&other));
+    }
+    before = available();
+    MUST(s2_space_unmap(second, ipa_range(at[1 - _i], 8 * PAGE)));
+    ck_assert_uint_ge(available() - before, 4);
+    ck_assert(frame_pool_check(&guest.rig.pool));
+}
+
+TEST(share_is_all_or_nothing)
+{
+    const size_t areas = 2;
+
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), 3 * PAGE), &lazy, RIG_RW));
+    MUST(s2_space_map_guard(&guest.space, ipa_range(GIB(1) + 3 * PAGE, PAGE)));
+    map(&other, GIB(5), PAGE, RIG_DATA, RIG_RW);
+    map(&other, GIB(6), PAGE, RIG_DATA, RIG_RW);
+    ck_assert_int_eq(
+        s2_space_share(&guest.space, ipa_range(GIB(1), 4 * PAGE), &other, ipa_of(GIB(3)), RIG_RW),
+        MAPPING_DENIED);
+    ck_assert_int_eq(s2_space_share(&guest.space, ipa_range(GIB(1), 3 * PAGE), &other,
+                                    ipa_of(GIB(5) - 2 * PAGE), RIG_RW),
+                     MAPPING_ALREADY_EXISTS);
+    ck_assert_int_eq(
+        s2_space_share(&guest.space, ipa_range(GIB(1), PAGE / 2), &other, ipa_of(GIB(3)), RIG_RW),
+        MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_space_share(&guest.space, ipa_range(GIB(1), PAGE), &other,
+                                    ipa_of(UINT64_MAX - PAGE + 1), RIG_RW),
+                     MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(
+        s2_space_share(&guest.space, ipa_range(GIB(9), PAGE), &other, ipa_of(GIB(3)), RIG_RW),
+        MAPPING_NOT_FOUND);
+    ck_assert_uint_eq(memory_set_len(s2_space_areas(&other)), areas);
+    ck_assert(s2_space_check(&other) && s2_space_check(&guest.space));
+}
+
+/* The same memory at two addresses of one guest. */
+TEST(alias_is_the_same_memory)
+{
+    uint64_t word = 5;
+
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), 3 * PAGE), &lazy, RIG_RW));
+    MUST(s2_space_share(&guest.space, ipa_range(GIB(1), 3 * PAGE), &guest.space, ipa_of(GIB(4)),
+                        RIG_RW));
+    MUST(s2_space_write(&guest.space, ipa_of(GIB(4) + PAGE), &word, 8, S2_AS_GUEST, NULL));
+    ck_assert_uint_eq(kinds_peek(&guest, GIB(1) + PAGE), 5);
+    MUST(s2_space_unmap(&guest.space, ipa_range(GIB(1), 3 * PAGE)));
+    ck_assert_uint_eq(kinds_peek(&guest, GIB(4) + PAGE), 5);
+    MUST(s2_audit(&audit));
+}
+
+/* What a device has is not freed behind it, whatever becomes of the guest's area. */
+TEST(pinned_memory_stays)
+{
+    struct s2_pin pin;
+    size_t before;
+
+    lazy.grain = MIB(2);
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), MIB(4)), &lazy, RIG_RW));
+    MUST(s2_space_pin(&guest.space, ipa_of(GIB(1) + MIB(2) - 8), MIB(1), S2_WRITE, S2_AS_GUEST,
+                      &pin));
+    ck_assert_uint_eq(pin.size, 8); /* to the end of the block */
+    s2_space_unpin(&guest.space, &pin);
+    MUST(s2_space_pin(&guest.space, ipa_of(GIB(1) + PAGE + 8), 2 * PAGE, S2_READ | S2_WRITE,
+                      S2_AS_GUEST, &pin));
+    ck_assert_uint_eq(pin.size, 2 * PAGE);
+    ck_assert_ptr_eq(pin.ptr, frame_pool_ptr(&guest.rig.pool, pin.pa));
+    before = available();
+    MUST(s2_space_unmap(&guest.space, ipa_range(GIB(1), MIB(4))));
+    ck_assert_uint_eq(available() - before,
+                      512 + 1 - 3); /* a table; three pages are the device's */
+    ck_assert(frame_pool_check(&guest.rig.pool));
+    s2_space_unpin(&guest.space, &pin);
+    ck_assert_uint_eq(available() - before, 512 + 1);
+}
+
+TEST(pin_that_cannot_hold_is_refused)
+{
+    static _Alignas(4096) unsigned char bytes[4 * 4096];
+    static struct frame_info infos[4];
+    static struct frame_pool apart;
+    static const struct s2_lazy uncounted = {.pool = &apart};
+    struct frame_region region = {PA_INIT(RIG_DATA), bytes, 4, infos};
+    struct s2_pin pin = {pa_of(1), 2, NULL};
+
+    MUST(frame_pool_init(&apart, 12, &region, 1));
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), PAGE), &uncounted, RIG_RW));
+    map(&guest.space, GIB(2), PAGE, RIG_DATA + MIB(1), S2_READ);
+    MUST(s2_space_map_trap(&guest.space, ipa_range(GIB(3), PAGE), 0));
+    /* Nobody would count it, neither the tables' pool nor a guard. */
+    ck_assert_int_eq(s2_space_pin(&guest.space, ipa_of(GIB(1)), 8, S2_READ, S2_AS_GUEST, &pin),
+                     MAPPING_UNSUPPORTED);
+    ck_assert_int_eq(s2_space_pin(&guest.space, ipa_of(GIB(2)), 8, S2_WRITE, S2_AS_GUEST, &pin),
+                     MAPPING_DENIED);
+    ck_assert_int_eq(s2_space_pin(&guest.space, ipa_of(GIB(3)), 8, S2_READ, S2_AS_HOST, &pin),
+                     MAPPING_DENIED);
+    ck_assert_int_eq(s2_space_pin(&guest.space, ipa_of(GIB(2)), 0, S2_READ, S2_AS_HOST, &pin),
+                     MAPPING_INVALID_PARAM);
+    ck_assert_int_eq(s2_space_pin(&guest.space, ipa_of(GIB(2)), 8, S2_EXEC, S2_AS_HOST, &pin),
+                     MAPPING_INVALID_PARAM);
+    ck_assert_uint_eq(pin.size, 2);
+    /* The embedder's own memory is not counted, and stays. */
+    MUST(s2_space_pin(&guest.space, ipa_of(GIB(2)), 2 * PAGE, S2_READ, S2_AS_GUEST, &pin));
+    ck_assert(pin.pa.raw == RIG_DATA + MIB(1) && pin.size == PAGE && pin.ptr == NULL);
+    s2_space_unpin(&guest.space, &pin);
+}
+
 /* Against a list of who may write what: at random, two guests of some pages each. */
 TEST_EACH(breaches_at_random_are_those_of_a_list, 20)
 {
