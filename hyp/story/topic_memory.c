@@ -123,6 +123,30 @@ static void check_host(struct guest *guest)
           "where accesses are trapped there is nothing to read");
 }
 
+/* A page of hers for another guest to read: it stays as long as either has it. */
+static void check_sharing(struct guest *guest, struct guest *reader)
+{
+    const ipa_t at = ipa_add(PAGES.start, 200 * PAGE);
+    const struct ipa_range page = ipa_range(ipa_number(at), PAGE);
+    size_t before;
+
+    guest_write(guest, at, WORD);
+    check(s2_space_share(&guest->space, page, &reader->space, BLOCKS.start, S2_READ) == MAPPING_OK,
+          "EL2 shares a page of hers with Mira, who may read it");
+    check(small_reads(reader, BLOCKS.start, WORD), "Mira finds what Lena wrote");
+    guest_write(guest, at, ~WORD);
+    check(small_reads(reader, BLOCKS.start, ~WORD) &&
+              small_is_refused(reader, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, BLOCKS.start),
+          "and what she writes now, but cannot write herself");
+    before = frames();
+    check(s2_space_unmap(&guest->space, page) == MAPPING_OK && frames() == before &&
+              small_reads(reader, BLOCKS.start, ~WORD),
+          "Lena loses the page, and Mira has it still");
+    check(s2_space_unmap(&reader->space, ipa_range(ipa_number(BLOCKS.start), PAGE)) == MAPPING_OK &&
+              frames() == before + 1,
+          "it is free when nobody has it");
+}
+
 /* The last that she does. */
 static void check_injection(struct guest *guest)
 {
@@ -137,7 +161,7 @@ static void check_injection(struct guest *guest)
 
 void topic_memory(void)
 {
-    static struct guest guest;
+    static struct guest guest, reader;
     const struct s2_config config = small_config();
     size_t before;
 
@@ -150,6 +174,9 @@ void topic_memory(void)
     check_device(&guest);
     check_refusals(&guest);
     check_host(&guest);
+    check(small_make(&reader, "Mira", &config), "Mira boots");
+    check_sharing(&guest, &reader);
+    guest_fini(&reader);
     check(s2_space_check(&guest.space), "areas, tables and frames agree");
     check_injection(&guest);
     vcpu_unload();
