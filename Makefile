@@ -309,7 +309,7 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 BENCH := $(BUILD)/bench/tests/bench/bench
 BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set \
 	bench_report
-BENCH_CASES := bench_table_page bench_table_range bench_table_dirty bench_table_block bench_space \
+BENCH_CASES := bench_table_page bench_table_range bench_table_dirty bench_table_block bench_space bench_access \
 	bench_pool
 SCALE := $(BUILD)/bench/tests/bench/scale
 

@@ -9,6 +9,7 @@ struct access {
     struct s2_space *space;
     ipa_t at;
     uint64_t left;
+    uint64_t turn;          /* bytes that may be taken before the lock is given back */
     mapping_flags_t wanted; /* S2_READ, S2_WRITE */
     enum s2_right right;
     /* What is done with bytes that are next to each other here. Returns: whether to go on. */
@@ -212,7 +213,7 @@ static enum mapping_error take_leaf(struct access *access, const struct s2_leaf 
     const struct s2_table *table = &access->space->table;
     const bool cleans = s2_table_needs_clean(table, leaf->flags);
     const uint64_t in_leaf = leaf->size - ipa_offset(access->at, leaf->size);
-    const uint64_t most = mapping_u64_min(mapping_u64_min(access->left, in_leaf), S2_ACCESS_CHUNK);
+    const uint64_t most = mapping_u64_min(mapping_u64_min(access->left, in_leaf), access->turn);
     const struct s2_memory *memory;
     struct s2_memory room;
     struct s2_window window;
@@ -241,6 +242,7 @@ static enum mapping_error take_leaf(struct access *access, const struct s2_leaf 
     MAPPING_ASSERT(access->taken <= size && access->taken <= access->left);
     access->at = ipa_add(access->at, access->taken);
     access->left -= access->taken;
+    access->turn -= access->taken;
     return MAPPING_OK;
 }
 
@@ -382,7 +384,10 @@ static enum mapping_error perform(struct access *access, size_t *done)
         bool is_missing;
 
         mapping_lock_acquire(&access->space->lock);
-        error = take_next(access, &missing, &is_missing);
+        access->turn = S2_ACCESS_CHUNK;
+        do {
+            error = take_next(access, &missing, &is_missing);
+        } while (error == MAPPING_OK && !is_missing && access->left > 0 && access->turn > 0);
         mapping_lock_release(&access->space->lock);
         if (error == MAPPING_OK && is_missing) {
             error = fill(access, &missing);

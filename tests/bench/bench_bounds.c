@@ -31,6 +31,8 @@ static const struct bound BOUNDS[] = {
     {"table.map_1g", 0, FLOOR, NULL, 1.3, ENFORCED},
     {"table.map_64g", 0, FLOOR, NULL, 1.1, ENFORCED},
     {"table.protect_1g", 0, FLOOR, NULL, 1.1, ENFORCED},
+    {"space.read_1m_blocks", 0, FLOOR, NULL, 1.05, ENFORCED},
+    {"space.read_1m_pages", 0, FLOOR, NULL, 1.05, ENFORCED},
 
     /* With a million areas the two are equal within what the machine allows. */
     {"set.find", 100, PEER, "tree.h", NOISE, ENFORCED},

@@ -12,6 +12,7 @@ extern const struct bench_group bench_table_large; /* 64 GiB of pages */
 extern const struct bench_group bench_table_dirty; /* pages that hardware marks dirty */
 extern const struct bench_group bench_table_block; /* blocks of 1 GiB */
 extern const struct bench_group bench_pool;
+extern const struct bench_group bench_access; /* a guest's memory, read by the host */
 
 /* Spaces and sets, by their number of areas. */
 extern const struct bench_group bench_space_1e3;

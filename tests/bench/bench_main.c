@@ -21,7 +21,7 @@ static const struct bench_group *const GROUPS[] = {
     &bench_table_page,  &bench_table_range, &bench_table_large, &bench_table_dirty,
     &bench_table_block, &bench_space_1e3,   &bench_space_1e5,   &bench_space_1e6,
     &bench_set_1e2,     &bench_set_1e3,     &bench_set_1e4,     &bench_set_1e6,
-    &bench_pool,
+    &bench_pool,        &bench_access,
 };
 
 #define GROUP_COUNT (sizeof(GROUPS) / sizeof(GROUPS[0]))
