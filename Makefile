@@ -304,7 +304,7 @@ coverage: $(BUILD)/coverage/tests/run ## Line coverage of core and stage2, at le
 		--gcov-executable $(GCOV) --fail-under-line $(COVERAGE_MIN)
 
 # --- Benchmarks -----------------------------------------------------------------------------------
-.PHONY: bench bench.svg bench-qemu bench-scale bench-instr
+.PHONY: bench bench.svg bench-qemu bench-scale bench-instr map.svg
 
 BENCH := $(BUILD)/bench/tests/bench/bench
 BENCH_PARTS := bench bench_guest floor peer_tree peer_gtree peer_ck peer_index bench_set \
@@ -329,6 +329,10 @@ bench: $(BENCH) ## Nanoseconds of the verbs, beside a floor and peers, with boun
 bench.svg: ## What make bench measured last, as a picture: build/bench.svg
 	$(Q)test -f $(BUILD)/bench.json || $(MAKE) bench
 	$(Q)LC_ALL=C awk -f tests/bench/bench_svg.awk $(BUILD)/bench.json >$(BUILD)/bench.svg
+
+map.svg: $(IMAGE) need-qemu ## What two guests of the image have, as a picture: build/map.svg (CPU=max)
+	@tests/qemu/run.sh quiet $(IMAGE) $(or $(CPU),max) $(BUILD)/qemu/map.log
+	$(Q)LC_ALL=C awk -f tests/tools/map_svg.awk $(BUILD)/qemu/map.log >$(BUILD)/map.svg
 
 bench-qemu: $(EL2_BENCH) $(EL2_BENCH_COUNTED) need-qemu ## Instructions, barriers and TLBIs of the verbs at EL2 (CPU=max)
 	$(Q)tests/bench/bench_qemu.sh $(EL2_BENCH) $(EL2_BENCH_COUNTED) $(or $(CPU),max) \
@@ -400,7 +404,7 @@ uninstall: ## Remove exactly what install put there
 # check-distros are kept.
 clean: ## Remove everything built
 	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) qemu install readme layers embed link size docs trace.log \
-		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg)
+		bench-instr.json bench.json bench.svg bench-scale.json bench-scale.svg map.svg)
 	$(Q)rmdir $(BUILD) 2>/dev/null || true
 
 help: ## Show this list

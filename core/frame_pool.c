@@ -574,6 +574,7 @@ enum mapping_error frame_pool_alloc_zeroed(struct frame_pool *pool, unsigned ord
 /* Give back a block, whose owner this is. */
 static void block_give(struct frame_pool *pool, uint32_t ref, unsigned order)
 {
+    MAPPING_ASSERT(order < FRAME_POOL_ORDERS);
     block_release(pool, ref, order);
     stock_give(pool, frames_of(order));
 }

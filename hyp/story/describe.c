@@ -5,8 +5,6 @@
 #include "hyp/machine/size.h"
 #include "hyp/vm/format.h"
 
-#define TEXT_BYTES 12
-
 static const char *type_name(mapping_flags_t flags)
 {
     static const char *const names[] = {"Normal WB",      "Normal NC",   "Device nGnRnE",
@@ -16,8 +14,7 @@ static const char *type_name(mapping_flags_t flags)
     return names[MAPPING_FIELD_GET(S2_TYPE, flags)];
 }
 
-/* "rwx"; where EL1 and EL0 differ, x is 1 or 0: who may execute. */
-static const char *permissions_text(mapping_flags_t flags, char text[TEXT_BYTES])
+const char *describe_permissions(mapping_flags_t flags, char text[DESCRIBE_BYTES])
 {
     static const char execute[] = {'-', '1', '0', 'x'};
 
@@ -71,7 +68,7 @@ void describe_machine(void)
 void describe_areas(struct s2_space *space)
 {
     const struct memory_set *areas = s2_space_areas(space);
-    char text[TEXT_BYTES];
+    char text[DESCRIBE_BYTES];
 
     print("  %-26s  %8s  %-12s rwx  memory\n", "IPA", "size", "PA");
     for (const struct memory_area *area = memory_set_first(areas); area != NULL;
@@ -85,7 +82,7 @@ void describe_areas(struct s2_space *space)
         } else {
             print("  %-12s", "-");
         }
-        print(" %s  %s\n", permissions_text(area->flags, text), type_name(area->flags));
+        print(" %s  %s\n", describe_permissions(area->flags, text), type_name(area->flags));
     }
 }
 

@@ -1,4 +1,5 @@
 #include "hyp/story/expect.h"
+#include "hyp/story/map.h"
 #include "hyp/story/small.h"
 #include "hyp/story/topics.h"
 
@@ -138,6 +139,7 @@ static void check_sharing(struct guest *guest, struct guest *reader)
     check(small_reads(reader, BLOCKS.start, ~WORD) &&
               small_is_refused(reader, S2_ACCESS_WRITE, S2_FAULT_PERMISSION, BLOCKS.start),
           "and what she writes now, but cannot write herself");
+    map_print((struct guest *const[]){guest, reader}, 2);
     before = frames();
     check(s2_space_unmap(&guest->space, page) == MAPPING_OK && frames() == before &&
               small_reads(reader, BLOCKS.start, ~WORD),

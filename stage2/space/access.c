@@ -198,6 +198,8 @@ static enum mapping_error open_leaf(const struct access *access, const struct s2
     const uint64_t frame = MAPPING_BIT(frame_pool_shift(pool));
     unsigned char *ptr = frame_pool_ptr(pool, leaf->pa);
 
+    MAPPING_ASSERT(
+        ipa_range_has(ipa_range_between(ipa_of(0), access->space->table.end), access->at));
     *memory = NULL;
     if (ptr != NULL && size <= frame - pa_offset(leaf->pa, frame)) {
         *window = (struct s2_window){ptr, size, false};
@@ -260,6 +262,7 @@ static uint64_t granules_of(const struct s2_table *table, pa_t pa, uint64_t size
 {
     const uint64_t granule = s2_granule_size(&table->geometry);
 
+    MAPPING_ASSERT(size > 0);
     *first = pa_align_down(pa, granule);
     return mapping_u64_align_down(pa_distance(*first, pa) + size + granule - 1, granule);
 }
@@ -289,6 +292,7 @@ static enum mapping_error pin_leaf(struct access *access, const struct s2_leaf *
         return MAPPING_UNSUPPORTED;
     }
     error = s2_mapcount_add(table, first, size);
+    MAPPING_ASSERT(pin.size > 0 && pin.size <= access->left);
     if (error == MAPPING_OK) {
         *access->pin = pin;
         access->left = 0;

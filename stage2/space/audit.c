@@ -48,6 +48,8 @@ static bool is_permitted(struct sweep *sweep)
     const struct s2_audit *audit = sweep->audit;
     const struct extent *extent = &sweep->extent;
 
+    MAPPING_ASSERT(extent->size > 0);
+    MAPPING_ASSERT(audit->forbidden != NULL || audit->forbidden_count == 0);
     for (size_t i = 0; i < audit->forbidden_count; i++) {
         const struct s2_audit_range *range = &audit->forbidden[i];
         const pa_t end = pa_add(extent->pa, extent->size);
@@ -68,6 +70,7 @@ static bool is_data(struct sweep *sweep)
     const uint64_t granule = granule_of(sweep->space);
     uint64_t offset = 0;
 
+    MAPPING_ASSERT(mapping_u64_is_aligned(extent->size, granule));
     if (s2_table_is_data(table, extent->pa, extent->size)) {
         return true;
     }
@@ -88,6 +91,7 @@ static bool may_share(const struct s2_audit *audit, pa_t pa)
  * once it is known who that is. */
 static void suspect(struct sweep *sweep, pa_t pa, uint64_t offset)
 {
+    MAPPING_ASSERT(offset < sweep->extent.size);
     sweep->is_suspect = true;
     sweep->suspect = pa;
     sweep->next = ipa_add(sweep->extent.ipa, offset + granule_of(sweep->space));
@@ -132,6 +136,7 @@ static bool is_only_writer(struct sweep *sweep)
     if (!extent->is_writable || map->words == NULL || !pa_lt(start, end)) {
         return true;
     }
+    MAPPING_ASSERT(pa_is_aligned(map->base, MAPPING_BIT(shift)));
     page = pa_distance(map->base, start) >> shift;
     for (left = pa_distance(start, end) >> shift; left > 0;) {
         const unsigned count = (unsigned)mapping_u64_min(left, WORD_BITS - page % WORD_BITS);
@@ -187,6 +192,7 @@ static bool note_entry(struct sweep *sweep, const struct s2_walk *walk, s2_desc_
         .is_writable = s2_desc_may_be_written(desc),
     };
 
+    MAPPING_ASSERT(s2_desc_is_leaf(desc, walk->level));
     sweep->next = piece.start;
     sweep->expected = s2_desc_after(desc, piece.size);
     return note(sweep, &leaf);
@@ -300,6 +306,7 @@ static bool is_of_another(struct s2_audit *audit, const struct sweep *sweep)
 {
     const uint64_t granule = granule_of(sweep->space);
 
+    MAPPING_ASSERT(sweep->is_suspect);
     for (size_t i = 0; i < audit->space_count; i++) {
         struct s2_space *other = audit->spaces[i];
         ipa_t ipa;
@@ -341,6 +348,7 @@ enum mapping_error s2_audit_step(struct s2_audit *audit, size_t budget, bool *is
         audit->next = is_whole ? ipa_of(0) : sweep.next;
         audit->space += is_whole ? 1 : 0;
     }
+    MAPPING_ASSERT(audit->space <= audit->space_count);
     *is_done = audit->space == audit->space_count;
     return MAPPING_OK;
 }

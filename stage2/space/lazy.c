@@ -69,6 +69,7 @@ static uint64_t next_part(void *arg, struct ipa_range rest, pa_t *pa)
     uint64_t size = granule;
 
     MAPPING_ASSERT(prepared->has_next);
+    MAPPING_ASSERT(rest.size >= granule);
     *pa = prepared->next;
     prepared->has_next = frame_list_pop(prepared->pool, prepared->frames, &prepared->next);
     while (prepared->has_next && size < rest.size && pa_eq(prepared->next, pa_add(*pa, size))) {
@@ -416,6 +417,7 @@ static void drop_all(struct s2_space *space, const struct s2_lazy *lazy, struct 
     const uint64_t granule = s2_granule_size(&space->table.geometry);
     pa_t pa;
 
+    MAPPING_ASSERT(lazy->pool != NULL);
     while (frame_list_pop(lazy->pool, list, &pa)) {
         s2_mapcount_drop(&space->table, pa, granule);
         give_back(&space->table, lazy, pa, granule);
@@ -444,6 +446,7 @@ enum mapping_error s2_lazy_add_full(struct s2_space *space, const struct memory_
     ipa_t at = ipa_range_end(area->range);
     enum mapping_error error = check_full(space, area, policy);
 
+    MAPPING_ASSERT(space->table.operation.prepared == NULL);
     while (error == MAPPING_OK && ipa_lt(area->range.start, at)) {
         uint64_t size = size_before(&space->table, lazy, area->range.start, at);
         pa_t pa;

@@ -15,6 +15,7 @@ static enum mapping_error share_piece(struct s2_space *owner, struct ipa_range r
     if (error != MAPPING_OK) {
         return error;
     }
+    MAPPING_ASSERT(pin.size > 0 && pin.size <= range.size);
     *size = pin.size;
     error = s2_space_map_linear(with, (struct ipa_range){at, pin.size}, pin.pa, flags);
     s2_space_unpin(owner, &pin);
@@ -38,6 +39,7 @@ enum mapping_error s2_space_share(struct s2_space *owner, struct ipa_range range
     const ipa_t start = at;
     enum mapping_error error = MAPPING_OK;
 
+    MAPPING_ASSERT(owner != NULL && with != NULL);
     if (!ipa_range_is_valid(range) || !ipa_range_is_aligned(range, granule) ||
         ipa_range_wraps((struct ipa_range){at, range.size})) {
         return MAPPING_INVALID_PARAM;

@@ -202,6 +202,7 @@ enum mapping_error s2_change_begin_parts(struct s2_table *table, const struct s2
     enum mapping_error error;
 
     MAPPING_ASSERT(request->verb == S2_VERB_MAP);
+    MAPPING_ASSERT(table->operation.depth > 0);
     if (!s2_table_is_range(table, request->range)) {
         return MAPPING_INVALID_PARAM;
     }
