@@ -33,8 +33,8 @@ static inline void arch_desc_fill(s2_desc_t *slot, s2_desc_t desc);
  * it. */
 static inline void arch_desc_store(s2_desc_t *slot, s2_desc_t desc);
 
-/* Link a filled table: store-release, so that whoever sees this descriptor sees all that was
- * written before it. */
+/* Link a filled table, or map memory: store-release, so that whoever sees this descriptor sees all that
+ * was written before it. */
 static inline void arch_desc_publish(s2_desc_t *slot, s2_desc_t desc);
 
 /* Exchange, atomically: answers what was there, with what the hardware had set in it. */

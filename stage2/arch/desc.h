@@ -331,15 +331,6 @@ static inline bool s2_desc_may_be_written(s2_desc_t leaf)
     return (leaf.raw & (S2_DESC_S2AP_WRITE | S2_DESC_DBM)) != 0;
 }
 
-/* The leaf with the same attributes that maps what lies @size bytes behind; where addresses go on in
- * another field, no leaf at all. */
-static inline s2_desc_t s2_desc_after(s2_desc_t leaf, uint64_t size)
-{
-    const s2_desc_t after = {leaf.raw + size};
-
-    return after;
-}
-
 /* Whether two attributes have the same memory type and shareability. s2_desc_attr() makes them:
  * under LPA2 a leaf has bits of its address where others have the shareability. */
 static inline bool s2_attr_is_alike(s2_desc_t a, s2_desc_t b)

@@ -194,7 +194,7 @@ static bool note_entry(struct sweep *sweep, const struct s2_walk *walk, s2_desc_
 
     MAPPING_ASSERT(s2_desc_is_leaf(desc, walk->level));
     sweep->next = piece.start;
-    sweep->expected = s2_desc_after(desc, piece.size);
+    sweep->expected = s2_desc_next(desc, piece.size);
     return note(sweep, &leaf);
 }
 
@@ -211,7 +211,7 @@ static unsigned goes_on(struct sweep *sweep, const s2_desc_t *slot, ipa_t at, un
         return 0;
     }
     while (count < most && s2_desc_eq(arch_desc_load(&slot[count]), expected)) {
-        expected = s2_desc_after(expected, size);
+        expected = s2_desc_next(expected, size);
         count++;
     }
     sweep->expected = expected;

@@ -76,10 +76,11 @@ size_t s2_map_tables(const struct s2_geometry *geometry, struct ipa_range piece,
 
 /* --- Filling --------------------------------------------------------------------------------- */
 
+/* Walkers may see each as soon as it is stored: by then memory is what whoever maps it has written. */
 static void fill_live(s2_desc_t *slot, size_t count, s2_desc_t leaf, uint64_t size)
 {
     for (; count > 0; count--, slot++) {
-        arch_desc_store(slot, leaf);
+        arch_desc_publish(slot, leaf);
         leaf = s2_desc_next(leaf, size);
     }
 }

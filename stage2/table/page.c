@@ -48,7 +48,8 @@ static bool map(struct s2_table *table, const struct s2_request *request, s2_des
     s2_memory_show_code(&table->memory, request->flags);
     s2_note_memory(table, request->flags, attr);
     *s2_recent_count(table) += 1;
-    store(table, slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, request->pa, attr));
+    arch_desc_publish(slot, s2_desc_leaf(&table->format, S2_LEVEL_PAGE, request->pa, attr));
+    s2_memory_clean_tables(&table->memory, slot, 1);
     s2_memory_publish(&table->memory);
     return true;
 }

@@ -329,6 +329,17 @@ TEST(touched_page_is_there_and_zero)
     ck_assert_uint_eq(kinds_peek(&guest, RAM), 0);
 }
 
+/* The zeros come before the descriptor, for every CPU: it is a release, into a table that is live. */
+TEST(touched_page_is_published)
+{
+    map_ram(2 * PAGE, RIG_RW);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    sim_clear();
+    check_retry(kinds_write(&guest.space, RAM + PAGE), S2_RETRY_FILLED);
+    ck_assert_uint_eq(sim_event_count(SIM_PUBLISH), 1);
+    ck_assert_uint_eq(sim_event_count(SIM_STORE), 0);
+}
+
 /* Without write-back by force the guest may look past the caches: lines are cleaned before the
  * descriptor is stored. */
 TEST(touched_page_is_cleaned_before_it_is_shown)
