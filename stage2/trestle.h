@@ -13,6 +13,7 @@
  *      several changes, one flush     stage2/space/batch.h
  *      long changes in short steps    stage2/space/step.h
  *      what it has, out of caches     stage2/space/clean.h
+ *      what it has and did            stage2/space/statistics.h
  *      taking it apart                stage2/space/fini.h
  *      running the guest              stage2/space/enter.h
  *      what a fault says              stage2/arch/syndrome.h
@@ -43,6 +44,7 @@
 #include "stage2/space/layout.h"
 #include "stage2/space/share.h"
 #include "stage2/space/space.h"
+#include "stage2/space/statistics.h"
 #include "stage2/space/step.h"
 #include "stage2/space/trap.h"
 #include "stage2/space/verbs.h"

@@ -215,10 +215,31 @@ static struct ipa_range piece_at(ipa_t at, uint64_t size)
     return (struct ipa_range){ipa_align_down(at, size), size};
 }
 
-/* Whether @piece can be filled as one: it is all in the area, and nothing is there. */
+static size_t pages_of(const struct s2_table *table, uint64_t size)
+{
+    return (size_t)(size >> table->geometry.granule_shift);
+}
+
+/* Whether the guest may have so much more. */
+static bool is_in_quota(const struct s2_table *table, uint64_t size)
+{
+    MAPPING_ASSERT(table->data_count <= table->data_high);
+    return table->data_quota == 0 ||
+           (table->data_count <= table->data_quota &&
+            pages_of(table, size) <= table->data_quota - table->data_count);
+}
+
+static void count_data(struct s2_table *table, uint64_t size)
+{
+    table->data_count += pages_of(table, size);
+    table->data_high = table->data_count > table->data_high ? table->data_count : table->data_high;
+}
+
+/* Whether @piece can be filled as one: it is all in the area, nothing is there, and the guest may have
+ * that much. */
 static bool may_fill(struct s2_space *space, const struct memory_area *area, struct ipa_range piece)
 {
-    return ipa_range_covers(area->range, piece) &&
+    return is_in_quota(&space->table, piece.size) && ipa_range_covers(area->range, piece) &&
            s2_walk_is_free(&space->table, piece.start, ipa_range_end(piece));
 }
 
@@ -334,7 +355,11 @@ static enum mapping_error place(struct s2_space *space, const struct memory_area
 
     mapping_lock_acquire(&space->lock);
     if (is_same(space, area, piece)) {
-        error = map_counted(&space->table, &request);
+        error = is_in_quota(&space->table, piece.size) ? map_counted(&space->table, &request)
+                                                       : MAPPING_NO_FRAME;
+    }
+    if (error == MAPPING_OK) {
+        count_data(&space->table, piece.size);
     }
     mapping_lock_release(&space->lock);
     return error;
@@ -438,6 +463,24 @@ static enum mapping_error check_full(struct s2_space *space, const struct memory
     return is_free ? s2_table_check_flags(&space->table, area->flags) : MAPPING_ALREADY_EXISTS;
 }
 
+static enum mapping_error add_prepared(struct s2_space *space, const struct memory_area *area,
+                                       enum overlap_policy policy, struct frame_list *list)
+{
+    struct s2_table *table = &space->table;
+    enum mapping_error error;
+
+    if (!is_in_quota(table, area->range.size)) {
+        return MAPPING_NO_FRAME;
+    }
+    table->operation.prepared = list;
+    error = s2_locked_add(space, area, policy);
+    table->operation.prepared = NULL;
+    if (error == MAPPING_OK) {
+        count_data(table, area->range.size);
+    }
+    return error;
+}
+
 enum mapping_error s2_lazy_add_full(struct s2_space *space, const struct memory_area *area,
                                     enum overlap_policy policy)
 {
@@ -459,9 +502,7 @@ enum mapping_error s2_lazy_add_full(struct s2_space *space, const struct memory_
     }
     if (error == MAPPING_OK) {
         s2_space_enter_call(space);
-        space->table.operation.prepared = &list;
-        error = s2_locked_add(space, area, policy);
-        space->table.operation.prepared = NULL;
+        error = add_prepared(space, area, policy, &list);
         s2_space_leave_call(space);
     }
     drop_all(space, lazy, &list);

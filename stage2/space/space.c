@@ -55,6 +55,7 @@ enum mapping_error s2_space_init(struct s2_space *space, const struct s2_space_c
         s2_table_set_vmid(&space->table, config->vmid);
     }
     s2_table_set_memory(&space->table, config->memory);
+    space->table.data_quota = config->data_quota;
     memory_set_init(&space->set, config->nodes, config->node_count);
     mapping_lock_init(&space->lock);
     space->reclaimed = ipa_of(0);

@@ -11,6 +11,7 @@
  *      stage2/space/check.h     whether areas and tables agree
  *      stage2/space/audit.h     whether what guests have is apart
  *      stage2/space/clean.h     its memory out of caches
+ *      stage2/space/statistics.h  what it has and did
  *      stage2/space/fini.h      taking it apart
  *      stage2/space/trap.h      the next access anywhere faults
  *      stage2/space/enter.h     running the guest
@@ -72,6 +73,7 @@ struct s2_space_config {
     const struct s2_memory_ops *memory; /* kept; NULL: nothing outside the pool is cleaned */
     struct s2_vmid_allocator *vmids;    /* gives the VMID, at s2_enter(); NULL: .vmid is it */
     uint16_t vmid;                      /* not in use by another space; 0 is best kept for nobody */
+    size_t data_quota; /* granules of lazy memory that the guest may have at once; 0: any number */
 };
 
 #define S2_SPACE_VERDICTS 12

@@ -22,6 +22,8 @@ static void release(struct s2_table *table)
         if (counts) {
             s2_mapcount_drop(table, frame, granule);
         }
+        MAPPING_ASSERT(table->data_count > 0);
+        table->data_count--;
         error = frame_pool_leave(returns->pool, frame, order);
         MAPPING_ASSERT(error == MAPPING_OK);
         (void)error;

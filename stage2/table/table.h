@@ -55,6 +55,9 @@ struct s2_table {
     pa_t root_copy;
     ipa_t end;             /* of the input size */
     size_t table_count;    /* below the root */
+    size_t data_count;     /* granules that the library gave the guest, and has not back */
+    size_t data_high;      /* the most there were */
+    size_t data_quota;     /* and may be; 0: any number */
     uint64_t fast_bias;    /* pointer - PA of every table, if there is one */
     uint64_t vttbr;        /* with the VMID of s2_table_set_vmid(), unless an allocator gives one */
     s2_desc_t memory_attr; /* of what was mapped first */

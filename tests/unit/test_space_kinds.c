@@ -620,6 +620,67 @@ TEST(populated_memory_is_all_or_nothing)
     rig_leave(&guest.rig, 100);
 }
 
+/* --- Statistics and quota --------------------------------------------------------------------- */
+
+TEST(statistics_say_what_the_guest_has)
+{
+    struct s2_space_statistics got;
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(4), RIG_RW);
+    MUST(s2_space_map_guard(&guest.space, ipa_range(GIB(3), PAGE)));
+    guest_map(&guest, (struct guest_area){GIB(2), KIB(64), RIG_DATA, RIG_RW});
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    check_verdict(kinds_write(&guest.space, GIB(3)), S2_VERDICT_GUARD);
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM + MIB(1), MIB(1))));
+    s2_space_statistics(&guest.space, &got);
+    ck_assert_uint_eq(got.areas, 4);
+    ck_assert_uint_eq(got.table_frames, s2_table_frame_count(s2_space_table(&guest.space)));
+    ck_assert_uint_eq(got.data_pages, 256);
+    ck_assert_uint_eq(got.data_pages_high, 512);
+    ck_assert_uint_eq(got.data_quota, 0);
+    ck_assert_uint_eq(got.faults[S2_VERDICT_RETRY], 1);
+    ck_assert_uint_eq(got.faults[S2_VERDICT_GUARD], 1);
+    ck_assert_uint_eq(got.leaves[3 - S2_LEVEL_FIRST], 256 + 16);
+    ck_assert_uint_eq(got.runs[3 - S2_LEVEL_FIRST], 256 / 16 + 1);
+    ck_assert_uint_eq(got.leaves[2 - S2_LEVEL_FIRST], 0);
+    ck_assert_uint_eq(got.mapped, MIB(1) + KIB(64));
+    ck_assert_uint_gt(got.tlb.flushes, 0);
+}
+
+/* A space of its own, as the quota is told at its beginning. What is taken away counts no more. */
+TEST(quota_bounds_what_a_guest_gets)
+{
+    struct s2_space_config config = {.table = guest.rig.setup.config,
+                                     .table_pool = &guest.rig.pool,
+                                     .vmid = RIG_VMID + 1,
+                                     .data_quota = 20};
+    static struct memory_node nodes[8];
+    static struct s2_space space;
+    struct s2_answer answer;
+
+    config.nodes = nodes;
+    config.node_count = COUNT(nodes);
+    lazy.grain = KIB(64);
+    MUST(s2_space_init(&space, &config));
+    MUST(s2_space_map_lazy(&space, ipa_range(RAM, MIB(1)), &lazy, RIG_RW));
+    check_retry(kinds_write(&space, RAM), S2_RETRY_FILLED); /* 16 pages */
+    for (unsigned i = 0; i < 4; i++) {                      /* and then one by one */
+        check_retry(kinds_write(&space, RAM + KIB(64) + i * PAGE), S2_RETRY_FILLED);
+    }
+    answer = kinds_write(&space, RAM + KIB(64) + 4 * PAGE);
+    check_verdict(answer, S2_VERDICT_FAILED);
+    ck_assert_int_eq(answer.error, MAPPING_NO_FRAME);
+    ck_assert_int_eq(s2_space_map_populated(&space, ipa_range(GIB(2), PAGE), &lazy, RIG_RW),
+                     MAPPING_NO_FRAME);
+    MUST(s2_space_unmap(&space, ipa_range(RAM, 3 * PAGE)));
+    check_retry(kinds_write(&space, RAM + KIB(64) + 4 * PAGE), S2_RETRY_FILLED);
+    MUST(s2_space_map_populated(&space, ipa_range(GIB(2), 2 * PAGE), &lazy, RIG_RW));
+    check_verdict(kinds_write(&space, RAM + KIB(64) + 5 * PAGE), S2_VERDICT_FAILED);
+    ck_assert(s2_space_check(&space));
+    MUST(s2_space_fini(&space));
+}
+
 /* --- Races ------------------------------------------------------------------------------------ */
 
 /* A pool of the guest's RAM alone: frames that are reached by the memory ops, which tell when a fill is

@@ -305,12 +305,19 @@ static void check_page(const struct mmu *mmu, uint64_t ipa)
 static void check_all(size_t frames)
 {
     const struct mmu mmu = rig_mmu(&guest.rig, s2_space_table(&guest.space));
-    size_t filled = 0;
+    struct s2_space_statistics statistics;
+    size_t filled = 0, linear = 0;
 
     for (uint64_t i = 0; i < PAGES; i++) {
         check_page(&mmu, BASE + i * PAGE);
         filled += pages[i].is_there;
+        linear += pages[i].kind == LINEAR;
     }
+    s2_space_statistics(&guest.space, &statistics);
+    ck_assert_uint_eq(statistics.data_pages, filled);
+    ck_assert_uint_ge(statistics.data_pages_high, filled);
+    ck_assert_uint_eq(statistics.mapped, (filled + linear) * PAGE);
+    ck_assert_uint_eq(statistics.areas, memory_set_len(s2_space_areas(&guest.space)));
     ck_assert_uint_eq(frame_pool_available(&guest.rig.pool) + filled +
                           s2_table_frame_count(s2_space_table(&guest.space)),
                       frames);

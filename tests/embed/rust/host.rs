@@ -86,6 +86,7 @@ struct SpaceConfig {
     memory: *const c_void,
     vmids: *mut c_void,
     vmid: u16,
+    data_quota: usize,
 }
 
 #[repr(C)]
@@ -227,6 +228,7 @@ fn main() {
             memory: std::ptr::null(),
             vmids,
             vmid: 0,
+            data_quota: 0,
         };
         must(s2_space_init(space, &config));
         let ram = ipa_range(0x4000_0000, 0x20_0000);
