@@ -39,7 +39,6 @@ static struct s2_answer answer_in(const struct s2_fault *fault, const struct mem
 {
     struct s2_answer answer = answer_of(fault, verdict);
 
-    MAPPING_ASSERT(ipa_range_has(area->range, fault->ipa));
     answer.range = area->range;
     answer.kind = s2_area_kind(area);
     answer.flags = area->flags & ~S2_AREA_EMPTY;
@@ -66,7 +65,6 @@ static bool is_allowed(const struct s2_fault *fault, mapping_flags_t flags)
 {
     const mapping_flags_t wanted = wanted_by(fault);
 
-    MAPPING_ASSERT((wanted & ~S2_PERMISSIONS) == 0);
     return (flags & wanted) == wanted;
 }
 
