@@ -285,10 +285,11 @@ static struct guest_result run(struct guest *guest)
             break;
         case VCPU_EXIT_ABORT:
             if (mended < MENDED_MAX && guest_mend(guest, &exit.abort)) {
-                mended += guest->answer.retry != S2_RETRY_FILLED;
+                mended = guest->answer.retry == S2_RETRY_FILLED ? 0 : mended + 1;
                 break;
             }
             if (emulate(guest) || tell(guest, &exit.abort)) {
+                mended = 0;
                 break;
             }
             guest->stopped_at_fetch = exit.abort.access == S2_ACCESS_FETCH;

@@ -36,6 +36,7 @@
 #define FSC_TRANSLATION_LM1 UINT64_C(0x2b)
 #define FSC_TLB_CONFLICT UINT64_C(0x30)
 #define FSC_UPDATE UINT64_C(0x31)
+#define FSC_EXCLUSIVE UINT64_C(0x35) /* unsupported exclusive or atomic access */
 
 #define HPFAR_FIPA MAPPING_FIELD(43, 4) /* IPA[51:12] */
 #define PAR_PAGE MAPPING_FIELD(51, 12)
@@ -76,6 +77,11 @@ MAPPING_STATIC_ASSERT(((ISS_ISV | ISS_SAS | ISS_SSE | ISS_SRT | ISS_SF | ISS_AR)
 MAPPING_STATIC_ASSERT(FSC_PROTECTION_LAST < FSC_ADDRESS_SIZE_LM1,
                       "0x23 to 0x28 are granule protection");
 MAPPING_STATIC_ASSERT(S2_PAR_F == 1, "PAR_EL1.F is bit 0");
+MAPPING_STATIC_ASSERT(FSC_EXCLUSIVE > FSC_UPDATE, "neither protection, nor a level of its own");
+MAPPING_STATIC_ASSERT(FSC_PARITY_ON_WALK + 5 == UINT64_C(0x20), "five levels, from -1 to 3");
+MAPPING_STATIC_ASSERT((EC_IABT_LOWER | EC_SAME) == 0x21 && (EC_DABT_LOWER | EC_SAME) == 0x25,
+                      "the classes of the guest's own level");
+MAPPING_STATIC_ASSERT((PAR_PAGE & PAGE_OFFSET) == 0, "a page and what lies in it");
 MAPPING_STATIC_ASSERT(IPA_PAGE >> 12 == HPFAR_FIPA >> 4, "HPFAR_EL2 holds IPA[51:12]");
 MAPPING_STATIC_ASSERT((SPSR_DAIF | SPSR_EL1H) == UINT64_C(0x3c5), "masked, on a stack of its own");
 
@@ -99,7 +105,8 @@ static enum s2_fault_kind kind_with_level(uint64_t fsc)
 /* 0x10, 0x13 (level -1) to 0x17 on a walk; parity likewise; granule protection. */
 static bool is_external(uint64_t fsc)
 {
-    return fsc == FSC_EXTERNAL || (fsc > FSC_EXTERNAL + 2 && fsc <= FSC_PARITY) ||
+    return fsc == FSC_EXTERNAL || fsc == FSC_EXCLUSIVE ||
+           (fsc > FSC_EXTERNAL + 2 && fsc <= FSC_PARITY) ||
            (fsc >= FSC_PARITY_ON_WALK && fsc < FSC_PARITY_ON_WALK + 5) ||
            (fsc >= FSC_PROTECTION && fsc <= FSC_PROTECTION_LAST);
 }
@@ -317,11 +324,11 @@ struct s2_injection s2_fault_inject(const struct s2_fault *fault,
 {
     const uint64_t class = (fault->is_fetch ? EC_IABT_LOWER : EC_DABT_LOWER) |
                            (is_from_el0(guest->spsr) ? 0 : EC_SAME);
-    const uint64_t kept = ESR_IL | (fault->is_fetch ? 0 : ISS_WNR | ISS_CM);
+    const uint64_t kept = fault->is_fetch ? 0 : ISS_WNR | ISS_CM;
 
     MAPPING_ASSERT(s2_fault_is(fault->esr));
     return (struct s2_injection){
-        .esr_el1 = MAPPING_FIELD_PREP(ESR_EC, class) | (fault->esr & kept) | FSC_EXTERNAL |
+        .esr_el1 = MAPPING_FIELD_PREP(ESR_EC, class) | ESR_IL | (fault->esr & kept) | FSC_EXTERNAL |
                    (fault->has_va ? 0 : ISS_FNV),
         .far_el1 = fault->va,
         .elr_el1 = guest->pc,

@@ -45,8 +45,9 @@ enum s2_fault_kind {
     S2_FAULT_ALIGNMENT,    /* an unaligned access, or DC ZVA, to what stage 2 calls a device */
     S2_FAULT_TLB_CONFLICT, /* the TLB has two answers, of which stage 2 is one */
     S2_FAULT_UPDATE,       /* hardware could not write its update of a descriptor atomically */
-    S2_FAULT_EXTERNAL,     /* the memory answered with an error, parity and protection included */
-    S2_FAULT_OTHER,        /* what the manual reserves, or implementations define */
+    S2_FAULT_EXTERNAL, /* the memory answered with an error, parity and protection included, or cannot
+                            * do an exclusive or atomic access */
+    S2_FAULT_OTHER,    /* what the manual reserves, or implementations define */
 };
 
 /* What was refused. */
@@ -88,7 +89,9 @@ bool s2_fault_is(uint64_t esr);
 
 /* Whether HPFAR_EL2 does not say which page it was, but AT S1E1R on FAR_EL2 does, with the guest's
  * registers live (HCR_EL2.TGE = 0), an ISB before PAR_EL1 is read, and PAR_EL1, which is the
- * guest's, put back. */
+ * guest's, put back. The guest chooses what AT walks, and an external abort on that walk is taken at EL2:
+ * the host's vector has to know the instruction, and go on with S2_PAR_F. For guests with FEAT_S1PIE or
+ * FEAT_S1POE it is AT S1E1A (FEAT_ATS1A), as EL1 may be unable to read what EL0 faulted on. */
 bool s2_fault_needs_par(uint64_t esr);
 
 /**
@@ -139,6 +142,8 @@ struct s2_injection {
  * Returns:  the registers to be written. Whether it was a fetch or not, WnR and CM are as in the
  *           fault; FSC is external, not on a walk.
  * Order:    the interrupts of the guest are masked then, as by any exception.
+ * Not here: ALLINT (FEAT_NMI), SCTLR2_EL1.EASE and EXLOCK (FEAT_GCS): the host's, if it gives them to
+ *           its guests.
  */
 struct s2_injection s2_fault_inject(const struct s2_fault *fault,
                                     const struct s2_guest_state *guest);

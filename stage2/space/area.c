@@ -28,6 +28,9 @@ static const char *own_reason(const struct s2_area *area)
         backend->ops->end != s2_backend_end) {
         return "a backend of one's own begins and ends as all do in a space";
     }
+    if ((area->flags & ~S2_ALL_FLAGS) != 0) {
+        return "flags that no leaf has";
+    }
     return s2_backend_ops_of(backend)->kind == S2_AREA_OWN
                ? NULL
                : "a backend of one's own is of another kind";

@@ -54,7 +54,8 @@ static bool is_permitted(struct sweep *sweep)
         const struct s2_audit_range *range = &audit->forbidden[i];
         const pa_t end = pa_add(extent->pa, extent->size);
 
-        if (pa_lt(range->start, end) && pa_lt(extent->pa, pa_add(range->start, range->size))) {
+        if (range->size > 0 && pa_lt(range->start, end) &&
+            pa_lt(extent->pa, pa_add(range->start, range->size))) {
             find(sweep, S2_AUDIT_FORBIDDEN,
                  pa_distance(extent->pa, pa_max(extent->pa, range->start)));
             return false;
@@ -207,7 +208,8 @@ static unsigned goes_on(struct sweep *sweep, const s2_desc_t *slot, ipa_t at, un
     s2_desc_t expected = sweep->expected;
     unsigned count = 0;
 
-    if (extent->size == 0 || !ipa_eq(ipa_add(extent->ipa, extent->size), at)) {
+    if (extent->size == 0 || s2_desc_is_none(expected) || /* a hole is no next leaf */
+        !ipa_eq(ipa_add(extent->ipa, extent->size), at)) {
         return 0;
     }
     while (count < most && s2_desc_eq(arch_desc_load(&slot[count]), expected)) {

@@ -46,6 +46,12 @@ static struct s2_answer answer_in(const struct s2_fault *fault, const struct mem
     return answer;
 }
 
+/* What an area, or a leaf, allows: what hardware marks as it is written may be written. */
+static mapping_flags_t allows(mapping_flags_t flags)
+{
+    return (flags & S2_DBM) != 0 ? flags | S2_WRITE : flags;
+}
+
 static mapping_flags_t wanted_by(const struct s2_fault *fault)
 {
     switch (fault->access) {
@@ -65,12 +71,17 @@ static bool is_allowed(const struct s2_fault *fault, mapping_flags_t flags)
 {
     const mapping_flags_t wanted = wanted_by(fault);
 
-    return (flags & wanted) == wanted;
+    if (wanted == S2_EXEC && fault->kind != S2_FAULT_PERMISSION) {
+        return (flags & S2_EXEC) != 0; /* hardware knows whose it is, and says so then */
+    }
+    return (allows(flags) & wanted) == wanted;
 }
 
 static struct s2_answer refuse(const struct s2_fault *fault, const struct memory_area *area)
 {
-    const bool is_write = fault->access == S2_ACCESS_WRITE && (area->flags & S2_WRITE) == 0;
+    const bool is_readable = !fault->on_walk || (area->flags & S2_READ) != 0;
+    const bool is_write =
+        fault->access == S2_ACCESS_WRITE && is_readable && (allows(area->flags) & S2_WRITE) == 0;
 
     return answer_in(fault, area, is_write ? S2_VERDICT_READ_ONLY : S2_VERDICT_PERMISSION);
 }
@@ -120,6 +131,14 @@ static struct s2_answer fail(const struct s2_fault *fault, const struct memory_a
     return answer;
 }
 
+/* Who was first may have taken the last frame: for this page. */
+static bool is_there(struct s2_space *space, ipa_t ipa)
+{
+    struct s2_leaf leaf;
+
+    return s2_space_lookup(space, ipa, &leaf) == MAPPING_OK;
+}
+
 static struct s2_answer fill(struct s2_space *space, const struct s2_fault *fault,
                              const struct memory_area *area)
 {
@@ -138,7 +157,8 @@ static struct s2_answer fill(struct s2_space *space, const struct s2_fault *faul
     if (error == MAPPING_OK) {
         return retry(fault, S2_RETRY_FILLED);
     }
-    if (error == MAPPING_ALREADY_EXISTS || error == MAPPING_NOT_FOUND) {
+    if (error == MAPPING_ALREADY_EXISTS || error == MAPPING_NOT_FOUND ||
+        (error == MAPPING_NO_FRAME && is_there(space, fault->ipa))) {
         return retry(fault, S2_RETRY_RACED);
     }
     return fail(fault, area, error);
@@ -195,22 +215,41 @@ static struct s2_answer allowed(struct s2_space *space, const struct s2_fault *f
     if (fault->kind == S2_FAULT_TRANSLATION) {
         return retry(fault, S2_RETRY_RACED);
     }
-    MAPPING_ASSERT(fault->kind != S2_FAULT_ALIGNMENT);
+    MAPPING_ASSERT(fault->has_ipa);
     s2_table_refresh(&space->table, fault->ipa);
     return retry(fault, S2_RETRY_STALE);
 }
 
 /* --- The verdict ------------------------------------------------------------------------------ */
 
+/* Whether a fault says something that the leaf confirms: then no look at permissions is needed. */
+static bool is_confirmed(const struct s2_fault *fault, mapping_flags_t flags)
+{
+    switch (fault->kind) {
+    case S2_FAULT_ALIGNMENT:
+        return s2_flags_are_device(flags);
+    case S2_FAULT_ACCESS_FLAG:
+        return (flags & S2_NO_AF) != 0;
+    case S2_FAULT_PERMISSION:
+        return fault->access == S2_ACCESS_CLEAN &&
+               (flags & (S2_READ | S2_WRITE)) != (S2_READ | S2_WRITE);
+    case S2_FAULT_NONE:
+    case S2_FAULT_ADDRESS_SIZE:
+    case S2_FAULT_TRANSLATION:
+    case S2_FAULT_TLB_CONFLICT:
+    case S2_FAULT_UPDATE:
+    case S2_FAULT_EXTERNAL:
+    case S2_FAULT_OTHER:
+        break;
+    }
+    return false;
+}
+
 /* Whether @place is one that would be reached: then the fault is no more, or never was. */
 static bool is_reached(const struct s2_fault *fault, const struct place *place)
 {
-    const bool is_decided =
-        fault->kind == S2_FAULT_ALIGNMENT ||
-        (fault->kind == S2_FAULT_PERMISSION && fault->access == S2_ACCESS_CLEAN) ||
-        (fault->kind == S2_FAULT_ACCESS_FLAG && (place->leaf.flags & S2_NO_AF) != 0);
-
-    return place->found == MAPPING_OK && !is_decided && is_allowed(fault, place->leaf.flags);
+    return place->found == MAPPING_OK && !is_confirmed(fault, place->leaf.flags) &&
+           is_allowed(fault, place->leaf.flags);
 }
 
 enum look { LOOK_TRAPPED, LOOK_REACHED, LOOK_REFUSED };

@@ -8,6 +8,9 @@
  *      EMULATE     a device of the host's: do what transfer says, then as SKIP
  *      others      the host's policy; s2_fault_inject() tells the guest
  *
+ * To pass over an instruction is the host's: PSTATE.BTYPE and SS are 0 behind it, and IT of an AArch32 EL0
+ * moves on. So is byte order, where SCTLR_EL1.EE or SPSR.E says big-endian.
+ *
  * A guest chooses where it faults, and how. It causes verdicts, and nothing else.
  */
 #ifndef TRESTLE_STAGE2_SPACE_FAULT_H
@@ -65,7 +68,7 @@ struct s2_answer {
     uint64_t offset;             /* EMULATE: from where the trap began, before it was cut */
     bool is_write;               /* EMULATE */
     struct s2_transfer transfer; /* EMULATE */
-    unsigned advance;            /* bytes of the instruction: 4, or 2 */
+    unsigned advance; /* bytes of the instruction: 4; 2 only where transfer.is_valid tells */
 };
 
 /**

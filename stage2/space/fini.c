@@ -86,15 +86,23 @@ static const struct memory_area *next_to_drain(struct s2_space *space)
  * closing sequence for each, and might have to split a block that two of them share. */
 static enum mapping_error take_apart(struct s2_space *space, size_t budget, bool *is_done)
 {
-    const struct memory_area *area = space->table.root != NULL ? next_to_drain(space) : NULL;
+    const struct memory_area *area;
 
     *is_done = false;
-    if (area == NULL) {
-        return s2_table_fini_step(&space->table, budget, is_done);
+    if (space->table.root != NULL) {
+        if (s2_table_is_entered(&space->table)) {
+            return MAPPING_BAD_STATE;
+        }
+        area = next_to_drain(space);
+        if (area != NULL) {
+            const enum mapping_error error =
+                s2_backend_ops_of(&area->backend)->drain(space, area, budget);
+
+            space->reclaimed = error == MAPPING_OK ? space->reclaimed : ipa_of(0);
+            return error;
+        }
     }
-    return s2_table_is_entered(&space->table)
-               ? MAPPING_BAD_STATE
-               : s2_backend_ops_of(&area->backend)->drain(space, area, budget);
+    return s2_table_fini_step(&space->table, budget, is_done);
 }
 
 enum mapping_error s2_space_fini_step(struct s2_space *space, size_t budget, bool *is_done)

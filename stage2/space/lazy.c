@@ -149,7 +149,8 @@ static unsigned collect(struct s2_walk *walk, unsigned count, void *arg)
 }
 
 /* The frames are taken down while the leaves are there, and are on their way once these are gone:
- * no flush in between may have them. No leaf spans two areas, so none is broken yet. */
+ * no flush in between may have them. A leaf that two areas share, as its attributes are those of both,
+ * may have been broken by the piece before: then it is made first. */
 static enum mapping_error lazy_unmap(const struct mapping_backend *self, struct ipa_range range,
                                      void *page_table)
 {
@@ -158,7 +159,7 @@ static enum mapping_error lazy_unmap(const struct mapping_backend *self, struct 
     struct frame_pool *pool = s2_lazy_of(self)->pool;
     struct s2_table *table = page_table;
 
-    if (!s2_returns_fit(table, pool)) {
+    if (!s2_returns_fit(table, pool) || table->operation.pending_count > 0) {
         s2_table_flush(table);
     }
     MAPPING_ASSERT(table->operation.depth > 0);
@@ -173,9 +174,19 @@ static enum mapping_error lazy_protect(const struct mapping_backend *self, struc
                                        mapping_flags_t new_flags, void *page_table)
 {
     const struct s2_request request = {.verb = S2_VERB_PROTECT, .range = range, .flags = new_flags};
+    const struct frame_pool *pool = s2_lazy_of(self)->pool;
+    struct s2_table *table = page_table;
 
-    (void)self;
-    s2_table_do(page_table, &request);
+    if (pool == table->memory.pool) {
+        s2_table_do(table, &request);
+        return MAPPING_OK;
+    }
+    /* Memory whose type changes is cleaned between break and make: by the way to these frames. */
+    s2_table_flush(table);
+    table->memory.pool = pool;
+    s2_table_do(table, &request);
+    s2_table_flush(table);
+    table->memory.pool = table->pool;
     return MAPPING_OK;
 }
 
@@ -304,7 +315,7 @@ static void give_back(const struct s2_table *table, const struct s2_lazy *lazy, 
     MAPPING_ASSERT(mapping_u64_is_aligned(size, granule));
     for (; size > 0; size -= granule) {
         const enum mapping_error error =
-            frame_pool_free(lazy->pool, pa, s2_pool_order(table, lazy->pool));
+            frame_pool_leave(lazy->pool, pa, s2_pool_order(table, lazy->pool));
 
         MAPPING_ASSERT(error == MAPPING_OK);
         (void)error;
@@ -365,12 +376,11 @@ static enum mapping_error place(struct s2_space *space, const struct memory_area
     return error;
 }
 
-/* The space is not locked while memory is zeroed: whoever is first has it. */
-static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_area *area,
-                                    ipa_t at)
+/* Up to @size bytes; the space is not locked while memory is zeroed: whoever is first has it. */
+static enum mapping_error fill_most(struct s2_space *space, const struct memory_area *area,
+                                    ipa_t at, uint64_t size)
 {
     const struct s2_lazy *lazy = s2_lazy_of(&area->backend);
-    uint64_t size = most_at(space, area, at);
     enum mapping_error error;
     pa_t pa;
 
@@ -379,12 +389,27 @@ static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_
     if (error != MAPPING_OK) {
         return error;
     }
+    MAPPING_ASSERT(pa_is_aligned(pa, size));
     error = prepare(&space->table, area, pa, size);
     if (error == MAPPING_OK) {
         error = place(space, area, piece_at(at, size), pa);
     }
     if (error != MAPPING_OK) {
         give_back(&space->table, lazy, pa, size);
+    }
+    return error;
+}
+
+/* Where a block took the last frames, which its tables need, or where frames of the quota only wait for
+ * a flush, a page may do. */
+static enum mapping_error lazy_fill(struct s2_space *space, const struct memory_area *area,
+                                    ipa_t at)
+{
+    enum mapping_error error = fill_most(space, area, at, most_at(space, area, at));
+
+    if (error == MAPPING_NO_FRAME) {
+        flush_deferred(space);
+        error = fill_most(space, area, at, s2_granule_size(&space->table.geometry));
     }
     return error;
 }
@@ -427,7 +452,8 @@ static enum mapping_error take_prepared(struct s2_space *space, const struct mem
     if (error != MAPPING_OK) {
         return error;
     }
-    error = prepare(&space->table, area, *pa, *size);
+    error = s2_table_is_output(&space->table, *pa, *size) ? prepare(&space->table, area, *pa, *size)
+                                                          : MAPPING_INVALID_PARAM;
     if (error == MAPPING_OK) {
         error = s2_mapcount_add(&space->table, *pa, *size);
     }
@@ -472,6 +498,7 @@ static enum mapping_error add_prepared(struct s2_space *space, const struct memo
     if (!is_in_quota(table, area->range.size)) {
         return MAPPING_NO_FRAME;
     }
+    MAPPING_ASSERT(table->operation.prepared == NULL);
     table->operation.prepared = list;
     error = s2_locked_add(space, area, policy);
     table->operation.prepared = NULL;
@@ -489,7 +516,6 @@ enum mapping_error s2_lazy_add_full(struct s2_space *space, const struct memory_
     ipa_t at = ipa_range_end(area->range);
     enum mapping_error error = check_full(space, area, policy);
 
-    MAPPING_ASSERT(space->table.operation.prepared == NULL);
     while (error == MAPPING_OK && ipa_lt(area->range.start, at)) {
         uint64_t size = size_before(&space->table, lazy, area->range.start, at);
         pa_t pa;

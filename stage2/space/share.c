@@ -1,6 +1,17 @@
 #include "stage2/space/share.h"
 
 #include "stage2/space/verbs.h"
+#include "stage2/table/mapcount.h"
+
+/* Whether frames that the owner's tables count are counted by the other's as well: else they could be
+ * freed while it has them. */
+static bool counts_alike(const struct s2_space *owner, const struct s2_space *with,
+                         const struct s2_pin *pin)
+{
+    MAPPING_ASSERT(pin->size > 0);
+    return !s2_mapcount_has_frames(&owner->table, pin->pa, pin->size) ||
+           s2_mapcount_has_frames(&with->table, pin->pa, pin->size);
+}
 
 /* The next piece of @range, mapped; *size: of it. The pin keeps it from going meanwhile, as no two
  * spaces are locked at once. */
@@ -17,7 +28,9 @@ static enum mapping_error share_piece(struct s2_space *owner, struct ipa_range r
     }
     MAPPING_ASSERT(pin.size > 0 && pin.size <= range.size);
     *size = pin.size;
-    error = s2_space_map_linear(with, (struct ipa_range){at, pin.size}, pin.pa, flags);
+    error = counts_alike(owner, with, &pin)
+                ? s2_space_map_linear(with, (struct ipa_range){at, pin.size}, pin.pa, flags)
+                : MAPPING_UNSUPPORTED;
     s2_space_unpin(owner, &pin);
     return error;
 }

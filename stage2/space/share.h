@@ -17,7 +17,8 @@ TRESTLE_BEGIN
  * s2_space_share() - Map what @owner has in @range into @with, from @at on.
  * @with:    another guest, on a pool or a guard that counts the same frames; or @owner itself, elsewhere.
  * @flags:   of the new areas: linear ones, as many as there are pieces of memory.
- * Returns:  MAPPING_OK; as s2_space_pin() of @owner's, by the host's right, and as
+ * Returns:  MAPPING_OK; MAPPING_UNSUPPORTED: @with does not count the frames that @owner does, so that they
+ *           could be freed behind it; as s2_space_pin() of @owner's, by the host's right, and as
  *           s2_space_map_linear() of @with.
  * On error: @with is as before, unless another call folds it meanwhile; lazy memory of @owner that was touched on the way is there.
  * Order:    @with may see the first pieces before the last are mapped.

@@ -37,14 +37,15 @@ void s2_space_statistics(struct s2_space *space, struct s2_space_statistics *sta
 
     *statistics = (struct s2_space_statistics){.areas = 0};
     mapping_lock_acquire(&space->lock);
-    MAPPING_ASSERT(table->root != NULL);
     statistics->areas = memory_set_len(&space->set);
     statistics->table_frames = s2_table_frame_count(table);
     statistics->data_pages = table->data_count;
     statistics->data_pages_high = table->data_high;
     statistics->data_quota = table->data_quota;
     statistics->tlb = s2_table_tlb_snapshot(table);
-    (void)s2_walk_visit(table, ipa_range_between(ipa_of(0), table->end), &visitor, statistics);
+    if (table->root != NULL) {
+        (void)s2_walk_visit(table, ipa_range_between(ipa_of(0), table->end), &visitor, statistics);
+    }
     mapping_lock_release(&space->lock);
     for (unsigned i = 0; i < S2_SPACE_VERDICTS; i++) {
         statistics->faults[i] = s2_space_fault_count(space, (enum s2_verdict)i);

@@ -258,7 +258,8 @@ bool s2_table_end_deferred(struct s2_table *table, size_t frames)
 
     let_go(table);
     /* What stays must not be away for as long as a batch is open. */
-    if (table->operation.pending_count > 0 || s2_frames_quarantined(table) > frames) {
+    if (table->operation.pending_count > 0 || s2_frames_quarantined(table) > frames ||
+        table->operation.returns.frames.count > frames) {
         s2_change_flush(table);
     }
     has_deferred = s2_table_has_deferred(table);

@@ -158,6 +158,31 @@ TEST(page_that_may_be_shared_is_sound)
     check_finding(S2_AUDIT_TWO_WRITERS, &other, GIB(2), RIG_DATA + 3 * PAGE);
 }
 
+/* What is next to a guest's memory, behind a table that is full or a block, is not the guest's. */
+TEST_EACH(hole_behind_a_leaf_is_nobodys, 3)
+{
+    static const mapping_flags_t caps[] = {S2_CAP_PAGES, 0, S2_CAP_PAGES};
+    const struct s2_audit_range forbidden = {pa_of(RIG_DATA + MIB(2)), MIB(512)};
+    static const size_t budgets[] = {SIZE_MAX, 1, 512, 513};
+
+    map(&guest.space, GIB(1), MIB(2), RIG_DATA, RIG_RW | caps[_i] | S2_NO_CONTIGUOUS);
+    if (_i == 1) { /* a table behind, whose first entry is empty */
+        map(&guest.space, GIB(1) + MIB(2) + PAGE, PAGE, RIG_DATA - PAGE, S2_READ);
+    }
+    if (_i == 2) { /* the end of a table one level up */
+        map(&guest.space, GIB(2) - MIB(2), MIB(2), RIG_DATA - MIB(2), RIG_RW | S2_CAP_PAGES);
+    }
+    audit.forbidden = &forbidden;
+    audit.forbidden_count = 1;
+    for (size_t i = 0; i < COUNT(budgets); i++) {
+        enum mapping_error error;
+
+        (void)audit_in_steps(budgets[i], &error);
+        ck_assert_msg(error == MAPPING_OK, "%s at %llx", s2_audit_rule_name(audit.finding.rule),
+                      (unsigned long long)audit.finding.ipa.raw);
+    }
+}
+
 TEST(page_of_the_hypervisor_is_found)
 {
     const struct s2_audit_range forbidden[] = {{PA_INIT(RIG_DATA - MIB(2)), MIB(2)},
@@ -259,6 +284,34 @@ TEST_EACH(shared_page_is_freed_once, 2)
     MUST(s2_space_unmap(second, ipa_range(at[1 - _i], 8 * PAGE)));
     ck_assert_uint_ge(available() - before, 4);
     ck_assert(frame_pool_check(&guest.rig.pool));
+}
+
+/* Another guest whose tables come from another pool would not count the frame. */
+TEST(share_with_who_does_not_count_is_refused)
+{
+    static _Alignas(65536) unsigned char bytes[16 * 4096];
+    static struct frame_info infos[16];
+    static struct frame_pool apart;
+    static struct memory_node nodes[4];
+    static struct s2_space stranger;
+    struct frame_region region = {PA_INIT(RIG_DATA), bytes, 16, infos};
+    const struct s2_space_config config = {
+        .table = guest.rig.setup.config,
+        .table_pool = &apart,
+        .nodes = nodes,
+        .node_count = COUNT(nodes),
+        .vmid = RIG_VMID + 2,
+    };
+
+    rig_unwatch(&guest.rig);
+    MUST(frame_pool_init(&apart, 12, &region, 1));
+    MUST(s2_space_init(&stranger, &config));
+    MUST(s2_space_map_lazy(&guest.space, ipa_range(GIB(1), PAGE), &lazy, RIG_RW));
+    ck_assert_int_eq(
+        s2_space_share(&guest.space, ipa_range(GIB(1), PAGE), &stranger, ipa_of(GIB(1)), S2_READ),
+        MAPPING_UNSUPPORTED);
+    ck_assert(memory_set_is_empty(s2_space_areas(&stranger)));
+    MUST(s2_space_fini(&stranger));
 }
 
 TEST(share_is_all_or_nothing)

@@ -169,6 +169,7 @@ TEST(reason_is_told_for_each_that_is_refused)
         {.range = ram, .kind = S2_AREA_TRAP, .flags = S2_READ},
         {.range = ram, .kind = S2_AREA_GUARD, .flags = S2_READ},
         {.range = ram, .kind = S2_AREA_OWN, .backend = {NULL, 0}},
+        {.range = ram, .kind = S2_AREA_OWN, .flags = S2_AREA_EMPTY, .backend = {&own.set, 0}},
         {.range = ram, .kind = S2_AREA_OWN, .backend = {&own_bare.set, 0}},
         {.range = ram, .kind = S2_AREA_OWN, .backend = {&own_lying.set, 0}},
         {.range = ram, .kind = (enum s2_area_kind)9},
@@ -512,6 +513,57 @@ TEST(trapped_access_is_let_through)
     s2_space_trap_end(&guest.space);
 }
 
+/* Only EL0 may execute: which of the two it was, hardware knows, once the page is there. */
+TEST(page_for_one_level_is_filled_by_its_fetch)
+{
+    map_ram(PAGE, S2_READ | S2_EXEC_EL0);
+    check_retry(kinds_fault(&guest.space, KINDS_IABT | KINDS_TRANSLATION, RAM), S2_RETRY_FILLED);
+    check_verdict(kinds_fault(&guest.space, KINDS_IABT | KINDS_PERMISSION, RAM),
+                  S2_VERDICT_PERMISSION);
+    check_retry(kinds_fault(&guest.space, KINDS_IABT | KINDS_TRANSLATION, RAM), S2_RETRY_RACED);
+}
+
+/* A clean that only this CPU's TLB refuses is not passed over: there is memory to clean. */
+TEST(stale_clean_is_done_again)
+{
+    map_ram(PAGE, RIG_RW);
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    check_retry(
+        kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_CM | KINDS_WNR, RAM),
+        S2_RETRY_STALE);
+}
+
+/* "Writable, and clean": a write that finds no page, or an old entry, is no write to read-only memory. */
+TEST(write_to_what_hardware_marks_is_allowed)
+{
+    struct s2_features cpu = guest.rig.setup.cpu;
+    struct s2_space_config config = {
+        .table = guest.rig.setup.config, .table_pool = &guest.rig.pool, .vmid = RIG_VMID + 1};
+    static struct memory_node nodes[4];
+    static struct s2_space space;
+
+    cpu.hafdbs = 2;
+    config.table.cpu = &cpu;
+    config.table.hardware_update = S2_HARDWARE_UPDATE_DIRTY;
+    config.nodes = nodes;
+    config.node_count = COUNT(nodes);
+    MUST(s2_space_init(&space, &config));
+    MUST(s2_space_map_lazy(&space, ipa_range(RAM, MIB(1)), &lazy, S2_READ | S2_DBM));
+    check_retry(kinds_write(&space, RAM), S2_RETRY_FILLED);
+    check_retry(kinds_fault(&space, KINDS_DABT | KINDS_PERMISSION | KINDS_WNR, RAM),
+                S2_RETRY_STALE);
+    MUST(s2_space_fini(&space));
+}
+
+/* A walk that may not even read is no write. */
+TEST(walk_that_cannot_read_is_a_permission)
+{
+    map_ram(PAGE, S2_EXEC);
+    check_retry(kinds_fault(&guest.space, KINDS_IABT | KINDS_TRANSLATION, RAM), S2_RETRY_FILLED);
+    check_verdict(kinds_fault(&guest.space, KINDS_DABT | KINDS_PERMISSION | KINDS_S1PTW, RAM),
+                  S2_VERDICT_PERMISSION);
+}
+
 /* Whatever the CPU says, and wherever: a verdict, and the space is whole. */
 TEST(no_fault_of_a_guest_is_too_strange)
 {
@@ -679,6 +731,96 @@ TEST(quota_bounds_what_a_guest_gets)
     check_verdict(kinds_write(&space, RAM + KIB(64) + 5 * PAGE), S2_VERDICT_FAILED);
     ck_assert(s2_space_check(&space));
     MUST(s2_space_fini(&space));
+}
+
+/* --- Where areas share a leaf, and pools differ ----------------------------------------------- */
+
+/* The access flag of a whole run is set by a fault: then half of its area gets just those flags, and the
+ * run, which has them, is not split. What unmaps both areas breaks it first. */
+TEST_EACH(run_of_two_areas_is_given_back, 2)
+{
+    const uint64_t size = _i == 0 ? KIB(64) : MIB(2);
+    const size_t before = available();
+
+    lazy.grain = size;
+    map_ram(size, RIG_RW | S2_NO_AF);
+    check_retry(kinds_read(&guest.space, RAM), S2_RETRY_FILLED);
+    check_retry(kinds_fault(&guest.space, KINDS_DABT | KINDS_ACCESS_FLAG, RAM), S2_RETRY_ACCESSED);
+    MUST(s2_space_protect(&guest.space, ipa_range(RAM + size / 2, size / 2), RIG_RW));
+    ck_assert_uint_eq(memory_set_len(s2_space_areas(&guest.space)), 2);
+    ck_assert(s2_space_check(&guest.space));
+    MUST(s2_space_unmap(&guest.space, ipa_range(RAM, size)));
+    monitor_quiesce(guest.rig.monitor);
+    ck_assert_uint_eq(available(), before);
+}
+
+/* A block takes the last frames, which its table would need: a page does. */
+TEST(page_is_filled_where_a_block_leaves_no_table)
+{
+    pa_t block;
+
+    lazy.grain = MIB(2);
+    map_ram(MIB(4), RIG_RW);
+    MUST(frame_pool_alloc(&guest.rig.pool, 9, &block));
+    rig_leave(&guest.rig, 0);
+    MUST(frame_pool_free(&guest.rig.pool, block, 9));
+    check_retry(kinds_write(&guest.space, RAM), S2_RETRY_FILLED);
+    ck_assert_uint_eq(available(), 512 - 3);
+    rig_leave(&guest.rig, 64);
+}
+
+/* Frames of another pool than the tables'. */
+static struct frame_pool apart;
+static _Alignas(4096) unsigned char apart_bytes[4 * 4096];
+
+static void use_pool_apart(uint64_t base)
+{
+    static struct frame_info infos[4];
+    struct frame_region region = {pa_of(base), apart_bytes, 4, infos};
+
+    MUST(frame_pool_init(&apart, 12, &region, 1));
+    lazy.pool = &apart;
+}
+
+static size_t cleans_since(size_t from)
+{
+    size_t cleans = 0;
+
+    for (size_t i = from; i < sim_event_total(); i++) {
+        const unsigned char *line = (const unsigned char *)sim_events()[i].slot;
+
+        cleans += sim_events()[i].kind == SIM_DC_CIVAC && line >= apart_bytes &&
+                  line < apart_bytes + sizeof(apart_bytes);
+    }
+    return cleans;
+}
+
+/* What the guest is to see past the caches is cleaned, wherever the frames come from. */
+TEST(retyped_page_of_another_pool_is_cleaned)
+{
+    use_pool_apart(RIG_DATA);
+    map_ram(PAGE, RIG_RW);
+    rig_unwatch(&guest.rig);
+    check_verdict(kinds_write(&guest.space, RAM + GIB(1)), S2_VERDICT_HOLE);
+    ck_assert_int_eq(kinds_write(&guest.space, RAM).retry, S2_RETRY_FILLED);
+    sim_clear();
+    MUST(s2_space_protect(&guest.space, ipa_range(RAM, PAGE), RIG_RW | S2_NORMAL_NC));
+    ck_assert_uint_eq(cleans_since(0), PAGE / GUEST_LINE);
+    ck_assert_ptr_eq(s2_space_table(&guest.space)->memory.pool, &guest.rig.pool);
+}
+
+TEST(pool_beyond_the_output_size_is_refused)
+{
+    struct s2_answer answer;
+
+    use_pool_apart(GIB(1024));
+    ck_assert_int_eq(s2_space_map_populated(&guest.space, ipa_range(RAM, PAGE), &lazy, RIG_RW),
+                     MAPPING_INVALID_PARAM);
+    map_ram(PAGE, RIG_RW);
+    answer = kinds_write(&guest.space, RAM);
+    check_verdict(answer, S2_VERDICT_FAILED);
+    ck_assert_int_eq(answer.error, MAPPING_INVALID_PARAM);
+    ck_assert_uint_eq(frame_pool_available(&apart), 4);
 }
 
 /* --- Races ------------------------------------------------------------------------------------ */

@@ -81,6 +81,7 @@ static const struct sample samples[] = {
     {DABT | 0x20, S2_FAULT_OTHER, S2_ACCESS_READ, 0, 0},
     {DABT | 0x2a, S2_FAULT_OTHER, S2_ACCESS_READ, 0, 0},
     {DABT | 0x34, S2_FAULT_OTHER, S2_ACCESS_READ, 0, 0},
+    {DABT | 0x35, S2_FAULT_EXTERNAL, S2_ACCESS_READ, 0, 0}, /* LDXR of what cannot */
     {DABT | 0x3f, S2_FAULT_OTHER, S2_ACCESS_READ, 0, 0},
 };
 
