@@ -405,90 +405,78 @@ static enum mapping_error perform(struct access *access, size_t *done)
 
 /* --- What the host does ----------------------------------------------------------------------- */
 
+/* From @ipa on, nothing of it done yet; @wanted: what has to be allowed. */
+static inline struct access access_at(struct s2_space *space, ipa_t ipa, uint64_t size,
+                                      enum s2_right right, mapping_flags_t wanted)
+{
+    return (struct access){
+        .space = space, .at = ipa, .left = size, .wanted = wanted, .right = right};
+}
+
 enum mapping_error s2_space_read(struct s2_space *space, ipa_t ipa, void *bytes, size_t size,
                                  enum s2_right right, size_t *done)
 {
-    struct access access = {.space = space,
-                            .at = ipa,
-                            .left = size,
-                            .wanted = S2_READ,
-                            .right = right,
-                            .take = take_read,
-                            .to = bytes};
+    struct access access = access_at(space, ipa, size, right, S2_READ);
 
+    access.take = take_read;
+    access.to = bytes;
     return perform(&access, done);
 }
 
 enum mapping_error s2_space_write(struct s2_space *space, ipa_t ipa, const void *bytes, size_t size,
                                   enum s2_right right, size_t *done)
 {
-    struct access access = {.space = space,
-                            .at = ipa,
-                            .left = size,
-                            .wanted = S2_WRITE,
-                            .right = right,
-                            .take = take_write,
-                            .from = bytes};
+    struct access access = access_at(space, ipa, size, right, S2_WRITE);
 
+    access.take = take_write;
+    access.from = bytes;
     return perform(&access, done);
 }
 
 enum mapping_error s2_space_zero(struct s2_space *space, ipa_t ipa, size_t size,
                                  enum s2_right right, size_t *done)
 {
-    struct access access = {.space = space,
-                            .at = ipa,
-                            .left = size,
-                            .wanted = S2_WRITE,
-                            .right = right,
-                            .take = take_zero};
+    struct access access = access_at(space, ipa, size, right, S2_WRITE);
 
+    access.take = take_zero;
     return perform(&access, done);
 }
 
 enum mapping_error s2_space_compare(struct s2_space *space, ipa_t ipa, const void *bytes,
                                     size_t size, enum s2_right right, size_t *done)
 {
-    struct access access = {.space = space,
-                            .at = ipa,
-                            .left = size,
-                            .wanted = S2_READ,
-                            .right = right,
-                            .take = take_compare,
-                            .from = bytes};
+    struct access access = access_at(space, ipa, size, right, S2_READ);
 
+    access.take = take_compare;
+    access.from = bytes;
     return perform(&access, done);
 }
 
 enum mapping_error s2_space_pin(struct s2_space *space, ipa_t ipa, uint64_t size,
                                 mapping_flags_t flags, enum s2_right right, struct s2_pin *pin)
 {
-    struct access access = {
-        .space = space, .at = ipa, .left = size, .wanted = flags, .right = right, .pin = pin};
+    struct access access = access_at(space, ipa, size, right, flags);
 
     if (size == 0 || flags == 0 || (flags & ~(S2_READ | S2_WRITE)) != 0) {
         return MAPPING_INVALID_PARAM;
     }
+    access.pin = pin;
     return perform(&access, NULL);
 }
 
 enum mapping_error s2_space_cmpxchg(struct s2_space *space, ipa_t ipa, size_t size,
                                     uint64_t *expected, uint64_t desired, enum s2_right right)
 {
+    struct access access = access_at(space, ipa, size, right, S2_READ | S2_WRITE);
     uint64_t word = *expected;
-    struct access access = {.space = space,
-                            .at = ipa,
-                            .left = size,
-                            .wanted = S2_READ | S2_WRITE,
-                            .right = right,
-                            .take = take_cmpxchg,
-                            .expected = &word,
-                            .desired = desired};
     enum mapping_error error;
 
     if (size > sizeof(uint64_t) || !mapping_u64_is_pow2(size) || !ipa_is_aligned(ipa, size)) {
         return MAPPING_INVALID_PARAM;
     }
+    access.take = take_cmpxchg;
+    access.expected = &word;
+    access.desired = desired;
     error = perform(&access, NULL);
     if (error == MAPPING_OK) {
         *expected = word;
