@@ -35,8 +35,11 @@ void s2_space_leave_call(struct s2_space *space)
 bool s2_protect_reaches(const struct s2_format *format, mapping_flags_t old_flags,
                         mapping_flags_t flags)
 {
-    return (old_flags & S2_AREA_EMPTY) == 0 && (s2_flags_protected(old_flags, flags) != old_flags ||
-                                                s2_hardware_flags(format, old_flags) != 0);
+    if ((old_flags & S2_AREA_EMPTY) != 0) {
+        return false;
+    }
+    return s2_flags_protected(old_flags, flags) != old_flags ||
+           s2_hardware_flags(format, old_flags) != 0;
 }
 
 /* The flags that areas get, and what their leaves are made of. */
