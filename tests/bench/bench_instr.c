@@ -45,6 +45,23 @@ void instr_pool_init(struct frame_pool *pool, unsigned frame_shift, size_t frame
     instr_must(frame_pool_init(pool, frame_shift, &region, 1), "pool");
 }
 
+void instr_space_init(struct s2_space *space, struct frame_pool *pool, size_t frames,
+                      struct memory_node nodes[], size_t node_count)
+{
+    static struct s2_features cpu;
+    const struct s2_space_config config = {
+        .table = {.cpu = &cpu, .granule = S2_GRANULE_4K, .ipa_bits = 40},
+        .table_pool = pool,
+        .nodes = nodes,
+        .node_count = node_count,
+        .vmid = 1,
+    };
+
+    cpu = instr_cpu();
+    instr_pool_init(pool, S2_GRANULE_4K, frames);
+    instr_must(s2_space_init(space, &config), "space");
+}
+
 static const struct instr_case *const GROUPS[] = {INSTR_TABLE, INSTR_SPACE, INSTR_FAULT,
                                                   INSTR_SET,   INSTR_POOL,  INSTR_GROWTH};
 

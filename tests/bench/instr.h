@@ -65,6 +65,10 @@ struct s2_features instr_cpu(void);
 /* A pool of @frames frames, from PA 1 GiB on, with memory. One at a time. */
 void instr_pool_init(struct frame_pool *pool, unsigned frame_shift, size_t frames);
 
+/* A space of 40 bits on 4K pages, on such a CPU, with a pool of @frames frames of its own. */
+void instr_space_init(struct s2_space *space, struct frame_pool *pool, size_t frames,
+                      struct memory_node nodes[], size_t node_count);
+
 /* The @i-th of a sequence that goes once through all numbers below @count, a power of two, and
  * looks random. */
 static inline uint64_t instr_shuffled(uint64_t i, uint64_t count)

@@ -45,18 +45,7 @@ static struct s2_answer fault(uint64_t esr, uint64_t ipa)
 
 static void with_areas(void)
 {
-    static struct s2_features cpu;
-    const struct s2_space_config config = {
-        .table = {.cpu = &cpu, .granule = S2_GRANULE_4K, .ipa_bits = 40},
-        .table_pool = &pool,
-        .nodes = nodes,
-        .node_count = sizeof(nodes) / sizeof(nodes[0]),
-        .vmid = 1,
-    };
-
-    cpu = instr_cpu();
-    instr_pool_init(&pool, S2_GRANULE_4K, POOL_FRAMES);
-    instr_must(s2_space_init(&space, &config), "space");
+    instr_space_init(&space, &pool, POOL_FRAMES, nodes, sizeof(nodes) / sizeof(nodes[0]));
     for (uint64_t i = 0; i < AREAS; i++) {
         instr_must(s2_space_map_trap(&space, ipa_range(trap_at(i), PAGE), i), "trap");
     }

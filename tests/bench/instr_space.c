@@ -30,18 +30,7 @@ static void map_area(uint64_t i)
 
 static void with_areas(uint64_t count)
 {
-    static struct s2_features cpu;
-    const struct s2_space_config config = {
-        .table = {.cpu = &cpu, .granule = S2_GRANULE_4K, .ipa_bits = 40},
-        .table_pool = &pool,
-        .nodes = nodes,
-        .node_count = sizeof(nodes) / sizeof(nodes[0]),
-        .vmid = 1,
-    };
-
-    cpu = instr_cpu();
-    instr_pool_init(&pool, S2_GRANULE_4K, POOL_FRAMES);
-    instr_must(s2_space_init(&space, &config), "space");
+    instr_space_init(&space, &pool, POOL_FRAMES, nodes, sizeof(nodes) / sizeof(nodes[0]));
     for (uint64_t i = 0; i < count; i++) {
         map_area(i);
     }
